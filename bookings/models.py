@@ -1,0 +1,607 @@
+"""
+Tenants, what they offer, who called, and what was booked.
+
+Tenancy by construction: each query starts with `Model.objects.of(company)`, and the company comes from the API key.
+What is true of one row lives here: constraints and transitions. Every change of an appointment is in `services.py`.
+"""
+
+import secrets
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Now
+
+from calcom.crypto import EncryptedTextField
+from calcom.models import Account, EventType, Host
+
+ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
+REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # what can be said on a phone: no 0, O, 1, I
+
+
+def _random(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def appointment_id() -> str:
+    """Return a new public id of an appointment, such as bk_7K3QX9M2TA4PWJ5R."""
+    return f"bk_{_random(ID_ALPHABET, 16)}"
+
+
+def conversation_id() -> str:
+    """Return a new public id of a conversation."""
+    return f"cv_{_random(ID_ALPHABET, 16)}"
+
+
+def operation_id() -> str:
+    """Return a new public id of a change, under which its outcome can be asked for."""
+    return f"op_{_random(ID_ALPHABET, 16)}"
+
+
+def reference() -> str:
+    """Return a new reference that a caller can say and an agent can hear."""
+    return _random(REFERENCE_ALPHABET, 6)
+
+
+M = TypeVar("M", bound=models.Model)
+
+
+class TenantQuerySet(models.QuerySet[M]):
+    """A query that starts at the company. `path` says how the model reaches it."""
+
+    path = "company"
+
+    def of(self, company: "Company") -> "TenantQuerySet[M]":
+        """Return the rows of `company` only."""
+        return self.filter(**{self.path: company})
+
+
+class BranchTenantQuerySet(TenantQuerySet[M]):
+    """The same for models that belong to a branch."""
+
+    path = "branch__company"
+
+
+class Company(models.Model):
+    """A tenant: one business, its branches, its customers, its agents."""
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(unique=True)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name="Cal.com account")
+    active = models.BooleanField(default=True)
+    cancel_notice_hours = models.PositiveSmallIntegerField(
+        default=0, help_text="how long before its start an appointment can still be cancelled or moved by phone"
+    )
+    max_moves = models.PositiveSmallIntegerField(default=5, help_text="how often one appointment may be moved by phone")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "companies"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Branch(models.Model):
+    """A place with its own time zone, hours and language."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="branches")
+    name = models.CharField(max_length=100)
+    time_zone = models.CharField(max_length=64, help_text="IANA name, such as Europe/Berlin; decides what “today” is")
+    language = models.CharField(max_length=10, default="en", help_text="BCP 47; what callers hear unless they ask")
+    phone_region = models.CharField(max_length=2, default="DE", help_text="how numbers without country code are read")
+    opening_hours = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='by weekday, local times: {"mon": [["09:00", "18:00"]]}; empty = whatever Cal.com offers',
+    )
+    closures = models.JSONField(
+        default=list, blank=True, help_text='local dates, inclusive: [{"first": "2026-12-24", "last": "2026-12-26"}]'
+    )
+
+    objects = TenantQuerySet["Branch"].as_manager()
+
+    class Meta:
+        verbose_name_plural = "branches"
+        constraints = [
+            models.UniqueConstraint(fields=["company", "name"], name="branch_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.company}, {self.name}"
+
+
+class Service(models.Model):
+    """What callers ask for, and the event type that books it."""
+
+    branch = models.ForeignKey(Branch, models.CASCADE, related_name="services", db_index=False)
+    event_type = models.ForeignKey(EventType, models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100, help_text="as it is spoken")
+    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True, help_text="what callers also say")
+    duration_minutes = models.PositiveIntegerField()
+    notice_minutes = models.PositiveIntegerField(default=0, help_text="how soon a caller may come, at the earliest")
+    horizon_days = models.PositiveIntegerField(default=90, help_text="how far ahead a caller may book")
+    field_defaults = models.JSONField(
+        default=dict, blank=True, help_text="answers to booking fields that Cal.com insists on: {slug: value}"
+    )
+    active = models.BooleanField(default=True)
+
+    objects = BranchTenantQuerySet["Service"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["branch", "name"], name="service_name_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["branch", "duration_minutes"],
+                include=["id"],
+                condition=Q(active=True),
+                name="service_active_by_length",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Staff(models.Model):
+    """A person that callers ask for by name, and the host that Cal.com books."""
+
+    branch = models.ForeignKey(Branch, models.CASCADE, related_name="staff")
+    host = models.ForeignKey(Host, models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100, help_text="as it is spoken")
+    aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    active = models.BooleanField(default=True)
+
+    objects = BranchTenantQuerySet["Staff"].as_manager()
+
+    class Meta:
+        verbose_name_plural = "staff"
+        constraints = [
+            models.UniqueConstraint(fields=["branch", "host"], name="staff_host_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StaffService(models.Model):
+    """The event type that books a service with one person only, where Cal.com has one."""
+
+    staff = models.ForeignKey(Staff, models.CASCADE, related_name="own_services")
+    service = models.ForeignKey(Service, models.CASCADE, related_name="by_staff")
+    event_type = models.ForeignKey(EventType, models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["service", "staff"], name="staff_service_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service} with {self.staff}"
+
+
+class Customer(models.Model):
+    """Somebody who called, as one company knows them."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="customers")
+    name = models.CharField(max_length=200, blank=True, default="")
+    phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
+    email = models.EmailField(null=True, blank=True)
+    language = models.CharField(max_length=10, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet["Customer"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "phone"], condition=Q(phone__isnull=False), name="customer_phone_once"
+            ),
+            models.UniqueConstraint(
+                fields=["company", "email"], condition=Q(email__isnull=False), name="customer_email_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"customer {self.pk}"
+
+
+class AgentKey(models.Model):
+    """What a voice agent shows us. The key itself is shown once and stored as a digest."""
+
+    class Scope(models.TextChoices):
+        """What a key may do."""
+
+        READ = "availability:read", "ask for services and free slots"
+        BOOK = "bookings:write", "book, move and cancel"
+        SEE = "bookings:read", "read bookings"
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="agent_keys")
+    branch = models.ForeignKey(Branch, models.CASCADE, null=True, blank=True, help_text="empty = all branches")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False, help_text="its first characters, to recognise it by")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope), default=list)
+    platform_secrets = EncryptedTextField(
+        blank=True, default="", help_text="JSON: what voice platforms sign with; stored encrypted"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["AgentKey"].as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Conversation(models.Model):
+    """One phone call."""
+
+    public_id = models.CharField(max_length=20, unique=True, default=conversation_id, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="conversations", db_index=False)
+    branch = models.ForeignKey(Branch, models.SET_NULL, null=True, blank=True)
+    agent_key = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True)
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, blank=True)
+    platform = models.CharField(max_length=20, blank=True, default="")
+    call_id = models.CharField(max_length=120, blank=True, default="", help_text="what the platform calls it")
+    caller_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164, from a trusted source")
+    language = models.CharField(max_length=10, blank=True, default="")
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["Conversation"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "platform", "call_id"], condition=~Q(call_id=""), name="conversation_call_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["company", "-started_at"], name="conversation_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} ({self.started_at:%Y-%m-%d %H:%M})"
+
+
+class ToolCall(models.Model):
+    """What an agent asked in a conversation, what it was told, how long it took and where the data came from."""
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, null=True, blank=True, related_name="tool_calls")
+    operation = models.CharField(max_length=60)
+    asked = models.JSONField(default=dict)
+    answered = models.JSONField(default=dict)
+    status = models.PositiveSmallIntegerField()
+    cache_status = models.CharField(max_length=80, blank=True, default="")
+    took = models.DurationField()
+    called_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantQuerySet["ToolCall"].as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["company", "-called_at"], name="tool_call_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} → {self.status}"
+
+
+class AppointmentState(models.TextChoices):
+    """Where an appointment is. Held, pending and confirmed are live: they take a host's time."""
+
+    HELD = "held", "held while the caller decides"
+    PENDING = "pending", "being entered at Cal.com"
+    CONFIRMED = "confirmed", "confirmed by Cal.com"
+    REJECTED = "rejected", "refused by Cal.com"
+    CANCELLED = "cancelled", "cancelled"
+    EXPIRED = "expired", "hold ran out"
+    COMPLETED = "completed", "took place"
+    NO_SHOW = "no_show", "the caller did not come"
+
+
+LIVE_STATES = (AppointmentState.HELD, AppointmentState.PENDING, AppointmentState.CONFIRMED)
+
+
+class AppointmentQuerySet(TenantQuerySet["Appointment"]):
+    """Filters over appointments; they chain."""
+
+    def live(self) -> "AppointmentQuerySet":
+        """Return those that take a host's time."""
+        return self.filter(state__in=LIVE_STATES)
+
+
+class Appointment(models.Model):
+    """One appointment, from the hold to the day after."""
+
+    State = AppointmentState
+
+    class Origin(models.TextChoices):
+        """Where it was made."""
+
+        AGENT = "agent", "by a voice agent"
+        CALCOM = "calcom", "at Cal.com"
+
+    public_id = models.CharField(max_length=20, unique=True, default=appointment_id, editable=False)
+    reference = models.CharField(max_length=6, default=reference, editable=False, help_text="what a caller can say")
+    company = models.ForeignKey(Company, models.CASCADE, related_name="appointments", db_index=False)
+    branch = models.ForeignKey(Branch, models.PROTECT, related_name="+", db_index=False)
+    service = models.ForeignKey(Service, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
+    event_type = models.ForeignKey(EventType, models.PROTECT, related_name="+")
+    host = models.ForeignKey(
+        Host, models.PROTECT, null=True, blank=True, related_name="+", help_text="whom Cal.com chose"
+    )
+    customer = models.ForeignKey(Customer, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
+    conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, blank=True, related_name="appointments")
+    state = models.CharField(max_length=10, choices=AppointmentState)
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.AGENT)
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    attendee_name = models.CharField(max_length=200, blank=True, default="")
+    attendee_email = models.EmailField(blank=True, default="", help_text="what Cal.com was told; may be synthetic")
+    attendee_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
+    language = models.CharField(max_length=10, blank=True, default="")
+    notes = models.TextField(blank=True, default="")
+    wish = models.CharField(max_length=64, blank=True, default="", help_text="identity of what was asked for; see Note")
+    remote_uid = models.CharField(max_length=100, blank=True, default="", help_text="a secret: never log or show it")
+    earlier_remote_uids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    moves = models.PositiveSmallIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="when a hold ends")
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now(), help_text="last time its host's time changed; database clock")
+
+    objects = AppointmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="appointment_ends_after_start"),
+            # Note [One wish, one appointment]: a wish binds while its appointment lives. After cancelling, the same
+            # slot is booked again under a new key.
+            models.UniqueConstraint(
+                fields=["company", "wish"],
+                condition=~Q(wish="") & Q(state__in=["held", "pending", "confirmed"]),
+                name="appointment_wish_once",
+            ),
+            models.UniqueConstraint(
+                fields=["company", "reference"],
+                condition=Q(state__in=["held", "pending", "confirmed"]),
+                name="appointment_reference_once",
+            ),
+            models.UniqueConstraint(
+                fields=["remote_uid"], condition=~Q(remote_uid=""), name="appointment_by_remote_uid"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["service", "start"],
+                include=["end", "state"],
+                condition=Q(state__in=["held", "pending", "confirmed"]),
+                name="appointment_live_of_service",
+            ),
+            models.Index(fields=["branch", "state", "start"], include=["id"], name="appointment_of_branch_by_state"),
+            models.Index(
+                fields=["customer", "start"],
+                include=["id", "state"],
+                condition=Q(state__in=["held", "pending", "confirmed"]),
+                name="appointment_live_of_customer",
+            ),
+            models.Index(fields=["company", "-start"], name="appointment_of_company"),
+            GinIndex(fields=["earlier_remote_uids"], name="appointment_by_earlier_uids"),
+            models.Index(
+                fields=["expires_at"], condition=Q(state="held"), name="appointment_held_by_expiry"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reference} {self.start:%Y-%m-%d %H:%M} ({self.get_state_display()})"
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether it takes a host's time."""
+        return self.state in LIVE_STATES
+
+    def move_on(self, *, to: AppointmentState, **fields: Any) -> bool:
+        """
+        Change the state from what this object says to `to`, and set `fields`; return whether we won.
+
+        Compare-and-set: of two that try, one wins. The loser's object is stale and must be read again.
+        """
+        won = Appointment.objects.filter(pk=self.pk, state=self.state).update(state=to, **fields) == 1
+        if won:
+            self.refresh_from_db()
+        return won
+
+
+class ClaimQuerySet(models.QuerySet["Claim"]):
+    """Filters over claims; they chain."""
+
+    def standing(self, now: "datetime | Func") -> "ClaimQuerySet":
+        """Return those that hold at `now`: a hold that ran out claims nothing, swept or not."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+
+    def overlapping(self, host_ids: "list[int] | set[int]", first: datetime, last: datetime) -> "ClaimQuerySet":
+        """Return those that take time of one of the hosts between the instants."""
+        return self.filter(host_id__in=host_ids, end__gt=first, start__lt=last)
+
+
+class Claim(models.Model):
+    """
+    A host's time that a live appointment takes, buffers included.
+
+    A pending appointment claims every host that Cal.com may choose, and afterwards only the chosen one. A claim marked
+    `conflicting` records what is true at Cal.com although it overlaps: it stands outside the constraint, and alerts.
+    """
+
+    class Kind(models.TextChoices):
+        """How certain it is that the host's time is taken."""
+
+        HELD = "held", "held"
+        PENDING = "pending", "pending"
+        CONFIRMED = "confirmed", "confirmed"
+
+    appointment = models.ForeignKey(Appointment, models.CASCADE, related_name="claims")
+    host = models.ForeignKey(Host, models.PROTECT, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=Kind)
+    start = models.DateTimeField(help_text="buffer before included")
+    end = models.DateTimeField(help_text="buffer after included")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    conflicting = models.BooleanField(default=False)
+
+    objects = ClaimQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="claim_ends_after_start"),
+            # int8range instead of `host WITH =`: that would need the extension btree_gist (measured 2026-11).
+            ExclusionConstraint(
+                name="claim_host_time_once",
+                expressions=[
+                    (Func(F("host_id"), F("host_id"), Value("[]"), function="int8range"), RangeOperators.OVERLAPS),
+                    (
+                        Func(F("start"), F("end"), function="tstzrange", output_field=DateTimeRangeField()),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+                condition=Q(conflicting=False),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["host", "end"],
+                include=["start", "kind", "expires_at", "appointment"],
+                name="claim_of_host_by_end",
+            ),
+            models.Index(fields=["host", "start"], condition=Q(conflicting=True), name="claim_conflicting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.start:%Y-%m-%d %H:%M} to {self.end:%H:%M}"
+
+
+class ChangeState(models.TextChoices):
+    """How far a change is. Only `sending` (after a crash) and `unknown` need a look-up; `queued` may simply be sent."""
+
+    QUEUED = "queued", "not sent yet"
+    SENDING = "sending", "sent, no answer yet"
+    DONE = "done", "done"
+    REFUSED = "refused", "refused"
+    UNKNOWN = "unknown", "nobody knows yet"
+
+
+OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENDING, ChangeState.UNKNOWN)
+
+
+class ChangeQuerySet(TenantQuerySet["Change"]):
+    """Filters over changes; they chain."""
+
+    def open(self) -> "ChangeQuerySet":
+        """Return those whose outcome is not known."""
+        return self.filter(state__in=OPEN_STATES)
+
+    def owed(self, now: datetime) -> "ChangeQuerySet":
+        """Return the open ones that are due for another attempt."""
+        return self.open().filter(next_attempt_at__lte=now)
+
+
+class Change(models.Model):
+    """
+    One create, move or cancel of an appointment: who asked, how far it is, what came of it.
+
+    Audit trail and outbox in one: a row that is not final is worked off until it is.
+    """
+
+    State = ChangeState
+
+    class Operation(models.TextChoices):
+        """What is asked of Cal.com."""
+
+        CREATE = "create", "book"
+        MOVE = "move", "move"
+        CANCEL = "cancel", "cancel"
+
+    public_id = models.CharField(max_length=20, unique=True, default=operation_id, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
+    appointment = models.ForeignKey(Appointment, models.CASCADE, related_name="changes", db_index=False)
+    operation = models.CharField(max_length=10, choices=Operation)
+    state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.QUEUED)
+    new_start = models.DateTimeField(null=True, blank=True, help_text="for a move")
+    reason = models.CharField(max_length=300, blank=True, default="")
+    asked_by = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True, related_name="+")
+    idempotency_key = models.CharField(max_length=255, blank=True, default="")
+    request_digest = models.CharField(max_length=64, blank=True, default="", help_text="what came with that key")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    asked_at = models.DateTimeField(db_default=Now())
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="last time it left for Cal.com")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=60, blank=True, default="", help_text="why it was refused, if it was")
+    took = models.DurationField(null=True, blank=True, help_text="Cal.com's share of the time")
+
+    objects = ChangeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["appointment"],
+                condition=Q(state__in=["queued", "sending", "unknown"]),
+                name="change_open_once",
+            ),
+            models.UniqueConstraint(
+                fields=["company", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="change_idempotency_key_once",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(state__in=["queued", "sending", "unknown"]),
+                name="change_open_by_time",
+            ),
+            models.Index(fields=["appointment", "asked_at"], name="change_of_appointment"),
+            models.Index(fields=["company", "-asked_at"], name="change_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_operation_display()} ({self.get_state_display()})"
+
+    def move_on(self, *, to: ChangeState, **fields: Any) -> bool:
+        """Change the state from what this object says to `to`, and set `fields`; return whether we won."""
+        won = Change.objects.filter(pk=self.pk, state=self.state).update(state=to, **fields) == 1
+        if won:
+            self.refresh_from_db()
+        return won
+
+
+class CallbackRequest(models.Model):
+    """A person shall call back: the way out that always works."""
+
+    class State(models.TextChoices):
+        """Whether somebody took care of it."""
+
+        OPEN = "open", "open"
+        DONE = "done", "done"
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="callbacks", db_index=False)
+    branch = models.ForeignKey(Branch, models.SET_NULL, null=True, blank=True)
+    conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, blank=True)
+    appointment = models.ForeignKey(Appointment, models.SET_NULL, null=True, blank=True)
+    name = models.CharField(max_length=200, blank=True, default="")
+    phone = models.CharField(max_length=20, help_text="E.164")
+    topic = models.TextField(blank=True, default="")
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    asked_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True, blank=True)
+    done_by = models.CharField(max_length=150, blank=True, default="")
+
+    objects = TenantQuerySet["CallbackRequest"].as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["company", "state", "asked_at"], name="callback_open_first")]
+
+    def __str__(self) -> str:
+        return f"{self.name or self.phone}, asked {self.asked_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,86 @@
+"""The history of the day cache: what was forgotten and what was warmed. Pruned after 14 days."""
+
+from datetime import datetime, timedelta
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+
+class ForgettingQuerySet(models.QuerySet["Forgetting"]):
+    """Filters over forgettings; they chain."""
+
+    def owed(self, now: datetime) -> "ForgettingQuerySet":
+        """Return those that are not done and due for another attempt."""
+        return self.filter(done_at__isnull=True, next_attempt_at__lte=now)
+
+
+class Forgetting(models.Model):
+    """
+    Days that must be forgotten because something changed.
+
+    The row is written in the transaction that makes the change, so that a crash, a lost message or a dead Redis
+    only delays the forgetting: a sweep works it off.
+    """
+
+    class Cause(models.TextChoices):
+        """Why the days changed. Only `OWN` leaves them answerable: the change is an appointment we know."""
+
+        OWN = "own", "an appointment of ours"
+        ELSEWHERE = "elsewhere", "a change at Cal.com that we do not know in full"
+        REFUSED = "refused", "Cal.com refused a slot it had listed"
+        COMMAND = "command", "a command or the admin"
+
+    account_id = models.BigIntegerField()  # calcom.Account; cachectl knows no Cal.com
+    event_type_ids = ArrayField(models.BigIntegerField())
+    first = models.DateField(help_text="UTC date")
+    last = models.DateField(help_text="UTC date, inclusive")
+    cause = models.CharField(max_length=16, choices=Cause)
+    created_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True, blank=True)
+    keys_forgotten = models.PositiveIntegerField(null=True, blank=True)
+    took = models.DurationField(null=True, blank=True, help_text="time in Redis")
+    error = models.CharField(max_length=200, blank=True, default="")
+
+    objects = ForgettingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(last__gte=models.F("first")), name="forgetting_range_in_order"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=models.Q(done_at__isnull=True), name="forgetting_owed_by_time"
+            ),
+            models.Index(fields=["account_id", "-created_at"], name="forgetting_account_newest"),
+            models.Index(fields=["created_at"], name="forgetting_prune_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last}, {len(self.event_type_ids)} event types ({self.get_cause_display()})"
+
+    @property
+    def age_when_done(self) -> timedelta | None:
+        """Return how long the days could still be believed after the change, or None while they can."""
+        return self.done_at - self.created_at if self.done_at else None
+
+
+class Warming(models.Model):
+    """One run of `warm_calcom_cache`: what it loaded, and at what cost."""
+
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    account_id = models.BigIntegerField(null=True, blank=True)
+    event_types = models.PositiveIntegerField(default=0)
+    days = models.PositiveIntegerField(default=0)
+    requests = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    stopped_early = models.CharField(max_length=100, blank=True, default="", help_text="why, if it was")
+
+    class Meta:
+        indexes = [models.Index(fields=["-started_at"], name="warming_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.event_types} event types, {self.requests} requests"

@@ -1,0 +1,46 @@
+"""
+What can go wrong at Cal.com, sorted by what may have happened there.
+
+Nothing (`Unavailable`), a no (`Refused`), or nobody knows (`OutcomeUnknown`).
+"""
+
+from enum import StrEnum
+
+
+class CalcomError(Exception):
+    """Any of the three."""
+
+
+class Unavailable(CalcomError):
+    """Nothing happened at Cal.com: it was not reached, did not answer a read, or asked us to wait. Try later."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds, where Cal.com or the governor said so."""
+
+
+class Reason(StrEnum):
+    """Why Cal.com said no, from its recorded texts."""
+
+    NOT_AVAILABLE = "not_available"  # taken, busy or outside hours: one text for all three (recorded 2026-11-21)
+    OUT_OF_BOUNDS = "out_of_bounds"  # too soon or too far
+    IN_PAST = "in_past"
+    ALREADY_CANCELLED = "already_cancelled"
+    ALREADY_MOVED = "already_moved"
+    ALREADY_ENDED = "already_ended"
+    NOT_FOUND = "not_found"
+    UNAUTHORIZED = "unauthorized"
+    INVALID = "invalid"  # our request was wrong: a field, a length, a version
+
+
+class Refused(CalcomError):
+    """Cal.com said no, and nothing changed there."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutcomeUnknown(CalcomError):
+    """A write left and no answer came, or a 5xx: look it up before anything is sent again."""

@@ -1,0 +1,161 @@
+"""What Cal.com has, mirrored: accounts, hosts, event types. And the inbox of its webhooks."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from calcom.crypto import EncryptedTextField
+
+
+class Account(models.Model):
+    """A Cal.com account: whose calendars we may ask for, with which credential, how often."""
+
+    name = models.CharField(max_length=100)
+    base_url = models.URLField(default="https://api.cal.com")
+    api_key = EncryptedTextField(help_text="cal_…; stored encrypted, never shown again")
+    webhook_secret = EncryptedTextField(blank=True, default="", help_text="stored encrypted, never shown again")
+    requests_per_minute = models.PositiveIntegerField(default=120, help_text="what Cal.com allows this key")
+    active = models.BooleanField(default=True)
+    synced_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Host(models.Model):
+    """A person at Cal.com whose time is booked."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="hosts")
+    calcom_id = models.BigIntegerField(verbose_name="id at Cal.com")
+    name = models.CharField(max_length=200)
+    username = models.CharField(max_length=200, blank=True, default="")
+    time_zone = models.CharField(max_length=64, default="UTC")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "calcom_id"], name="host_by_calcom_id"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EventTypeQuerySet(models.QuerySet["EventType"]):
+    """Filters over event types; they chain."""
+
+    def sharing_hosts_with(self, event_type: "EventType") -> "EventTypeQuerySet":
+        """Return the event types that take time from a host of `event_type`, itself included."""
+        return self.on_hosts(event_type.hosts.values_list("id", flat=True))
+
+    def on_hosts(self, host_ids: "models.QuerySet[Host, int] | list[int] | set[int]") -> "EventTypeQuerySet":
+        """Return the event types that take time from one of the hosts."""
+        shared = EventTypeHost.objects.filter(host_id__in=host_ids)
+        return self.filter(id__in=shared.values("event_type_id"))
+
+
+class EventType(models.Model):
+    """
+    An event type of Cal.com at one length.
+
+    A type with several lengths has a row for each: the length decides the slots, so it belongs to the identity.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="event_types")
+    calcom_id = models.BigIntegerField(verbose_name="id at Cal.com")
+    length_minutes = models.PositiveIntegerField()
+    has_several_lengths = models.BooleanField(
+        default=False, help_text="then, and only then, the length is sent along with a booking"
+    )
+    title = models.CharField(max_length=200)
+    slug = models.CharField(max_length=200)
+    before_buffer_minutes = models.PositiveIntegerField(default=0)
+    after_buffer_minutes = models.PositiveIntegerField(default=0)
+    notice_minutes = models.PositiveIntegerField(default=0)
+    required_fields = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='booking fields that Cal.com insists on: [{"slug": …, "type": …, "options": […]}]',
+    )
+    cannot_serve = ArrayField(
+        models.CharField(max_length=40), default=list, blank=True, help_text="why it cannot be booked through us, if so"
+    )
+    active = models.BooleanField(default=True)
+    hosts: "models.ManyToManyField[Host, EventTypeHost]" = models.ManyToManyField(
+        Host, through="EventTypeHost", related_name="event_types"
+    )
+
+    objects = EventTypeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "calcom_id", "length_minutes"], name="event_type_by_calcom_id_and_length"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.length_minutes} min)"
+
+
+class EventTypeHost(models.Model):
+    """Who may be chosen to serve an event type."""
+
+    event_type = models.ForeignKey(EventType, models.CASCADE, db_index=False)
+    host = models.ForeignKey(Host, models.CASCADE, db_index=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event_type", "host"], name="event_type_hosts_of_type"),
+        ]
+        indexes = [
+            models.Index(fields=["host", "event_type"], name="event_type_sharing_host"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host} serves {self.event_type}"
+
+
+class WebhookDelivery(models.Model):
+    """The inbox: what Cal.com told us, kept before it is understood."""
+
+    class State(models.TextChoices):
+        """How far we are with it."""
+
+        RECEIVED = "received", "received"
+        DONE = "done", "done"
+        USELESS = "useless", "kept, nothing to do"
+        FAILED = "failed", "will be tried again"
+        DEAD = "dead", "given up, needs a person"
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="webhook_deliveries")
+    received_at = models.DateTimeField(db_default=Now())
+    trigger = models.CharField(max_length=60)
+    remote_uid = models.CharField(max_length=100, blank=True, default="", help_text="a secret: never log it")
+    identity = models.CharField(
+        max_length=64, help_text="SHA-256 over trigger, uid, start, status, seat and earlier uid: one event, one row"
+    )
+    body = models.JSONField(help_text="without one-time passwords")
+    state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    note = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "identity"], name="webhook_delivery_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(state__in=["received", "failed"]),
+                name="webhook_delivery_owed_by_time",
+            ),
+            models.Index(fields=["account", "remote_uid", "received_at"], name="webhook_delivery_of_booking"),
+            models.Index(fields=["account", "-received_at"], name="webhook_delivery_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trigger} at {self.received_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,264 @@
+"""
+Every setting, once. Deployments differ by environment only; `env.py` reads it and refuses to start on nonsense.
+
+Knobs that belong to one app carry its name as prefix and are read in one module of that app.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
+
+from config.env import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Env()
+
+# --- What this process is ---------------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG", False)
+# Signs sessions and the admin's forms. No default: a shared secret is no secret.
+SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
+# Host names that web answers to, comma-separated.
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+# Behind a TLS-terminating proxy: trust its X-Forwarded-Proto and send cookies over HTTPS only.
+BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS_PROXY else 0
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_filters",
+    "django_prometheus",
+    "drf_spectacular",
+    "rest_framework",
+    "monitoring",
+    "cachectl",
+    "calcom",
+    "bookings",
+]
+
+MIDDLEWARE = [
+    "monitoring.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = True
+# The largest request body that is read, bytes. A booking has 1 kB, a webhook 20 kB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"  # instants are stored and logged in UTC; a branch's own zone decides what callers hear
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Serve the apps' static files from where they lie, so that a laptop needs no collectstatic.
+WHITENOISE_USE_FINDERS = env.flag("WHITENOISE_USE_FINDERS", True)
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/slotline"),
+        # Seconds a connection is kept between requests.
+        conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),
+        conn_health_checks=True,
+    )
+}
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    {
+        # Seconds until a connection attempt counts as failed: the database is near, and a caller is on the phone.
+        "connect_timeout": env.integer("DATABASE_CONNECT_TIMEOUT", 2),
+        # Milliseconds a statement, or a transaction that does nothing, may last.
+        "options": "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=20000",
+    }
+)
+# No transaction may be open while Cal.com thinks: services open their own, short ones.
+ATOMIC_REQUESTS = False
+
+# --- Redis ------------------------------------------------------------------------------------------------------
+
+
+def _database_after(url: str) -> str:
+    """Return the Redis URL with the next database number: the broker beside the cache on one server."""
+    parts = urlsplit(url)
+    number = parts.path.strip("/") or "0"
+    if not number.isdigit():
+        raise ImproperlyConfigured("REDIS_URL must end in a database number, as in redis://127.0.0.1:6379/0.")
+    return urlunsplit(parts._replace(path=f"/{int(number) + 1}"))
+
+
+# Days, flights, permits. A shared server wants `maxmemory-policy volatile-lfu`.
+REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+# Celery's queues. In production a server of its own with `noeviction` and `appendonly yes`.
+BROKER_URL = env.text("BROKER_URL", _database_after(REDIS_URL))
+# Seconds a command, or a connection attempt, may take: a dead Redis must not be felt by a caller.
+REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 0.25)
+
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "sl1:django",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # the default, pickle, runs what it reads
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT,
+            "IGNORE_EXCEPTIONS": True,
+        },
+    },
+    # Counts of the inbound throttle, per process: a count shared by all would cost each answer a second trip to Redis.
+    "throttle": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "throttle"},
+}
+
+# --- Celery -----------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# One attempt: what may not be lost is a row that a sweep finds again.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,  # seconds; longer than any task
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 10,
+    "unacked_mutex_expire": 30,
+    "socket_timeout": 0.3,
+    "socket_connect_timeout": 0.3,
+}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_QUEUES = [Queue(name) for name in ("cache", "refresh", "bookings", "webhooks", "default")]
+CELERY_TASK_ROUTES = {
+    "cachectl.forget_range": {"queue": "cache"},
+    "cachectl.sweep_forgettings": {"queue": "cache"},
+    "cachectl.refresh": {"queue": "refresh"},
+    "bookings.*": {"queue": "bookings"},
+    "calcom.webhooks.*": {"queue": "webhooks"},
+}
+CELERY_BEAT_SCHEDULE = {
+    "sweep forgettings": {"task": "cachectl.sweep_forgettings", "schedule": 10.0, "options": {"expires": 10}},
+    "settle open changes": {"task": "bookings.settle_open_changes", "schedule": 5.0, "options": {"expires": 5}},
+    "expire holds": {"task": "bookings.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
+    "prune the cache's history": {"task": "cachectl.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+}
+# Where beat remembers what it last sent.
+CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / ".local" / "beat-schedule"))
+
+# --- calcom: how we talk to Cal.com -----------------------------------------------------------------------------
+
+# Fernet keys, comma-separated: the first encrypts, all decrypt. `manage.py generate_field_key` makes one.
+FIELD_KEYS = env.words("FIELD_KEYS", "" if not DEBUG else "b25seS1mb3ItZGVidWctb25seS1mb3ItZGVidWctMTE=")
+# Refuse accounts whose base URL is not this machine. On in tests and demos, so that no test calls a real Cal.com.
+CALCOM_LOOPBACK_ONLY = env.flag("CALCOM_LOOPBACK_ONLY", DEBUG)
+# The value of `cal-api-version` for each family of operations. A wrong one does not fail, it answers differently.
+CALCOM_API_VERSIONS = {
+    "slots": env.text("CALCOM_VERSION_SLOTS", "2024-09-04"),
+    "bookings": env.text("CALCOM_VERSION_BOOKINGS", "2024-08-13"),
+    "event-types": env.text("CALCOM_VERSION_EVENT_TYPES", "2024-06-14"),
+    "schedules": env.text("CALCOM_VERSION_SCHEDULES", "2024-06-11"),
+}
+# Seconds until a connection attempt, a read and a write count as failed. A caller never waits that long: see deadlines.
+CALCOM_CONNECT_TIMEOUT = env.number("CALCOM_CONNECT_TIMEOUT", 1.0)
+CALCOM_READ_TIMEOUT = env.number("CALCOM_READ_TIMEOUT", 8.0)
+CALCOM_WRITE_TIMEOUT = env.number("CALCOM_WRITE_TIMEOUT", 20.0)
+# How many calls one process has in flight at once.
+CALCOM_CALL_THREADS = env.integer("CALCOM_CALL_THREADS", 16)
+
+# --- cachectl: what we still believe ----------------------------------------------------------------------------
+
+# Seconds: up to FRESH answers; up to STALE answers and refreshes; up to OLD loads first, else answers unverified.
+CACHECTL_FRESH = env.number("CACHECTL_FRESH", 120)
+CACHECTL_STALE = env.number("CACHECTL_STALE", 900)
+CACHECTL_OLD = env.number("CACHECTL_OLD", 86_400)
+# Seconds a load must begin after a change to know of it. Cal.com caches slot lists for 2 s (recorded 2026-11-21).
+CACHECTL_SETTLE = env.number("CACHECTL_SETTLE", 2.5)
+# Days one load covers at least. A request costs the same for one day as for fourteen.
+CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 14)
+
+# --- bookings: what agents may ask ------------------------------------------------------------------------------
+
+# Seconds an agent waits for an answer, unless it says so itself (Prefer: wait=3).
+BOOKINGS_READ_WAIT = env.number("BOOKINGS_READ_WAIT", 2.0)
+BOOKINGS_WRITE_WAIT = env.number("BOOKINGS_WRITE_WAIT", 3.5)
+# Domain of the addresses given to callers without e-mail. Cal.com wants one; it must be a domain you own.
+BOOKINGS_ATTENDEE_DOMAIN = env.text("BOOKINGS_ATTENDEE_DOMAIN", "callers.invalid" if DEBUG else None)
+# Requests a minute that one agent key may send to one web process.
+BOOKINGS_THROTTLE_RATE = env.text("BOOKINGS_THROTTLE_RATE", "6000/min")
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["bookings.api.auth.AgentKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["bookings.api.auth.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["bookings.api.throttles.AgentKeyThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "bookings.api.errors.problem",
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Slotline",
+    "DESCRIPTION": "The booking line between phone voice agents and Cal.com.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# --- monitoring -------------------------------------------------------------------------------------------------
+
+# Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only.
+MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
+
+UNFOLD = {"SITE_TITLE": "Slotline", "SITE_HEADER": "Slotline", "SITE_URL": "/v1/docs"}

@@ -1,0 +1,10 @@
+"""Which URL goes to which app."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("v1/", include("bookings.api.urls")),
+    path("", include("monitoring.urls")),
+]

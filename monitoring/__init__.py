@@ -1,0 +1,1 @@
+"""What the outside may know about us: metrics, health, logs. Imports no app of ours."""

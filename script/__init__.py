@@ -1,0 +1,1 @@
+"""The commands of the README. The Python behind them is in `stage`."""

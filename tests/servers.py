@@ -1,0 +1,29 @@
+"""A pytest plugin: real servers, and an environment in which nothing can reach a real Cal.com."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from script.stage.servers import ensure_servers
+
+ENVIRONMENT = {
+    "DEBUG": "0",
+    "SECRET_KEY": "tests-only",
+    "FIELD_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
+    "CALCOM_LOOPBACK_ONLY": "1",
+    "BOOKINGS_ATTENDEE_DOMAIN": "callers.example",
+    "BROKER_URL": "memory://",
+}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_load_initial_conftests() -> Iterator[None]:
+    """Prepare the environment before Django reads its settings; workers of pytest-xdist inherit the servers."""
+    os.environ.update(ENVIRONMENT)
+    ensure_servers()
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    # Databases from 8 on: a server that REDIS_URL names may hold something else in the first ones.
+    server, _, _ = os.environ["REDIS_URL"].rpartition("/")
+    os.environ["REDIS_URL"] = f"{server}/{8 + int(worker)}"
+    yield
