@@ -1,0 +1,254 @@
+"""What Cal.com demands of the body of a booking before it looks at any calendar."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from calcom.simulator import slots, times
+from calcom.simulator.call import Call
+from calcom.simulator.errors import coded, refuse_wrong, refused, wrong
+from calcom.simulator.state import Attendee, State
+from calcom.simulator.world import EventType, Json
+
+_KNOWN = frozenset(
+    (
+        "start",
+        "attendee",
+        "eventTypeId",
+        "eventTypeSlug",
+        "username",
+        "teamSlug",
+        "organizationSlug",
+        "lengthInMinutes",
+        "bookingFieldsResponses",
+        "guests",
+        "location",
+        "meetingUrl",
+        "metadata",
+        "routing",
+        "emailVerificationCode",
+        "instant",
+        "recurrenceCount",
+    )
+)
+_PHONE = re.compile(r"\+[1-9]\d{6,14}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_OUTSIDE_WINDOW = (
+    "The event type can't be booked at the \"start\" time provided. This could be because it's too soon (violating the "
+    "minimum booking notice) or too far in the future (outside the event's scheduling window). Try fetching available "
+    'slots first using the GET /v2/slots endpoint and then make a booking with "start" time equal to one of the '
+    "available slots."
+)
+_VIDEO = "integrations:daily"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A booking as it was asked for, after all checks that need no calendar."""
+
+    event_type: EventType
+    start: int
+    end: int
+    attendee: Attendee
+    location: str
+    responses: Json
+    metadata: Json
+    guests: list[str]
+
+    @property
+    def notes(self) -> str:
+        """What the description of the booking will be."""
+        return str(self.responses.get("notes", ""))
+
+
+def read_wish(call: Call) -> Wish:
+    """Read the body of POST /v2/bookings, or refuse it for the first thing that is wrong."""
+    fields = call.fields
+    refuse_wrong(*_complaints(fields))
+    event_type = _event_type(call.state, fields)
+    _refuse_strangers(call, event_type)
+    minutes = _minutes(event_type, fields)
+    _refuse_missing_answers(event_type, fields.get("bookingFieldsResponses", {}))
+    start = times.parse(fields["start"]) or 0
+    refuse_impossible_start(call.state, event_type, start)
+    attendee = _attendee(event_type, fields["attendee"])
+    return Wish(
+        event_type=event_type,
+        start=start,
+        end=start + 60 * minutes,
+        attendee=attendee,
+        location=_location(event_type, fields.get("location"), attendee),
+        responses=_responses(fields, attendee),
+        metadata=fields.get("metadata", {}),
+        guests=fields.get("guests", []),
+    )
+
+
+def read_start(fields: Json) -> int:
+    """Read the new start of a move."""
+    start = times.parse(fields.get("start"))
+    if start is None:
+        raise refused(400, wrong("start", "start must be a valid ISO 8601 date string"))
+    return start
+
+
+def refuse_impossible_start(state: State, event_type: EventType, start: int) -> None:
+    """Refuse the past, and what notice or booking window exclude."""
+    now = state.now()
+    if start < now:
+        raise refused(400, "Attempting to book a meeting in the past.")
+    earliest, latest = slots.bookable(event_type, now)
+    if not earliest <= start < latest:
+        raise refused(400, _OUTSIDE_WINDOW)
+
+
+def _complaints(fields: Json) -> Iterator[str]:
+    for name in fields:
+        if name not in _KNOWN:
+            yield wrong(name, f"property {name} should not exist")
+    if times.parse(fields.get("start")) is None:
+        yield wrong("start", "start must be a valid ISO 8601 date string")
+    attendee = fields.get("attendee")
+    if not isinstance(attendee, dict):
+        yield wrong("attendee", "attendee should not be null or undefined")
+    elif nested := list(_attendee_complaints(attendee)):
+        yield f"attendee property is wrong, {', '.join(nested)}"
+    if not _is_metadata(fields.get("metadata", {})):
+        yield wrong(
+            "metadata",
+            "Metadata must have at most 50 keys, each key up to 40 characters, and string values up to 500 characters.",
+        )
+
+
+def _attendee_complaints(attendee: Json) -> Iterator[str]:
+    if not isinstance(attendee.get("name"), str):
+        yield wrong("name", "name must be a string")
+    if not times.is_zone(attendee.get("timeZone")):
+        yield wrong("timeZone", "timeZone must be a valid IANA time-zone")
+    if not attendee.get("email") and not attendee.get("phoneNumber"):
+        rule = "Attendee must have at least one contact method (email or phone number)"
+        yield wrong("attendee email or phone", rule)
+
+
+def _is_metadata(metadata: object) -> bool:
+    if not isinstance(metadata, dict) or len(metadata) > 50:
+        return False
+    return all(len(name) <= 40 and isinstance(value, str) and len(value) <= 500 for name, value in metadata.items())
+
+
+def _event_type(state: State, fields: Json) -> EventType:
+    wanted = fields.get("eventTypeId")
+    if wanted is not None:
+        if event_type := state.event_types.get(wanted):
+            return event_type
+        raise refused(404, f"Event type with id {wanted} not found.")
+    slug, username = str(fields.get("eventTypeSlug", "")), str(fields.get("username", ""))
+    if event_type := state.find_event_type(slug, username):
+        return event_type
+    raise refused(404, f"Event type with slug {slug} not found.")
+
+
+def _refuse_strangers(call: Call, event_type: EventType) -> None:
+    if not event_type.requires_authentication:
+        return
+    if call.user is None:
+        raise refused(
+            401,
+            "checkBookingRequiresAuthentication - request must be authenticated by passing credentials belonging to "
+            "event type owner, host or team or org admin or owner.",
+        )
+    if call.user.username not in {event_type.owner, *event_type.hosts}:
+        raise refused(
+            403,
+            "checkBookingRequiresAuthentication - user is not authorized to access this event type. User has to be "
+            "either event type owner, host, team admin or owner or org admin or owner.",
+        )
+
+
+def _minutes(event_type: EventType, fields: Json) -> int:
+    minutes = fields.get("lengthInMinutes")
+    if minutes is None:
+        return event_type.minutes
+    if not event_type.minutes_options:
+        raise refused(
+            400,
+            "Can't specify 'lengthInMinutes' because event type does not have multiple possible lengths. Please, "
+            "remove the 'lengthInMinutes' field from the request.",
+        )
+    if minutes not in event_type.minutes_options:
+        raise refused(
+            400,
+            "Provided 'lengthInMinutes' is not one of the possible lengths for the event type. The possible lengths "
+            f"are: {', '.join(map(str, event_type.minutes_options))}",
+        )
+    return int(minutes)
+
+
+def _refuse_missing_answers(event_type: EventType, responses: Json) -> None:
+    for field in event_type.fields:
+        slug, options = field["slug"], field.get("options")
+        if slug not in responses:
+            if field.get("required"):
+                raise refused(
+                    400,
+                    f"Missing required booking field response: {slug} - it is required by the event type booking "
+                    "fields, but missing in the bookingFieldsResponses. You can fetch the event type with ID "
+                    f"{event_type.id} to see the required fields.",
+                )
+        elif options and responses[slug] not in options:
+            raise refused(
+                400,
+                f"Invalid option '{responses[slug]}' for booking field '{slug}'. Allowed options are: "
+                f"{', '.join(options)}.",
+            )
+
+
+def _attendee(event_type: EventType, fields: Json) -> Attendee:
+    """Read the attendee; a phone number replaces the e-mail address only where the event type asks for it."""
+    email, phone = fields.get("email"), fields.get("phoneNumber")
+    if event_type.phone_first:
+        if not phone:
+            raise _field_error("attendeePhoneNumber", "error_required_field")
+        if not _PHONE.fullmatch(phone):
+            raise _field_error("attendeePhoneNumber", "invalid_number")
+        email = email or f"{phone.lstrip('+')}@sms.cal.com"
+    if not email:
+        raise _field_error("email", "error_required_field")
+    if not _EMAIL.fullmatch(email):
+        raise _field_error("email", "email_validation_error")
+    return Attendee(fields["name"], email, fields["timeZone"], phone, fields.get("language", "en"))
+
+
+def _field_error(slug: str, problem: str) -> Exception:
+    return coded("BAD_REQUEST", f"responses - {{{slug}}}{problem}, ")
+
+
+def _location(event_type: EventType, wanted: Json | None, attendee: Attendee) -> str:
+    """Decide where it takes place: as asked for, the first place of the event type, or Cal Video."""
+    if wanted is None:
+        wanted = event_type.locations[0] if event_type.locations else {}
+    elif wanted.get("type") not in (kinds := [place["type"] for place in event_type.locations] or ["integration"]):
+        raise refused(
+            400,
+            f"Booking location with type {wanted.get('type')} not valid for event type with id={event_type.id}. The "
+            f"event type has following location types: {', '.join(kinds)}, and only these types are allowed for "
+            "booking location.",
+        )
+    if wanted.get("type") == "attendeePhone":
+        return str(wanted.get("phone") or attendee.phone or "")
+    return str(wanted.get("address") or wanted.get("link") or _VIDEO)
+
+
+def _responses(fields: Json, attendee: Attendee) -> Json:
+    location = fields.get("location") or {}
+    guests = fields.get("guests")
+    return {
+        "email": attendee.email,
+        **({"attendeePhoneNumber": attendee.phone} if attendee.phone else {}),
+        "name": attendee.name,
+        **fields.get("bookingFieldsResponses", {}),
+        **({"location": {"value": "phone", "optionValue": location["phone"]}} if "phone" in location else {}),
+        **({"guests": guests} if guests else {}),
+        "displayEmail": attendee.email,
+        **({"displayGuests": guests} if guests else {}),
+    }

@@ -1,0 +1,152 @@
+"""The world the simulator starts with, as data that can be written as JSON: people, their hours, event types."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+Json = dict[str, Any]
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Working hours on some days of the week, in the user's own time zone; an `end` of 23:59 means midnight."""
+
+    days: tuple[str, ...] = WEEKDAYS[:5]
+    start: str = "09:00"
+    end: str = "17:00"
+
+
+@dataclass(frozen=True)
+class Override:
+    """The hours of one date instead of those of its weekday; equal `start` and `end` close it."""
+
+    date: str
+    start: str = "00:00"
+    end: str = "00:00"
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with a schedule: the owner of event types and of an API key, a host, or both."""
+
+    id: int
+    username: str
+    name: str
+    time_zone: str = "UTC"
+    email: str = ""
+    api_key: str | None = None
+    hours: tuple[Hours, ...] = (Hours(),)
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The e-mail address."""
+        return self.email or f"{self.username}@example.com"
+
+
+@dataclass(frozen=True)
+class EventType:
+    """
+    What can be booked with `owner`; without `hosts` the owner is the host, several take turns (round robin).
+
+    `booking_window`, `confirmation`, `seats`, `recurrence`, `locations` and `fields` (the custom booking fields)
+    are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address.
+    """
+
+    id: int
+    owner: str
+    slug: str
+    title: str
+    minutes: int = 30
+    hosts: tuple[str, ...] = ()
+    minutes_options: tuple[int, ...] = ()
+    description: str = ""
+    notice_minutes: int = 0
+    before_minutes: int = 0
+    after_minutes: int = 0
+    interval_minutes: int | None = None
+    booking_window: Json | None = None
+    confirmation: Json | None = None
+    seats: Json | None = None
+    recurrence: Json | None = None
+    locations: tuple[Json, ...] = ()
+    fields: tuple[Json, ...] = ()
+    phone_first: bool = False
+    requires_authentication: bool = False
+    hidden: bool = False
+
+    @property
+    def seat_count(self) -> int:
+        """How many people share one booking; 0 where each has their own."""
+        return int(self.seats["seatsPerTimeSlot"]) if self.seats else 0
+
+    @property
+    def pending_blocks(self) -> bool:
+        """Whether a booking that waits for confirmation takes its time."""
+        return bool(self.confirmation and self.confirmation.get("blockUnconfirmedBookingsInBooker"))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything Cal.com knows before the first request."""
+
+    users: tuple[User, ...] = ()
+    event_types: tuple[EventType, ...] = ()
+
+    def to_json(self) -> Json:
+        """Write the world so that `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read a world; unknown names are refused with `TypeError`."""
+        return cls(
+            users=tuple(_user(user) for user in data.get("users", ())),
+            event_types=tuple(EventType(**_tuples(event_type)) for event_type in data.get("event_types", ())),
+        )
+
+
+def demo() -> World:
+    """Build the world of the demo: a salon in Berlin and a practice in New York, strangers to each other."""
+    hours = (Hours(days=WEEKDAYS[:6], start="09:00", end="18:00"),)
+    return World(
+        users=(
+            User(101, "salon", "Salon Berlin", "Europe/Berlin", api_key="cal_demo_salon", hours=hours),
+            User(102, "emma", "Emma", "Europe/Berlin", hours=hours),
+            User(103, "ben", "Ben", "Europe/Berlin", hours=hours),
+            User(201, "practice", "Practice New York", "America/New_York", api_key="cal_demo_practice"),
+        ),
+        event_types=(
+            EventType(1, "salon", "haircut", "Haircut", 30, hosts=("emma", "ben")),
+            EventType(2, "salon", "colour", "Colour", 60, hosts=("emma",)),
+            EventType(3, "salon", "beard-trim", "Beard trim", 15, hosts=("ben",)),
+            EventType(11, "practice", "check-up", "Check-up", 30, fields=(_INSURANCE,)),
+            EventType(12, "practice", "follow-up", "Follow-up", 15, minutes_options=(15, 30)),
+            EventType(13, "practice", "vaccination", "Vaccination", 15, confirmation=_CONFIRMED_BY_HAND),
+        ),
+    )
+
+
+_INSURANCE: Json = {
+    "type": "select",
+    "slug": "insurance",
+    "label": "Insurance",
+    "required": True,
+    "placeholder": "",
+    "options": ["Public", "Private", "None"],
+}
+_CONFIRMED_BY_HAND: Json = {"type": "always", "blockUnconfirmedBookingsInBooker": False}
+
+
+def _user(data: Mapping[str, Any]) -> User:
+    known = dict(data)
+    known["hours"] = tuple(Hours(**_tuples(hours)) for hours in data.get("hours", (asdict(Hours()),)))
+    known["overrides"] = tuple(Override(**override) for override in data.get("overrides", ()))
+    return User(**known)
+
+
+def _tuples(data: Mapping[str, Any]) -> Json:
+    """Turn the lists that JSON has for our tuples back into tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
