@@ -1,4 +1,4 @@
-"""How Django knows the app, and what it registers with the apps below it."""
+"""How Django knows the app, and what it does when a worker starts."""
 
 from django.apps import AppConfig
 
@@ -7,3 +7,14 @@ class CachectlConfig(AppConfig):
     """What we may still believe about free slots, and until when. Knows days and slots, knows no Cal.com."""
 
     name = "cachectl"
+
+    def ready(self) -> None:
+        """Look at Redis as soon as a worker is up, so that an emptied one is known before the first caller asks."""
+        from celery.signals import worker_ready  # noqa: PLC0415  after the apps are loaded, like what it calls
+
+        from cachectl.availability import touch_epochs  # noqa: PLC0415
+        from cachectl.connections import redis_client  # noqa: PLC0415
+        from monitoring.registry import register_probe  # noqa: PLC0415
+
+        worker_ready.connect(lambda **_: touch_epochs(), weak=False, dispatch_uid="cachectl.touch_epochs")
+        register_probe("redis", lambda: redis_client().ping())

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 class ForgettingQuerySet(models.QuerySet["Forgetting"]):
     """Filters over forgettings; they chain."""
 
-    def owed(self, now: datetime) -> "ForgettingQuerySet":
-        """Return those that are not done and due for another attempt."""
+    def owed(self, now: datetime | Now) -> "ForgettingQuerySet":
+        """Return those that are not done and due for another attempt; `Now()` is the database's clock."""
         return self.filter(done_at__isnull=True, next_attempt_at__lte=now)
 
 

@@ -1,0 +1,101 @@
+"""History to look at: what was forgotten and what was warmed. Nothing here can be changed."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from cachectl.models import Forgetting, Warming
+
+
+class HistoryAdmin(ModelAdmin):
+    """A list to read."""
+
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """History is written by what happens."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """History stays as it was."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """History goes by itself, after 14 days."""
+        return False
+
+
+class OwedFilter(admin.SimpleListFilter):
+    """Forgettings that are still owed: normally none for longer than a moment."""
+
+    title = "state"
+    parameter_name = "owed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the choices."""
+        return [("1", "owed"), ("0", "done")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
+        """Return the forgettings of the chosen state."""
+        return queryset if self.value() is None else queryset.filter(done_at__isnull=self.value() == "1")
+
+
+@admin.register(Forgetting)
+class ForgettingAdmin(HistoryAdmin):
+    """Why which days were forgotten, and how fast."""
+
+    list_display = (
+        "created_at",
+        "account_id",
+        "first",
+        "last",
+        "event_types",
+        "cause",
+        "done",
+        "attempts",
+        "keys_forgotten",
+        "took_ms",
+        "error",
+    )
+    list_filter = (OwedFilter, "cause", "created_at")
+    search_fields = ("=account_id", "error")
+    search_help_text = "Account id, or part of an error"
+    ordering = ("-created_at",)
+
+    @admin.display(description="event types")
+    def event_types(self, row: Forgetting) -> str:
+        """Return the ids, shortened."""
+        shown = ", ".join(map(str, row.event_type_ids[:5]))
+        return shown if len(row.event_type_ids) <= 5 else f"{shown} and {len(row.event_type_ids) - 5} more"
+
+    @admin.display(boolean=True, ordering="done_at")
+    def done(self, row: Forgetting) -> bool:
+        """Return whether the days are forgotten."""
+        return row.done_at is not None
+
+    @admin.display(description="took, ms", ordering="took")
+    def took_ms(self, row: Forgetting) -> str:
+        """Return the time in Redis."""
+        return "" if row.took is None else f"{row.took.total_seconds() * 1000:.1f}"
+
+
+@admin.register(Warming)
+class WarmingAdmin(HistoryAdmin):
+    """What warming loaded, and at what cost."""
+
+    list_display = (
+        "started_at",
+        "finished_at",
+        "account_id",
+        "event_types",
+        "days",
+        "requests",
+        "failures",
+        "stopped_early",
+    )
+    list_filter = ("started_at", "stopped_early")
+    search_fields = ("=account_id", "stopped_early")
+    search_help_text = "Account id, or why it stopped"
+    ordering = ("-started_at",)

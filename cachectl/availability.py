@@ -1,0 +1,141 @@
+"""What is known of free slots: read days, forget days, keep them fresh."""
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from datetime import date
+from math import inf
+from uuid import uuid4
+
+import structlog
+from celery import current_app
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from cachectl import background, limits, sources, store
+from cachectl.bands import Band, Day
+from cachectl.deadline import Deadline
+from cachectl.flight import dates_between
+from cachectl.question import Known, Question
+
+__all__ = ["Band", "Day", "Known", "forget", "queue_refresh", "read", "refresh", "touch_epochs"]
+
+log = structlog.get_logger(__name__)
+
+
+def read(
+    *, account_id: int, event_type_id: int, first: date, last: date, deadline: Deadline, max_age: float | None = None
+) -> Known:
+    """
+    Return what is known of the UTC dates `first` to `last` (inclusive), loading what is not good enough.
+
+    Never waits past the deadline, and never fails because Redis, the broker or Cal.com does: then what is known is
+    old, or missing, and says why.
+
+    Args:
+        max_age: seconds; whatever was loaded earlier is loaded again.
+    """
+    question = Question(account_id, event_type_id, first, last, urgent=True)
+    oldest = question.asked - max_age if max_age is not None else -inf
+    question.fly_until_good(lambda day: day.worth_loading or (day.loaded_at or inf) < oldest, deadline)
+    _keep_fresh(question)
+    return question.known()
+
+
+def refresh(
+    *, account_id: int, event_type_id: int, first: date, last: date, due: bool = False, patient: bool = True
+) -> float:
+    """
+    Load the days that are no longer fresh; nobody waits for it.
+
+    Args:
+        due: whether days are loaded, too, that only our own appointments changed.
+        patient: whether to wait until the last change of the days is settled, so that one load serves many changes.
+
+    Returns:
+        Seconds after which to call again, because a change is not settled yet; 0 when all is done.
+    """
+    question = Question(account_id, event_type_id, first, last, urgent=False)
+
+    def needed(day: Day) -> bool:
+        wanting = day.band is not Band.FRESH or (due and day.due)
+        return day.worth_loading or (wanting and (day.loaded_at or inf) < question.asked)
+
+    if question.redis_away:
+        return 0.0
+    wait = question.unsettled(needed)
+    if wait and patient:
+        return wait + limits.REFRESH_MARGIN
+    question.fly_until_good(needed, Deadline.after(limits.lease()))
+    with suppress(RedisError):  # then the mark runs out by itself
+        store.unmark_refresh(account_id, event_type_id, limits.REFRESH_FAILED if question.failure else 0)
+    return 0.0
+
+
+def queue_refresh(
+    *, account_id: int, event_type_id: int, first: date, last: date, delay: float = 0.0, due: bool = False
+) -> None:
+    """
+    Have the days refreshed by a worker, `delay` seconds from now, unless that is queued already.
+
+    Returns at once and never fails: the mark and the message are left to the pool for loads.
+    """
+    days = {"first": first.isoformat(), "last": last.isoformat(), "due": due}
+    background.submit_load(_publish_refresh, account_id, event_type_id, days, delay)
+
+
+def forget(
+    *,
+    forgetting_id: int | None,
+    account_id: int,
+    event_type_ids: Collection[int],
+    first: date,
+    last: date,
+    own: bool,
+) -> int:
+    """
+    Note that the UTC dates `first` to `last` (inclusive) changed just now; return how many days were forgotten.
+
+    A day counts once for each event type. The same `forgetting_id` moves nothing when it comes again.
+
+    Args:
+        own: whether an appointment of ours is the change. Then the days stay answerable, minus our own appointments.
+
+    Raises:
+        RedisError: nothing was forgotten; the Forgetting stays owed.
+        ValueError: the range is out of order, or larger than any change can be.
+    """
+    dates = dates_between(first, last)
+    if not dates or len(dates) * len(event_type_ids) > limits.MOST_KEYS:
+        raise ValueError(f"Forget 1 to {limits.MOST_KEYS} days (event types times dates), from first to last.")
+    mark = uuid4().hex if forgetting_id is None else str(forgetting_id)
+    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark)
+
+
+def touch_epochs() -> None:
+    """Notice an emptied Redis before a caller does: loads are believed from the settle time after that."""
+    for account_id in sources.accounts():
+        store.touch(account_id)
+
+
+def _keep_fresh(question: Question) -> None:
+    aging = [] if question.refresh_queued else question.aging()
+    if aging:
+        wait = max(day.settled_at for day in aging) - question.now + limits.REFRESH_MARGIN
+        queue_refresh(
+            account_id=question.account_id,
+            event_type_id=question.event_type_id,
+            first=aging[0].date,
+            last=aging[-1].date,
+            delay=max(0.0, wait),
+        )
+
+
+def _publish_refresh(account_id: int, event_type_id: int, days: Mapping[str, object], delay: float) -> None:
+    message = {"account_id": account_id, "event_type_id": event_type_id, **days}
+    try:
+        if store.mark_refresh(account_id, event_type_id, delay + limits.REFRESH_QUEUED):
+            current_app.send_task("cachectl.refresh", kwargs=message, countdown=delay or None)
+    except (OperationalError, RedisError) as error:
+        log.warning("cachectl.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
+        with suppress(RedisError):  # the next stale answer after a moment tries again
+            store.unmark_refresh(account_id, event_type_id, after=1.0)

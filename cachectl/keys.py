@@ -1,0 +1,61 @@
+"""
+Every key, spelled once.
+
+The version comes first, so that another shape of value never meets old code; the account is the hash tag, so that what
+one script touches lies on one node of a cluster.
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import date
+
+
+def _key(account_id: int, rest: str) -> str:
+    return f"sl1:{{{account_id}}}:{rest}"
+
+
+def days(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[str]:
+    """Return the keys of the entries: JSON [when the load began in ms, doubted 0|1, [slot starts in epoch minutes]]."""
+    prefix = _key(account_id, f"day:{event_type_id}:")
+    return [f"{prefix}{day}" for day in dates]
+
+
+def changes(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[str]:
+    """Return the keys of the last changes: JSON [by an appointment of ours, otherwise], both in ms."""
+    prefix = _key(account_id, f"changed:{event_type_id}:")
+    return [f"{prefix}{day}" for day in dates]
+
+
+def epoch(account_id: int) -> str:
+    """Return the key of the moment at which this Redis was first seen empty, in ms."""
+    return _key(account_id, "epoch")
+
+
+def lease(account_id: int, event_type_id: int) -> str:
+    """Return the key of the token of whoever loads."""
+    return _key(account_id, f"lease:{event_type_id}")
+
+
+def failed(account_id: int, event_type_id: int) -> str:
+    """Return the key of the note of a failed load."""
+    return _key(account_id, f"failed:{event_type_id}")
+
+
+def done(account_id: int, token: str) -> str:
+    """Return the key of the list that wakes those who wait for the load of `token`."""
+    return _key(account_id, f"done:{token}")
+
+
+def forgotten(account_id: int, forgetting: int | str) -> str:
+    """Return the key of the mark that a forgetting was done: how many days it touched."""
+    return _key(account_id, f"forgotten:{forgetting}")
+
+
+def refresh(account_id: int, event_type_id: int) -> str:
+    """Return the key of the mark that a refresh is queued."""
+    return _key(account_id, f"refresh:{event_type_id}")
+
+
+def demand(account_id: int, hours_ago: int = 0) -> str:
+    """Return the key of an hour's demand: event types by how often they were asked for."""
+    return _key(account_id, time.strftime("demand:%Y%m%d%H", time.gmtime(time.time() - hours_ago * 3600)))

@@ -1,0 +1,60 @@
+"""The numbers of this app, read from the settings in one place."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+# Seconds for which a failure is shared: whoever asks meanwhile does not repeat it.
+FAILURE_NOTE = 2.0
+# Seconds by which what is needed to judge an entry outlives it.
+OUTLIVE = 3600.0
+# Seconds until a refresh that was queued and never ran may be queued again, and until one that failed may.
+REFRESH_QUEUED = 60.0
+REFRESH_FAILED = 10.0
+# Seconds by which a refresh is put after the moment from which a load can be believed.
+REFRESH_MARGIN = 0.1
+# Seconds for which hourly counts of demand are kept.
+DEMAND_KEPT = 48 * 3600
+# Days one question may span; keys (event type and day) one forgetting may touch.
+MOST_DAYS = 400
+MOST_KEYS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long a load answers, in milliseconds: the unit of Redis."""
+
+    fresh: float
+    stale: float
+    old: float
+    settle: float
+
+    @property
+    def entry(self) -> int:
+        """Return how long an entry is kept."""
+        return int(self.old)
+
+    @property
+    def memory(self) -> int:
+        """Return how long changes and the epoch are kept: longer than any entry they judge."""
+        return int(self.old + OUTLIVE * 1000)
+
+
+def lifetimes() -> Lifetimes:
+    """Return the lifetimes in force."""
+    return Lifetimes(
+        fresh=settings.CACHECTL_FRESH * 1000,
+        stale=settings.CACHECTL_STALE * 1000,
+        old=settings.CACHECTL_OLD * 1000,
+        settle=settings.CACHECTL_SETTLE * 1000,
+    )
+
+
+def block_days() -> int:
+    """Return how many days one load covers at least."""
+    return int(settings.CACHECTL_BLOCK_DAYS)
+
+
+def lease() -> float:
+    """Return for how many seconds one process may be alone in loading: longer than a load can take."""
+    return float(settings.CALCOM_READ_TIMEOUT) + 2.0

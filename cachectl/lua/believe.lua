@@ -1,0 +1,38 @@
+-- Store a load day by day, except where a newer one is stored already. Readers judge whether it can be believed.
+-- KEYS[1] epoch   KEYS[1+i] entry of day i, KEYS[1+n+i] its last changes    (same {hash tag}: all on one node)
+-- ARGV[1] when the load began, ms   ARGV[2] settle time, ms   ARGV[3] lifetime of entries, ms
+-- ARGV[4] lifetime of changes and epoch, ms   ARGV[4+i] slot starts of day i, a JSON array of epoch minutes
+-- Returns how many days were stored and can be believed.
+local time = redis.call('TIME')
+local now = string.format('%d%03d', time[1], time[2] / 1000)
+local began, settle = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+local epoch = tonumber(redis.call('GET', KEYS[1]))
+
+-- A day that was full of slots and comes back empty, without an appointment of ours to explain it, is doubted once:
+-- an unreachable calendar looks like that. A second empty load finds no slots before it, and is not doubted.
+local function doubted(entry, starts, own)
+  local loaded, latest = entry:match('^%[(%d+)'), entry:match('(%d+)%]%]$')
+  return starts == '[]' and latest and latest * 60000 > tonumber(now) and tonumber(loaded) >= own + settle
+end
+
+local days, believed = (#KEYS - 1) / 2, 0
+for i = 1, days do
+  local entry_key, change_key, starts = KEYS[1 + i], KEYS[1 + days + i], ARGV[4 + i]
+  -- A memory of changes that was lost under way takes the load's credit with it.
+  redis.call('SET', change_key, '[0,' .. now .. ']', 'NX', 'PX', ARGV[4])
+  local own, other = redis.call('GET', change_key):match('^%[(%d+),(%d+)%]$')
+  local entry = redis.call('GET', entry_key) or ''
+  local stored = tonumber(entry:match('^%[(%d+)') or 0)
+  if stored < began then
+    local doubt = doubted(entry, starts, tonumber(own)) and 1 or 0
+    redis.call('SET', entry_key, '[' .. ARGV[1] .. ',' .. doubt .. ',' .. starts .. ']', 'PX', ARGV[3])
+    redis.call('PEXPIRE', change_key, ARGV[4])
+    if doubt == 0 and began >= math.max(tonumber(other), epoch) + settle then
+      believed = believed + 1
+    end
+  end
+end
+return believed

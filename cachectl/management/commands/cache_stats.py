@@ -1,0 +1,59 @@
+"""`manage.py cache_stats`: what is asked for, and how well it is known."""
+
+from argparse import ArgumentParser
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from redis import RedisError
+
+from cachectl import limits, store
+from cachectl.bands import Band
+from cachectl.flight import dates_between
+from cachectl.models import Forgetting
+
+
+class Command(BaseCommand):
+    """Print demand, known days by band, and forgettings that are owed."""
+
+    help = "Show, for an account, which event types callers ask for and how well their next days are known."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Describe the arguments."""
+        parser.add_argument("account", type=int, help="id of the account")
+        parser.add_argument(
+            "--event-types", type=int, nargs="+", metavar="ID", help="default: those asked for in the last hours"
+        )
+        parser.add_argument("--days", type=int, default=14, metavar="N", help="how many days from today, default 14")
+        parser.add_argument(
+            "--hours", type=int, default=24, metavar="N", help="hours of demand, default 24, at most 48"
+        )
+
+    def handle(
+        self, *_args: Any, account: int, event_types: list[int] | None, days: int, hours: int, **_options: Any
+    ) -> None:
+        """Print a line for each event type, and one for what is owed."""
+        if not (1 <= days <= limits.MOST_DAYS and 1 <= hours <= limits.DEMAND_KEPT // 3600):
+            raise CommandError(f"--days must be 1 to {limits.MOST_DAYS}, --hours 1 to {limits.DEMAND_KEPT // 3600}.")
+        try:
+            self._demand(account, event_types, days, hours)
+        except RedisError as exc:
+            raise CommandError(f"Redis did not answer: {exc}") from exc
+        owed = Forgetting.objects.filter(account_id=account, done_at=None).count()
+        self.stdout.write(f"Forgettings owed: {owed}")
+
+    def _demand(self, account: int, event_types: list[int] | None, days: int, hours: int) -> None:
+        demand = store.demand(account, hours)
+        asked_most = sorted(demand, key=lambda event_type: -demand[event_type])
+        self.stdout.write("event type  asked  " + "  ".join(Band))
+        for event_type in event_types or asked_most:
+            known = _bands(account, event_type, days)
+            counts = "  ".join(f"{known[band]:{len(band)}}" for band in Band)
+            self.stdout.write(f"{event_type:10}  {demand.get(event_type, 0):5}  {counts}")
+
+
+def _bands(account: int, event_type: int, days: int) -> Counter[Band]:
+    today = datetime.now(UTC).date()
+    snapshot = store.read(account, event_type, dates_between(today, today + timedelta(days=days - 1)), asked=False)
+    return Counter(day.band for day in snapshot.days)

@@ -1,0 +1,128 @@
+"""One question on its way: what is known so far, what it waits for, what it took."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import inf
+
+from redis import RedisError
+
+from cachectl import flight, limits, store
+from cachectl.bands import WORST_FIRST, Band, Day, missing
+from cachectl.deadline import Deadline
+from cachectl.flight import Block, Landing, dates_between
+
+# How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the days that were asked for, and how well."""
+
+    days: dict[date, Day]
+    band: Band
+    """Of the worst day."""
+    age: float | None
+    """Seconds since the load of the oldest day began; None when nothing is known, or not since when."""
+    loaded: bool = False
+    """Whether this question cost a load."""
+    collapsed: bool = False
+    """Whether somebody else's load was awaited."""
+    failure: str | None = None
+    """Why not all is verified: `deadline`, `settling` (it changed moments ago), or the source's reason."""
+    retry_after: float | None = None
+    """Seconds after which asking again may help, where known."""
+
+    @property
+    def verified(self) -> bool:
+        """Return whether a caller may be told so without reserve."""
+        return self.band.verified
+
+
+class Question:
+    """A question for the days of an event type. Redis is asked once; after that it waits for flights only."""
+
+    def __init__(self, account_id: int, event_type_id: int, first: date, last: date, *, urgent: bool) -> None:
+        if not first <= last < first + timedelta(days=limits.MOST_DAYS):
+            raise ValueError(f"Ask for 1 to {limits.MOST_DAYS} days, from first to last.")
+        self.account_id, self.event_type_id, self.urgent = account_id, event_type_id, urgent
+        self.loaded = self.collapsed = False
+        self.failure: str | None = None
+        self.retry_after: float | None = None
+        self._look(dates_between(first, last))
+
+    def _look(self, dates: list[date]) -> None:
+        try:
+            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgent)
+        except RedisError:
+            self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
+            self.days = {day: missing(day) for day in dates}
+        else:
+            self.now, self.refresh_queued = snapshot.now / 1000, snapshot.refresh_queued
+            self.days = {day.date: day for day in snapshot.days}
+        self.asked = self.now
+
+    def fly_until_good(self, needed: Callable[[Day], bool], deadline: Deadline) -> None:
+        """Wait for flights while days are `needed`, time is left and nothing failed."""
+        for _ in range(ROUNDS):
+            if self.failure or not any(needed(day) for day in self.days.values()):
+                return
+            if deadline.passed:
+                self.failure = "deadline"
+                return
+            self._wait(*flight.join(self._block(needed)), deadline)
+
+    def _block(self, needed: Callable[[Day], bool]) -> Block:
+        """Return all days that are not fresh, and at least as many as one request carries anyway."""
+        days = self.days.values()
+        wanted = [day.date for day in days if needed(day)]
+        dates = [day.date for day in days if day.band is not Band.FRESH or day.date in wanted]
+        last = max(dates[-1], dates[0] + timedelta(days=limits.block_days() - 1))
+        return Block(self.account_id, self.event_type_id, dates[0], last, self.urgent, wanted, needed)
+
+    def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
+        try:
+            landing = coming.result(timeout=deadline.left)
+        except TimeoutError:
+            self.failure = "deadline"
+            return
+        if landing.failure:
+            self.failure, self.retry_after = landing.failure.reason, landing.failure.retry_after
+        ours = started and landing.loaded_here
+        self.loaded, self.collapsed = self.loaded or ours, self.collapsed or not ours
+        self.now = max(self.now, landing.now)
+        self.days = {date: landing.days.get(date, day) for date, day in self.days.items()}
+
+    @property
+    def redis_away(self) -> bool:
+        """Return whether Redis did not answer, so that whatever is loaded cannot be kept."""
+        return self.asked == -inf
+
+    def unsettled(self, needed: Callable[[Day], bool]) -> float:
+        """Return the seconds until a load can know of every change of the needed days."""
+        return max(0.0, *(day.settled_at - self.now for day in self.days.values() if needed(day)), 0.0)
+
+    def aging(self) -> list[Day]:
+        """Return the days that a refresh would do good: stale ones, and those that changed too recently to load now."""
+        return [day for day in self.days.values() if day.band is Band.STALE or _settling(day)]
+
+    def known(self) -> Known:
+        """Return the answer."""
+        bands = {day.band for day in self.days.values()}
+        band = next(band for band in WORST_FIRST if band in bands)
+        oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
+        age = None if oldest is None else max(0.0, self.now - oldest)
+        failure, retry_after = (None, None) if band.verified else self._why()
+        return Known(self.days, band, age, self.loaded, self.collapsed, failure, retry_after)
+
+    def _why(self) -> tuple[str, float | None]:
+        """Return why not all is verified, and after how many seconds it may be."""
+        if self.failure:
+            return self.failure, self.retry_after
+        return "settling", max(0.0, *(day.settled_at - self.now for day in self.days.values() if _settling(day)), 0.0)
+
+
+def _settling(day: Day) -> bool:
+    return day.band is Band.OLD and not day.worth_loading

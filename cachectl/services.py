@@ -1,0 +1,118 @@
+"""Every change to the cache's own rows: forgettings owed, worked off, swept, pruned."""
+
+import time
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+
+import structlog
+from django.db.models import F
+from django.db.models.functions import Now
+from redis import RedisError
+
+from cachectl import availability, limits
+from cachectl.flight import dates_between
+from cachectl.models import Forgetting, Warming
+
+log = structlog.get_logger(__name__)
+
+# How long history is kept.
+KEPT = timedelta(days=14)
+# A sweep that finds more than this leaves the rest to the next one.
+MOST_SWEPT = 500
+# Failed attempts after which a person should know: the first and three retries.
+MANY_ATTEMPTS = 4
+# A failed forgetting is left to its task's retries for this long, then swept again at this pace.
+NEXT_SWEEP = timedelta(seconds=10)
+
+
+def owe(
+    *, account_id: int, event_type_ids: Collection[int], first: date, last: date, cause: Forgetting.Cause
+) -> Forgetting:
+    """
+    Write down that the UTC dates `first` to `last` must be forgotten; call it in the transaction that changes them.
+
+    Raises:
+        ValueError: the range is out of order, names no event type, or is larger than any change can be.
+    """
+    days = len(dates_between(first, last)) * len(event_type_ids)
+    if not 1 <= days <= limits.MOST_KEYS:
+        raise ValueError(f"Forget 1 to {limits.MOST_KEYS} days (event types times dates), from first to last.")
+    return Forgetting.objects.create(
+        account_id=account_id, event_type_ids=sorted(set(event_type_ids)), first=first, last=last, cause=cause
+    )
+
+
+def work_off(forgetting_id: int) -> int:
+    """
+    Forget the days of a row and write down how it went; return how many they were.
+
+    Raises:
+        RedisError: they could not be forgotten; the row stays owed, try again.
+    """
+    row = Forgetting.objects.filter(id=forgetting_id, done_at=None).first()
+    if row is None:
+        return 0
+    began = time.perf_counter()
+    try:
+        forgotten = availability.forget(
+            forgetting_id=row.id,
+            account_id=row.account_id,
+            event_type_ids=row.event_type_ids,
+            first=row.first,
+            last=row.last,
+            own=row.cause == Forgetting.Cause.OWN,
+        )
+    except (RedisError, ValueError) as error:
+        _note_failure(row, error)
+        raise
+    _note_success(row, forgotten, timedelta(seconds=time.perf_counter() - began))
+    return forgotten
+
+
+def sweep() -> int:
+    """
+    Work off what is owed; return how many forgettings were done. Stops at the first that Redis does not take.
+
+    What is owed is due by the database's clock, which wrote it: a worker whose clock is slow sweeps no later.
+    """
+    done = 0
+    try:
+        for forgetting_id in (
+            Forgetting.objects.owed(Now()).order_by("next_attempt_at").values_list("id", flat=True)[:MOST_SWEPT]
+        ):
+            done += _swept(forgetting_id)
+        availability.touch_epochs()
+    except RedisError as error:
+        log.warning("cachectl.sweep_stopped", error_type=type(error).__name__)
+    return done
+
+
+def prune(*, now: datetime) -> int:
+    """Throw away done forgettings and warmings older than 14 days; return how many. What is owed is kept."""
+    forgettings, _ = Forgetting.objects.filter(created_at__lt=now - KEPT, done_at__isnull=False).delete()
+    warmings, _ = Warming.objects.filter(started_at__lt=now - KEPT).delete()
+    return forgettings + warmings
+
+
+def _swept(forgetting_id: int) -> int:
+    try:
+        work_off(forgetting_id)
+    except ValueError:
+        return 0  # noted in the row; it must not keep the others waiting
+    return 1
+
+
+def _note_success(row: Forgetting, forgotten: int, took: timedelta) -> None:
+    Forgetting.objects.filter(id=row.id).update(
+        attempts=F("attempts") + 1, done_at=Now(), keys_forgotten=forgotten, took=took, error=""
+    )
+
+
+def _note_failure(row: Forgetting, error: Exception) -> None:
+    Forgetting.objects.filter(id=row.id).update(
+        attempts=F("attempts") + 1,
+        next_attempt_at=Now() + NEXT_SWEEP,
+        error=f"{type(error).__name__}: {error}"[:200],
+    )
+    report = log.error if row.attempts + 1 >= MANY_ATTEMPTS else log.warning
+    report("cachectl.forgetting_owed", forgetting_id=row.id, attempts=row.attempts + 1, error_type=type(error).__name__)

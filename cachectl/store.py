@@ -1,0 +1,207 @@
+"""
+The scripts, each with its one typed caller. Instants are milliseconds on Redis' clock, never on a worker's.
+
+Every function may raise `redis.RedisError`, and does so at once for a second after Redis did not answer: the first to
+notice pays the time-out, the others do not.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis import ConnectionError as RedisConnectionError
+from redis import TimeoutError as RedisTimeoutError
+from redis.commands.core import Script
+
+from cachectl import keys, limits
+from cachectl.bands import Day, judge
+from cachectl.connections import blocking_redis_client, redis_client
+from cachectl.limits import lifetimes
+from cachectl.sources import LoadFailed
+
+LUA = Path(__file__).parent / "lua"
+# Seconds for which a process leaves Redis alone after it did not answer.
+REST = 1.0
+
+
+class RedisAway(RedisConnectionError):
+    """Redis did not answer a moment ago; it was not asked again."""
+
+
+class _Rest:
+    """Until when Redis is left alone, on the monotonic clock."""
+
+    until = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What Redis knew of some days at one moment."""
+
+    now: int
+    refresh_queued: bool
+    days: list[Day]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who loads an event type."""
+
+    holder: str
+    began: int | None
+    """When our load begins; None while somebody else loads."""
+    left: float
+    """Seconds after which the lease runs out by itself."""
+
+
+def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: bool = True) -> Snapshot:
+    """Return what is known of the days, in one round trip. `asked` counts the question as demand."""
+    lasting = lifetimes()
+    reply = _call(
+        "read",
+        [
+            keys.epoch(account_id),
+            keys.refresh(account_id, event_type_id),
+            keys.demand(account_id),
+            *keys.days(account_id, event_type_id, dates),
+            *keys.changes(account_id, event_type_id, dates),
+        ],
+        [event_type_id if asked else "", lasting.memory, limits.DEMAND_KEPT],
+    )
+    now, epoch, queued, entries, changes = orjson.loads(reply)
+    days = [
+        judge(day, entry, change, now=now, epoch=epoch, lifetimes=lasting)
+        for day, entry, change in zip(dates, entries, changes, strict=True)
+    ]
+    return Snapshot(now, bool(queued), days)
+
+
+def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str) -> Lease:
+    """
+    Become the one who loads the days, or learn who is.
+
+    Raises:
+        LoadFailed: somebody just tried, and failed.
+    """
+    lasting = lifetimes()
+    outcome, *rest = _call(
+        "lease",
+        [
+            keys.epoch(account_id),
+            keys.lease(account_id, event_type_id),
+            keys.failed(account_id, event_type_id),
+            *keys.changes(account_id, event_type_id, dates),
+        ],
+        [token, int(limits.lease() * 1000), lasting.settle, lasting.memory],
+    )
+    if outcome == b"failed":
+        reason, retry_after = orjson.loads(rest[0])
+        raise LoadFailed(reason, retry_after)
+    if outcome == b"ours":
+        return Lease(token, int(rest[0]), limits.lease())
+    return Lease(rest[0].decode(), None, rest[1] / 1000)
+
+
+def believe(account_id: int, event_type_id: int, days: Mapping[date, Sequence[int]], *, began: int) -> int:
+    """Store a load that began at `began`; return how many of its days can be believed."""
+    lasting = lifetimes()
+    return int(
+        _call(
+            "believe",
+            [
+                keys.epoch(account_id),
+                *keys.days(account_id, event_type_id, days),
+                *keys.changes(account_id, event_type_id, days),
+            ],
+            [began, lasting.settle, lasting.entry, lasting.memory, *map(orjson.dumps, days.values())],
+        )
+    )
+
+
+def release(account_id: int, event_type_id: int, token: str, *, failure: LoadFailed | None = None) -> bool:
+    """Give the lease back, wake those who wait, and tell them of a failure; return whether it was still ours."""
+    note = orjson.dumps([failure.reason, failure.retry_after]) if failure else b""
+    return bool(
+        _call(
+            "release",
+            [
+                keys.lease(account_id, event_type_id),
+                keys.failed(account_id, event_type_id),
+                keys.done(account_id, token),
+            ],
+            [token, note, int(limits.FAILURE_NOTE * 1000), int(limits.lease() * 1000)],
+        )
+    )
+
+
+def wait(account_id: int, token: str, seconds: float) -> bool:
+    """Sleep until the load of `token` has ended; return False when `seconds` passed without."""
+    done = keys.done(account_id, token)
+    client = blocking_redis_client(limits.lease())
+    # Moving the one element of the list onto itself wakes the next one who waits. Never 0: that means for ever.
+    timeout = max(seconds, 0.01)
+    return client.blmove(done, done, timeout, "LEFT", "RIGHT") is not None  # type: ignore[arg-type]  # redis takes 0.5
+
+
+def forget(account_id: int, event_type_ids: Collection[int], dates: Sequence[date], *, own: bool, mark: str) -> int:
+    """Note that the days changed just now, once for each `mark`; return how many days that were."""
+    lasting = lifetimes()
+    return int(
+        _call(
+            "forget",
+            [
+                keys.epoch(account_id),
+                keys.forgotten(account_id, mark),
+                *(key for event_type_id in event_type_ids for key in keys.changes(account_id, event_type_id, dates)),
+            ],
+            ["own" if own else "other", lasting.settle, lasting.memory],
+        )
+    )
+
+
+def touch(account_id: int) -> int:
+    """Notice it if this Redis is empty; return since when it is not."""
+    return int(_call("touch", [keys.epoch(account_id)], [lifetimes().memory]))
+
+
+def mark_refresh(account_id: int, event_type_id: int, seconds: float) -> bool:
+    """Take on the queueing of a refresh for `seconds`; return False if somebody already did."""
+    key = keys.refresh(account_id, event_type_id)
+    return bool(redis_client().set(key, b"1", nx=True, px=int(seconds * 1000)))
+
+
+def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> None:
+    """Let the next one queue a refresh, now or after some seconds."""
+    redis_client().pexpire(keys.refresh(account_id, event_type_id), int(after * 1000))
+
+
+def demand(account_id: int, hours: int) -> dict[int, int]:
+    """Return how often each event type was asked for in the last hours, the current one included."""
+    counts: dict[int, int] = {}
+    pipeline = redis_client().pipeline(transaction=False)
+    for hours_ago in range(hours):
+        pipeline.zrange(keys.demand(account_id, hours_ago), 0, -1, withscores=True)
+    for hour in pipeline.execute():
+        for event_type_id, count in hour:
+            counts[int(event_type_id)] = counts.get(int(event_type_id), 0) + int(count)
+    return counts
+
+
+@lru_cache(maxsize=16)
+def _script(name: str) -> Script:
+    return redis_client().register_script((LUA / f"{name}.lua").read_text(encoding="utf-8"))
+
+
+def _call(name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
+    if time.monotonic() < _Rest.until:
+        raise RedisAway("Redis did not answer a moment ago.")
+    try:
+        return _script(name)(keys=script_keys, args=args, client=redis_client())
+    except (RedisConnectionError, RedisTimeoutError):
+        _Rest.until = time.monotonic() + REST
+        raise

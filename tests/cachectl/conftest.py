@@ -1,0 +1,137 @@
+"""The stage of the cache's tests: a source that counts, and a Redis whose time can pass."""
+
+import threading
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import orjson
+import pytest
+
+from cachectl import availability, keys, sources, store
+from cachectl.connections import redis_client
+from cachectl.deadline import Deadline
+from cachectl.flight import dates_between
+from cachectl.question import Known
+from cachectl.sources import LoadFailed
+
+ACCOUNT = 7
+CUT = 12
+COLOUR = 13
+MONDAY = date(2026, 11, 23)
+TUESDAY = MONDAY + timedelta(days=1)
+
+
+def minute(day: date, hour: int = 9) -> int:
+    """Return the epoch minute of a full hour, UTC."""
+    return (day - date(1970, 1, 1)).days * 1440 + hour * 60
+
+
+class CountingSource:
+    """Knows the truth, counts who asks, and can be slow or fail."""
+
+    def __init__(self) -> None:
+        self.truth: dict[date, list[int]] = {}
+        self.loads: list[tuple[int, date, date, bool]] = []
+        self.failure: Exception | None = None
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.asked = threading.Semaphore(0)
+        self.aloft = 0
+        self.most_at_once = 0
+
+    def load(
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+    ) -> dict[date, list[int]]:
+        """Answer as the truth was when it was asked for."""
+        self.loads.append((event_type_id, first, last, urgent))
+        answer = {day: list(self.truth.get(day, [minute(day)])) for day in dates_between(first, last)}
+        self.aloft += 1
+        self.most_at_once = max(self.most_at_once, self.aloft)
+        self.asked.release()
+        assert self.may_answer.wait(10)
+        self.aloft -= 1
+        if self.failure:
+            raise self.failure
+        return answer
+
+    def fail(self, reason: str = "unavailable", retry_after: float | None = None) -> None:
+        """Fail from now on."""
+        self.failure = LoadFailed(reason, retry_after)
+
+
+class RedisTime:
+    """Lets time pass on Redis' clock, by setting back every instant that is written there."""
+
+    def pass_(self, seconds: float) -> None:
+        """Let seconds pass for days, changes and epochs."""
+        client = redis_client()
+        for key in client.scan_iter("sl1:*"):
+            if b":day:" in key or b":changed:" in key or key.endswith(b":epoch"):
+                client.set(key, self._earlier(client.get(key), round(seconds * 1000)), keepttl=True)
+
+    @staticmethod
+    def _earlier(value: bytes, ms: int) -> bytes:
+        parsed = orjson.loads(value)
+        if isinstance(parsed, int):
+            return b"%d" % max(0, parsed - ms)
+        instants = 1 if len(parsed) == 3 else 2  # a day has one, a change has two
+        return orjson.dumps([max(0, part - ms) for part in parsed[:instants]] + parsed[instants:])
+
+
+@pytest.fixture(autouse=True)
+def _redis_is_asked() -> Iterator[None]:
+    """Forget that another test's Redis did not answer."""
+    store._Rest.until = 0.0
+    yield
+    store._Rest.until = 0.0
+
+
+@pytest.fixture
+def redis_time() -> RedisTime:
+    """Return the hands of Redis' clock."""
+    return RedisTime()
+
+
+@pytest.fixture
+def known_redis() -> None:
+    """Make this Redis one that has been up for long."""
+    redis_client().set(keys.epoch(ACCOUNT), 1)
+
+
+@pytest.fixture
+def source() -> Iterator[CountingSource]:
+    """Register a counting source, and give back the one that was there."""
+    before = sources._Registry.source
+    counting = CountingSource()
+    sources.register(counting)
+    yield counting
+    counting.may_answer.set()
+    sources._Registry.source = before
+
+
+def ask(
+    first: date = MONDAY,
+    last: date | None = None,
+    *,
+    event_type: int = CUT,
+    wait: float = 5.0,
+    max_age: float | None = None,
+) -> Known:
+    """Ask for days, as a search does."""
+    return availability.read(
+        account_id=ACCOUNT,
+        event_type_id=event_type,
+        first=first,
+        last=last or first,
+        deadline=Deadline.after(wait),
+        max_age=max_age,
+    )
+
+
+def forget(
+    day: date = MONDAY, *, own: bool, event_types: tuple[int, ...] = (CUT,), forgetting: int | None = None
+) -> int:
+    """Forget a day, as a booking or a command does."""
+    return availability.forget(
+        forgetting_id=forgetting, account_id=ACCOUNT, event_type_ids=event_types, first=day, last=day, own=own
+    )

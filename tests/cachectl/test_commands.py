@@ -1,0 +1,90 @@
+"""Parse, one call, one sentence out."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
+
+from cachectl.bands import Band
+from cachectl.models import Forgetting
+from script.stage.servers import free_port
+from tests.cachectl.conftest import ACCOUNT, CUT, CountingSource, ask
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
+
+
+def run(*words: object) -> str:
+    """Run a command, and return what it prints."""
+    out = StringIO()
+    call_command(*map(str, words), stdout=out)
+    return out.getvalue()
+
+
+def test_show_day_prints_what_would_be_answered(source: CountingSource) -> None:
+    """It loads nothing."""
+    ask()
+
+    lines = run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", 15).splitlines()
+
+    assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots  09:00"
+    assert lines[14] == "2026-12-07  missing"
+    assert len(source.loads) == 1
+
+
+def test_forget_days_leaves_a_row_and_makes_the_days_old(source: CountingSource) -> None:
+    """What a person knows about a day counts at once."""
+    ask()
+
+    assert run("forget_days", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Forgot 2 days.\n"
+
+    assert ask().band is Band.OLD
+    assert Forgetting.objects.get().cause == Forgetting.Cause.COMMAND
+
+
+def test_forget_days_refuses_what_makes_no_sense() -> None:
+    """L-26: a clear sentence, and nothing is changed."""
+    for first, last in (("2026-11-24", "2026-11-23"), ("2026-11-24", "2099-01-01")):
+        with pytest.raises(CommandError, match="Forget 1 to 4000 days"):
+            run("forget_days", ACCOUNT, CUT, first, last)
+    with pytest.raises(CommandError, match="argument first"):
+        run("forget_days", ACCOUNT, CUT, "24.11.2026")
+
+    assert not Forgetting.objects.exists()
+
+
+def test_cache_stats_shows_demand_bands_and_debts(source: CountingSource) -> None:
+    """Which event types callers ask for, how well their next days are known, what is owed."""
+    ask()
+    ask()
+    Forgetting.objects.create(
+        account_id=ACCOUNT, event_type_ids=[1], first="2026-11-23", last="2026-11-23", cause="own"
+    )
+
+    header, asked, owed = run("cache_stats", ACCOUNT, "--days", 3).splitlines()
+
+    assert header.split() == ["event", "type", "asked", "fresh", "stale", "old", "missing"]
+    assert asked.split()[:2] == [str(CUT), "2"]
+    assert sum(map(int, asked.split()[2:])) == 3
+    assert owed == "Forgettings owed: 1"
+    assert "99" in run("cache_stats", ACCOUNT, "--event-types", 99)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("show_day", ACCOUNT, CUT, "2026-11-23"), ("cache_stats", ACCOUNT), ("forget_days", ACCOUNT, CUT, "2026-11-23")],
+)
+def test_without_redis_a_command_says_so(settings: Settings, words: tuple[object, ...]) -> None:
+    """A clear sentence instead of a trace."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+
+    with pytest.raises(CommandError, match="Redis did not answer"):
+        run(*words)
+
+
+def test_wrong_numbers_are_refused() -> None:
+    """Bounds are said, not found out."""
+    with pytest.raises(CommandError, match="1 to 400"):
+        run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", 0)
+    with pytest.raises(CommandError, match="1 to 48"):
+        run("cache_stats", ACCOUNT, "--hours", 49)

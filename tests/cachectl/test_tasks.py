@@ -1,0 +1,239 @@
+"""What workers do: forget what is owed, refresh, prune; and when they try again."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import current_app
+from celery.exceptions import Retry
+from celery.signals import worker_ready
+from django.conf import settings as django_settings
+from pytest_django.fixtures import Settings
+from redis import ConnectionError as RedisConnectionError
+
+from cachectl import keys, services, store, tasks
+from cachectl.bands import Band
+from cachectl.connections import redis_client
+from cachectl.models import Forgetting, Warming
+from script.stage.servers import free_port
+from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, CountingSource, RedisTime, ask
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
+
+
+@pytest.fixture
+def owed() -> Forgetting:
+    """Owe the forgetting of Monday and Tuesday for two event types, because of an appointment of ours."""
+    return services.owe(
+        account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=Forgetting.Cause.OWN
+    )
+
+
+@pytest.fixture
+def redis_refuses(settings: Settings, known_redis: None) -> None:
+    """Take Redis away: nobody listens where it was."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+
+
+@pytest.fixture
+def attempt() -> Iterator[object]:
+    """Return a function that runs the n-th attempt of `forget_range`, as a worker does."""
+    task = tasks.forget_range
+
+    def run(retries: int, forgetting: Forgetting) -> None:
+        arguments = {"forgetting_id": forgetting.id}
+        task.push_request(id="t", retries=retries, called_directly=False, args=[], kwargs=arguments, delivery_info={})
+        try:
+            task.run(**arguments)
+        finally:
+            task.pop_request()
+
+    yield run
+    with current_app.connection_for_write() as connection, connection.SimpleQueue("cache") as messages:
+        messages.clear()
+
+
+def test_forgetting_is_worked_off_and_written_down(owed: Forgetting) -> None:
+    """L-26: the task gets the id of our own row; what it did stands there."""
+    tasks.forget_range(forgetting_id=owed.id, argument_of_a_newer_version=1)
+
+    owed.refresh_from_db()
+    assert (owed.keys_forgotten, owed.attempts, owed.error) == (4, 1, "")
+    assert owed.done_at is not None
+    assert owed.took is not None
+    assert redis_client().exists(*keys.changes(ACCOUNT, CUT, [MONDAY]), *keys.changes(ACCOUNT, COLOUR, [TUESDAY])) == 2
+
+
+def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource, redis_time: RedisTime) -> None:
+    """L-27: forgotten after commit, by the task, by the sweep: once is what counts."""
+    owed.cause = Forgetting.Cause.COMMAND
+    owed.save()
+    services.work_off(owed.id)
+    redis_time.pass_(60)
+    ask()
+
+    Forgetting.objects.update(done_at=None)  # a crash between Redis and the row
+    tasks.forget_range(forgetting_id=owed.id)
+    tasks.forget_range(forgetting_id=owed.id)
+
+    assert ask().band is Band.FRESH
+    owed.refresh_from_db()
+    assert owed.attempts == 2
+
+
+def test_row_that_is_gone_is_no_error() -> None:
+    """A message may outlive its row."""
+    tasks.forget_range(forgetting_id=404)
+
+    assert not Forgetting.objects.exists()
+
+
+@pytest.mark.usefixtures("redis_refuses")
+@pytest.mark.parametrize(("retries", "wait"), [(0, 5), (1, 10), (2, 20)])
+def test_attempts_are_scheduled_after_5_10_and_20_seconds(
+    attempt: object, owed: Forgetting, retries: int, wait: int
+) -> None:
+    """L-25: the error reaches the task, and the documented waits are those in the message."""
+    before = datetime.now(UTC)
+    with pytest.raises(Retry) as raised:
+        attempt(retries, owed)
+
+    assert raised.value.when == wait
+    with current_app.connection_for_read() as connection, connection.SimpleQueue("cache") as messages:
+        message = messages.get_nowait()
+        message.ack()
+    eta = datetime.fromisoformat(message.headers["eta"])
+    assert timedelta(seconds=wait) <= eta - before < timedelta(seconds=wait + 2)
+    assert message.headers["retries"] == retries + 1
+    assert message.payload[1] == {"forgetting_id": owed.id}
+
+
+@pytest.mark.usefixtures("redis_refuses")
+def test_after_the_last_attempt_the_row_is_still_owed(
+    attempt: object, owed: Forgetting, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L-25: the retries end, the debt does not; a line in the log wakes somebody, the sweep goes on."""
+    for retries in range(3):
+        with pytest.raises(Retry):
+            attempt(retries, owed)
+    with pytest.raises(RedisConnectionError):
+        attempt(3, owed)
+
+    owed.refresh_from_db()
+    assert (owed.attempts, owed.done_at) == (4, None)
+    assert owed.error.startswith(("ConnectionError", "RedisAway"))
+    assert owed in Forgetting.objects.owed(datetime.now(UTC) + timedelta(seconds=11))
+
+
+def test_sweep_works_off_what_crashed_between_commit_and_forgetting(owed: Forgetting) -> None:
+    """Invariant 6: at most ten seconds later the days are forgotten."""
+    tasks.sweep_forgettings()
+
+    owed.refresh_from_db()
+    assert owed.keys_forgotten == 4
+    assert services.sweep() == 0
+
+
+@pytest.mark.usefixtures("redis_refuses")
+def test_sweep_without_redis_leaves_everything_owed(owed: Forgetting) -> None:
+    """The first failure ends the sweep: the others would fail as well."""
+    services.owe(account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
+
+    assert services.sweep() == 0
+
+    assert sorted(Forgetting.objects.values_list("attempts", "done_at")) == [(0, None), (1, None)]
+
+
+def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetting) -> None:
+    """L-26: a range beyond all bounds is refused, noted, and left to a person."""
+    absurd = Forgetting.objects.create(
+        account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY + timedelta(days=9000), cause="command"
+    )
+
+    assert services.sweep() == 1
+
+    absurd.refresh_from_db()
+    assert (absurd.done_at, absurd.attempts) == (None, 1)
+    assert "4000" in absurd.error
+
+
+def test_owing_is_bounded() -> None:
+    """L-26: nobody can write down a range that is larger than any change."""
+    for event_types, last in (([], MONDAY), ([1], MONDAY - timedelta(days=1)), ([1], MONDAY + timedelta(days=9000))):
+        with pytest.raises(ValueError, match="4000"):
+            services.owe(
+                account_id=1, event_type_ids=event_types, first=MONDAY, last=last, cause=Forgetting.Cause.COMMAND
+            )
+
+
+def test_sweep_notices_an_emptied_redis(owed: Forgetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads are believed from the settle time after Redis was first seen empty: better before a caller sees it."""
+    monkeypatch.setattr("cachectl.sources._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
+    redis_client().flushdb()
+
+    tasks.sweep_forgettings()
+
+    assert redis_client().exists(keys.epoch(ACCOUNT), keys.epoch(8)) == 2
+
+
+def test_worker_looks_at_redis_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart of everything, loads are believed as soon as callers come."""
+    monkeypatch.setattr("cachectl.sources._Registry.accounts", staticmethod(lambda: [8]))
+
+    worker_ready.send(sender=None)
+
+    assert redis_client().exists(keys.epoch(8))
+
+
+def test_refresh_loads_stale_days(source: CountingSource, redis_time: RedisTime) -> None:
+    """The message carries ids and ISO dates, and may carry more one day."""
+    ask()
+    redis_time.pass_(121)
+
+    tasks.refresh(account_id=ACCOUNT, event_type_id=CUT, first="2026-11-23", last="2026-11-23", newer=True)
+
+    assert ask().band is Band.FRESH
+    assert len(source.loads) == 2
+
+
+def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(source: CountingSource) -> None:
+    """A load that could not be believed is put off until it can."""
+    ask()
+    store.forget(ACCOUNT, [CUT], [MONDAY], own=False, mark="1")
+
+    with pytest.raises(Retry) as raised:
+        tasks.refresh.apply(
+            kwargs={"account_id": ACCOUNT, "event_type_id": CUT, "first": "2026-11-23", "last": "2026-11-23"},
+            throw=True,
+        )
+
+    assert 2 < raised.value.when < 3
+    assert len(source.loads) == 1
+
+
+def test_history_goes_after_14_days_and_debts_do_not(owed: Forgetting) -> None:
+    """History is for looking; what is owed is for doing."""
+    old = datetime.now(UTC) - timedelta(days=15)
+    Forgetting.objects.update(created_at=old)
+    done = services.owe(account_id=1, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
+    Forgetting.objects.filter(id=done.id).update(created_at=old, done_at=old)
+    Warming.objects.create(started_at=old)
+    Warming.objects.create()
+
+    tasks.prune()
+
+    assert list(Forgetting.objects.all()) == [owed]
+    assert Warming.objects.count() == 1
+
+
+def test_every_task_has_its_queue() -> None:
+    """Forgetting never waits behind anything; loads have a queue of their own."""
+    routes = django_settings.CELERY_TASK_ROUTES
+    queues = {name: routes.get(name, {}).get("queue") for name in current_app.tasks if name.startswith("cachectl.")}
+
+    assert queues == {
+        "cachectl.forget_range": "cache",
+        "cachectl.sweep_forgettings": "cache",
+        "cachectl.refresh": "refresh",
+        "cachectl.prune": None,
+    }
