@@ -18,7 +18,7 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError as exc:
-        raise ImproperlyConfigured("FIELD_KEYS must be Fernet keys: 32 bytes, URL-safe base64, comma-separated.") from exc
+        raise ImproperlyConfigured("FIELD_KEYS must be Fernet keys, 32 bytes in URL-safe base64 each.") from exc
 
 
 def encrypt(text: str) -> str:
@@ -36,7 +36,7 @@ def decrypt(token: str) -> str:
     try:
         return _fernet(tuple(settings.FIELD_KEYS)).decrypt(token.encode()).decode()
     except InvalidToken as exc:
-        raise ImproperlyConfigured("A stored secret was encrypted under a key that FIELD_KEYS no longer holds.") from exc
+        raise ImproperlyConfigured("A stored secret needs a key that FIELD_KEYS no longer holds.") from exc
 
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ class EncryptedTextField(_Text):
         text = super().get_prep_value(value)
         return encrypt(text) if text else text
 
-    def from_db_value(self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper) -> str | None:
+    def from_db_value(self, value: str | None, _expression: Expression, _: BaseDatabaseWrapper) -> str | None:
         """Decrypt on the way back."""
         return decrypt(value) if value else value

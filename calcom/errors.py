@@ -1,7 +1,7 @@
 """
 What can go wrong at Cal.com, sorted by what may have happened there.
 
-Nothing (`Unavailable`), a no (`Refused`), or nobody knows (`OutcomeUnknown`).
+Nothing (`Unavailable`), a no (`Refused`), or nobody knows (`OutcomeUnknown`). No message holds a uid or an address.
 """
 
 from enum import StrEnum
@@ -10,9 +10,14 @@ from enum import StrEnum
 class CalcomError(Exception):
     """Any of the three."""
 
+    outcome = "failed"
+    """One word for the logs."""
+
 
 class Unavailable(CalcomError):
     """Nothing happened at Cal.com: it was not reached, did not answer a read, or asked us to wait. Try later."""
+
+    outcome = "unavailable"
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -37,6 +42,8 @@ class Reason(StrEnum):
 class Refused(CalcomError):
     """Cal.com said no, and nothing changed there."""
 
+    outcome = "refused"
+
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -44,3 +51,10 @@ class Refused(CalcomError):
 
 class OutcomeUnknown(CalcomError):
     """A write left and no answer came, or a 5xx: look it up before anything is sent again."""
+
+    outcome = "unknown"
+
+
+def unanswered(message: str, *, write: bool) -> CalcomError:
+    """Return what it means that a request which left got no answer we understand."""
+    return OutcomeUnknown(message) if write else Unavailable(message)

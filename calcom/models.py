@@ -1,9 +1,11 @@
 """What Cal.com has, mirrored: accounts, hosts, event types. And the inbox of its webhooks."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 
+from calcom.addresses import objection
 from calcom.crypto import EncryptedTextField
 
 
@@ -21,6 +23,11 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse to send the key where it must not go."""
+        if complaint := objection(self.base_url):
+            raise ValidationError({"base_url": complaint})
 
 
 class Host(models.Model):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 
 class Priority(StrEnum):
@@ -23,21 +24,27 @@ class RemoteState(StrEnum):
     CANCELLED = "cancelled"
     REJECTED = "rejected"
 
+    @property
+    def takes_time(self) -> bool:
+        """Return whether the host is busy with it, or may be."""
+        return self in {RemoteState.ACCEPTED, RemoteState.PENDING}
+
 
 @dataclass(frozen=True)
 class NewBooking:
     """What Cal.com is asked to book."""
 
     start: datetime
-    attendee_name: str
-    attendee_email: str
+    attendee_name: str = field(repr=False)
+    attendee_email: str = field(repr=False)
     time_zone: str
     """IANA name; the attendee's."""
     appointment_id: str
     """Our public id; goes into the metadata, and is how we recognise our own booking."""
-    attendee_phone: str | None = None
+    attendee_phone: str | None = field(default=None, repr=False)
     language: str = "en"
-    fields: Mapping[str, object] = field(default_factory=dict)
+    """BCP 47; Cal.com gets the nearest one it knows."""
+    fields: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Answers to booking fields, by slug."""
 
 
@@ -55,11 +62,83 @@ class RemoteBooking:
     host_ids: Sequence[int]
     """Cal.com's ids of the hosts."""
     attendee_email: str = field(repr=False)
+    """Lower case; empty where there is no attendee."""
     appointment_id: str | None
-    """What our metadata says, None for a booking made elsewhere."""
+    """What our metadata says, None for a booking made elsewhere. A booking that was moved keeps it."""
     moved_from_uid: str | None = field(default=None, repr=False)
     moved_to_uid: str | None = field(default=None, repr=False)
     created_at: datetime | None = None
     updated_at: datetime | None = None
     attendee_name: str = field(default="", repr=False)
     attendee_phone: str | None = field(default=None, repr=False)
+
+
+class Obstacle(StrEnum):
+    """Why an event type cannot be booked through us."""
+
+    SEATS = "seats"
+    RECURRENCE = "recurrence"
+    MANAGED = "managed"
+    COLLECTIVE = "collective"
+    CONFIRMATION = "confirmation"
+    BOOKING_LIMITS = "booking_limits"
+    PHONE_FIRST = "phone_first"
+    EMAIL_CODE = "email_code"
+    PAYMENT = "payment"
+    NO_HOSTS = "no_hosts"
+
+    @property
+    def sentence(self) -> str:
+        """Return it in words for the people who look after the account."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Obstacle.SEATS: "several people share one booking (seats)",
+    Obstacle.RECURRENCE: "one booking makes several appointments (recurrence)",
+    Obstacle.MANAGED: "it is the parent of managed event types; book its children",
+    Obstacle.COLLECTIVE: "all its hosts attend together (collective)",
+    Obstacle.CONFIRMATION: "the host must confirm each booking",
+    Obstacle.BOOKING_LIMITS: "bookings per day, week or month are limited",
+    Obstacle.PHONE_FIRST: "it wants a phone number instead of an e-mail address",
+    Obstacle.EMAIL_CODE: "the caller would have to type a code sent by e-mail",
+    Obstacle.PAYMENT: "it must be paid for when booking",
+    Obstacle.NO_HOSTS: "nobody serves it",
+}
+
+
+@dataclass(frozen=True)
+class RemoteHost:
+    """A person who can be booked."""
+
+    id: int
+    name: str
+    username: str = ""
+    time_zone: str = ""
+    """IANA name; empty where Cal.com does not say."""
+
+
+class RequiredField(TypedDict):
+    """A booking field that Cal.com insists on, beyond name and e-mail."""
+
+    slug: str
+    type: str
+    options: list[str]
+
+
+@dataclass(frozen=True)
+class RemoteEventType:
+    """An event type as Cal.com has it, with all its lengths."""
+
+    id: int
+    title: str
+    slug: str
+    lengths: Sequence[int]
+    """Minutes; more than one where the caller chooses."""
+    before_buffer: int
+    """Minutes, as the next two."""
+    after_buffer: int
+    notice: int
+    hosts: Sequence[RemoteHost]
+    required_fields: Sequence[RequiredField]
+    obstacles: Sequence[Obstacle]

@@ -1,0 +1,126 @@
+"""What staff sees of Cal.com. Hosts and event types are mirrored, so they are changed there and synced."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
+
+from calcom.errors import CalcomError
+from calcom.models import Account, EventType, EventTypeHost, Host, WebhookDelivery
+from calcom.sync import sync
+from calcom.types import Obstacle
+
+SECRETS = ("api_key", "webhook_secret")
+
+
+class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes arguments in stubs only
+    """An account whose secrets can be replaced and never read."""
+
+    base_url = forms.URLField(assume_scheme="https", initial="https://api.cal.com", widget=UnfoldAdminURLInputWidget)
+
+    class Meta:
+        model = Account
+        fields = ("name", "base_url", *SECRETS, "requests_per_minute", "active")
+        widgets = dict.fromkeys(SECRETS, UnfoldAdminPasswordWidget(render_value=False))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["api_key"].required = False
+            for name in SECRETS:
+                self.fields[name].help_text = "stored encrypted; leave empty to keep it"
+
+    def clean(self) -> dict[str, Any]:
+        """Keep a secret that nothing was typed for."""
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk:
+            cleaned.update({name: cleaned.get(name) or getattr(self.instance, name) for name in SECRETS})
+        return cleaned
+
+
+class ReadOnly:
+    """For what is mirrored or history."""
+
+    def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+        """Nobody adds."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+        """Nobody changes."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+        """Nobody deletes."""
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):
+    """Accounts, and their sync."""
+
+    form = AccountForm
+    list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at")
+    list_filter = ("active",)
+    search_fields = ("name", "base_url")
+    readonly_fields = ("synced_at", "created_at")
+    actions = ("sync_now",)
+
+    @admin.action(description="Sync hosts and event types from Cal.com", permissions=["change"])
+    def sync_now(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        """Sync the accounts chosen, and say how it went."""
+        for account in accounts:
+            try:
+                synced = sync(account=account, now=timezone.now())
+            except CalcomError as exc:
+                self.message_user(request, f"{account} was not synced: {exc}", messages.ERROR)
+            else:
+                self.message_user(request, f"{account}: {len(synced.event_types)} event types.", messages.SUCCESS)
+
+
+class HostsInline(ReadOnly, TabularInline):
+    """Who serves an event type."""
+
+    model = EventTypeHost
+    extra = 0
+
+
+@admin.register(Host)
+class HostAdmin(ReadOnly, ModelAdmin):
+    """People at Cal.com."""
+
+    list_display = ("name", "username", "time_zone", "account")
+    list_filter = ("account",)
+    search_fields = ("name", "username")
+    list_select_related = ("account",)
+
+
+@admin.register(EventType)
+class EventTypeAdmin(ReadOnly, ModelAdmin):
+    """Event types, and why some cannot be booked through us."""
+
+    list_display = ("title", "length_minutes", "calcom_id", "account", "active", "why_not")
+    list_filter = ("account", "active")
+    search_fields = ("title", "slug", "=calcom_id")
+    list_select_related = ("account",)
+    inlines = (HostsInline,)
+
+    @admin.display(description="cannot be booked because")
+    def why_not(self, event_type: EventType) -> str:
+        """Say it in words."""
+        return "; ".join(Obstacle(each).sentence for each in event_type.cannot_serve) or "-"
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
+    """The inbox, without uids and bodies: whoever has a uid can cancel."""
+
+    list_display = ("received_at", "trigger", "account", "state", "attempts", "note")
+    list_filter = ("account", "state", "trigger")
+    fields = ("account", "received_at", "trigger", "state", "attempts", "next_attempt_at", "finished_at", "note")
+    date_hierarchy = "received_at"
+    list_select_related = ("account",)

@@ -1,0 +1,218 @@
+"""What Cal.com's answers mean: a value of ours, or one of `calcom.errors`. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import orjson
+
+from calcom.errors import Reason, Refused, Unavailable, unanswered
+from calcom.transport import Answer
+from calcom.types import Obstacle, RemoteBooking, RemoteEventType, RemoteHost, RemoteState, RequiredField
+
+T = TypeVar("T")
+
+METADATA_KEY = "slotline_appointment"
+BLOCKED_FOR = 60.0
+"""Seconds that Cal.com blocks a key at most (recorded 2026-11-21)."""
+
+# The first text that occurs in the message decides. Recorded 2026-11-21, all of them.
+_TEXTS = (
+    ("already has booking at this time or is not available", Reason.NOT_AVAILABLE),
+    ("booking_conflict_error", Reason.NOT_AVAILABLE),
+    ("No more seats left", Reason.NOT_AVAILABLE),
+    ("already_signed_up_for_this_booking_error", Reason.NOT_AVAILABLE),
+    ('can\'t be booked at the "start" time provided', Reason.OUT_OF_BOUNDS),
+    ("Attempting to book a meeting in the past", Reason.IN_PAST),
+    ("has been cancelled and rescheduled already", Reason.ALREADY_MOVED),
+    ("has been cancelled", Reason.ALREADY_CANCELLED),
+    ("Cannot cancel a booking that has already ended", Reason.ALREADY_ENDED),
+    # No route for this path and version: a wrong version must not look like a missing booking.
+    ("Cannot GET ", Reason.INVALID),
+    ("Cannot POST ", Reason.INVALID),
+)
+_STATUSES = {
+    401: Reason.UNAUTHORIZED,
+    403: Reason.UNAUTHORIZED,
+    404: Reason.NOT_FOUND,
+    498: Reason.UNAUTHORIZED,
+}
+# What must not be logged: e-mail addresses, queries, uids (letters with digits among them), phone numbers.
+_PRIVATE = re.compile(r"\S+@\S+|\?\S+|uid=\S+|\b(?=[A-Za-z]*\d)[A-Za-z0-9]{16,}\b|\+?\d{7,}")
+# Name and e-mail travel as the attendee; the reason is for moves, which send one.
+_ANSWERED_OTHERWISE = {"name", "email", "rescheduleReason"}
+_OTHER_SHAPE = "Cal.com's answer has another shape than expected; is its CALCOM_VERSION_… right?"
+
+
+def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
+    """
+    Return what `parse` makes of the `data` in a successful answer.
+
+    Raises:
+        Unavailable: the limit is reached, or a read failed there.
+        Refused: Cal.com said no.
+        OutcomeUnknown: a write failed there, or its answer cannot be understood.
+    """
+    if answer.status == 429:
+        raise Unavailable("Cal.com's rate limit is reached.", retry_after=pause(answer.headers))
+    if 400 <= answer.status < 500 and answer.status != 408:
+        raise refusal(answer)
+    if not 200 <= answer.status < 300:
+        raise unanswered(f"Cal.com answered {answer.status}.", write=write)
+    try:
+        return parse(orjson.loads(answer.body)["data"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise unanswered(_OTHER_SHAPE, write=write) from None  # the cause quotes the body
+
+
+def refusal(answer: Answer) -> Refused:
+    """Return the no of a 4xx answer, by its recorded text and else by its status."""
+    text = _message(answer.body)
+    by_status = _STATUSES.get(answer.status, Reason.INVALID)
+    reason = next((reason for part, reason in _TEXTS if part in text), by_status)
+    return Refused(reason, f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}")
+
+
+def pause(headers: Mapping[str, str]) -> float:
+    """
+    Return for how many seconds Cal.com wants to be left alone.
+
+    The header's suffix is the limit's name, so several may be present. Its value is seconds to go (recorded
+    2026-11-21); a mirror of the documentation calls it a Unix time, so a large one is taken as that.
+    """
+    resets = (value for name, value in headers.items() if name.lower().startswith("x-ratelimit-reset"))
+    waits = [_seconds(value) for value in resets if value.isdecimal()]
+    return max(waits, default=BLOCKED_FOR)
+
+
+def slots(data: Any) -> list[int]:
+    """Return the starts in a list of slots as epoch minutes, ascending, each once."""
+    return sorted({_epoch_minute(slot["start"]) for day in _a(dict, data).values() for slot in _a(list, day)})
+
+
+def booking(data: Any) -> RemoteBooking:
+    """Return a booking. A list of them, which recurring event types answer with, is another shape."""
+    attendee: dict[str, Any] = next(iter(_a(list, data["attendees"])), {})
+    metadata = _a(dict, data.get("metadata") or {})
+    return RemoteBooking(
+        uid=_a(str, data["uid"]),
+        state=RemoteState(data["status"]),
+        start=_instant(data["start"]),
+        end=_instant(data["end"]),
+        event_type_id=_a(int, data["eventTypeId"]),
+        host_ids=[_a(int, host["id"]) for host in data["hosts"]],
+        attendee_email=str(attendee.get("email") or "").lower(),
+        attendee_name=str(attendee.get("name") or ""),
+        attendee_phone=attendee.get("phoneNumber"),
+        appointment_id=metadata.get(METADATA_KEY),
+        moved_from_uid=data.get("rescheduledFromUid"),
+        moved_to_uid=data.get("rescheduledToUid"),
+        created_at=_instant(data["createdAt"]),
+        updated_at=_instant(data["updatedAt"]) if data.get("updatedAt") else None,
+    )
+
+
+def bookings(data: Any) -> list[RemoteBooking]:
+    """Return a page of bookings."""
+    return [booking(item) for item in _a(list, data)]
+
+
+def person(data: Any) -> RemoteHost:
+    """Return who the key belongs to, or a host as event types (`id`) and teams (`userId`) list them."""
+    number = data.get("userId") or data["id"]
+    name, username = data.get("name") or "", data.get("username") or ""
+    return RemoteHost(_a(int, number), name or username, username, data.get("timeZone") or "")
+
+
+def team_ids(data: Any) -> list[int]:
+    """Return the ids of the teams."""
+    return [_a(int, team["id"]) for team in _a(list, data)]
+
+
+def event_types(data: Any) -> list[RemoteEventType]:
+    """Return the event types."""
+    return [_event_type(item) for item in _a(list, data)]
+
+
+def _event_type(data: Any) -> RemoteEventType:
+    hosts = [person(host) for host in data.get("hosts") or data.get("users") or ()]
+    return RemoteEventType(
+        id=_a(int, data["id"]),
+        title=_a(str, data["title"]),
+        slug=_a(str, data["slug"]),
+        lengths=[_a(int, length) for length in data.get("lengthInMinutesOptions") or [data["lengthInMinutes"]]],
+        before_buffer=data.get("beforeEventBuffer") or 0,
+        after_buffer=data.get("afterEventBuffer") or 0,
+        notice=data.get("minimumBookingNotice") or 0,
+        hosts=hosts,
+        required_fields=list(_required_fields(data["bookingFields"])),
+        obstacles=list(_obstacles(data, hosts)),
+    )
+
+
+def _required_fields(fields: list[dict[str, Any]]) -> Iterator[RequiredField]:
+    for each in fields:
+        asked = each.get("required") and not each.get("hidden")
+        if asked and each["slug"] not in _ANSWERED_OTHERWISE:
+            yield RequiredField(slug=each["slug"], type=each["type"], options=_options(each.get("options") or ()))
+
+
+def _options(options: Any) -> list[str]:
+    return [option["value"] if isinstance(option, dict) else str(option) for option in options]
+
+
+def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstacle]:
+    email: dict[str, Any] = next((each for each in data["bookingFields"] if each["slug"] == "email"), {})
+    found = {
+        Obstacle.SEATS: _is_on(data.get("seats")),
+        Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
+        Obstacle.MANAGED: data.get("schedulingType") == "managed",
+        Obstacle.COLLECTIVE: data.get("schedulingType") == "collective",
+        Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
+        Obstacle.BOOKING_LIMITS: _is_on(data.get("bookingLimitsCount")) or _is_on(data.get("bookingLimitsDuration")),
+        Obstacle.PHONE_FIRST: not email.get("required") or bool(email.get("hidden")),
+        Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
+        Obstacle.PAYMENT: bool(data.get("price")),
+        Obstacle.NO_HOSTS: not hosts,
+    }
+    return (obstacle for obstacle, stands in found.items() if stands)
+
+
+def _is_on(policy: Any) -> bool:
+    """Return whether a policy is in force: off is null, absent, or `{"disabled": true}`."""
+    return bool(policy) and not policy.get("disabled")
+
+
+def _message(body: bytes) -> str:
+    """Return the text of an error, which has five shapes, empty if there is none."""
+    try:
+        error = orjson.loads(body)
+        return str(error["error"]["message"] if "error" in error else error["message"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _a(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"Expected {kind.__name__}, got {type(value).__name__}.")
+    return value
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("An instant without offset.")
+    return instant.astimezone(UTC)
+
+
+def _epoch_minute(text: str) -> int:
+    minute, seconds = divmod(int(_instant(text).timestamp()), 60)
+    if seconds:
+        raise ValueError("A slot that does not start on a whole minute.")
+    return minute
+
+
+def _seconds(reset: str) -> float:
+    value = float(reset)
+    return max(0.0, value - datetime.now(UTC).timestamp()) if value > 1e9 else value

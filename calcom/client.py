@@ -1,0 +1,234 @@
+"""One call per operation of Cal.com, with typed results. Every request passes `Client._exchange`."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import orjson
+import structlog
+from django.conf import settings
+
+from calcom import addresses, answers, transport
+from calcom.errors import CalcomError, Refused, Unavailable, unanswered
+from calcom.models import Account, EventType
+from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+LARGEST_PAGE = 250
+# What Cal.com's `language` may say (its OpenAPI document, 2026-08).
+_LANGUAGES = """
+    ar az bg bn ca cs da de el en es es-419 et eu fi fr he hr hu id it iw ja km ko lv nl no pl pt pt-BR ro ru sk sr sv
+    ta th tr uk vi zh-CN zh-TW
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to Cal.com. Only what may be logged is in its repr."""
+
+    operation: str
+    priority: Priority
+    path: str = field(repr=False)
+    family: str | None = None
+    """Whose `cal-api-version` it carries."""
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+
+    @property
+    def write(self) -> bool:
+        """Return whether it changes something there. All changes we ask for are POSTs with a body."""
+        return self.body is not None
+
+
+class Client:
+    """Cal.com, asked with one account's key. Each method is one request, unless it says otherwise."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def open_slots(
+        self,
+        *,
+        event_type: EventType,
+        start: datetime,
+        end: datetime,
+        priority: Priority,
+        moving_uid: str | None = None,
+    ) -> list[int]:
+        """
+        Return the open slots that start from `start` to `end`, and a few later ones, as epoch minutes, ascending.
+
+        The time of the booking `moving_uid` counts as free.
+        """
+        # Cal.com may leave out slots that end after the window (its source; the recordings allow both readings).
+        ends_by = end + timedelta(minutes=event_type.length_minutes)
+        params = {"eventTypeId": str(event_type.calcom_id), "start": _text(start), "end": _text(ends_by)}
+        if event_type.has_several_lengths:
+            params["duration"] = str(event_type.length_minutes)
+        if moving_uid:
+            params["bookingUidToReschedule"] = moving_uid
+        return self._exchange(Call("open_slots", priority, "/v2/slots", "slots", params), answers.slots)
+
+    def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
+        """Book."""
+        body = _booking_body(event_type, booking)
+        return self._exchange(
+            Call("create_booking", Priority.WRITE, "/v2/bookings", "bookings", body=body), answers.booking
+        )
+
+    def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
+        """Move a booking; the result has a new uid."""
+        body = {"start": _text(start), "reschedulingReason": reason}
+        return self._on_booking("reschedule", uid, body)
+
+    def cancel(self, *, uid: str, reason: str) -> RemoteBooking:
+        """Cancel a booking. Without a reason Cal.com refuses (recorded 2026-11-21)."""
+        return self._on_booking("cancel", uid, {"cancellationReason": reason})
+
+    def get_booking(self, *, uid: str) -> RemoteBooking:
+        """Return one booking."""
+        call = Call("get_booking", Priority.WRITE, f"/v2/bookings/{_quoted(uid)}", "bookings")
+        return self._exchange(call, answers.booking)
+
+    def find_bookings(
+        self, *, event_type: EventType, attendee_email: str, start: datetime, end: datetime
+    ) -> list[RemoteBooking]:
+        """Return all bookings of this attendee from `start` to `end`, cancelled ones too. One request a page."""
+        params = {
+            "eventTypeId": str(event_type.calcom_id),
+            "attendeeEmail": attendee_email.lower(),
+            "afterStart": _text(start),
+            "beforeEnd": _text(end),
+            "take": str(LARGEST_PAGE),
+        }
+        found: list[RemoteBooking] = []
+        while True:
+            paged = {**params, "skip": str(len(found))}
+            page = self._exchange(
+                Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", paged), answers.bookings
+            )
+            found += page
+            if len(page) < LARGEST_PAGE:
+                return found
+
+    def me(self) -> RemoteHost:
+        """Return who the key belongs to."""
+        return self._exchange(Call("me", Priority.BACKGROUND, "/v2/me"), answers.person)
+
+    def event_types(self) -> list[RemoteEventType]:
+        """Return the event types of the key's owner."""
+        call = Call("event_types", Priority.BACKGROUND, "/v2/event-types", "event-types")
+        return self._exchange(call, answers.event_types)
+
+    def team_ids(self) -> list[int]:
+        """Return the ids of the owner's teams."""
+        return self._exchange(Call("teams", Priority.BACKGROUND, "/v2/teams"), answers.team_ids)
+
+    def team_event_types(self, *, team_id: int) -> list[RemoteEventType]:
+        """Return the event types of a team."""
+        call = Call("team_event_types", Priority.BACKGROUND, f"/v2/teams/{team_id}/event-types", "event-types")
+        return self._exchange(call, answers.event_types)
+
+    def _on_booking(self, verb: str, uid: str, body: Mapping[str, object]) -> RemoteBooking:
+        call = Call(verb, Priority.WRITE, f"/v2/bookings/{_quoted(uid)}/{verb}", "bookings", body=body)
+        return self._exchange(call, answers.booking)
+
+    def _exchange(self, call: Call, parse: Callable[[Any], T]) -> T:
+        """
+        Send a request and return what its answer means. There is no other way to Cal.com.
+
+        Raises:
+            CalcomError: by what may have happened there.
+        """
+        with _logged(call) as line:
+            answer = self._sent(call)
+            line.update(status=answer.status, upstream_request_id=answer.headers.get("X-Request-Id"))
+            return answers.read(answer, parse, write=call.write)
+
+    def _sent(self, call: Call) -> transport.Answer:
+        if objection := addresses.objection(self._account.base_url):
+            raise Unavailable(objection)
+        try:
+            return transport.send(
+                method="POST" if call.write else "GET",
+                url=self._account.base_url.rstrip("/") + call.path,
+                headers=self._headers(call),
+                params=call.params,
+                body=orjson.dumps(call.body) if call.write else None,
+                timeout=settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT,
+            )
+        except transport.NotSent as exc:
+            raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
+        except transport.NoAnswer as exc:
+            raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._account.api_key}", "Accept": "application/json"}
+        if call.family:
+            headers["cal-api-version"] = settings.CALCOM_API_VERSIONS[call.family]
+        if call.write:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+
+@contextmanager
+def _logged(call: Call) -> Iterator[dict[str, object]]:
+    """Write one line about the request, whatever comes of it. Nothing in it is personal or secret."""
+    began = time.monotonic()
+    line: dict[str, object] = {"operation": call.operation, "priority": call.priority.value, "outcome": "crashed"}
+    try:
+        yield line
+        line["outcome"] = "ok"
+    except CalcomError as exc:
+        line.update(outcome=exc.outcome, reason=exc.reason.value if isinstance(exc, Refused) else None)
+        raise
+    finally:
+        log.info("calcom_request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
+
+
+def _booking_body(event_type: EventType, booking: NewBooking) -> dict[str, object]:
+    attendee = {
+        "name": booking.attendee_name,
+        # Lower case here and in the look-up, so that the look-up finds it whatever Cal.com does with case.
+        "email": booking.attendee_email.lower(),
+        "timeZone": booking.time_zone,
+        "language": _language(booking.language),
+    }
+    if booking.attendee_phone:
+        attendee["phoneNumber"] = booking.attendee_phone
+    body: dict[str, object] = {
+        "eventTypeId": event_type.calcom_id,
+        "start": _text(booking.start),
+        "attendee": attendee,
+        "metadata": {answers.METADATA_KEY: booking.appointment_id},
+    }
+    if event_type.has_several_lengths:
+        body["lengthInMinutes"] = event_type.length_minutes
+    if booking.fields:
+        body["bookingFieldsResponses"] = dict(booking.fields)
+    return body
+
+
+def _language(tag: str) -> str:
+    """Return the nearest language that Cal.com knows, English where there is none."""
+    return next((each for each in (tag, tag.partition("-")[0].lower()) if each in LANGUAGES), "en")
+
+
+def _text(instant: datetime) -> str:
+    """Write an instant the way Cal.com does."""
+    if instant.tzinfo is None:
+        raise ValueError("Cal.com is asked in instants; this time is naive.")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _quoted(uid: str) -> str:
+    if not uid:
+        raise ValueError("A booking without uid.")
+    return quote(uid, safe="")

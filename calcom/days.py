@@ -1,0 +1,64 @@
+"""How `cachectl` gets days loaded: the source that `CalcomConfig.ready` registers there."""
+
+import itertools
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+from cachectl.sources import LoadFailed
+from calcom.client import Client
+from calcom.errors import CalcomError, Refused, Unavailable
+from calcom.models import Account, EventType
+from calcom.ranges import date_of
+from calcom.types import Priority
+
+# Note [No two loads ask the same]
+# Cal.com keeps its answer to a query for 2 s (recorded 2026-11-21), and a load must not get an answer from before a
+# change. So each load moves its end out by another number of seconds; what is found there is dropped.
+_ROLL = 3600
+_rolling = itertools.count(secrets.randbelow(_ROLL))
+
+
+class CalcomDays:
+    """Days as Cal.com has them now."""
+
+    def load(
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+    ) -> Mapping[date, Sequence[int]]:
+        """
+        Return the slot starts (epoch minutes, ascending) of each UTC day from `first` to `last`, empty days too.
+
+        Raises:
+            LoadFailed: Cal.com did not say, or the account has no such event type.
+        """
+        try:
+            # By account too: a day of one tenant is never filled from another's calendar.
+            event_type = EventType.objects.select_related("account").get(id=event_type_id, account_id=account_id)
+            return _by_day(_slots(event_type, first, last, urgent=urgent), first, last)
+        except EventType.DoesNotExist:
+            raise LoadFailed("unknown_event_type", None) from None
+        except Refused as exc:
+            raise LoadFailed(exc.reason.value, None) from exc
+        except CalcomError as exc:
+            raise LoadFailed("unavailable", exc.retry_after if isinstance(exc, Unavailable) else None) from exc
+
+
+def accounts_in_use() -> Iterable[int]:
+    """Return the ids of the accounts that callers are served from."""
+    return Account.objects.filter(active=True).values_list("id", flat=True)
+
+
+def _slots(event_type: EventType, first: date, last: date, *, urgent: bool) -> list[int]:
+    """Ask in instants: date-only bounds are UTC days whatever the time zone (recorded 2026-11-21)."""
+    start = datetime.combine(first, time(), UTC)
+    end = datetime.combine(last + timedelta(days=1), time(), UTC) + timedelta(seconds=next(_rolling) % _ROLL)
+    priority = Priority.LIVE if urgent else Priority.REFRESH
+    return Client(event_type.account).open_slots(event_type=event_type, start=start, end=end, priority=priority)
+
+
+def _by_day(starts: Sequence[int], first: date, last: date) -> dict[date, list[int]]:
+    days: dict[date, list[int]] = {first + timedelta(days=number): [] for number in range((last - first).days + 1)}
+    for start in starts:
+        if (day := date_of(start)) in days:
+            days[day].append(start)
+    return days

@@ -1,0 +1,64 @@
+"""`manage.py sync_calcom`: mirror hosts and event types, and say what cannot be booked through us."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from calcom.errors import CalcomError
+from calcom.models import Account, EventType
+from calcom.sync import Synced, sync
+from calcom.types import Obstacle
+
+
+class Command(BaseCommand):
+    """Sync one account or all."""
+
+    help = "Mirror the hosts and event types of the Cal.com accounts, and say what cannot be booked through us and why."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare --account."""
+        parser.add_argument("--account", type=int, metavar="ID", help="only this account; by default all active ones")
+
+    def handle(self, *_args: Any, account: int | None, **_options: Any) -> None:
+        """Sync each account; one that fails does not keep the others from it."""
+        failures = [failure for each in _accounts(account) if (failure := self._sync(each))]
+        if failures:
+            raise CommandError("\n".join(failures))
+
+    def _sync(self, account: Account) -> str:
+        """Return why it failed, empty if it did not."""
+        try:
+            synced = sync(account=account, now=timezone.now())
+        except CalcomError as exc:
+            return f"{account} was not synced: {exc}"
+        self.stdout.write("\n".join(_report(account, synced)))
+        return ""
+
+
+def _accounts(account_id: int | None) -> Sequence[Account]:
+    if account_id is None:
+        return list(Account.objects.filter(active=True).order_by("id"))
+    accounts = list(Account.objects.filter(id=account_id))
+    if not accounts:
+        raise CommandError(f"There is no account {account_id}.")
+    return accounts
+
+
+def _report(account: Account, synced: Synced) -> Iterator[str]:
+    can = [each for each in synced.event_types if not each.cannot_serve]
+    yield f"{account}: key of {synced.owner.name}; {len(can)} of {len(synced.event_types)} event types can be served."
+    for event_type in synced.event_types:
+        answer = "no" if event_type.cannot_serve else "yes"
+        yield f"  {answer:<4} {event_type.calcom_id:>8}  {event_type}{_remark(event_type)}"
+    for event_type in synced.vanished:
+        yield f"  gone {event_type.calcom_id:>8}  {event_type}: no longer at Cal.com, inactive from now on"
+
+
+def _remark(event_type: EventType) -> str:
+    if event_type.cannot_serve:
+        return ": " + "; ".join(Obstacle(each).sentence for each in event_type.cannot_serve)
+    slugs = [each["slug"] for each in event_type.required_fields]
+    return f": the service must say what goes into {', '.join(slugs)}" if slugs else ""

@@ -1,0 +1,201 @@
+"""The one door to Cal.com: what an account's calendars offer, and every change to them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import structlog
+from django.conf import settings
+from django.db.models import Count
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from cachectl import availability, limits, services, tasks
+from cachectl.availability import Day, Known
+from cachectl.deadline import Deadline
+from cachectl.models import Forgetting
+from calcom.client import Client
+from calcom.models import Account, EventType
+from calcom.ranges import Shape, date_of, minute_from, touched
+from calcom.types import NewBooking, Priority, RemoteBooking
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSlots:
+    """What is open in a window, and how well we know it."""
+
+    starts: list[int]
+    """Epoch minutes, ascending. What we booked since the days were loaded may still be among them."""
+    days: Mapping[date, Day]
+    """By UTC date."""
+    known: Known
+
+
+class CalcomService:
+    """Cal.com as one account sees it. The rest of the house talks to nothing else."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._client = Client(account)
+
+    def open_slots(
+        self,
+        *,
+        event_type: EventType,
+        first: datetime,
+        last: datetime,
+        deadline: Deadline,
+        max_age: float | None = None,
+    ) -> OpenSlots:
+        """
+        Return the slots that start from `first` on and before `last`, out of the cache where it knows.
+
+        Nobody waits beyond the deadline: then the answer is what is known, marked as such. `max_age` says how old the
+        knowledge may be, in seconds.
+        """
+        begin, end = minute_from(first), minute_from(last)
+        if begin >= end:
+            raise ValueError("The window must end after it begins.")
+        known = availability.read(
+            account_id=self._account.id,
+            event_type_id=event_type.id,
+            first=date_of(begin),
+            last=date_of(end - 1),
+            deadline=deadline,
+            max_age=max_age,
+        )
+        starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
+        return OpenSlots(starts, known.days, known)
+
+    def open_slots_for_move(self, *, event_type: EventType, uid: str, first: datetime, last: datetime) -> list[int]:
+        """
+        Return the slots to which the booking `uid` could move, as epoch minutes; its own time counts as free.
+
+        Always asks Cal.com, and takes as long as that takes.
+        """
+        found = self._client.open_slots(
+            event_type=event_type, start=first, end=last, priority=Priority.LIVE, moving_uid=uid
+        )
+        return [start for start in found if minute_from(first) <= start < minute_from(last)]
+
+    def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
+        """
+        Book. Takes seconds: call it with no transaction open.
+
+        The answer may be another booking than the one asked for: compare its `appointment_id` and `start`.
+
+        Raises:
+            Unavailable: nothing was booked.
+            Refused: nothing was booked, and will not be.
+            OutcomeUnknown: look it up with `find_booking` before sending it again.
+        """
+        return self._client.create_booking(event_type=event_type, booking=booking)
+
+    def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
+        """Move a booking, and return the one that replaces it, under a new uid. Raises like `create_booking`."""
+        return self._client.reschedule(uid=uid, start=start, reason=reason)
+
+    def cancel(self, *, uid: str, reason: str) -> RemoteBooking:
+        """Cancel a booking. Raises like `create_booking`."""
+        return self._client.cancel(uid=uid, reason=reason)
+
+    def get_booking(self, *, uid: str) -> RemoteBooking:
+        """
+        Return a booking as it is now.
+
+        Raises:
+            Unavailable: ask again.
+            Refused: with NOT_FOUND there is none.
+        """
+        return self._client.get_booking(uid=uid)
+
+    def find_booking(
+        self, *, event_type: EventType, attendee_email: str, start: datetime, end: datetime, appointment_id: str
+    ) -> RemoteBooking | None:
+        """
+        Return the booking that carries our id, preferring one that takes time; None if there is none yet.
+
+        A request may still be on its way: None proves nothing until 30 s after it was sent.
+        """
+        found = self._client.find_bookings(event_type=event_type, attendee_email=attendee_email, start=start, end=end)
+        ours = [booking for booking in found if booking.appointment_id == appointment_id]
+        return max(ours, key=lambda booking: booking.state.takes_time, default=None)
+
+    def write_forgettings(
+        self,
+        *,
+        event_type: EventType,
+        start: datetime,
+        end: datetime,
+        host_ids: Collection[int],
+        cause: Forgetting.Cause,
+    ) -> list[Forgetting]:
+        """
+        Write down which days must be forgotten because time of the hosts was taken or freed.
+
+        Call it inside the transaction that confirms the change, and `availability_changed` after its commit.
+
+        `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
+        """
+        sharing = EventType.objects.filter(account=self._account).on_hosts(set(host_ids))
+        shapes = {each.id: _shape(each) for each in (event_type, *sharing)}
+        days = touched(start=start, end=end, changed=_shape(event_type), others=shapes)
+        return [
+            services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause)
+            for (first, last), ids in days.items()
+        ]
+
+    def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:
+        """
+        Forget the days now, and once more by a task; call it after the commit.
+
+        Neither Redis nor the broker can make it fail: the rows stay owed. With several hosts nobody knows who is still
+        free after a booking of ours, so those event types are loaded anew as soon as a load can know of it.
+        """
+        for forgetting in forgettings:
+            _forget_now(forgetting)
+        for forgetting in forgettings:
+            _forget_again(forgetting)
+            if forgetting.cause == Forgetting.Cause.OWN:
+                _refresh_where_another_host_may_be_free(forgetting)
+
+
+def _shape(event_type: EventType) -> Shape:
+    return Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes)
+
+
+def _forget_now(forgetting: Forgetting) -> None:
+    try:
+        availability.forget(
+            forgetting_id=forgetting.id,
+            account_id=forgetting.account_id,
+            event_type_ids=forgetting.event_type_ids,
+            first=forgetting.first,
+            last=forgetting.last,
+            own=forgetting.cause == Forgetting.Cause.OWN,
+        )
+    except RedisError as exc:
+        log.warning("calcom.not_forgotten_yet", forgetting_id=forgetting.id, error_type=type(exc).__name__)
+
+
+def _forget_again(forgetting: Forgetting) -> None:
+    try:
+        tasks.forget_range.delay(forgetting_id=forgetting.id)
+    except OperationalError as exc:
+        log.warning("calcom.forgetting_left_to_sweep", forgetting_id=forgetting.id, error_type=type(exc).__name__)
+
+
+def _refresh_where_another_host_may_be_free(forgetting: Forgetting) -> None:
+    hosts = EventType.objects.annotate(host_count=Count("hosts"))
+    shared = hosts.filter(id__in=forgetting.event_type_ids, active=True, host_count__gt=1)
+    for event_type_id in shared.values_list("id", flat=True):
+        availability.queue_refresh(
+            account_id=forgetting.account_id,
+            event_type_id=event_type_id,
+            first=forgetting.first,
+            last=forgetting.last,
+            delay=settings.CACHECTL_SETTLE + limits.REFRESH_MARGIN,
+            due=True,
+        )

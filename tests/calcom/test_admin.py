@@ -1,0 +1,122 @@
+"""What staff sees of Cal.com."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from calcom.models import Account, EventType, Host, WebhookDelivery
+from calcom.simulator import Simulator
+from tests import cast
+
+UID = "k7Qp2ZtW9aXcV4bN8mLs1D"
+
+
+@pytest.fixture
+def staff(db) -> Client:
+    """A browser in which a superuser is logged in."""
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("staff"))
+    return browser
+
+
+def page(model: type, *ids: int) -> str:
+    """Return the address of a model's list, or of one row."""
+    view = "change" if ids else "changelist"
+    return reverse(f"admin:calcom_{model.__name__.lower()}_{view}", args=ids)
+
+
+def form(**changes: object) -> dict[str, object]:
+    """Return what is typed into an account's form."""
+    typed = {"name": "Salon", "base_url": "http://127.0.0.1:9/", "api_key": "", "webhook_secret": ""}
+    return {**typed, "requests_per_minute": "120", "active": "on", **changes}
+
+
+@pytest.mark.parametrize("model", [Account, Host, EventType, WebhookDelivery])
+def test_every_list_and_page_opens(staff, salon: cast.Salon, model):
+    """What is mirrored can be looked at, filtered and searched."""
+    WebhookDelivery.objects.create(
+        account=salon.account, trigger="BOOKING_CREATED", remote_uid=UID, identity="x", body={"uid": UID}
+    )
+    row = model.objects.first()
+
+    answers = [staff.get(page(model)), staff.get(page(model), {"q": "a"}), staff.get(page(model, row.pk))]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    for answer in answers:
+        assert UID not in answer.text
+        assert cast.SALON_CREDENTIAL not in answer.text
+
+
+@pytest.mark.parametrize("model", [Host, EventType, WebhookDelivery])
+def test_what_is_mirrored_cannot_be_changed(staff, salon: cast.Salon, model):
+    """It is changed at Cal.com and synced; history is history."""
+    row = WebhookDelivery.objects.create(account=salon.account, trigger="x", identity="x", body={})
+    row = row if model is WebhookDelivery else model.objects.first()
+
+    answers = [
+        staff.post(page(model, row.pk), {"name": "changed"}),
+        staff.get(reverse(f"admin:calcom_{model.__name__.lower()}_add")),
+        staff.post(reverse(f"admin:calcom_{model.__name__.lower()}_delete", args=[row.pk]), {"post": "yes"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+
+
+def test_obstacles_are_said_in_words(staff, practice: cast.Practice):
+    """L-61: staff reads why a vaccination cannot be booked."""
+    listed = staff.get(page(EventType)).text
+
+    assert "the host must confirm each booking" in listed
+
+
+def test_a_key_is_stored_and_never_shown_again(staff):
+    """L-83: not in the page, not in the form's values."""
+    staff.post(reverse("admin:calcom_account_add"), form(api_key="cal_live_1", webhook_secret="whsec_1"))
+
+    account = Account.objects.get()
+    shown = staff.get(page(Account, account.pk)).text
+    assert (account.api_key, account.webhook_secret) == ("cal_live_1", "whsec_1")
+    assert "cal_live_1" not in shown
+    assert "whsec_1" not in shown
+
+
+def test_an_empty_secret_keeps_the_old_one(staff, salon: cast.Salon):
+    """L-83: changing the name does not wipe the key; typing one replaces it."""
+    staff.post(page(Account, salon.account.pk), form(name="Salon Mitte"))
+    kept = Account.objects.get()
+
+    staff.post(page(Account, salon.account.pk), form(webhook_secret="whsec_2"))
+
+    assert (kept.name, kept.api_key) == ("Salon Mitte", cast.SALON_CREDENTIAL)
+    assert (Account.objects.get().api_key, Account.objects.get().webhook_secret) == (cast.SALON_CREDENTIAL, "whsec_2")
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ({"api_key": ""}, "This field is required"),
+        ({"api_key": "x", "base_url": "https://api.cal.com"}, "not this machine"),
+        ({"api_key": "x", "base_url": "ftp://127.0.0.1"}, "must look like https://api.cal.com"),
+    ],
+)
+def test_a_wrong_account_is_refused(staff, typed, complaint):
+    """L-82: the form knows where a key must not go."""
+    answer = staff.post(reverse("admin:calcom_account_add"), form(**typed))
+
+    assert complaint in answer.text
+    assert not Account.objects.exists()
+
+
+def test_an_account_is_synced_from_the_list(staff, simulator: Simulator):
+    """L-61: one click, one sentence."""
+    account = Account.objects.create(name="Fresh", base_url=simulator.base_url, api_key=cast.SALON_CREDENTIAL)
+    dark = Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="x")
+
+    said = staff.post(
+        page(Account), {"action": "sync_now", "_selected_action": [account.pk, dark.pk]}, follow=True
+    ).text
+
+    assert account.event_types.count() == 4
+    assert "Fresh: 4 event types." in said
+    assert "Dark was not synced: Cal.com cannot be reached" in said

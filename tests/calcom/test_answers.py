@@ -1,0 +1,275 @@
+"""What Cal.com's answers mean. The texts are as recorded; everything else is invented."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+import time_machine
+from requests.structures import CaseInsensitiveDict
+
+from calcom import answers
+from calcom.errors import OutcomeUnknown, Reason, Refused, Unavailable
+from calcom.transport import Answer
+from calcom.types import Obstacle, RemoteState
+
+UID = "k7Qp2ZtW9aXcV4bN8mLs1D"
+BUSY = "User either already has booking at this time or is not available"
+TOO_SOON = "The event type can't be booked at the \"start\" time provided. This could be because it's too soon"
+MOVED = f"Can't reschedule booking with uid={UID} because it has been cancelled and rescheduled already to uid=x"
+
+BOOKING = {
+    "uid": UID,
+    "status": "accepted",
+    "start": "2026-11-24T15:00:00.000Z",
+    "end": "2026-11-24T16:30:00.000+01:00",
+    "eventTypeId": 1,
+    "hosts": [{"id": 102, "name": "Emma"}],
+    "attendees": [{"name": "Anna Schmidt", "email": "Anna@Example.com", "phoneNumber": "+4915112345678"}],
+    "metadata": {answers.METADATA_KEY: "bk_1"},
+    "createdAt": "2026-11-21T00:11:18.775Z",
+    "updatedAt": "2026-11-21T00:11:18.945Z",
+}
+EVENT_TYPE = {
+    "id": 1,
+    "title": "Haircut",
+    "slug": "haircut",
+    "lengthInMinutes": 30,
+    "bookingFields": [
+        {"type": "name", "slug": "name", "required": True},
+        {"type": "email", "slug": "email", "required": True, "hidden": False},
+        {"type": "textarea", "slug": "rescheduleReason", "required": True},
+        {"type": "textarea", "slug": "notes", "required": False},
+    ],
+    "recurrence": None,
+    "seats": {"disabled": True},
+    "confirmationPolicy": {"disabled": True},
+    "price": 0,
+    "users": [{"id": 102, "name": "Emma", "username": "emma"}],
+}
+
+
+def answer(status: int, body: object, **headers: str) -> Answer:
+    """Return an answer; a body that is not bytes becomes JSON."""
+    return Answer(status, CaseInsensitiveDict(headers), body if isinstance(body, bytes) else orjson.dumps(body))
+
+
+def wrapped(message: str) -> object:
+    """Return the commonest shape of an error."""
+    return {"status": "error", "error": {"code": "BadRequestException", "message": message, "details": {}}}
+
+
+def bare(message: str) -> object:
+    """Return the shape without envelope."""
+    return {"statusCode": 400, "message": message}
+
+
+def outcome_of(given: Answer, *, write: bool) -> Exception:
+    """Return the error that the answer means."""
+    with pytest.raises((Unavailable, Refused, OutcomeUnknown)) as caught:
+        answers.read(given, answers.booking, write=write)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, wrapped(BUSY), Reason.NOT_AVAILABLE),
+        (400, wrapped(BUSY.replace("User", "One of the hosts")), Reason.NOT_AVAILABLE),
+        (409, bare("booking_conflict_error"), Reason.NOT_AVAILABLE),
+        (409, wrapped("No more seats left at this seated booking."), Reason.NOT_AVAILABLE),
+        (409, bare("already_signed_up_for_this_booking_error"), Reason.NOT_AVAILABLE),
+        (400, wrapped(TOO_SOON), Reason.OUT_OF_BOUNDS),
+        (400, wrapped("Attempting to book a meeting in the past."), Reason.IN_PAST),
+        (400, wrapped(MOVED), Reason.ALREADY_MOVED),
+        (
+            400,
+            wrapped(f"Can't cancel booking with uid={UID} because it has been cancelled already."),
+            "already_cancelled",
+        ),
+        (400, wrapped(f"Can't reschedule booking with uid={UID} because it has been cancelled."), "already_cancelled"),
+        (400, bare("Cannot cancel a booking that has already ended"), Reason.ALREADY_ENDED),
+        (404, wrapped(f"Booking with uid={UID} was not found in the database"), Reason.NOT_FOUND),
+        (404, wrapped("Event type with id 99999 not found."), Reason.NOT_FOUND),
+        (404, wrapped("Cannot GET /v2/slots?eventTypeId=1"), Reason.INVALID),
+        (404, wrapped("Cannot POST /v2/bookings"), Reason.INVALID),
+        (401, wrapped("CustomThrottlerGuard - Invalid API Key"), Reason.UNAUTHORIZED),
+        (403, wrapped("PermissionsGuard - no authentication provided."), Reason.UNAUTHORIZED),
+        (400, bare("Cancellation reason is required"), Reason.INVALID),
+        (
+            400,
+            {"error": {"code": "BAD_REQUEST", "message": "responses - {email}error_required_field, "}},
+            Reason.INVALID,
+        ),
+        (400, wrapped("Bad Request Exception"), Reason.INVALID),
+        (418, b"<html>", Reason.INVALID),
+        (400, b"[]", Reason.INVALID),
+        (403, b"", Reason.UNAUTHORIZED),
+    ],
+)
+@pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
+def test_a_no_is_understood_by_its_text(status, body, reason, write):
+    """L-45: each of the five error bodies, and a proxy's page, is a no with a reason; nothing changed there."""
+    refused = outcome_of(answer(status, body), write=write)
+
+    assert isinstance(refused, Refused)
+    assert refused.reason == reason
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(500, {"statusCode": 500, "message": "Internal server error"}),
+        answer(502, b"<html>Bad gateway</html>"),
+        answer(408, b""),
+        answer(302, b"", Location="https://elsewhere.example"),
+        answer(201, b'{"status":"success","data":{"uid":'),
+        answer(201, {"status": "success"}),
+        answer(201, {"status": "success", "data": [BOOKING]}),
+        answer(200, {"status": "success", "data": {"eventTypeGroups": []}}),
+        answer(200, {"status": "success", "data": {**BOOKING, "status": "teleported"}}),
+        answer(200, {"status": "success", "data": {**BOOKING, "start": "2026-11-24T15:00:00"}}),
+        answer(200, {"status": "success", "data": {**BOOKING, "hosts": None}}),
+        answer(200, {"status": "success", "data": "yes"}),
+        answer(200, [BOOKING]),
+    ],
+)
+def test_without_an_answer_we_understand_a_write_is_unknown_and_a_read_failed(given):
+    """L-04, L-15: nobody concludes from a 5xx or from another shape that nothing was booked."""
+    assert isinstance(outcome_of(given, write=True), OutcomeUnknown)
+    assert isinstance(outcome_of(given, write=False), Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-RateLimit-Reset-Default": "17"}, 17),
+        ({"x-ratelimit-reset-burst": "5", "X-RateLimit-Reset-Minute": "42"}, 42),
+        ({"X-RateLimit-Reset-Default": "1795262430"}, 30),
+        ({"X-RateLimit-Reset-Default": "soon"}, 60),
+        ({}, 60),
+    ],
+    ids=["seconds", "several limits", "Unix time", "nonsense", "absent"],
+)
+@pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
+def test_the_limit_says_how_long_to_wait(headers, seconds, write):
+    """L-43: nothing happened, and the pause is what Cal.com asks for, a minute if it does not say."""
+    with time_machine.travel(datetime.fromtimestamp(1_795_262_400, UTC), tick=False):
+        unavailable = outcome_of(answer(429, b"", **headers), write=write)
+
+    assert isinstance(unavailable, Unavailable)
+    assert unavailable.retry_after == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "secret", [UID, f"uid={UID}", "anna@example.com", "?attendeeEmail=anna%40example.com", "+4915112345678"]
+)
+def test_a_refusal_repeats_nothing_private(secret):
+    """L-83: what Cal.com quotes from the request does not get into our logs."""
+    refused = outcome_of(answer(400, wrapped(f"Missing field insurer {secret}, please")), write=True)
+
+    assert secret.removeprefix("uid=") not in str(refused)
+    assert "Missing field insurer" in str(refused)
+
+
+def test_a_booking_is_read():
+    """L-70: nested values are found where they were recorded, instants are UTC whatever their spelling."""
+    booking = answers.booking(BOOKING)
+
+    assert (booking.uid, booking.state, booking.event_type_id) == (UID, RemoteState.ACCEPTED, 1)
+    assert booking.start == datetime(2026, 11, 24, 15, tzinfo=UTC)
+    assert booking.end == datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
+    assert booking.host_ids == [102]
+    assert booking.attendee_email == "anna@example.com"
+    assert booking.appointment_id == "bk_1"
+
+
+def test_a_booking_made_elsewhere_is_read():
+    """L-71: no metadata, no attendees, a chain of uids."""
+    elsewhere = {**BOOKING, "metadata": None, "attendees": [], "rescheduledFromUid": "a", "rescheduledToUid": "b"}
+
+    booking = answers.booking(elsewhere)
+
+    assert booking.appointment_id is None
+    assert booking.attendee_email == ""
+    assert (booking.moved_from_uid, booking.moved_to_uid) == ("a", "b")
+
+
+def test_nothing_private_is_printed_with_a_booking():
+    """L-83: a booking in a log line or a traceback tells nobody who called, nor how to cancel it."""
+    printed = repr(answers.booking({**BOOKING, "rescheduledFromUid": UID[::-1]}))
+
+    assert not any(each in printed for each in (UID, UID[::-1], "anna", "Anna", "4915112345678"))
+
+
+def test_slots_are_epoch_minutes_in_order_and_once():
+    """L-50, L-54: the day keys are ignored, offsets are honoured, doubles are dropped."""
+    data = {
+        "2026-11-25": [{"start": "2026-11-25T01:00:00.000+09:00"}],
+        "2026-11-24": [{"start": "2026-11-24T14:00:00.000Z"}, {"start": "2026-11-24T09:00:00.000-05:00"}],
+    }
+
+    starts = answers.slots(data)
+
+    assert [datetime.fromtimestamp(start * 60, UTC).strftime("%d %H:%M") for start in starts] == [
+        "24 14:00",
+        "24 16:00",
+    ]
+    assert answers.slots({}) == []
+
+
+def test_an_event_type_without_obstacles_is_read():
+    """L-61: what Cal.com asks for anyway is not a required field of ours."""
+    [haircut] = answers.event_types([EVENT_TYPE])
+
+    assert (haircut.id, list(haircut.lengths), haircut.before_buffer, haircut.notice) == (1, [30], 0, 0)
+    assert [host.id for host in haircut.hosts] == [102]
+    assert list(haircut.required_fields) == []
+    assert list(haircut.obstacles) == []
+
+
+def test_required_fields_are_read_with_their_options():
+    """L-61: hidden ones are left out; options come as text or as value and label."""
+    fields = [
+        *EVENT_TYPE["bookingFields"],
+        {"type": "select", "slug": "insurance", "required": True, "options": ["A", {"value": "b", "label": "B"}]},
+        {"type": "text", "slug": "secret", "required": True, "hidden": True},
+    ]
+
+    [haircut] = answers.event_types([{**EVENT_TYPE, "bookingFields": fields}])
+
+    assert list(haircut.required_fields) == [{"slug": "insurance", "type": "select", "options": ["A", "b"]}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "obstacle"),
+    [
+        ({"seats": {"disabled": False, "seatsPerTimeSlot": 3}}, Obstacle.SEATS),
+        ({"recurrence": {"disabled": False, "interval": 1}}, Obstacle.RECURRENCE),
+        ({"schedulingType": "managed"}, Obstacle.MANAGED),
+        ({"schedulingType": "collective"}, Obstacle.COLLECTIVE),
+        ({"confirmationPolicy": {"type": "always"}}, Obstacle.CONFIRMATION),
+        ({"bookingLimitsCount": {"day": 2}}, Obstacle.BOOKING_LIMITS),
+        ({"bookingLimitsDuration": {"week": 600}}, Obstacle.BOOKING_LIMITS),
+        ({"bookingFields": [{"type": "email", "slug": "email", "required": False}]}, Obstacle.PHONE_FIRST),
+        (
+            {"bookingFields": [{"type": "email", "slug": "email", "required": True, "hidden": True}]},
+            Obstacle.PHONE_FIRST,
+        ),
+        ({"requiresBookerEmailVerification": True}, Obstacle.EMAIL_CODE),
+        ({"price": 4500}, Obstacle.PAYMENT),
+        ({"users": []}, Obstacle.NO_HOSTS),
+    ],
+)
+def test_what_cannot_be_served_is_noticed(changes, obstacle):
+    """L-61: each with a sentence for staff."""
+    [found] = answers.event_types([{**EVENT_TYPE, **changes}])
+
+    assert list(found.obstacles) == [obstacle]
+    assert obstacle.sentence
+
+
+def test_hosts_of_a_team_are_read():
+    """L-22: teams list their hosts under another name than people do."""
+    [found] = answers.event_types([{**EVENT_TYPE, "hosts": [{"userId": 7, "name": None, "username": "ben"}]}])
+
+    assert [(host.id, host.name) for host in found.hosts] == [(7, "ben")]

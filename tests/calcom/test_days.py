@@ -1,0 +1,109 @@
+"""Days as Cal.com has them."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cachectl import sources
+from cachectl.sources import LoadFailed
+from calcom.days import CalcomDays
+from calcom.simulator import Hours, Kind, Simulator, World
+from calcom.simulator.world import WEEKDAYS
+from tests import cast
+from tests.cast import SUNDAY, TUESDAY, WEDNESDAY, at
+
+SLOTS = "GET /v2/slots"
+
+
+def load(service, first=TUESDAY, last=TUESDAY, **changes):
+    """Load days of a service."""
+    event_type = service.event_type
+    question = {"account_id": event_type.account_id, "event_type_id": event_type.id, "first": first, "last": last}
+    return CalcomDays().load(**{**question, "urgent": True, **changes})
+
+
+def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: cast.Salon):
+    """L-23, L-31: UTC days, empty ones too, and nothing from beyond the window."""
+    days = load(salon.cut, TUESDAY, SUNDAY)
+
+    assert list(days) == [TUESDAY + timedelta(days=number) for number in range(6)]
+    assert days[SUNDAY] == []
+    for day, starts in days.items():
+        assert {datetime.fromtimestamp(start * 60, UTC).date() for start in starts} <= {day}
+    assert days[TUESDAY][0] == int(at(9).timestamp() // 60)
+
+
+def test_slots_around_midnight_belong_to_their_utc_day(simulator: Simulator, practice: cast.Practice):
+    """L-31: the evening in New York is the next day in UTC, and both loads agree on whose it is."""
+    both = load(practice.check_up, TUESDAY, WEDNESDAY)
+    alone = load(practice.check_up, WEDNESDAY, WEDNESDAY)
+
+    assert both[WEDNESDAY] == alone[WEDNESDAY]
+
+
+def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytest.MonkeyPatch):
+    """L-31: Cal.com lists only what ends within the window; what starts on the last evening is asked for all the same."""
+    monkeypatch.setattr("calcom.days._rolling", itertools.count())  # so that the end alone decides
+    night = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
+    users = tuple(replace(user, hours=night) for user in cast.world().users)
+    every_half_hour = tuple(replace(each, interval_minutes=30) for each in cast.world().event_types)
+
+    with Simulator.running(World(users, every_half_hour)) as simulator:
+        days = load(cast.cast_salon(simulator.base_url).colour)
+
+    assert days[TUESDAY][-1] == int(at(23, 30, zone=UTC).timestamp() // 60)
+
+
+def test_no_two_loads_are_answered_from_one_cache(simulator: Simulator, salon: cast.Salon):
+    """L-24: Cal.com keeps an answer for 2 s by its exact query; the second load sees the booking all the same."""
+    before = load(salon.beard)
+    simulator.book_elsewhere(3, at(10))
+
+    after = load(salon.beard)
+
+    assert set(before[TUESDAY]) - set(after[TUESDAY]) == {int(at(10).timestamp() // 60)}
+    asked = [request["path"] for request in simulator.requests(SLOTS)]
+    assert len(asked) == len(set(asked)) == 2
+
+
+def test_a_day_is_never_filled_from_another_account(simulator: Simulator, salon: cast.Salon, practice: cast.Practice):
+    """L-26: ids that do not belong together cost no request and yield nothing."""
+    with pytest.raises(LoadFailed, match="unknown_event_type"):
+        load(salon.cut, account_id=practice.account.id)
+
+    assert simulator.count(SLOTS) == 0
+
+
+@pytest.mark.parametrize("kind", [Kind.ERROR_BEFORE, Kind.RESET_BEFORE, Kind.TOO_MANY])
+def test_a_load_that_fails_says_so_and_until_when(simulator: Simulator, salon: cast.Salon, kind: Kind):
+    """L-28, L-43: in one word, for everybody who waits; the pause that Cal.com asks for goes with it."""
+    simulator.fail(SLOTS, kind)
+
+    with pytest.raises(LoadFailed) as failed:
+        load(salon.cut)
+
+    assert failed.value.reason == "unavailable"
+    assert (failed.value.retry_after is not None) == (kind is Kind.TOO_MANY)
+
+
+def test_a_refused_load_says_why(simulator: Simulator, salon: cast.Salon):
+    """L-28: an event type that Cal.com no longer has is not a matter of waiting."""
+    salon.cut.event_type.calcom_id = 999
+    salon.cut.event_type.save()
+
+    with pytest.raises(LoadFailed) as failed:
+        load(salon.cut)
+
+    assert failed.value.reason == "not_found"
+
+
+def test_cachectl_knows_where_days_come_from(salon: cast.Salon):
+    """L-20: the app registers itself; only accounts in use are watched."""
+    other = cast.cast_practice().account
+    other.active = False
+    other.save()
+
+    assert isinstance(sources.current(), CalcomDays)
+    assert list(sources.accounts()) == [salon.account.id]

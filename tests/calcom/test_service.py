@@ -1,0 +1,242 @@
+"""The one door."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis import ConnectionError as RedisConnectionError
+
+from cachectl import background, store, tasks
+from cachectl.bands import Band
+from cachectl.deadline import Deadline
+from cachectl.models import Forgetting
+from calcom.errors import Refused
+from calcom.models import EventType
+from calcom.service import CalcomService, OpenSlots
+from calcom.simulator import Simulator
+from calcom.types import NewBooking, RemoteState
+from tests import cast
+from tests.cast import TUESDAY, WEDNESDAY, at
+
+SLOTS = "GET /v2/slots"
+OWN = Forgetting.Cause.OWN
+ANNAS = NewBooking(
+    start=at(10),
+    attendee_name=cast.ANNA.name,
+    attendee_email="anna@example.com",
+    time_zone="Europe/Berlin",
+    appointment_id="bk_1",
+)
+
+
+TEN, TWO = at(10), at(14)
+
+
+def slots_of(calcom: CalcomService, event_type: EventType, first: datetime = TEN, last: datetime = TWO) -> OpenSlots:
+    """Ask, with time enough."""
+    return calcom.open_slots(event_type=event_type, first=first, last=last, deadline=Deadline.after(5))
+
+
+def minute(instant: datetime) -> int:
+    """Return an instant as epoch minute."""
+    return int(instant.timestamp() // 60)
+
+
+def published(queue: str) -> list[dict[str, object]]:
+    """Take the messages that wait in a queue: arguments and the moment before which they rest."""
+    found = []
+    with current_app.connection_for_read() as connection, connection.SimpleQueue(queue) as waiting:
+        while len(waiting):
+            message = waiting.get_nowait()
+            message.ack()
+            found.append({"task": message.headers["task"], "eta": message.headers["eta"], **message.payload[1]})
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _empty_queues():
+    published("cache")
+    published("refresh")
+
+
+def jobs_done() -> None:
+    """Wait for what was left to the pool for loads."""
+    background._pool("loads").shutdown(wait=True)
+    background._pool.cache_clear()
+
+
+def forget(
+    calcom: CalcomService, event_type: EventType, *host_ids: int, start: datetime = TEN, cause=OWN
+) -> list[Forgetting]:
+    """Do what a confirmed booking does."""
+    end = start + timedelta(minutes=event_type.length_minutes)
+    with transaction.atomic():
+        forgettings = calcom.write_forgettings(
+            event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
+        )
+    calcom.availability_changed(forgettings)
+    return forgettings
+
+
+def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: cast.Salon):
+    """L-31: from the first instant on and before the last; fourteen days cost one request, the next question none."""
+    morning = slots_of(calcom, salon.colour.event_type, at(9), at(12))
+    next_week = slots_of(calcom, salon.colour.event_type, at(9), at(9) + timedelta(days=10))
+
+    assert morning.starts[0] == minute(at(9))
+    assert all(minute(at(9)) <= start < minute(at(12)) for start in morning.starts)
+    assert morning.known.loaded
+    assert next_week.known.band is Band.FRESH
+    assert next_week.starts == sorted(set(next_week.starts))
+    assert simulator.count(SLOTS) == 1
+
+
+def test_a_window_without_length_is_refused(calcom: CalcomService, salon: cast.Salon):
+    """L-26: bad input is an error, not an empty answer."""
+    with pytest.raises(ValueError, match="end after it begins"):
+        slots_of(calcom, salon.cut.event_type, at(10), at(10))
+
+
+def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: CalcomService, salon: cast.Salon):
+    """L-11: asked of Cal.com, each time, within the window."""
+    colour = salon.colour.event_type
+    booked = calcom.create_booking(event_type=colour, booking=ANNAS)
+
+    starts = calcom.open_slots_for_move(event_type=colour, uid=booked.uid, first=at(9), last=at(12))
+
+    assert minute(at(10)) in starts
+    assert max(starts) < minute(at(12))
+
+
+def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomService, salon: cast.Salon):
+    """L-10: booked, moved, cancelled, and each time readable."""
+    booked = calcom.create_booking(event_type=salon.colour.event_type, booking=ANNAS)
+    moved = calcom.reschedule(uid=booked.uid, start=at(14), reason="caller asked")
+    calcom.cancel(uid=moved.uid, reason="caller asked")
+
+    assert calcom.get_booking(uid=moved.uid).state is RemoteState.CANCELLED
+    with pytest.raises(Refused):
+        calcom.get_booking(uid="unknown")
+
+
+def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator, calcom, salon: cast.Salon):
+    """L-03, L-04: never somebody else's booking, and not the cancelled one where a living one is."""
+    colour = salon.colour.event_type
+    question = {"event_type": colour, "attendee_email": "anna@example.com", "start": at(10), "end": at(11)}
+    first = calcom.create_booking(event_type=colour, booking=ANNAS)
+    calcom.cancel(uid=first.uid, reason="caller asked")
+    second = calcom.create_booking(event_type=colour, booking=ANNAS)
+    simulator.book_elsewhere(2, at(10), email="anna@example.com")
+
+    assert calcom.find_booking(**question, appointment_id="bk_1") == second
+    assert calcom.find_booking(**question, appointment_id="bk_2") is None
+    calcom.cancel(uid=second.uid, reason="caller asked")
+    assert calcom.find_booking(**question, appointment_id="bk_1").state is RemoteState.CANCELLED
+
+
+def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: cast.Salon):
+    """L-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
+    [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+
+    assert set(forgetting.event_type_ids) == {
+        salon.colour.event_type_id,
+        salon.cut.event_type_id,
+        salon.emmas_cut.event_type_id,
+    }
+    assert (forgetting.first, forgetting.last) == (TUESDAY, TUESDAY)
+    assert Forgetting.objects.get() == forgetting
+
+
+def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: cast.Salon):
+    """L-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
+    midnight = datetime.combine(WEDNESDAY, datetime.min.time(), UTC)
+
+    forgettings = forget(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
+
+    assert {(each.first, each.last) for each in forgettings} == {(TUESDAY, WEDNESDAY)}
+    assert sum(len(each.event_type_ids) for each in forgettings) == 3
+
+
+def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: cast.Salon):
+    """L-22: also when nobody knows whose time it was."""
+    [forgetting] = forget(calcom, salon.beard.event_type)
+
+    assert forgetting.event_type_ids == [salon.beard.event_type_id]
+
+
+def test_no_other_account_is_forgotten(calcom: CalcomService, salon: cast.Salon, practice: cast.Practice):
+    """L-26: hosts of another tenant are not ours to forget."""
+    [forgetting] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
+
+    assert forgetting.event_type_ids == [salon.beard.event_type_id]
+    assert forgetting.account_id == salon.account.id
+
+
+def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: cast.Salon):
+    """L-24: the very next question knows of the change, and costs no request because of it."""
+    slots_of(calcom, salon.colour.event_type)
+
+    forget(calcom, salon.colour.event_type, salon.emma.host_id)
+
+    day = slots_of(calcom, salon.colour.event_type).days[TUESDAY]
+    assert (day.due, day.band) == (True, Band.FRESH)
+    assert simulator.count(SLOTS) == 1
+
+
+def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
+    """L-25, L-26: it is told the id of our row, and nothing else."""
+    [forgetting] = forget(calcom, salon.beard.event_type, salon.ben.host_id)
+
+    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None, "forgetting_id": forgetting.id}]
+
+
+def test_only_shared_event_types_are_loaded_anew(calcom: CalcomService, salon: cast.Salon):
+    """L-24: whether Ben is still free nobody knows after Emma was booked, until a load tells; once for many."""
+    asked_at = datetime.now(UTC)
+
+    forget(calcom, salon.colour.event_type, salon.emma.host_id)
+    forget(calcom, salon.colour.event_type, salon.emma.host_id, start=at(14))
+
+    jobs_done()
+    [refresh] = published("refresh")
+    assert (refresh["task"], refresh["event_type_id"]) == ("cachectl.refresh", salon.cut.event_type_id)
+    assert (refresh["first"], refresh["last"], refresh["due"]) == (TUESDAY.isoformat(), TUESDAY.isoformat(), True)
+    assert 2.5 <= (datetime.fromisoformat(refresh["eta"]) - asked_at).total_seconds() <= 4
+
+
+def test_a_change_elsewhere_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.Salon):
+    """L-27: what we did not do ourselves causes no requests that nobody needs."""
+    forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=Forgetting.Cause.ELSEWHERE)
+
+    jobs_done()
+    assert published("refresh") == []
+
+
+def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: cast.Salon, monkeypatch):
+    """L-15, L-25: after Cal.com's yes nothing can fail; the row stays owed, and the sweep does it."""
+
+    def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError
+
+    def no_broker(**_: object) -> None:
+        raise OperationalError
+
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "_call", away)
+        outage.setattr(tasks.forget_range, "delay", no_broker)
+        [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+        jobs_done()
+
+    assert list(Forgetting.objects.owed(datetime.now(UTC))) == [forgetting]
+    tasks.sweep_forgettings()
+    assert Forgetting.objects.get().done_at is not None
+
+
+def test_a_booking_of_the_salon_is_not_private_in_print(salon: cast.Salon):
+    """L-83: what is asked for can be printed without telling whose it is."""
+    printed = repr(replace(ANNAS, attendee_phone=cast.ANNA.phone, fields={"insurance": "Private"}))
+
+    assert not any(each in printed for each in ("Anna", "anna", str(cast.ANNA.phone), "Private"))

@@ -1,0 +1,214 @@
+"""One HTTP exchange that ends in time."""
+
+import gzip
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from calcom import transport
+from tests.calcom.wire import answer, certified, drips, reads_request, resets, sends, serving, silent
+
+OK = answer(b"{}")
+
+
+def send(base_url: str, *, timeout: float = 5.0, method: str = "GET", **changes: object) -> transport.Answer:
+    """Send a request that needs nothing."""
+    request = {"method": method, "url": f"{base_url}/v2/me", "headers": {}, "params": {}, "body": None}
+    return transport.send(**{**request, **changes}, timeout=timeout)
+
+
+@contextmanager
+def no_longer_than(seconds: float):
+    """Fail if what is inside takes longer, or leaves a thread behind."""
+    threads = set(threading.enumerate())
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+    assert set(threading.enumerate()) <= threads
+
+
+@pytest.fixture(autouse=True)
+def _new_connections():
+    transport._session.cache_clear()
+    yield
+    transport._session().close()
+    transport._session.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        silent,
+        drips(b"", b"HTTP/1.1 200 OK\r\n" + b"X" * 2000),
+        drips(b"HTTP/1.1 200 OK\r\n", b"".join(b"X-Filler-%d: x\r\n" % n for n in range(90))),
+        drips(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 50),
+        drips(answer(b"x" * 4000)[:-4000], b"x" * 4000),
+        drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 500),
+        drips(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4000),
+    ],
+    ids=["silent", "status line", "headers", "100 continue", "body", "chunks", "body without length"],
+)
+def test_an_answer_that_drips_is_given_up_in_time(script):
+    """L-46: the time-out is for the whole answer, not for each byte of it."""
+    with serving(script) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
+        send(base_url, timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 300), drips(answer(b"x" * 4000)[:-4000], b"x" * 4000)],
+    ids=["headers", "body"],
+)
+def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
+    """L-46: encryption hides no slowness; what comes in time comes through."""
+    context, trusted = certified(tmp_path)
+    transport._session().verify = str(trusted)
+
+    with serving(sends(OK), context) as base_url:
+        assert send(base_url).body == b"{}"
+    with serving(script, context) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
+        send(base_url, timeout=0.3)
+
+
+def test_a_handshake_that_never_ends_is_given_up_in_time(settings):
+    """L-46: somebody listens and says nothing."""
+    settings.CALCOM_CONNECT_TIMEOUT = 0.2
+
+    with serving(silent) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
+        send(base_url.replace("http:", "https:"), timeout=5)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
+    """L-83: our key is not told to whoever answers."""
+    context, _ = certified(tmp_path)
+    seen = []
+
+    def script(connection: socket.socket) -> None:
+        seen.append(reads_request(connection))
+
+    with serving(script, context) as base_url, pytest.raises(transport.NoAnswer, match="SSLError"):
+        send(base_url)
+
+    assert seen == []
+
+
+def test_each_answer_on_one_connection_has_its_own_time():
+    """L-46: what one answer leaves of its time is not what the next one gets."""
+    requests_on_connection = []
+
+    def script(connection: socket.socket) -> None:
+        for _ in range(3):
+            requests_on_connection.append(reads_request(connection))
+            threading.Event().wait(0.15)
+            connection.sendall(OK)
+
+    with serving(script) as base_url:
+        answers = [send(base_url, timeout=0.25).status for _ in range(3)]
+        transport._session().close()
+
+    assert answers == [200, 200, 200]
+    assert len(requests_on_connection) == 3
+
+
+def test_a_body_without_end_is_not_kept():
+    """L-46: fifty megabytes are refused after five."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n"
+
+    script = sends(head, *[b"x" * 100_000] * 500)
+
+    with serving(script) as url, no_longer_than(2), pytest.raises(transport.NoAnswer, match="BodyTooLarge"):
+        send(url)
+
+
+def test_a_body_that_swells_is_not_kept():
+    """L-46: the limit counts what is unpacked."""
+    bomb = gzip.compress(b"x" * 50_000_000)
+
+    script = sends(answer(bomb, headers="Content-Encoding: gzip\r\n"))
+
+    with serving(script) as base_url, pytest.raises(transport.NoAnswer, match="BodyTooLarge"):
+        send(base_url)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [resets, sends(), sends(answer(b"x" * 10)[:-5]), sends(b"SMTP ready\r\n\r\n")],
+    ids=["reset", "closed", "half a body", "not HTTP"],
+)
+def test_half_an_answer_is_none(script):
+    """L-04: the request left, so nobody knows what it did."""
+    with serving(script) as base_url, pytest.raises(transport.NoAnswer):
+        send(base_url, method="POST", body=b"{}")
+
+
+def test_a_refused_connection_means_that_nothing_was_sent():
+    """L-04: only then may a write be sent again without a look-up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free_port = server.getsockname()[1]
+
+    with pytest.raises(transport.NotSent):
+        send(f"http://127.0.0.1:{free_port}", method="POST", body=b"{}")
+
+
+def test_a_connection_that_is_not_accepted_is_given_up(settings):
+    """L-46: connecting has a shorter time of its own, and nothing was sent."""
+    settings.CALCOM_CONNECT_TIMEOUT = 0.1
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with (
+            socket.create_connection(("127.0.0.1", port)),
+            no_longer_than(0.5),
+            pytest.raises(transport.NotSent),
+        ):
+            send(f"http://127.0.0.1:{port}", timeout=5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "http://"},
+        {"url": "ftp://127.0.0.1/"},
+        {"headers": {"Authorization": "Bearer a\r\nX-Evil: b"}},
+        {"headers": {"Authorization": "Bearer cal_…"}},
+    ],
+    ids=["no host", "not HTTP", "line break in a header", "not Latin-1"],
+)
+def test_what_cannot_be_sent_is_not_sent(changes):
+    """L-83: a key with a stray character is a clear error, not a crash that prints it."""
+    with serving(sends(OK)) as base_url, pytest.raises(transport.NotSent) as caught:
+        send(base_url, **changes)
+
+    assert "cal_" not in str(caught.value)
+
+
+def test_a_redirect_is_an_answer_like_any_other():
+    """L-82: nobody can send our credential elsewhere."""
+    with serving(sends(answer(b"", status="302 Found", headers="Location: http://127.0.0.1:9/\r\n"))) as base_url:
+        answered = send(base_url)
+
+    assert answered.status == 302
+
+
+def test_accounts_share_no_cookies_and_no_netrc(monkeypatch, tmp_path):
+    """L-59: what one account is told does not travel with another's request; our credential is the one sent."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    seen = []
+
+    def script(connection: socket.socket) -> None:
+        seen.append(reads_request(connection).lower())
+        connection.sendall(answer(b"{}", headers="Set-Cookie: session=first; Path=/\r\nConnection: close\r\n"))
+
+    with serving(script) as base_url:
+        for key in ("one", "two"):
+            send(base_url, headers={"Authorization": f"Bearer {key}"})
+
+    assert b"authorization: bearer one" in seen[0]
+    assert b"authorization: bearer two" in seen[1]
+    assert b"cookie" not in seen[1]
