@@ -4,6 +4,7 @@ Every setting, once. Deployments differ by environment only; `env.py` reads it a
 Knobs that belong to one app carry its name as prefix and are read in one module of that app.
 """
 
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -43,6 +44,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_prometheus",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "rest_framework",
     "monitoring",
     "cachectl",
@@ -94,9 +96,9 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Serve the apps' static files from where they lie, so that a laptop needs no collectstatic.
 WHITENOISE_USE_FINDERS = env.flag("WHITENOISE_USE_FINDERS", True)
+STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------
 
@@ -240,11 +242,14 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["bookings.api.auth.AgentKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["bookings.api.auth.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["bookings.api.throttles.AgentKeyThrottle"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["bookings.api.wire.Renderer"],
+    "DEFAULT_PARSER_CLASSES": ["bookings.api.wire.Parser"],
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS tells nothing: the schema does
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "bookings.api.wire.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "bookings.api.errors.problem",
     "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
 }
 
 SPECTACULAR_SETTINGS = {
@@ -253,12 +258,40 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "POSTPROCESSING_HOOKS": [],  # choices stand where they are used, without made-up names
+    # The page's scripts come from the package drf-spectacular-sidecar: it loads nothing from the internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": True},
 }
 
 # --- monitoring -------------------------------------------------------------------------------------------------
 
-# Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only.
+# What this code calls itself in /health. A deployment may name its commit; without one it is the project's version.
+RELEASE = env.text("RELEASE", tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+# Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only, and no proxy between.
 MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO")
+# The least important lines that are written: DEBUG, INFO, WARNING, ERROR.
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+
+# One JSON object a line, on standard error, for web and workers alike; what may be in it: monitoring/logs.py.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "monitoring.logs.JsonLines"}},
+    # Monitoring's middleware logs every request once; of Django's own lines only exceptions say more.
+    "filters": {
+        "exceptions": {"()": "django.utils.log.CallbackFilter", "callback": lambda record: bool(record.exc_info)}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # Django's own handlers print requests as they came; its lines go through ours.
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.request": {"filters": ["exceptions"]},
+    },
+}
 
 UNFOLD = {"SITE_TITLE": "Slotline", "SITE_HEADER": "Slotline", "SITE_URL": "/v1/docs"}

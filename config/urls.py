@@ -8,3 +8,7 @@ urlpatterns = [
     path("v1/", include("bookings.api.urls")),
     path("", include("monitoring.urls")),
 ]
+
+handler400 = "bookings.api.errors.bad_request"
+handler404 = "bookings.api.errors.not_found"
+handler500 = "bookings.api.errors.server_error"

@@ -7,3 +7,10 @@ class MonitoringConfig(AppConfig):
     """What the outside may know about us: metrics, health, logs. Imports no app of ours."""
 
     name = "monitoring"
+
+    def ready(self) -> None:
+        """Set up logging and the probes that belong to no other app."""
+        from monitoring import logs, probes  # noqa: PLC0415  models of Django's apps are ready only now
+
+        logs.configure()
+        probes.register()

@@ -1,0 +1,174 @@
+"""
+What goes out, assembled by hand: an output serializer would cost a cached answer most of its time.
+
+The shapes are described for the schema in `serializers.py`; a test holds both together.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from bookings.models import Appointment, Branch, Change, Service
+
+DAY = 1440  # minutes
+WEEKDAYS = {
+    "de": ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
+    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CLOCK = tuple(f"T{minute // 60:02}:{minute % 60:02}:00" for minute in range(DAY))
+_THURSDAY = 3  # weekday of 1970-01-01
+
+# --- Slots -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def slots(starts: tuple[int, ...], *, zone: str, minutes: int, language: str) -> orjson.Fragment:
+    """
+    Return the JSON list of slots that begin at `starts` (epoch minutes) and last `minutes`.
+
+    Remembered, because callers ask for the same days again and again.
+    """
+    names = WEEKDAYS[language]
+    parts = []
+    for start in starts:
+        begin, day = _local(start, zone)
+        end, _ = _local(start + minutes, zone)
+        parts.append(f'{{"start":"{begin}","end":"{end}","weekday":"{names[(day + _THURSDAY) % 7]}"}}')
+    return orjson.Fragment(f"[{','.join(parts)}]")
+
+
+def _local(minute: int, zone: str) -> tuple[str, int]:
+    """Return an instant in RFC 3339 with the zone's offset, and its local day since 1970."""
+    offset = _offset_of_day(minute // DAY, zone)
+    if offset is None:
+        offset = _offset_at(minute, zone)
+    day, clock = divmod(minute + offset, DAY)
+    return f"{_date(day)}{_CLOCK[clock]}{_written(offset)}", day
+
+
+@lru_cache(maxsize=4096)
+def _offset_of_day(day: int, zone: str) -> int | None:
+    """Return the zone's offset on a UTC day in minutes, or None on a day when clocks are changed."""
+    first = _offset_at(day * DAY, zone)
+    return first if _offset_at((day + 1) * DAY - 1, zone) == first else None
+
+
+def _offset_at(minute: int, zone: str) -> int:
+    offset = datetime.fromtimestamp(minute * 60, ZoneInfo(zone)).utcoffset() or timedelta()
+    return int(offset.total_seconds()) // 60
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
+
+
+@lru_cache(maxsize=64)
+def _written(offset: int) -> str:
+    hours, minutes = divmod(abs(offset), 60)
+    return f"{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}"
+
+
+def time_of(start: datetime, end: datetime, *, zone: str, language: str) -> dict[str, str]:
+    """Return one time as every answer spells it."""
+    local = start.astimezone(ZoneInfo(zone))
+    return {
+        "start": local.isoformat(timespec="seconds"),
+        "end": end.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds"),
+        "time_zone": zone,
+        "weekday": WEEKDAYS[language][local.weekday()],
+    }
+
+
+# --- Services ----------------------------------------------------------------------------------------------------
+
+
+def service(found: Service) -> dict[str, object]:
+    """Return what names a service in other answers."""
+    return {"id": service_id(found), "name": found.name, "duration_minutes": found.duration_minutes}
+
+
+def service_id(found: Service) -> str:
+    """Return the id that agents use."""
+    return f"sv_{found.pk}"
+
+
+def candidate(found: Service) -> dict[str, object]:
+    """Return a service that the agent may ask about."""
+    return {**service(found), "branch": found.branch.name}
+
+
+def listed_service(found: Service, score: float | None) -> dict[str, object]:
+    """Return a service as the list has it; `score` says how well it matches what was searched, up to 1."""
+    return {
+        **candidate(found),
+        "aliases": found.aliases,
+        "time_zone": found.branch.time_zone,
+        "bookable": not found.obstacle(),
+        "score": score,
+    }
+
+
+# --- Bookings ----------------------------------------------------------------------------------------------------
+
+_PENDING: Mapping[str, Mapping[str, str]] = {
+    "create": {
+        "de": "Ich trage den Termin gerade ein. Einen Moment bitte.",
+        "en": "I am entering your appointment right now. One moment, please.",
+    },
+    "move": {
+        "de": "Ich verlege den Termin gerade. Einen Moment bitte.",
+        "en": "I am moving your appointment right now. One moment, please.",
+    },
+    "cancel": {
+        "de": "Ich sage den Termin gerade ab. Einen Moment bitte.",
+        "en": "I am cancelling your appointment right now. One moment, please.",
+    },
+}
+_KNOWN: Mapping[str, Mapping[str, str]] = {
+    "confirmed": {"de": "Ihr Termin steht.", "en": "Your appointment is booked."},
+    "cancelled": {"de": "Ihr Termin ist abgesagt.", "en": "Your appointment is cancelled."},
+}
+_OVER = {"de": "Dieser Termin ist schon vorbei.", "en": "That appointment is already over."}
+
+
+def spoken(operation: str, status: str, language: str) -> str:
+    """Return what the caller may be told about a change; it promises nothing but what is known."""
+    if status == "pending":
+        return _PENDING[operation][language]
+    return _KNOWN.get(status, _OVER)[language]
+
+
+def booking(appointment: Appointment, *, language: str) -> dict[str, object]:
+    """Return a booking. It says nothing about the caller: who asks may not be the one who booked."""
+    branch: Branch = appointment.branch
+    return {
+        "id": appointment.public_id,
+        "reference": appointment.reference,
+        "state": appointment.state,
+        "service": service(appointment.service) if appointment.service else None,
+        **time_of(appointment.start, appointment.end, zone=branch.time_zone, language=language),
+    }
+
+
+def operation(change: Change) -> dict[str, object]:
+    """Return what became of a change."""
+    return {
+        "id": change.public_id,
+        "operation": change.operation,
+        "status": status_of(change),
+        "reason": change.outcome if change.state == Change.State.REFUSED else None,
+        "asked_at": change.asked_at.isoformat(timespec="seconds"),
+        "finished_at": change.finished_at.isoformat(timespec="seconds") if change.finished_at else None,
+    }
+
+
+def status_of(change: Change) -> str:
+    """Return `pending`, `done` or `refused`."""
+    if change.state in {Change.State.DONE, Change.State.REFUSED}:
+        return str(change.state)
+    return "pending"

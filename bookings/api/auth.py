@@ -1,0 +1,60 @@
+"""Who asks, and what they may do."""
+
+import re
+from typing import TYPE_CHECKING
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from bookings.api.errors import ScopeMissing
+from bookings.api.remembered import Remembered
+from bookings.models import AgentKey
+
+if TYPE_CHECKING:  # DRF imports this module while it makes its views
+    from rest_framework.views import APIView
+
+_KEY = re.compile(r"sl_[A-Za-z0-9_-]{20,100}")
+
+
+def _look_up(key: str) -> AgentKey | None:
+    return AgentKey.objects.valid(key).select_related("company__account", "branch").first()
+
+
+key_named = Remembered(_look_up)
+"""The valid key with this text, or None. Held in memory by the text itself: nothing here is ever printed."""
+
+
+class AgentKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer sl_…`; the key decides the company, and nothing else in a request can."""
+
+    def authenticate(self, request: Request) -> tuple[None, AgentKey] | None:
+        """Return the key, or None where none was shown."""
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if not header:
+            return None
+        scheme, _, text = header.partition(" ")
+        text = text.strip()
+        key = key_named(text) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
+        if key is None:
+            raise AuthenticationFailed("The key is unknown or was revoked.")
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  the signature is DRF's
+        """Return the challenge that a 401 carries."""
+        return 'Bearer realm="Slotline"'
+
+
+class HasScope(BasePermission):
+    """The key was given what the operation needs: `scopes` of the view, by method."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        """Return whether a key was shown; a key without the scope is told which one it lacks."""
+        key = request.auth
+        if not isinstance(key, AgentKey):
+            return False
+        needed = getattr(view, "scopes", {}).get("GET" if request.method == "HEAD" else request.method)
+        if needed is not None and needed not in key.scopes:
+            raise ScopeMissing(f"This key lacks the scope {needed}.")
+        return True

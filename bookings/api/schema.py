@@ -1,0 +1,150 @@
+"""What the OpenAPI document says about each operation: answers, problems by code, headers."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from bookings.api import serializers as shapes
+from bookings.api.errors import CONTENT_TYPE, TABLE
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ALWAYS = ("unauthorized", "scope_missing", "rate_limited", "temporarily_unavailable", "internal_error")
+_BODY = ("request_malformed", "request_invalid", "request_too_large", "unsupported_media_type", "time_not_understood")
+
+
+def _problems(*codes: str) -> dict[Any, OpenApiResponse]:
+    """Return the problems of an operation, by status; each names its codes."""
+    by_status: dict[int, list[str]] = defaultdict(list)
+    for code in (*codes, *_ALWAYS):
+        by_status[TABLE[code].status.value].append(code)
+    return {
+        (status, CONTENT_TYPE): OpenApiResponse(
+            shapes.Problem, description="\n".join(f"- `{code}`: {TABLE[code].title}" for code in named)
+        )
+        for status, named in by_status.items()
+    }
+
+
+def _query(name: str, description: str, *, required: bool = False, type_: Any = str) -> OpenApiParameter:
+    return OpenApiParameter(name, type_, OpenApiParameter.QUERY, required=required, description=description)
+
+
+def _header(name: str, description: str, *, answers: tuple[int, ...] | bool = False) -> OpenApiParameter:
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description, response=answers)
+
+
+_LANGUAGE = _query("language", "BCP 47; else Accept-Language, else the branch's")
+_EVERY = [
+    _LANGUAGE,
+    _header("Accept-Language", "which language the answer is in: de, en"),
+    _header("X-Request-Id", "8 to 64 of A-Z a-z 0-9 _ -, a letter among them; made up where it is missing"),
+    _header("traceparent", "W3C Trace Context; its trace is the request id where there is no X-Request-Id"),
+    _header("X-Request-Id", "names the request in our logs", answers=True),
+    _header("Content-Language", "the language of what may be spoken", answers=True),
+    _header("Server-Timing", "how long we took, ms", answers=True),
+    _header("RateLimit", "what is left of the key's rate, and when it is full again", answers=True),
+    _header("RateLimit-Policy", "the key's rate at this process", answers=True),
+]
+_WAIT = [
+    _header("Prefer", "wait=N: seconds the caller can wait, 0.5 to 8"),
+    _header("Preference-Applied", "the wait that was honoured", answers=True),
+]
+_LATER = [
+    _header("Location", "where the outcome, or the booking, is found", answers=(200, 201, 202)),
+    _header("Retry-After", "seconds until asking again makes sense", answers=(202,)),
+]
+_IDEMPOTENCY = _header("Idempotency-Key", "1 to 255 visible ASCII characters, made once per wish and repeated with it")
+
+services = extend_schema(
+    operation_id="list_services",
+    tags=["availability"],
+    parameters=[_query("q", "what the caller said; at most 200 characters"), *_EVERY],
+    responses={200: shapes.ServicesAnswer, **_problems("request_invalid")},
+)
+
+availability = extend_schema(
+    operation_id="list_availability",
+    tags=["availability"],
+    description="Give `from` and `to`, or `date`. A window may have at most 31 days.",
+    parameters=[
+        _query("service", "id or exact name", required=True),
+        _query("from", "first instant, RFC 3339 with offset", type_=OpenApiTypes.DATETIME),
+        _query("to", "instant before which slots start, RFC 3339 with offset", type_=OpenApiTypes.DATETIME),
+        _query("date", "a day of the branch, instead of from and to", type_=OpenApiTypes.DATE),
+        _header("Cache-Control", "max-age=N: how old the answer may be, s; no-cache: not at all"),
+        *_EVERY,
+        *_WAIT,
+        _header("Cache-Status", "RFC 9211, such as `Slotline; hit; ttl=87` or `Slotline; fwd=stale`", answers=(200,)),
+        _header("X-Cache-Hit", "true where Cal.com was not asked for this answer", answers=(200,)),
+        _header("Age", "of the oldest day in the answer, s", answers=(200,)),
+    ],
+    responses={
+        200: shapes.AvailabilityAnswer,
+        **_problems(
+            "request_invalid", "service_unknown", "service_ambiguous", "time_not_understood", "window_too_long",
+            "date_in_past", "too_far", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
+book = extend_schema(
+    operation_id="create_booking",
+    tags=["bookings"],
+    description="201 when Cal.com said yes; 202 when it did not within the caller's wait: then ask the operation.",
+    parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
+    request=shapes.BookingRequest,
+    responses={
+        201: shapes.ChangedAnswer,
+        202: shapes.ChangedAnswer,
+        **_problems(
+            *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
+            "service_unknown", "service_ambiguous", "slot_taken", "slot_not_offered", "date_in_past", "too_soon",
+            "too_far", "closed", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
+booking = extend_schema(
+    operation_id="get_booking",
+    tags=["bookings"],
+    parameters=[*_EVERY],
+    responses={200: shapes.BookedAnswer, **_problems("booking_not_found")},
+)
+
+cancel = extend_schema(
+    operation_id="cancel_booking",
+    tags=["bookings"],
+    parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
+    request=shapes.CancelRequest,
+    responses={
+        200: shapes.ChangedAnswer,
+        202: shapes.ChangedAnswer,
+        **_problems(
+            *_BODY, "booking_not_found", "already_cancelled", "idempotency_key_reused", "idempotency_in_progress",
+            "date_in_past", "too_soon", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
+operation = extend_schema(
+    operation_id="get_operation",
+    tags=["bookings"],
+    parameters=[*_EVERY, _header("Retry-After", "while it is pending, s", answers=(200,))],
+    responses={200: shapes.OperationsAnswer, **_problems("not_found")},
+)
+
+
+class AgentKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema describes it."""
+
+    target_class = "bookings.api.auth.AgentKeyAuthentication"
+    name = "AgentKey"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:  # noqa: ARG002
+        """Return the OpenAPI security scheme."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "sl_…", "description": "A key from the admin."}

@@ -1,0 +1,336 @@
+"""What comes in becomes values of the domain; what goes out is described for the schema."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from bookings.api.directory import service_of
+from bookings.api.errors import RequestInvalid, WindowTooLong
+from bookings.errors import TimeNotUnderstood
+from bookings.models import AgentKey, AppointmentState, Service
+
+YEARS = range(1970, 3000)
+"""Which of them are read at all, so that no calculation ends beyond the last date."""
+LONGEST_WINDOW = timedelta(days=31)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_WITHHELD = {"", "anonymous", "unknown", "private", "restricted", "withheld", "unavailable"}
+_PLACEHOLDER = re.compile(r"(?i)[{}<>\[\]]|^(?:unknown|anonymous|caller|customer|name|n/?a|unbekannt|anrufer|kunde)$")
+
+
+def instant(text: str) -> datetime:
+    """
+    Return the instant that RFC 3339 text names, in UTC.
+
+    Raises:
+        TimeNotUnderstood: it is no instant, or has no offset: a naive time is never guessed.
+
+    """
+    if not _INSTANT.fullmatch(text):
+        raise TimeNotUnderstood("An instant is written with its offset, as in 2026-11-24T10:00:00+01:00.")
+    try:
+        found = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise TimeNotUnderstood("There is no such date or time.") from exc
+    if found.year not in YEARS:
+        raise TimeNotUnderstood("Nobody books in that year.")
+    return found
+
+
+# --- What is asked -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which free slots of which service: starts from `first` to before `last`. Parsed by hand: it is the hot way."""
+
+    service: Service
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], key: AgentKey) -> "Question":
+        """Read service, and from and to, or date."""
+        service = service_of(key, _text(query, "service"))
+        if "date" in query:
+            return cls(service, *_local_day(query["date"], service.branch.time_zone))
+        # An unescaped + of an offset arrives as a blank.
+        first, last = (instant(_text(query, name).replace(" ", "+")) for name in ("from", "to"))
+        if last <= first:
+            raise TimeNotUnderstood("The window ends before it begins.")
+        if last - first > LONGEST_WINDOW:
+            raise WindowTooLong(f"A window may have at most {LONGEST_WINDOW.days} days.")
+        return cls(service, first, last)
+
+
+def _text(query: Mapping[str, str], name: str) -> str:
+    value = query.get(name, "")
+    if not value or len(value) > 200 or _UNPRINTABLE.search(value):
+        raise RequestInvalid(name, "It is required, as text of at most 200 characters.")
+    return value
+
+
+def _local_day(text: str, zone: str) -> tuple[datetime, datetime]:
+    """Return the first instant of a local date, and of the next."""
+    if not _DATE.fullmatch(text):
+        raise TimeNotUnderstood("A date is written as in 2026-11-24.")
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as exc:
+        raise TimeNotUnderstood("There is no such date.") from exc
+    if day.year not in YEARS:
+        raise TimeNotUnderstood("Nobody books in that year.")
+    first, last = (datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)) for n in (0, 1))
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class InstantField(serializers.Field[datetime, object, str, Any]):
+    """An instant with its offset."""
+
+    def to_internal_value(self, data: object) -> datetime:
+        """Return it in UTC."""
+        return instant(data if isinstance(data, str) else "")
+
+    def to_representation(self, value: datetime) -> str:
+        """Return it as RFC 3339."""
+        return value.isoformat()
+
+
+@extend_schema_field({"type": ["string", "integer"]})
+class ServiceField(serializers.Field[str, object, str, Any]):
+    """A service by its id or its exact name."""
+
+    default_error_messages: ClassVar = {"invalid": "It must be the id or the name of a service."}
+
+    def to_internal_value(self, data: object) -> str:
+        """Return what was said; the view looks it up among the services of the key."""
+        if isinstance(data, bool) or not isinstance(data, str | int) or not str(data) or len(str(data)) > 200:
+            self.fail("invalid")
+        return str(data)
+
+    def to_representation(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+
+class PrintableField(serializers.CharField):
+    """Text without control characters: it is printed on calendars and read out. A number is no text."""
+
+    default_error_messages: ClassVar = {"unprintable": "It must not contain control characters."}
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the text."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text = super().to_internal_value(data)
+        if _UNPRINTABLE.search(text):
+            self.fail("unprintable")
+        return text
+
+
+class CallerRequest(serializers.Serializer[Any]):
+    """Who the appointment is for. A phone number and an address are both optional: numbers are withheld."""
+
+    name = PrintableField(max_length=200)
+    phone = PrintableField(max_length=40, required=False, allow_null=True, allow_blank=True, default=None)
+    email = serializers.EmailField(max_length=254, required=False, allow_null=True, allow_blank=True, default=None)
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
+        max_length=10,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        default=None,
+        help_text="BCP 47; the branch's where it is missing",
+    )
+
+    def validate_name(self, value: str) -> str:
+        """Refuse what a template or a model puts where it knows no name."""
+        if _PLACEHOLDER.search(value):
+            raise serializers.ValidationError("It looks like a placeholder: ask the caller for the name.")
+        return value
+
+    def validate_email(self, value: str | None) -> str | None:
+        """Return the address in lower case, or None."""
+        return value.lower() if value else None
+
+
+class BookingRequest(serializers.Serializer[Any]):
+    """One slot of a service, for one caller."""
+
+    service = ServiceField(help_text="id or exact name")
+    start = InstantField(help_text="RFC 3339 with offset: a start that availability returned")
+    caller = CallerRequest()
+    notes = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
+    )
+
+
+class CancelRequest(serializers.Serializer[Any]):
+    """Why, in a few words; it is shown to the staff."""
+
+    reason = PrintableField(max_length=300, required=False, allow_blank=True, default="")
+
+
+def phone_number(text: str | None, region: str) -> str | None:
+    """Return a number as E.164, read as in `region`; None where the caller withheld it."""
+    if text is None or text.strip().lower() in _WITHHELD:
+        return None
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException as exc:
+        raise RequestInvalid("caller.phone", "It is not a phone number.") from exc
+    if not phonenumbers.is_valid_number(number):
+        raise RequestInvalid("caller.phone", "Nobody has such a number.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+# --- What is answered: for the schema only, `answers.py` writes it ------------------------------------------------
+
+
+class ServiceAnswer(serializers.Serializer[Any]):
+    """A service as other answers name it."""
+
+    id = serializers.CharField(help_text="such as sv_12")
+    name = serializers.CharField()
+    duration_minutes = serializers.IntegerField()
+
+
+class CandidateAnswer(ServiceAnswer):
+    """A service that the agent may ask about."""
+
+    branch = serializers.CharField()
+
+
+class ListedServiceAnswer(CandidateAnswer):
+    """A service as the list has it."""
+
+    aliases = serializers.ListField(child=serializers.CharField())
+    time_zone = serializers.CharField(help_text="IANA name of the branch's zone")
+    bookable = serializers.BooleanField()
+    score = serializers.FloatField(allow_null=True, help_text="how well it matches q, up to 1; null without q")
+
+
+class ServicesAnswer(serializers.Serializer[Any]):
+    """The services, the best match first."""
+
+    ok = serializers.BooleanField()
+    services = ListedServiceAnswer(many=True)
+
+
+class SlotAnswer(serializers.Serializer[Any]):
+    """A free slot, with the branch's offset."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    weekday = serializers.CharField()
+
+
+class TimeAnswer(SlotAnswer):
+    """A time that names its zone."""
+
+    time_zone = serializers.CharField()
+
+
+class FreshnessAnswer(serializers.Serializer[Any]):
+    """Where the answer comes from and how far to trust it."""
+
+    source = serializers.ChoiceField(["cache", "calcom"])  # type: ignore[assignment]  # DRF's attribute of that name
+    age_s = serializers.IntegerField(allow_null=True)
+    verified = serializers.BooleanField(help_text="from a recent list, or exactly known through our own changes")
+
+
+class AvailabilityAnswer(serializers.Serializer[Any]):
+    """The free slots in the window."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(
+        ["available", "none", "degraded"], help_text="degraded: some of the days in unknown_days could not be looked up"
+    )
+    service = ServiceAnswer()
+    time_zone = serializers.CharField()
+    slots = SlotAnswer(many=True)
+    unknown_days = serializers.ListField(child=serializers.DateField(), help_text="UTC dates; never say they are full")
+    freshness = FreshnessAnswer()
+
+
+class BookingAnswer(TimeAnswer):
+    """A booking. It says nothing about the caller."""
+
+    id = serializers.CharField(help_text="such as bk_7K3QX9M2TA4PWJ5R")
+    reference = serializers.CharField(help_text="six characters that a caller can say")
+    state = serializers.ChoiceField(AppointmentState.choices)
+    service = ServiceAnswer(allow_null=True)
+
+
+class BookedAnswer(serializers.Serializer[Any]):
+    """One booking, with what can be said about it."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(AppointmentState.choices)
+    booking = BookingAnswer()
+
+
+class ChangedAnswer(BookedAnswer):
+    """What a booking or cancelling came to."""
+
+    status = serializers.ChoiceField(["pending", "confirmed", "cancelled", "completed", "no_show"])
+    spoken = serializers.CharField()
+    operation_id = serializers.CharField(help_text="see GET /v1/operations/{id}")
+    replayed = serializers.BooleanField(help_text="an earlier request was the same wish; this is its outcome")
+
+
+class OperationAnswer(serializers.Serializer[Any]):
+    """How far a change is."""
+
+    id = serializers.CharField()
+    operation = serializers.ChoiceField(["create", "move", "cancel"])
+    status = serializers.ChoiceField(["pending", "done", "refused"])
+    reason = serializers.CharField(allow_null=True)
+    asked_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class OperationsAnswer(serializers.Serializer[Any]):
+    """What became of a pending write."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(["pending", "done", "refused"])
+    operation = OperationAnswer()
+    booking = BookingAnswer()
+
+
+class FieldProblem(serializers.Serializer[Any]):
+    """What is wrong with one field."""
+
+    field = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class Problem(serializers.Serializer[Any]):
+    """A problem as RFC 9457 has it, with what an agent needs beside."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    ok = serializers.BooleanField()
+    code = serializers.CharField(help_text="stable; what programs decide by")
+    retryable = serializers.BooleanField()
+    spoken = serializers.CharField(help_text="what the caller may be told")
+    agent_hint = serializers.CharField()
+    alternatives = TimeAnswer(many=True, help_text="other times that are free as far as we know")
+    candidates = CandidateAnswer(many=True, required=False)
+    errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # DRF's attribute of that name
+    request_id = serializers.CharField()

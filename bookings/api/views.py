@@ -1,0 +1,345 @@
+"""The agents' operations: parse, one call, render. They know no rule and catch nothing."""
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from bookings import search, services
+from bookings.api import answers, headers
+from bookings.api import schema as described
+from bookings.api.directory import service_of, services_of
+from bookings.api.errors import IdempotencyKeyRequired, RequestInvalid
+from bookings.api.matching import ranked
+from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
+from bookings.api.throttles import Standing
+from bookings.errors import BookingNotFound, DateInPast, DeadlineExceeded, TooFar, UpstreamUnavailable
+from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service
+from cachectl.availability import Band, Known
+from cachectl.deadline import Deadline
+from calcom.service import CalcomService
+
+_BOOKING_ID = re.compile(r"bk_[0-9A-Z]{16}")
+_OPERATION_ID = re.compile(r"op_[0-9A-Z]{16}")
+
+
+class AgentView(APIView):
+    """One operation for agents: who asks, until when, in which language; and the headers of every answer."""
+
+    scopes: ClassVar[Mapping[str, AgentKey.Scope]] = {}
+    service: Service | None = None
+    asked_language: str | None = None
+    standing: Standing | None = None
+
+    @property
+    def key(self) -> AgentKey:
+        """Return the key that was shown."""
+        key = self.request.auth
+        assert isinstance(key, AgentKey)  # noqa: S101  HasScope lets nobody else in
+        return key
+
+    @property
+    def branch(self) -> Branch | None:
+        """Return the branch that the request is about, as far as that is known."""
+        if self.service is not None:
+            return self.service.branch
+        shown = getattr(self.request, "_auth", None)  # not `auth`: who was refused is not asked again
+        return shown.branch if isinstance(shown, AgentKey) else None
+
+    @property
+    def language(self) -> str:
+        """Return the language to answer in: the one asked for, else Accept-Language's, else the branch's."""
+        accepted = self.request.META.get("HTTP_ACCEPT_LANGUAGE", "")
+        asked = headers.spoken_language(self.asked_language or "") or headers.accepted_language(accepted)
+        return asked or headers.spoken_language(self.branch.language if self.branch else "") or "en"
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Return what every answer carries: nobody on the way may keep it."""
+        return {"Cache-Control": "no-store"}
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Start the clocks."""
+        self.began = time.perf_counter()
+        self.applied_wait = headers.preferred_wait(request.META.get("HTTP_PREFER", ""))
+        default = settings.BOOKINGS_READ_WAIT if request.method == "GET" else settings.BOOKINGS_WRITE_WAIT
+        self.deadline = Deadline.after(self.applied_wait or default)
+        self.asked_language = request.GET.get("language")
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Tell language, time taken, and what is left of the rate."""
+        self.headers["Content-Language"] = self.language
+        if self.applied_wait is not None:
+            self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
+        if self.standing is not None:
+            self.headers.update(self.standing.headers)
+        self.headers["Server-Timing"] = f"total;dur={(time.perf_counter() - self.began) * 1000:.2f}"
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def offers(self, starts: Sequence[datetime]) -> list[dict[str, str]]:
+        """Return times of the service as answers spell them."""
+        assert self.service is not None  # noqa: S101
+        length = timedelta(minutes=self.service.event_type.length_minutes)
+        zone = self.service.branch.time_zone
+        return [answers.time_of(start, start + length, zone=zone, language=self.language) for start in starts]
+
+    def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return what the body says, checked."""
+        body = serializer(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+
+class Services(AgentView):
+    """What callers can book."""
+
+    scopes: ClassVar = {"GET": AgentKey.Scope.READ}
+
+    @described.services
+    def get(self, request: Request) -> Response:
+        """List the services; with q, those whose name or alias resembles it, the best match first."""
+        words = request.query_params.get("q", "").strip()
+        if len(words) > 200:
+            raise RequestInvalid("q", "It may have at most 200 characters.")
+        offered = services_of(self.key)
+        found = ranked(offered, words) if words else [(service, None) for service in offered]
+        return Response({"ok": True, "services": [answers.listed_service(*pair) for pair in found]})
+
+
+class Availability(AgentView):
+    """When a service can be booked."""
+
+    scopes: ClassVar = {"GET": AgentKey.Scope.READ}
+
+    @described.availability
+    def get(self, request: Request) -> Response:
+        """List the free slots of a service in a window."""
+        question = Question.parse(request.query_params, self.key)
+        self.service, now = question.service, timezone.now()
+        _refuse_hopeless(question, now)
+        found = search.open_times(
+            service=question.service,
+            first=question.first,
+            last=question.last,
+            now=now,
+            calcom=CalcomService(question.service.event_type.account),
+            deadline=self.deadline,
+            max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
+        )
+        return Response(self._answer(question.service, found), headers=headers.of_cache(found.known))
+
+    def _answer(self, service: Service, found: search.OpenTimes) -> dict[str, object]:
+        zone, known = service.branch.time_zone, found.known
+        unknown = _unknown_days(known)
+        return {
+            "ok": True,
+            "status": "degraded" if unknown else "available" if found.starts else "none",
+            "service": answers.service(service),
+            "time_zone": zone,
+            "slots": answers.slots(
+                tuple(found.starts), zone=zone, minutes=service.event_type.length_minutes, language=self.language
+            ),
+            "unknown_days": unknown,
+            "freshness": {
+                "source": "calcom" if known.loaded or known.collapsed else "cache",
+                "age_s": None if known.age is None else int(known.age),
+                "verified": known.verified,
+            },
+        }
+
+
+def _refuse_hopeless(question: Question, now: datetime) -> None:
+    """Name a window that no slot can be in, instead of calling it full."""
+    if question.last <= now:
+        raise DateInPast("The window has passed.")
+    if question.first > now + timedelta(days=question.service.horizon_days):
+        raise TooFar("The window is further ahead than callers may book.")
+
+
+def _unknown_days(known: Known) -> list[str]:
+    """Return the UTC dates of which nothing is known; when nothing is known at all, that is no answer."""
+    if known.band is not Band.MISSING:
+        return []
+    unknown = [day.date.isoformat() for day in known.days.values() if day.band is Band.MISSING]
+    if len(unknown) < len(known.days):
+        return unknown
+    retry_after = known.retry_after or 1.0
+    if known.failure == "deadline":
+        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=retry_after)
+    raise UpstreamUnavailable("The calendar could not be asked.", retry_after=retry_after)
+
+
+class Bookings(AgentView):
+    """Where bookings are made."""
+
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+
+    @described.book
+    def post(self, request: Request) -> Response:
+        """Book one slot for a caller."""
+        asked = self.parsed(BookingRequest)
+        self.asked_language = asked["caller"]["language"] or self.asked_language
+        self.service = service_of(self.key, asked["service"])
+        wish = self._wish(request, asked, self.service)
+        calcom = CalcomService(self.service.event_type.account)
+        booked = services.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
+        return _changed(self, booked, HTTPStatus.CREATED)
+
+    def _wish(self, request: Request, asked: Mapping[str, Any], service: Service) -> services.Wish:
+        caller, conversation = asked["caller"], self._conversation(asked["conversation_id"])
+        key = headers.idempotency_key(request.META)
+        if conversation is None and key is None:
+            raise IdempotencyKeyRequired("Send Idempotency-Key, or the conversation_id of the phone call.")
+        return services.Wish(
+            company=self.key.company,
+            agent_key=self.key,
+            service=service,
+            start=asked["start"],
+            attendee_name=caller["name"],
+            attendee_phone=phone_number(caller["phone"], service.branch.phone_region),
+            attendee_email=caller["email"],
+            language=self.language,
+            notes=asked["notes"],
+            conversation=conversation,
+            idempotency_key=key,
+            request_digest=_digest("book", asked),
+        )
+
+    def _conversation(self, public_id: str | None) -> Conversation | None:
+        if public_id is None:
+            return None
+        found = Conversation.objects.of(self.key.company).filter(public_id=public_id).first()
+        if found is None:
+            raise RequestInvalid("conversation_id", "There is no such conversation.")
+        return found
+
+
+class Booking(AgentView):
+    """One booking."""
+
+    scopes: ClassVar = {"GET": AgentKey.Scope.SEE}
+
+    @described.booking
+    def get(self, _request: Request, booking_id: str) -> Response:
+        """Return a booking with its state."""
+        appointment = _appointment(self, booking_id)
+        body = {"ok": True, "status": appointment.state}
+        return Response(body | {"booking": answers.booking(appointment, language=self.language)})
+
+
+class Cancel(AgentView):
+    """Where a booking is cancelled."""
+
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+
+    @described.cancel
+    def post(self, request: Request, booking_id: str) -> Response:
+        """Cancel a booking."""
+        asked = self.parsed(CancelRequest)
+        appointment = _appointment(self, booking_id)
+        cancelled = services.cancel(
+            appointment=appointment,
+            reason=asked["reason"],
+            asked_by=self.key,
+            idempotency_key=headers.idempotency_key(request.META),
+            request_digest=_digest("cancel", asked | {"booking_id": booking_id}),
+            calcom=CalcomService(appointment.event_type.account),
+            deadline=self.deadline,
+            now=timezone.now(),
+        )
+        return _changed(self, cancelled, HTTPStatus.OK)
+
+
+class Operation(AgentView):
+    """One change of a booking."""
+
+    scopes: ClassVar = {"GET": AgentKey.Scope.SEE}
+
+    @described.operation
+    def get(self, _request: Request, operation_id: str) -> Response:
+        """Say what became of a pending write."""
+        change = _change(self, operation_id)
+        self.service = change.appointment.service
+        status = answers.status_of(change)
+        body = {
+            "ok": True,
+            "status": status,
+            "operation": answers.operation(change),
+            "booking": answers.booking(change.appointment, language=self.language),
+        }
+        return Response(body, headers={"Retry-After": "1"} if status == "pending" else None)
+
+
+class Nothing(AgentView):
+    """Every other address."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse whoever has no key, and tell the others that there is nothing."""
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is nothing at this address.")
+
+
+def _appointment(view: AgentView, booking_id: str) -> Appointment:
+    """Return the booking, if the key's company (and branch, where it has one) has it."""
+    found = Appointment.objects.of(view.key.company).select_related(
+        "company", "branch", "service", "event_type__account"
+    )
+    if view.key.branch_id:
+        found = found.filter(branch=view.key.branch_id)
+    appointment = found.filter(public_id=booking_id).first() if _BOOKING_ID.fullmatch(booking_id) else None
+    if appointment is None:
+        raise BookingNotFound("There is no booking with this id.")
+    view.service = appointment.service
+    return appointment
+
+
+def _change(view: AgentView, operation_id: str) -> Change:
+    """Return the change, if the key's company (and branch, where it has one) has it."""
+    found = Change.objects.of(view.key.company).select_related("appointment__branch", "appointment__service")
+    if view.key.branch_id:
+        found = found.filter(appointment__branch=view.key.branch_id)
+    change = found.filter(public_id=operation_id).first() if _OPERATION_ID.fullmatch(operation_id) else None
+    if change is None:
+        raise NotFound("There is no operation with this id.")
+    return change
+
+
+def _changed(view: AgentView, made: services.Booked, done: HTTPStatus) -> Response:
+    """Answer a change: done, or 202 with the address of its outcome."""
+    appointment, change = made.appointment, made.change
+    pending = not made.is_settled
+    status = "pending" if pending else str(appointment.state)
+    body = {
+        "ok": True,
+        "status": status,
+        "booking": answers.booking(appointment, language=view.language),
+        "operation_id": change.public_id,
+        "spoken": answers.spoken(change.operation, status, view.language),
+        "replayed": made.replayed,
+    }
+    if pending:
+        location = {"Location": reverse("operation", args=[change.public_id]), "Retry-After": "1"}
+        return Response(body, status=HTTPStatus.ACCEPTED, headers=location)
+    return Response(body, status=done, headers={"Location": reverse("booking", args=[appointment.public_id])})
+
+
+def _digest(operation: str, asked: Mapping[str, object]) -> str:
+    """Return what tells one request from another under the same Idempotency-Key."""
+    return hashlib.sha256(orjson.dumps([operation, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()

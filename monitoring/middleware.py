@@ -1,0 +1,55 @@
+"""What happens to each request: it gets an id, and a line in the log."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+
+from monitoring.logs import current_request_id
+
+log = structlog.get_logger(__name__)
+
+_GIVEN = re.compile(r"(?!sl_|cal_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")  # no phone number, no key: it goes into the log
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
+_QUIET = ("/health", "/metrics", "/static/")
+
+
+def request_id(environ: Mapping[str, str]) -> str:
+    """Return the id that the caller gave (X-Request-Id, or the trace of its `traceparent`), or a new one."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    if _GIVEN.fullmatch(given):
+        return given
+    trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
+    return trace[1] if trace else secrets.token_hex(16)
+
+
+class RequestIdMiddleware:
+    """Give the request an id that its log lines and its answer carry."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, with X-Request-Id."""
+        began = time.perf_counter()
+        current = request_id(request.META)
+        token = current_request_id.set(current)
+        try:
+            response = self.get_response(request)
+            response["X-Request-Id"] = current
+            _tell(request, response, began)
+        finally:
+            current_request_id.reset(token)
+        return response
+
+
+def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
+    """Log what was asked and how it went: the route, never the path, because a path may hold what a caller said."""
+    if request.path.startswith(_QUIET):
+        return
+    route = request.resolver_match.route if request.resolver_match else ""
+    took_ms = round((time.perf_counter() - began) * 1000, 2)
+    log.info("request", method=request.method, route=route, status=response.status_code, took_ms=took_ms)

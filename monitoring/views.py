@@ -1,0 +1,72 @@
+"""What the outside may know about us."""
+
+import ipaddress
+import secrets
+from http import HTTPStatus
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_prometheus.exports import ExportToDjangoView
+
+from monitoring import registry
+
+
+@never_cache
+@require_safe
+def health(_request: HttpRequest) -> JsonResponse:
+    """Say how everything is: `ok`, `degraded` (answers still come), or `down` with status 503."""
+    outcomes = registry.outcomes()
+    probes = {
+        outcome.name: {"ok": outcome.ok, "vital": outcome.vital, "took_ms": outcome.took_ms, "detail": outcome.detail}
+        for outcome in outcomes
+    }
+    down = any(outcome.vital and not outcome.ok for outcome in outcomes)
+    status = "down" if down else "ok" if all(outcome.ok for outcome in outcomes) else "degraded"
+    body = {"status": status, "version": settings.RELEASE, "probes": probes}
+    return JsonResponse(body, status=HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)
+
+
+@never_cache
+@require_safe
+def live(_request: HttpRequest) -> JsonResponse:
+    """Say that this process answers; it asks nobody else, so that an outage of theirs restarts nothing of ours."""
+    return JsonResponse({"status": "ok", "version": settings.RELEASE})
+
+
+@never_cache
+@require_safe
+def ready(_request: HttpRequest) -> JsonResponse:
+    """Say whether callers may be sent here: 503 while something vital is missing."""
+    missing = [outcome.name for outcome in registry.outcomes() if outcome.vital and not outcome.ok]
+    status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+    return JsonResponse({"ready": not missing, "missing": missing, "version": settings.RELEASE}, status=status)
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Export the metrics of this process in Prometheus' format."""
+    return ExportToDjangoView(request) if _may_see(request) else HttpResponseForbidden("Forbidden\n")
+
+
+def _may_see(request: HttpRequest) -> bool:
+    """
+    Return whether the figures are this client's business.
+
+    With MONITORING_TOKEN set, that token decides. Without one it must be a direct client from a private network: behind
+    a proxy everybody seems to be one, so a forwarded request needs the token.
+    """
+    if settings.MONITORING_TOKEN:
+        expected = f"Bearer {settings.MONITORING_TOKEN}"
+        return secrets.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode())
+    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    return not forwarded and _is_private(request.META.get("REMOTE_ADDR", ""))
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return not address  # a Unix socket has no address

@@ -1,0 +1,175 @@
+"""Who may ask: nobody without a key, and a key only what it was given."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+from django.utils import timezone
+
+from bookings.api import auth, remembered, urls, views
+from bookings.models import AgentKey
+from tests.bookings.api.conftest import Agent, agent_with, wish
+from tests.cast import Practice, Salon, at
+
+PUBLIC = {"openapi", "docs"}
+SAMPLE = {"booking_id": "bk_0000000000000000", "operation_id": "op_0000000000000000", "rest": "anything/else"}
+
+pytestmark = pytest.mark.django_db
+
+
+def _endpoints() -> Iterator[tuple[str, str, str]]:
+    """Yield name, method and path of each endpoint below /v1."""
+    for pattern in urls.urlpatterns:
+        assert isinstance(pattern, URLPattern)
+        path = str(pattern.pattern)
+        for name, value in SAMPLE.items():
+            path = path.replace(f"<str:{name}>", value).replace(f"<path:{name}>", value)
+        for method in ("get", "post", "put", "patch", "delete", "options"):
+            yield pattern.name or "", method, f"/v1/{path}"
+
+
+def test_the_walk_sees_everything() -> None:
+    """All of /v1 is in this one list, so that nothing escapes the walk below."""
+    below = [pattern for pattern in get_resolver().url_patterns if str(pattern.pattern).startswith("v1")]
+
+    assert [pattern.urlconf_module for pattern in below] == [urls]
+    assert not any("<" in path for _, _, path in _endpoints())
+
+
+@pytest.mark.parametrize(("name", "method", "path"), [each for each in _endpoints() if each[0] not in PUBLIC])
+def test_nobody_is_served_without_a_key(client: Client, name: str, method: str, path: str) -> None:
+    """L-59: every endpoint refuses who shows no key, whatever the method, also addresses that do not exist."""
+    answer = getattr(client, method)(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_the_manual_is_public(client: Client, name: str) -> None:
+    """Who wants to use the API reads first."""
+    path = next(path for known, _, path in _endpoints() if known == name)
+
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer sl_",
+        "Bearer sl_" + "x" * 43,
+        "Bearer sl_" + "x" * 10_000,
+        "Bearer sl_\x00" + "x" * 40,
+        "Basic c2w6c2w=",
+        "Token {key}",
+        "Bearer {key}x",
+        "Bearer {key} {key}",
+    ],
+)
+def test_what_is_no_key_opens_nothing(client: Client, salon: Salon, header: str) -> None:
+    """Wrong, cut, wrapped or disguised keys are refused."""
+    answer = client.get("/v1/services", headers={"Authorization": header.format(key=salon.key)})
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_a_revoked_key_is_refused_within_five_seconds(
+    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process remembers of a key, it forgets in time."""
+    now = [1000.0]
+    monkeypatch.setattr(remembered, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert agent.get("services").status_code == 200
+
+    AgentKey.objects.update(revoked_at=timezone.now())
+    now[0] += 5
+
+    assert agent.get("services").status_code == 401
+
+
+def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
+    """Its keys end with it."""
+    salon.company.active = False
+    salon.company.save()
+
+    assert agent.get("services").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        ([AgentKey.Scope.READ], {"services"}),
+        ([AgentKey.Scope.SEE], {"booking", "operation"}),
+        ([AgentKey.Scope.BOOK], {"bookings", "cancel"}),
+        ([], set()),
+    ],
+)
+def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed: set[str]) -> None:
+    """A scope that is missing is named, before anything else is looked at."""
+    limited = agent_with(salon, scopes=scopes)
+    answers = {
+        "services": limited.get("services"),
+        "booking": limited.get(f"bookings/{SAMPLE['booking_id']}"),
+        "operation": limited.get(f"operations/{SAMPLE['operation_id']}"),
+        "bookings": limited.post("bookings", wish(salon.cut, at(10))),
+        "cancel": limited.post(f"bookings/{SAMPLE['booking_id']}/cancel"),
+    }
+
+    refused = {name for name, answer in answers.items() if answer.json().get("code") == "scope_missing"}
+
+    assert refused == set(answers) - allowed
+    assert all(answers[name].status_code == 403 for name in refused)
+
+
+def test_no_method_leads_around_a_scope(salon: Salon) -> None:
+    """HEAD is a GET that keeps its body to itself, and OPTIONS tells nothing."""
+    limited = agent_with(salon, scopes=[AgentKey.Scope.BOOK])
+    signed = {"Authorization": f"Bearer {limited.key}"}
+
+    assert limited.client.head("/v1/services", headers=signed).status_code == 403
+    assert limited.client.options("/v1/services", headers=signed).status_code == 405
+
+
+def test_every_operation_names_its_scope() -> None:
+    """A view that forgot it would be open to every key."""
+    operations = [view for view in views.AgentView.__subclasses__() if view is not views.Nothing]
+
+    for view in operations:
+        methods = {method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)}
+        assert {method.upper() for method in methods} == set(view.scopes), view
+
+
+def test_keys_of_two_companies_see_two_worlds(agent: Agent, stranger: Agent, salon: Salon, practice: Practice) -> None:
+    """The key decides the company; nothing in a request can."""
+    ours = {service["name"] for service in agent.get("services", {"company": practice.company.pk}).json()["services"]}
+
+    assert ours == {"Haircut", "Colour", "Beard trim"}
+    assert stranger.get("availability", {"service": f"sv_{salon.cut.pk}", "date": "2027-01-01"}).json()["code"] == (
+        "service_unknown"
+    )
+
+
+def test_a_made_up_key_is_not_remembered(client: Client, salon: Salon) -> None:
+    """Guessing fills no memory."""
+    for number in range(20):
+        client.get("/v1/services", headers={"Authorization": f"Bearer sl_{number:040}"})
+
+    assert len(auth.key_named._known) == 0
+
+
+def test_too_many_requests_are_told_when_to_come_back(agent: Agent, settings) -> None:
+    """429 with Retry-After and the rate, and the next key is served as before."""
+    settings.BOOKINGS_THROTTLE_RATE = "2/min"
+
+    answers = [agent.get("services") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["code"] == "rate_limited"
+    assert 1 <= int(answers[2]["Retry-After"]) <= 30
+    assert answers[2]["RateLimit"].startswith('"agent-key";r=0;t=')

@@ -1,0 +1,144 @@
+"""When a service can be booked, as agents are told."""
+
+from datetime import timedelta
+
+import pytest
+
+from bookings.models import Branch, Service
+from calcom.simulator import Kind, Simulator
+from tests.bookings.api.conftest import Agent
+from tests.cast import BERLIN, SUNDAY, TUESDAY, WEDNESDAY, Salon, at
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _day(salon: Salon, day=TUESDAY) -> dict[str, object]:
+    return {"service": f"sv_{salon.cut.pk}", "date": day.isoformat()}
+
+
+def test_a_caller_who_asks_again_is_answered_from_memory(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """The first question costs one request to Cal.com, the next ones none, and both answers say so."""
+    cold = agent.get("availability", _day(salon))
+    warm = agent.get("availability", _day(salon))
+    neighbour = agent.get("availability", _day(salon, WEDNESDAY))
+
+    assert (cold["Cache-Status"], cold["X-Cache-Hit"]) == ("Slotline; fwd=miss", "false")
+    assert warm["Cache-Status"].startswith("Slotline; hit; ttl=1")
+    assert (warm["X-Cache-Hit"], warm["Age"]) == ("true", "0")
+    assert neighbour["X-Cache-Hit"] == "true"
+    assert warm.json()["slots"] == cold.json()["slots"]
+    assert simulator.count("GET /v2/slots") == 1
+
+
+def test_slots_are_told_in_the_branch_s_time(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-50: nine o'clock in Berlin is nine o'clock in the answer."""
+    body = agent.get("availability", _day(salon)).json()
+
+    nine = at(9).astimezone(BERLIN)
+    assert body["status"] == "available"
+    assert body["time_zone"] == "Europe/Berlin"
+    assert body["service"] == {"id": f"sv_{salon.cut.pk}", "name": "Haircut", "duration_minutes": 30}
+    assert body["slots"][0] == {
+        "start": nine.isoformat(),
+        "end": (nine + timedelta(minutes=30)).isoformat(),
+        "weekday": "Dienstag",
+    }
+    assert body["unknown_days"] == []
+    assert body["freshness"]["verified"] is True
+
+
+def test_a_window_is_exact(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-31: from the first instant on, and before the last one."""
+    query = {"service": "Haarschnitt", "from": at(10).isoformat(), "to": at(11).isoformat()}
+
+    body = agent.get("availability", query).json()
+
+    expected = [at(10), at(10, 30)]
+    assert [slot["start"] for slot in body["slots"]] == [start.astimezone(BERLIN).isoformat() for start in expected]
+
+
+def test_an_unescaped_plus_is_understood(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """A + in a URL arrives as a blank, and everybody forgets that once."""
+    start, end = (moment.astimezone(BERLIN).isoformat() for moment in (at(10), at(11)))
+
+    answer = agent.client.get(
+        f"/v1/availability?service=sv_{salon.cut.pk}&from={start}&to={end}",
+        headers={"Authorization": f"Bearer {agent.key}"},
+    )
+
+    assert len(answer.json()["slots"]) == 2
+
+
+def test_a_closed_day_is_not_full_by_mistake(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Sunday is closed: that is known, not missing."""
+    body = agent.get("availability", _day(salon, SUNDAY)).json()
+
+    assert (body["status"], body["slots"]) == ("none", [])
+    assert body["freshness"]["verified"] is True
+
+
+def test_an_agent_may_insist_on_a_newer_answer(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """`Cache-Control: max-age` says how old the answer may be."""
+    agent.get("availability", _day(salon))
+
+    young = agent.get("availability", _day(salon), cache_control="max-age=60")
+    new = agent.get("availability", _day(salon), cache_control="no-cache")
+
+    assert (young["X-Cache-Hit"], new["X-Cache-Hit"]) == ("true", "false")
+    assert simulator.count("GET /v2/slots") == 2
+
+
+def test_an_outage_is_no_empty_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Where nothing is known the agent is told so; it must never say that nothing is free."""
+    simulator.fail("GET /v2/slots", Kind.ERROR_BEFORE, times=None)
+
+    answer = agent.get("availability", _day(salon))
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "upstream_unavailable"
+    assert answer.json()["retryable"] is True
+    assert int(answer["Retry-After"]) >= 1
+
+
+def test_a_caller_waits_no_longer_than_asked(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """The wait in `Prefer` bounds the whole way, and is confirmed."""
+    with simulator.holding("GET /v2/slots"):
+        answer = agent.get("availability", _day(salon), prefer="wait=0.5")
+
+    assert answer["Preference-Applied"] == "wait=0.5"
+    assert answer.json()["code"] == "deadline_exceeded"
+    assert 500 <= float(answer["Server-Timing"].removeprefix("total;dur=")) < 900
+
+
+def test_a_cached_answer_costs_one_query(
+    simulator: Simulator, agent: Agent, salon: Salon, django_assert_num_queries
+) -> None:
+    """Only our own claims are asked for: the key, the service and its branch are remembered."""
+    agent.get("availability", _day(salon))
+
+    with django_assert_num_queries(1):
+        agent.get("availability", _day(salon))
+
+
+def test_what_an_answer_tells_about_itself(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Language, time, rate and request, and that nobody on the way may keep it."""
+    answer = agent.get("availability", _day(salon), x_request_id="call-0815", accept_language="en-GB")
+
+    assert answer["Content-Type"] == "application/json"
+    assert answer["Content-Language"] == "en"
+    assert answer.json()["slots"][0]["weekday"] == "Tuesday"
+    assert answer["X-Request-Id"] == "call-0815"
+    assert answer["RateLimit-Policy"] == '"agent-key";q=6000;w=60'
+    assert answer["RateLimit"].startswith('"agent-key";r=5999;t=')
+    assert answer["Cache-Control"] == "no-store"
+
+
+def test_a_name_in_two_branches_must_be_told_apart(agent: Agent, salon: Salon) -> None:
+    """L-17: what is ambiguous is asked back, with what it may be."""
+    other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
+    Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)
+
+    answer = agent.get("availability", {"service": "haircut", "date": TUESDAY.isoformat()})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "service_ambiguous")
+    assert {candidate["branch"] for candidate in answer.json()["candidates"]} == {"Mitte", "Wedding"}

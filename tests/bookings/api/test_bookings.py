@@ -1,0 +1,173 @@
+"""Booking, seeing and cancelling, as agents do it."""
+
+import pytest
+
+from bookings.models import AgentKey, Appointment, Branch, Conversation
+from calcom.simulator import Simulator
+from tests.bookings.api.conftest import Agent, agent_with, wish
+from tests.cast import ANNA, BERLIN, KARL, NOBODY, TUESDAY, Salon, at
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """201, with what the caller may be told, where to find it, and nothing about the caller (L-57)."""
+    answer = agent.book(salon.cut, at(10), caller=ANNA)
+
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["replayed"]) == (201, "confirmed", False)
+    assert body["booking"]["start"] == at(10).astimezone(BERLIN).isoformat()
+    assert (body["booking"]["time_zone"], body["booking"]["weekday"]) == ("Europe/Berlin", "Dienstag")
+    assert body["spoken"] == "Ihr Termin steht."
+    assert answer["Location"] == f"/v1/bookings/{body['booking']['id']}"
+    assert ANNA.name not in answer.text
+    assert ANNA.phone not in answer.text
+    uid = Appointment.objects.get().remote_uid
+    assert uid
+    assert uid not in answer.text
+
+
+def test_what_was_booked_is_gone_from_the_next_answer(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-24: the next caller does not hear it, and no request is spent on that."""
+    query = {"service": f"sv_{salon.colour.pk}", "date": TUESDAY.isoformat()}
+    before = [slot["start"] for slot in agent.get("availability", query).json()["slots"]]
+
+    agent.book(salon.colour, at(14))
+
+    after = [slot["start"] for slot in agent.get("availability", query).json()["slots"]]
+    taken = at(14).astimezone(BERLIN).isoformat()
+    assert taken in before
+    assert taken not in after
+    assert simulator.count("GET /v2/slots") == 1
+
+
+def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-09: same key and body, one booking; same key, other body: refused."""
+    first = agent.book(salon.cut, at(10), key="one")
+    again = agent.book(salon.cut, at(10), key="one")
+    other = agent.book(salon.cut, at(11), key="one")
+
+    assert (again.status_code, again.json()["replayed"]) == (201, True)
+    assert again.json()["booking"]["id"] == first.json()["booking"]["id"]
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert simulator.count("POST /v2/bookings") == 1
+
+
+def test_in_a_conversation_no_key_is_needed(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-12: a repeat with other contact fields is the same wish."""
+    call = Conversation.objects.create(company=salon.company)
+
+    first = agent.post("bookings", wish(salon.cut, at(10), conversation_id=call.public_id))
+    again = agent.post("bookings", wish(salon.cut, at(10), caller=KARL, conversation_id=call.public_id))
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["replayed"] is True
+    assert simulator.count("POST /v2/bookings") == 1
+
+
+def test_a_slow_calendar_makes_a_pending_booking(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """202 promises nothing; its address says how far it is, and who asks again hears what it came to."""
+    agent.get("availability", {"service": f"sv_{salon.cut.pk}", "date": TUESDAY.isoformat()})
+
+    with simulator.holding("POST /v2/bookings"):
+        answer = agent.book(salon.cut, at(10), prefer="wait=0.5")
+        operation = agent.client.get(answer["Location"], headers={"Authorization": f"Bearer {agent.key}"})
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.json()["spoken"] == "Ich trage den Termin gerade ein. Einen Moment bitte."
+    assert answer["Retry-After"] == "1"
+    assert (operation.status_code, operation.json()["status"]) == (200, "pending")
+    assert operation.json()["booking"]["id"] == answer.json()["booking"]["id"]
+    outcome = agent.book(salon.cut, at(10), prefer="wait=8")
+    assert (outcome.status_code, outcome.json()["status"], outcome.json()["replayed"]) == (201, "confirmed", True)
+
+
+def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """409 with real times, the nearest first, in the branch's zone."""
+    agent.book(salon.colour, at(14))
+
+    answer = agent.book(salon.colour, at(14), caller=KARL, key="second")
+
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["retryable"]) == (409, "slot_taken", False)
+    assert 1 <= len(body["alternatives"]) <= 3
+    assert {"start", "end", "time_zone", "weekday"} == set(body["alternatives"][0])
+    assert answer["Content-Type"] == "application/problem+json"
+    assert body["request_id"] == answer["X-Request-Id"]
+
+
+def test_a_caller_without_number_and_address_can_book(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-56: a withheld number is no number, however the platform spells it."""
+    body = wish(salon.cut, at(10), caller=NOBODY)
+    body["caller"]["phone"] = "Anonymous"
+    body["caller"]["email"] = ""
+
+    assert agent.post("bookings", body, idempotency_key="one").status_code == 201
+    assert Appointment.objects.get().attendee_phone is None
+
+
+def test_a_number_is_read_as_people_there_say_it(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """The branch's country is the default."""
+    body = wish(salon.cut, at(10), caller=NOBODY)
+    body["caller"]["phone"] = "0151 12345678"
+
+    agent.post("bookings", body, idempotency_key="one")
+
+    assert Appointment.objects.get().attendee_phone == "+4915112345678"
+
+
+def test_cancelling_gives_the_time_back(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """200; a repeat gets the same; the booking says so."""
+    booking = agent.book(salon.cut, at(10)).json()["booking"]
+
+    cancelled = agent.post(f"bookings/{booking['id']}/cancel", {"reason": "ill"})
+    again = agent.post(f"bookings/{booking['id']}/cancel")
+
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert cancelled.json()["spoken"] == "Ihr Termin ist abgesagt."
+    assert (again.status_code, again.json()["replayed"]) == (200, True)
+    assert agent.get(f"bookings/{booking['id']}").json()["status"] == "cancelled"
+    assert simulator.count("POST /v2/bookings/{uid}/cancel") == 1
+
+
+def test_a_booking_can_be_looked_at(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """By its id, by whoever may read bookings of the company."""
+    booked = agent.book(salon.cut, at(10)).json()
+
+    seen = agent.get(f"bookings/{booked['booking']['id']}", {"language": "en"})
+    operation = agent.get(f"operations/{booked['operation_id']}")
+
+    assert seen.json()["booking"] == {**booked["booking"], "weekday": "Tuesday"}
+    assert (operation.json()["status"], operation.json()["operation"]["operation"]) == ("done", "create")
+    assert operation.json()["operation"]["finished_at"]
+
+
+def test_another_company_s_bookings_do_not_exist(
+    simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon
+) -> None:
+    """Ids of another tenant are unknown, for seeing, cancelling and following; and nothing changes."""
+    booked = agent.book(salon.cut, at(10)).json()
+    own = booked["booking"]["id"]
+
+    seen, cancelled = stranger.get(f"bookings/{own}"), stranger.post(f"bookings/{own}/cancel", {"reason": "x"})
+    followed = stranger.get(f"operations/{booked['operation_id']}")
+    theirs = stranger.book(salon.cut, at(11))
+
+    assert [answer.json()["code"] for answer in (seen, cancelled, followed, theirs)] == [
+        "booking_not_found",
+        "booking_not_found",
+        "not_found",
+        "service_unknown",
+    ]
+    assert Appointment.objects.get().state == "confirmed"
+
+
+def test_a_key_of_another_branch_does_not_see_it(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """The key's branch bounds what it sees, also within a company."""
+    other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
+    elsewhere = agent_with(salon, branch=other, scopes=list(AgentKey.Scope.values))
+    booked = agent.book(salon.cut, at(10)).json()
+
+    assert elsewhere.get(f"bookings/{booked['booking']['id']}").status_code == 404
+    assert elsewhere.post(f"bookings/{booked['booking']['id']}/cancel").status_code == 404
+    assert elsewhere.get(f"operations/{booked['operation_id']}").status_code == 404

@@ -1,0 +1,100 @@
+"""What agents ask for and are told in headers."""
+
+import pytest
+
+from bookings.api import headers
+from bookings.api.errors import RequestInvalid
+from cachectl.availability import Band, Known
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("wait=3", 3.0),
+        ("respond-async, wait=2.5", 2.5),
+        ('WAIT="4"', 4.0),
+        ("wait=0", 0.5),
+        ("wait=600", 8.0),
+        ("", None),
+        ("wait=", None),
+        ("wait=-1", None),
+        ("wait=3x", None),
+        ("await=3", None),
+        ("wait=٣", None),
+        ("wait=" + "9" * 400, None),
+    ],
+)
+def test_how_long_a_caller_can_wait(given: str, expected: float | None) -> None:
+    """A wish out of bounds is brought into them; what is no wish is ignored, as the standard asks."""
+    assert headers.preferred_wait(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("max-age=30", 30.0),
+        ("no-store, max-age=0", 0.0),
+        ("no-cache", 0.0),
+        ("", None),
+        ("max-age=soon", None),
+        ("s-maxage=9", None),
+        ("max-age=-1", None),
+    ],
+)
+def test_how_old_an_answer_may_be(given: str, expected: float | None) -> None:
+    """Directives that are not for us are ignored."""
+    assert headers.greatest_age(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("de", "de"),
+        ("de-AT, en;q=0.5", "de"),
+        ("fr, en;q=0.8, de;q=0.9", "de"),
+        ("en;q=0, de;q=0.1", "de"),
+        ("fr", None),
+        ("*", None),
+        ("de;q=x", None),
+        ("", None),
+    ],
+)
+def test_which_language_is_liked_best(given: str, expected: str | None) -> None:
+    """Languages that we do not speak are passed over."""
+    assert headers.accepted_language(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", " ", '""', "x" * 256, "schlüssel", "two words", "tab\there"])
+def test_an_idempotency_key_that_cannot_be_one(given: str) -> None:
+    """It is refused by name, and not taken for another one."""
+    with pytest.raises(RequestInvalid) as refused:
+        headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": given})
+
+    assert refused.value.field == "Idempotency-Key"
+
+
+def test_quotes_are_no_part_of_an_idempotency_key() -> None:
+    """The draft standard quotes it, most clients do not."""
+    assert headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": '"abc-1"'}) == "abc-1"
+    assert headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": "abc-1"}) == "abc-1"
+    assert headers.idempotency_key({}) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "status", "hit"),
+    [
+        (Known({}, Band.FRESH, 33.4), "Slotline; hit; ttl=86", "true"),
+        (Known({}, Band.FRESH, None), "Slotline; hit; ttl=120", "true"),
+        (Known({}, Band.STALE, 300.0), "Slotline; fwd=stale", "true"),
+        (Known({}, Band.OLD, 3000.0), "Slotline; fwd=stale", "true"),
+        (Known({}, Band.FRESH, 0.2, loaded=True), "Slotline; fwd=miss", "false"),
+        (Known({}, Band.FRESH, 0.2, collapsed=True), "Slotline; fwd=miss; collapsed", "false"),
+        (Known({}, Band.MISSING, None), "Slotline; fwd=miss", "false"),
+    ],
+)
+def test_where_the_answer_came_from(known: Known, status: str, hit: str) -> None:
+    """RFC 9211, in one line, and in one word for those who want no more."""
+    told = headers.of_cache(known)
+
+    assert (told["Cache-Status"], told["X-Cache-Hit"]) == (status, hit)
+    assert told.get("Age") == (None if known.age is None else str(int(known.age)))

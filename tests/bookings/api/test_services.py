@@ -1,0 +1,60 @@
+"""What callers can book, as agents are told."""
+
+import pytest
+
+from bookings.models import AgentKey, Branch, Service
+from tests.bookings.api.conftest import Agent, agent_with
+from tests.cast import Salon
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_agent_learns_what_the_company_offers(agent: Agent, salon: Salon) -> None:
+    """Every active service with its length and its zone, and no other company's."""
+    salon.beard.active = False
+    salon.beard.save()
+
+    answer = agent.get("services")
+
+    assert answer.status_code == 200
+    listed = {service["id"]: service for service in answer.json()["services"]}
+    assert set(listed) == {f"sv_{salon.cut.pk}", f"sv_{salon.colour.pk}"}
+    cut = listed[f"sv_{salon.cut.pk}"]
+    assert (cut["name"], cut["duration_minutes"], cut["time_zone"]) == ("Haircut", 30, "Europe/Berlin")
+    assert (cut["bookable"], cut["score"]) == (True, None)
+
+
+def test_words_find_a_service_by_its_alias(agent: Agent, salon: Salon) -> None:
+    """The best match first, with a score; nothing where nothing is alike (L-17)."""
+    found = agent.get("services", {"q": "haarschnit"}).json()["services"]
+
+    assert found[0]["id"] == f"sv_{salon.cut.pk}"
+    assert 0.6 <= found[0]["score"] < 1
+    assert agent.get("services", {"q": "Zahnreinigung"}).json()["services"] == []
+
+
+def test_a_service_that_cannot_be_booked_is_marked(stranger: Agent) -> None:
+    """An agent need not offer what will be refused."""
+    listed = {service["name"]: service["bookable"] for service in stranger.get("services").json()["services"]}
+
+    assert listed == {"Check-up": True, "Follow-up": True, "Vaccination": False}
+
+
+def test_a_key_of_one_branch_sees_that_branch_only(salon: Salon) -> None:
+    """The key's branch bounds everything that it may ask for."""
+    other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
+    theirs = Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)
+    of_branch = agent_with(salon, branch=other, scopes=[AgentKey.Scope.READ])
+
+    listed = of_branch.get("services").json()["services"]
+
+    assert [service["id"] for service in listed] == [f"sv_{theirs.pk}"]
+    assert of_branch.get("availability", {"service": f"sv_{salon.cut.pk}", "date": "2026-11-24"}).status_code == 422
+
+
+def test_a_second_question_asks_the_database_nothing(agent: Agent, salon: Salon, django_assert_num_queries) -> None:
+    """Keys and services are remembered for a few seconds."""
+    agent.get("services")
+
+    with django_assert_num_queries(0):
+        agent.get("services")

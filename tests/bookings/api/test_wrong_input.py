@@ -1,0 +1,290 @@
+"""Wrong input of every kind gets its problem, and changes nothing."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bookings.models import Appointment, Change, Customer
+from tests.bookings.api.conftest import Agent, wish
+from tests.cast import SUNDAY, Salon, at
+
+pytestmark = pytest.mark.django_db
+
+NAIVE = "2027-03-01T10:00:00"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_changes(salon: Salon) -> Iterator[None]:
+    """After each of these tests there is nothing that was, or could ever be, sent to Cal.com."""
+    yield
+    assert not Appointment.objects.exists()
+    assert not Change.objects.exists()
+    assert not Customer.objects.exists()
+
+
+def _code(answer) -> str:
+    assert answer["Content-Type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["request_id"] == answer["X-Request-Id"]
+    assert body["spoken"]
+    return f"{answer.status_code} {body['code']}"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b"{", "application/json", "400 request_malformed"),
+        (b"{'service': 1}", "application/json", "400 request_malformed"),
+        (b"\xff\xfe", "application/json", "400 request_malformed"),
+        (b'{"start": NaN}', "application/json", "400 request_malformed"),
+        (b'{"service": "\\ud800"}', "application/json", "400 request_malformed"),
+        (b"[" * 50_000, "application/json", "400 request_malformed"),
+        (b"[]", "application/json", "422 request_invalid"),
+        (b"null", "application/json", "422 request_invalid"),
+        (b'"text"', "application/json", "422 request_invalid"),
+        (b"17", "application/json", "422 request_invalid"),
+        (b"{}", "application/json", "422 request_invalid"),
+        (b"", "application/json", "422 request_invalid"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "application/json", "422 request_invalid"),
+        (b'{"notes":"' + b"x" * 1_000_000 + b'"}', "application/json", "413 request_too_large"),
+        (b"service=1", "application/x-www-form-urlencoded", "415 unsupported_media_type"),
+        (b"<a/>", "application/xml", "415 unsupported_media_type"),
+        (b"{}", "text/plain", "415 unsupported_media_type"),
+        (b"{}", "\x00", "415 unsupported_media_type"),
+    ],
+)
+def test_a_body_that_is_no_request(agent: Agent, body: bytes, content_type: str, expected: str) -> None:
+    """What cannot be read is refused before anything is understood."""
+    assert _code(agent.send("bookings", body, content_type, idempotency_key="one")) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"service": "sv_999999999"}, "422 service_unknown"),
+        ({"service": "999999999999999999"}, "422 service_unknown"),
+        ({"service": 10**40}, "422 request_invalid"),
+        ({"service": "Zahnreinigung"}, "422 service_unknown"),
+        ({"service": "sv_1\x00"}, "422 service_unknown"),
+        ({"service": "\u202e\U0001f488"}, "422 service_unknown"),
+        ({"service": ""}, "422 request_invalid"),
+        ({"service": None}, "422 request_invalid"),
+        ({"service": ["sv_1"]}, "422 request_invalid"),
+        ({"service": True}, "422 request_invalid"),
+        ({"service": "x" * 201}, "422 request_invalid"),
+        ({"start": NAIVE}, "422 time_not_understood"),
+        ({"start": "2027-03-01"}, "422 time_not_understood"),
+        ({"start": "tomorrow at ten"}, "422 time_not_understood"),
+        ({"start": 1_800_000_000}, "422 time_not_understood"),
+        ({"start": "2027-02-30T10:00:00Z"}, "422 time_not_understood"),
+        ({"start": "2027-03-01T25:00:00Z"}, "422 time_not_understood"),
+        ({"start": "2027-03-01T10:00:00+25:00"}, "422 time_not_understood"),
+        ({"start": "0001-01-01T00:00:00+14:00"}, "422 time_not_understood"),
+        ({"start": "9999-12-31T23:59:59-14:00"}, "422 time_not_understood"),
+        ({"start": "\uff12\uff10\uff12\uff17-03-01T10:00:00Z"}, "422 time_not_understood"),
+        ({"start": "2027-03-01T10:00:00Z\x00"}, "422 time_not_understood"),
+        ({"start": "1999-12-31T10:00:00Z"}, "422 date_in_past"),
+        ({"start": "9999-12-30T10:00:00Z"}, "422 time_not_understood"),
+        ({"start": "2999-12-30T10:00:00Z"}, "422 too_far"),
+        ({"start": at(10, on=SUNDAY).isoformat()}, "422 closed"),
+        ({"start": at(3).isoformat()}, "422 closed"),
+        ({"caller": None}, "422 request_invalid"),
+        ({"caller": "Anna"}, "422 request_invalid"),
+        ({"caller": {}}, "422 request_invalid"),
+        ({"caller": {"name": ""}}, "422 request_invalid"),
+        ({"caller": {"name": "An\x00na"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna\nBcc: x"}}, "422 request_invalid"),
+        ({"caller": {"name": "{{caller_name}}"}}, "422 request_invalid"),
+        ({"caller": {"name": "unknown"}}, "422 request_invalid"),
+        ({"caller": {"name": "x" * 201}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "phone": "12"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "phone": "call me"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "phone": "+49151\x00"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "phone": 4915112345678}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "email": "anna"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "email": "a\x00@example.com"}}, "422 request_invalid"),
+        ({"caller": {"name": "Anna", "language": "german please"}}, "422 request_invalid"),
+        ({"notes": "\x00"}, "422 request_invalid"),
+        ({"notes": "x" * 1001}, "422 request_invalid"),
+        ({"conversation_id": "cv_0000000000000000"}, "422 request_invalid"),
+        ({"conversation_id": "latest"}, "422 request_invalid"),
+    ],
+)
+def test_a_booking_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
+    """Each mistake has its own answer."""
+    body = wish(salon.cut, at(10)) | change
+
+    assert _code(agent.post("bookings", body, idempotency_key="one")) == expected
+
+
+def test_a_field_is_named_by_its_path(agent: Agent, salon: Salon) -> None:
+    """The people who built the agent see where to look."""
+    body = wish(salon.cut, at(10)) | {"caller": {"name": "", "email": "x"}}
+
+    errors = agent.post("bookings", body, idempotency_key="one").json()["errors"]
+
+    assert {error["field"] for error in errors} == {"caller.name", "caller.email"}
+
+
+def test_a_wish_that_cannot_be_told_from_its_repeat_is_refused(agent: Agent, salon: Salon) -> None:
+    """Without a conversation a key is required, and it must be one."""
+    body = wish(salon.cut, at(10))
+
+    assert _code(agent.post("bookings", body)) == "400 idempotency_key_required"
+    assert _code(agent.post("bookings", body, idempotency_key="")) == "422 request_invalid"
+    assert _code(agent.post("bookings", body, idempotency_key="x" * 256)) == "422 request_invalid"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"service": "sv_999999999"}, "422 service_unknown"),
+        ({"service": None}, "422 request_invalid"),
+        ({"service": "x" * 201}, "422 request_invalid"),
+        ({"service": "\x00"}, "422 request_invalid"),
+        ({"from": None}, "422 request_invalid"),
+        ({"to": None}, "422 request_invalid"),
+        ({"from": NAIVE}, "422 time_not_understood"),
+        ({"to": NAIVE}, "422 time_not_understood"),
+        ({"from": "2027-03-01T10:00:00Z", "to": "2027-03-01T10:00:00Z"}, "422 time_not_understood"),
+        ({"from": "2027-03-02T10:00:00Z", "to": "2027-03-01T10:00:00Z"}, "422 time_not_understood"),
+        ({"from": "2027-03-01T10:00:00Z", "to": "2027-04-01T10:00:01Z"}, "422 window_too_long"),
+        ({"from": "1970-01-02T10:00:00Z", "to": "2999-04-01T10:00:01Z"}, "422 window_too_long"),
+        ({"from": "2020-03-01T10:00:00Z", "to": "2020-03-02T10:00:00Z"}, "422 date_in_past"),
+        ({"from": "2099-03-01T10:00:00Z", "to": "2099-03-02T10:00:00Z"}, "422 too_far"),
+        ({"date": "2020-03-01"}, "422 date_in_past"),
+        ({"date": "0001-01-01"}, "422 time_not_understood"),
+        ({"date": "9999-12-31"}, "422 time_not_understood"),
+        ({"date": "2027-13-01"}, "422 time_not_understood"),
+        ({"date": "20270301"}, "422 time_not_understood"),
+        ({"date": "2027-W09-1"}, "422 time_not_understood"),
+        ({"date": "next tuesday"}, "422 time_not_understood"),
+        ({"date": ""}, "422 time_not_understood"),
+    ],
+)
+def test_a_question_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
+    """Each mistake has its own answer; none is sent on to Cal.com."""
+    query = {"service": f"sv_{salon.cut.pk}", "from": at(9).isoformat(), "to": at(18).isoformat()} | change
+
+    assert (
+        _code(agent.get("availability", {name: value for name, value in query.items() if value is not None}))
+        == expected
+    )
+
+
+@pytest.mark.parametrize("words", ["x" * 201, "\x00" * 201])
+def test_a_search_with_too_many_words(agent: Agent, words: str) -> None:
+    """Nobody says that much."""
+    assert _code(agent.get("services", {"q": words})) == "422 request_invalid"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("bookings/bk_0000000000000000", "404 booking_not_found"),
+        ("bookings/1", "404 booking_not_found"),
+        ("bookings/bk_%00", "404 booking_not_found"),
+        ("bookings/bk_000000000000000%0A", "404 booking_not_found"),
+        ("bookings/" + "x" * 5000, "404 booking_not_found"),
+        ("operations/op_0000000000000000", "404 not_found"),
+        ("operations/%F0%9F%92%88", "404 not_found"),
+        ("nothing", "404 not_found"),
+        ("services/", "404 not_found"),
+        ("", "404 not_found"),
+        ("%0A", "404 not_found"),
+    ],
+)
+def test_an_address_that_does_not_exist(agent: Agent, path: str, expected: str) -> None:
+    """Ids that are none are like ids that are unknown."""
+    assert _code(agent.get(path)) == expected
+
+
+def test_a_method_that_is_not_offered(agent: Agent) -> None:
+    """405 names what is."""
+    answer = agent.client.delete("/v1/services", headers={"Authorization": f"Bearer {agent.key}"})
+
+    assert _code(answer) == "405 method_not_allowed"
+    assert "GET" in answer["Allow"]
+
+
+def test_a_host_that_is_not_ours(agent: Agent) -> None:
+    """Django's own refusals below /v1 are problems, too."""
+    answer = agent.client.get("/v1/services", headers={"Host": "evil.example", "Authorization": f"Bearer {agent.key}"})
+
+    assert _code(answer) == "400 request_malformed"
+
+
+def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-83: the answer has an id to ask about, and nothing of what went wrong."""
+
+    def broken(_key: object) -> None:
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr("bookings.api.views.services_of", broken)
+
+    answer = agent.get("services")
+
+    assert _code(answer) == "500 internal_error"
+    assert "hunter2" not in answer.text
+
+
+TEXT = st.text(max_size=40)
+SCALARS = st.one_of(TEXT, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none())
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
+)
+INSTANTS = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
+FUZZ = settings(
+    max_examples=80, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@FUZZ
+@given(
+    body=st.fixed_dictionaries(
+        {},
+        optional={
+            "service": JSON | st.just("Haircut"),
+            "start": JSON | INSTANTS,
+            "caller": JSON
+            | st.fixed_dictionaries({"name": JSON}, optional={"phone": JSON, "email": JSON, "language": JSON}),
+            "notes": JSON,
+            "conversation_id": JSON,
+        },
+    ),
+    key=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=20),
+)
+def test_no_booking_however_odd_breaks_anything(agent: Agent, body: dict[str, object], key: str | None) -> None:
+    """Whatever is sent, the answer is a problem with a code of the table, and never a fault of ours."""
+    headers = {} if key is None else {"idempotency_key": key}
+
+    answer = agent.send("bookings", json.dumps(body).encode(), **headers)
+
+    assert answer.status_code in {400, 422}
+    _code(answer)
+
+
+@FUZZ
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["service", "from", "to", "date", "q", "language"]),
+        TEXT | INSTANTS | st.just("Haircut") | st.dates().map(str),
+    ),
+    path=st.sampled_from(["availability", "services"]),
+    headers=st.dictionaries(
+        st.sampled_from(["prefer", "cache_control", "accept_language", "traceparent", "x_request_id", "accept"]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30),
+    ),
+)
+def test_no_question_however_odd_breaks_anything(
+    agent: Agent, query: dict[str, str], path: str, headers: dict[str, str]
+) -> None:
+    """Parameters and headers are read or refused, and never a fault of ours."""
+    answer = agent.get(path, query, **headers)
+
+    assert answer.status_code in ({200} if path == "services" else {200, 422, 503})
