@@ -5,19 +5,25 @@ Tenancy by construction: each query starts with `Model.objects.of(company)`, and
 What is true of one row lives here: constraints and transitions. Every change of an appointment is in `services.py`.
 """
 
+import hashlib
 import secrets
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfoNotFoundError
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Func, Q, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Now
 
+from bookings.hours import Hours
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
+from calcom.types import Obstacle, RequiredField
 
 ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # what can be said on a phone: no 0, O, 1, I
@@ -45,6 +51,20 @@ def operation_id() -> str:
 def reference() -> str:
     """Return a new reference that a caller can say and an agent can hear."""
     return _random(REFERENCE_ALPHABET, 6)
+
+
+def digest_of(key: str) -> str:
+    """Return what is stored of an agent's key. A plain hash will do: the key is random, nobody can guess at it."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _adopt(row: models.Model, fields: dict[str, Any]) -> None:
+    """Give `row` what an UPDATE gave it; what the database worked out is read when somebody asks for it."""
+    for name, value in fields.items():
+        if hasattr(value, "resolve_expression"):
+            row.__dict__.pop(name, None)
+        else:
+            setattr(row, name, value)
 
 
 M = TypeVar("M", bound=models.Model)
@@ -114,6 +134,13 @@ class Branch(models.Model):
     def __str__(self) -> str:
         return f"{self.company}, {self.name}"
 
+    def clean(self) -> None:
+        """Refuse hours that nobody could go by."""
+        try:
+            Hours.parse(self.time_zone, self.opening_hours, self.closures)
+        except (ValueError, ZoneInfoNotFoundError) as exc:
+            raise ValidationError(str(exc)) from exc
+
 
 class Service(models.Model):
     """What callers ask for, and the event type that books it."""
@@ -148,6 +175,32 @@ class Service(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Refuse an event type that is somebody else's, or of another length than what is spoken."""
+        if self.event_type.account_id != self.branch.company.account_id:
+            raise ValidationError({"event_type": "It belongs to another company's Cal.com account."})
+        if self.event_type.length_minutes != self.duration_minutes:
+            raise ValidationError(
+                {"duration_minutes": f"The event type takes {self.event_type.length_minutes} minutes."}
+            )
+
+    def obstacle(self) -> str:
+        """Return in one sentence for staff why it cannot be booked through us; empty if it can."""
+        if not (self.active and self.event_type.active):
+            return f"“{self}” is switched off, here or at Cal.com."
+        if self.event_type.cannot_serve:
+            reasons = "; ".join(Obstacle(reason).sentence for reason in self.event_type.cannot_serve)
+            return f"“{self}” cannot be booked by phone: {reasons}."
+        missing = [field["slug"] for field in self.event_type.required_fields if not self._answers(field)]
+        if missing:
+            return f"Cal.com asks for {', '.join(missing)} when “{self}” is booked: give the service an answer to that."
+        return ""
+
+    def _answers(self, field: RequiredField) -> bool:
+        answer, options = self.field_defaults.get(field["slug"]), field.get("options")
+        chosen = answer if isinstance(answer, list) else [answer]
+        return bool(chosen) and all(each in options if options else each not in (None, "") for each in chosen)
+
 
 class Staff(models.Model):
     """A person that callers ask for by name, and the host that Cal.com books."""
@@ -169,6 +222,11 @@ class Staff(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Refuse a host that is somebody else's."""
+        if self.host.account_id != self.branch.company.account_id:
+            raise ValidationError({"host": "It belongs to another company's Cal.com account."})
+
 
 class StaffService(models.Model):
     """The event type that books a service with one person only, where Cal.com has one."""
@@ -184,6 +242,13 @@ class StaffService(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service} with {self.staff}"
+
+    def clean(self) -> None:
+        """Refuse what would book another person, or another branch's service."""
+        if self.staff.branch_id != self.service.branch_id:
+            raise ValidationError({"service": "It is another branch's."})
+        if list(self.event_type.hosts.values_list("pk", flat=True)) != [self.staff.host_id]:
+            raise ValidationError({"event_type": f"It is not served by {self.staff} alone."})
 
 
 class Customer(models.Model):
@@ -212,6 +277,21 @@ class Customer(models.Model):
         return self.name or f"customer {self.pk}"
 
 
+class AgentKeyQuerySet(TenantQuerySet["AgentKey"]):
+    """Filters over keys."""
+
+    def issue(self, *, key: str = "", **fields: Any) -> "tuple[AgentKey, str]":
+        """Create a key with `fields`; return it and its text, which nobody can read again."""
+        agent_key = self.model(**fields)
+        text = agent_key.give_text(key)
+        agent_key.save(using=self.db)
+        return agent_key, text
+
+    def valid(self, key: str) -> "AgentKeyQuerySet":
+        """Return the one that `key` names, unless it is revoked or its company is no longer served."""
+        return self.filter(digest=digest_of(key), revoked_at__isnull=True, company__active=True)
+
+
 class AgentKey(models.Model):
     """What a voice agent shows us. The key itself is shown once and stored as a digest."""
 
@@ -234,10 +314,16 @@ class AgentKey(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects = TenantQuerySet["AgentKey"].as_manager()
+    objects = AgentKeyQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def give_text(self, text: str = "") -> str:
+        """Give it a text of its own and return it: the row keeps only what recognises it."""
+        text = text or f"sl_{secrets.token_urlsafe(32)}"
+        self.prefix, self.digest = text[:8], digest_of(text)
+        return text
 
 
 class Conversation(models.Model):
@@ -391,9 +477,7 @@ class Appointment(models.Model):
             ),
             models.Index(fields=["company", "-start"], name="appointment_of_company"),
             GinIndex(fields=["earlier_remote_uids"], name="appointment_by_earlier_uids"),
-            models.Index(
-                fields=["expires_at"], condition=Q(state="held"), name="appointment_held_by_expiry"
-            ),
+            models.Index(fields=["expires_at"], condition=Q(state="held"), name="appointment_held_by_expiry"),
         ]
 
     def __str__(self) -> str:
@@ -412,7 +496,7 @@ class Appointment(models.Model):
         """
         won = Appointment.objects.filter(pk=self.pk, state=self.state).update(state=to, **fields) == 1
         if won:
-            self.refresh_from_db()
+            _adopt(self, {"state": to, **fields})
         return won
 
 
@@ -423,7 +507,7 @@ class ClaimQuerySet(models.QuerySet["Claim"]):
         """Return those that hold at `now`: a hold that ran out claims nothing, swept or not."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
 
-    def overlapping(self, host_ids: "list[int] | set[int]", first: datetime, last: datetime) -> "ClaimQuerySet":
+    def overlapping(self, host_ids: Collection[int], first: datetime, last: datetime) -> "ClaimQuerySet":
         """Return those that take time of one of the hosts between the instants."""
         return self.filter(host_id__in=host_ids, end__gt=first, start__lt=last)
 
@@ -432,14 +516,16 @@ class Claim(models.Model):
     """
     A host's time that a live appointment takes, buffers included.
 
-    A pending appointment claims every host that Cal.com may choose, and afterwards only the chosen one. A claim marked
-    `conflicting` records what is true at Cal.com although it overlaps: it stands outside the constraint, and alerts.
+    A pending appointment claims every host that Cal.com may choose, and afterwards only the chosen one. Two kinds stand
+    outside the constraint: a queued claim, whose appointment waits for another write to be answered, and a claim marked
+    `conflicting`, which records what is true at Cal.com although it overlaps, and alerts.
     """
 
     class Kind(models.TextChoices):
         """How certain it is that the host's time is taken."""
 
         HELD = "held", "held"
+        QUEUED = "queued", "waiting for a write that may leave time"
         PENDING = "pending", "pending"
         CONFIRMED = "confirmed", "confirmed"
 
@@ -449,6 +535,7 @@ class Claim(models.Model):
     start = models.DateTimeField(help_text="buffer before included")
     end = models.DateTimeField(help_text="buffer after included")
     expires_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(db_default=Now(), help_text="since when it is what it is; database clock")
     conflicting = models.BooleanField(default=False)
 
     objects = ClaimQuerySet.as_manager()
@@ -466,13 +553,13 @@ class Claim(models.Model):
                         RangeOperators.OVERLAPS,
                     ),
                 ],
-                condition=Q(conflicting=False),
+                condition=Q(conflicting=False) & ~Q(kind="queued"),
             ),
         ]
         indexes = [
             models.Index(
                 fields=["host", "end"],
-                include=["start", "kind", "expires_at", "appointment"],
+                include=["start", "kind", "expires_at", "changed_at", "appointment"],
                 name="claim_of_host_by_end",
             ),
             models.Index(fields=["host", "start"], condition=Q(conflicting=True), name="claim_conflicting"),
@@ -493,6 +580,9 @@ class ChangeState(models.TextChoices):
 
 
 OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENDING, ChangeState.UNKNOWN)
+# Absence at Cal.com is proven only by a look-up that began this long after the last send: a slow receiver of webhooks
+# alone made a booking take 20 s (recorded 2026-11-21).
+SILENCE = timedelta(seconds=30)
 
 
 class ChangeQuerySet(TenantQuerySet["Change"]):
@@ -505,6 +595,16 @@ class ChangeQuerySet(TenantQuerySet["Change"]):
     def owed(self, now: datetime) -> "ChangeQuerySet":
         """Return the open ones that are due for another attempt."""
         return self.open().filter(next_attempt_at__lte=now)
+
+    def judged_now(self) -> "ChangeQuerySet":
+        """Return them with what the database's clock says of them: see the attributes of `Change`."""
+        in_line = Claim.objects.filter(appointment=OuterRef("appointment"), kind=Claim.Kind.QUEUED)
+        return self.annotate(  # type: ignore[no-redef]  # declared on `Change`, for all who get such rows
+            is_silent=Q(sent_at__isnull=False, sent_at__lte=Now() - SILENCE),
+            is_late=Q(appointment__start__lte=Now()),
+            is_in_line=Exists(in_line),
+            is_awaited=Q(answer_by__isnull=False, answer_by__gt=Now()),
+        )
 
 
 class Change(models.Model):
@@ -536,10 +636,21 @@ class Change(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now())
     asked_at = models.DateTimeField(db_default=Now())
+    answer_by = models.DateTimeField(null=True, blank=True, help_text="until when the one who asked waits for it")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="last time it left for Cal.com")
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=60, blank=True, default="", help_text="why it was refused, if it was")
     took = models.DurationField(null=True, blank=True, help_text="Cal.com's share of the time")
+
+    # On rows from `judged_now` only.
+    is_silent: bool
+    """The last send is so long ago that a look-up proves absence."""
+    is_late: bool
+    """Its appointment should have begun."""
+    is_in_line: bool
+    """It waits for another write to be answered, and may not be sent before."""
+    is_awaited: bool
+    """Whoever asked for it still waits for the answer."""
 
     objects = ChangeQuerySet.as_manager()
 
@@ -549,6 +660,11 @@ class Change(models.Model):
                 fields=["appointment"],
                 condition=Q(state__in=["queued", "sending", "unknown"]),
                 name="change_open_once",
+            ),
+            models.UniqueConstraint(
+                fields=["appointment"],
+                condition=Q(operation="cancel") & ~Q(state="refused"),
+                name="change_cancel_once",
             ),
             models.UniqueConstraint(
                 fields=["company", "idempotency_key"],
@@ -570,10 +686,15 @@ class Change(models.Model):
         return f"{self.get_operation_display()} ({self.get_state_display()})"
 
     def move_on(self, *, to: ChangeState, **fields: Any) -> bool:
-        """Change the state from what this object says to `to`, and set `fields`; return whether we won."""
-        won = Change.objects.filter(pk=self.pk, state=self.state).update(state=to, **fields) == 1
+        """
+        Change the state from what this object says to `to`, and set `fields`; return whether we won.
+
+        Compare-and-set. Attempts are compared too: a change that was sent once more meanwhile is not the same any more.
+        """
+        same = Change.objects.filter(pk=self.pk, state=self.state, attempts=self.attempts)
+        won = same.update(state=to, **fields) == 1
         if won:
-            self.refresh_from_db()
+            _adopt(self, {"state": to, **fields})
         return won
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,22 +29,23 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 def submit_load(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     """Run `job` on the pool for reads: loads, and what is sent on their occasion."""
-    return _submit("loads", job, *args, **kwargs)
+    # Idle threads keep no connection: two pools in each process would use up PostgreSQL's.
+    return _submit("loads", connections.close_all, job, *args, **kwargs)
 
 
 def submit_write(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     """Run `job` on the pool for writes: it goes on to its end when the caller has stopped waiting."""
-    return _submit("writes", job, *args, **kwargs)
+    # The connection stays for the next booking: a new one costs 5 ms and a cold cache (measured 2026-11).
+    return _submit("writes", close_old_connections, job, *args, **kwargs)
 
 
-def _submit(pool: str, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+def _submit(pool: str, tidy: Callable[[], None], job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     context = copy_context()  # so that the logs of the job carry the caller's request id
 
     def run() -> R:
         try:
             return context.run(job, *args, **kwargs)
         finally:
-            # Idle threads keep no connection: two pools in each process would use up PostgreSQL's.
-            connections.close_all()
+            tidy()
 
     return _pool(pool).submit(run)

@@ -1,14 +1,88 @@
-"""What every test may ask for."""
+"""What every test may ask for: the stage and the cast."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from bookings.api import auth, directory
+from cachectl import keys
 from cachectl.connections import redis_client
+from calcom.models import Account
+from calcom.service import CalcomService
+from calcom.simulator import Simulator
+from tests import cast
+from tests.agent import Agent
+from tests.bookings.stage import let_jobs_finish
 
 
 @pytest.fixture(autouse=True)
-def _empty_redis() -> Iterator[None]:
-    """Begin each test with an empty Redis."""
+def _nothing_remembered() -> None:
+    """Begin each test with an empty Redis, and with a process that believes nothing yet."""
     redis_client().flushdb()
+    auth.key_named.forget()
+    directory.forget()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Cal.com on loopback, answering at once, with the cast in it."""
+    with Simulator.running(world=cast.world()) as running:
+        yield running
+
+
+@pytest.fixture
+def salon(request: pytest.FixtureRequest, db: None) -> cast.Salon:
+    """The salon in Berlin; at the simulator's, where the test asks for one."""
+    salon = cast.cast_salon(_base_url(request))
+    trust_redis(salon.account)
+    return salon
+
+
+@pytest.fixture
+def practice(request: pytest.FixtureRequest, db: None) -> cast.Practice:
+    """The practice in New York; at the simulator's, where the test asks for one."""
+    practice = cast.cast_practice(_base_url(request))
+    trust_redis(practice.account)
+    return practice
+
+
+@pytest.fixture
+def _jobs(transactional_db: None) -> Iterator[None]:
+    """Let no job outlive its test: threads see only what is committed, and the tables are emptied after the test."""
     yield
+    let_jobs_finish()
+
+
+@pytest.fixture
+def calcom(_jobs: None, simulator: Simulator, salon: cast.Salon) -> CalcomService:
+    """The salon's Cal.com."""
+    return CalcomService(salon.account)
+
+
+@pytest.fixture
+def practice_calcom(_jobs: None, simulator: Simulator, practice: cast.Practice) -> CalcomService:
+    """The practice's Cal.com."""
+    return CalcomService(practice.account)
+
+
+@pytest.fixture
+def agent(_jobs: None, simulator: Simulator, salon: cast.Salon) -> Agent:
+    """The salon's voice agent, speaking to our API."""
+    return Agent(salon.key)
+
+
+@pytest.fixture
+def practice_agent(_jobs: None, simulator: Simulator, practice: cast.Practice) -> Agent:
+    """The practice's voice agent."""
+    return Agent(practice.key)
+
+
+def trust_redis(account: Account) -> None:
+    """Make this Redis one that has been up for long: what is loaded now is believed."""
+    redis_client().set(keys.epoch(account.pk), 1)
+
+
+def _base_url(request: pytest.FixtureRequest) -> str:
+    if "simulator" in request.fixturenames:
+        return str(request.getfixturevalue("simulator").base_url)
+    return cast.NOWHERE

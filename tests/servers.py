@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "CALCOM_LOOPBACK_ONLY": "1",
     "BOOKINGS_ATTENDEE_DOMAIN": "callers.example",
     "BROKER_URL": "memory://",
+    "DATABASE_CONN_MAX_AGE": "0",  # an idle thread's connection would keep the test database from being dropped
 }
 
 

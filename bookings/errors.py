@@ -1,0 +1,141 @@
+"""
+What an agent can be told instead of what it asked for, sorted by what it does next.
+
+Offer another time (`AnotherTime`), ask the caller (`AskCaller`), try again (`TryLater`), say how it is (`Final`), or
+fetch a person (`ConfigurationError`). The stable `code` is part of the API; `api/errors.py` gives each its status and
+its words.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
+
+
+class BookingError(Exception):
+    """Any of them. The message is for developers and names no caller."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later."""
+
+
+class AnotherTime(BookingError):
+    """Not at this time: offer one of `alternatives`, or ask for another."""
+
+    def __init__(self, message: str, *, alternatives: Sequence[datetime] = ()) -> None:
+        super().__init__(message)
+        self.alternatives = tuple(alternatives)
+        """Up to three starts (UTC) that are free as far as we know, the nearest first."""
+
+
+class SlotTaken(AnotherTime):
+    """Somebody else has it."""
+
+    code = "slot_taken"
+
+
+class SlotNotOffered(AnotherTime):
+    """Cal.com does not offer it: nobody works then, or nothing begins at that minute."""
+
+    code = "slot_not_offered"
+
+
+class DateInPast(AnotherTime):
+    """It has begun already."""
+
+    code = "date_in_past"
+
+
+class TooSoon(AnotherTime):
+    """It begins sooner than the notice that is asked for."""
+
+    code = "too_soon"
+
+
+class TooFar(AnotherTime):
+    """It is further ahead than callers may book."""
+
+    code = "too_far"
+
+
+class Closed(AnotherTime):
+    """The branch is closed then."""
+
+    code = "closed"
+
+
+class AskCaller(BookingError):
+    """The request does not say what is meant: ask, never guess."""
+
+
+class ServiceUnknown(AskCaller):
+    """The company offers nothing of that kind."""
+
+    code = "service_unknown"
+
+    def __init__(self, message: str, *, candidates: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+        """Names of what it does offer."""
+
+
+class TimeNotUnderstood(AskCaller):
+    """The time is not one: no offset, no such date, an end before its start."""
+
+    code = "time_not_understood"
+
+
+class TryLater(BookingError):
+    """Not now: the same request may succeed in `retry_after` seconds."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UpstreamUnavailable(TryLater):
+    """Cal.com could not be asked, and what is known does not answer the question."""
+
+    code = "upstream_unavailable"
+
+
+class DeadlineExceeded(TryLater):
+    """The caller's time was over before anything was promised."""
+
+    code = "deadline_exceeded"
+
+
+class IdempotencyInProgress(TryLater):
+    """The first request with this wish still runs, and its outcome will be this one's."""
+
+    code = "idempotency_in_progress"
+
+
+class Final(BookingError):
+    """It will not work this way, now or later."""
+
+
+class IdempotencyKeyReused(Final):
+    """The key came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class BookingNotFound(Final):
+    """There is no such booking, or it is not this company's."""
+
+    code = "booking_not_found"
+
+
+class AlreadyCancelled(Final):
+    """Somebody else cancelled it before."""
+
+    code = "already_cancelled"
+
+
+class ConfigurationError(BookingError):
+    """Something is set up wrongly, here or at Cal.com, and only staff can put it right; the message says what."""
+
+    code = "configuration_error"

@@ -1,0 +1,97 @@
+"""When a branch is open: local hours and closures become instants. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Self
+from zoneinfo import ZoneInfo
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES_A_DAY = 1440
+_A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Opening hours by weekday, in minutes after local midnight, and closures as pairs of local dates, inclusive."""
+
+    zone: ZoneInfo
+    by_weekday: Sequence[Sequence[tuple[int, int]]]
+    closures: Sequence[tuple[date, date]]
+
+    @classmethod
+    def parse(cls, time_zone: str, opening_hours: object, closures: object) -> Self:
+        """
+        Read what a branch stores. Without opening hours it is open around the clock, except for its closures.
+
+        Raises:
+            ValueError: it is written wrongly; the message says what is expected.
+        """
+        return cls(ZoneInfo(time_zone), _by_weekday(opening_hours), _closures(closures))
+
+    def between(self, first: datetime, last: datetime) -> list[tuple[int, int]]:
+        """Return when it is open as pairs of epoch minutes, in order: at least for the window, and some days more."""
+        opened: list[tuple[int, int]] = []
+        day, end = (first - _A_DAY).astimezone(self.zone).date(), (last + _A_DAY).astimezone(self.zone).date()
+        while day <= end:
+            for start, until in self._minutes(day):
+                if opened and opened[-1][1] == start:
+                    start = opened.pop()[0]  # noqa: PLW2901  open around midnight: one time, not two
+                opened.append((start, until))
+            day += _A_DAY
+        return opened
+
+    def _minutes(self, day: date) -> list[tuple[int, int]]:
+        if any(first <= day <= last for first, last in self.closures):
+            return []
+        # Arithmetic on the wall clock, so that a day of 23 or 25 hours opens and closes when its clocks say so.
+        midnight = datetime.combine(day, time(), tzinfo=self.zone)
+        return [
+            (_epoch_minute(midnight + timedelta(minutes=start)), _epoch_minute(midnight + timedelta(minutes=end)))
+            for start, end in self.by_weekday[day.weekday()]
+        ]
+
+
+def _epoch_minute(instant: datetime) -> int:
+    return int(instant.timestamp()) // 60
+
+
+def _by_weekday(opening_hours: object) -> list[list[tuple[int, int]]]:
+    if not isinstance(opening_hours, Mapping) or set(opening_hours) - set(WEEKDAYS):
+        raise ValueError(f"Opening hours are written by weekday: {', '.join(WEEKDAYS)}.")
+    if not opening_hours:
+        return [[(0, MINUTES_A_DAY)]] * 7
+    return [_spans(day, opening_hours.get(day, ())) for day in WEEKDAYS]
+
+
+def _spans(day: str, written: object) -> list[tuple[int, int]]:
+    try:
+        spans = sorted((_minute(start), _minute(end)) for start, end in written)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f'The hours of {day} are written as [["09:00", "12:30"], ["14:00", "18:00"]].') from exc
+    limits = [limit for span in spans for limit in span]
+    if limits != sorted(limits) or any(start == end for start, end in spans):
+        raise ValueError(f"The hours of {day} overlap, or end before they begin.")
+    return spans
+
+
+def _minute(written: str) -> int:
+    if written == "24:00":
+        return MINUTES_A_DAY
+    clock = time.fromisoformat(written)
+    if len(written) != 5:
+        raise ValueError(written)
+    return clock.hour * 60 + clock.minute
+
+
+def _closures(written: object) -> list[tuple[date, date]]:
+    try:
+        closures = [
+            (date.fromisoformat(closure["first"]), date.fromisoformat(closure["last"]))
+            for closure in written  # type: ignore[attr-defined]
+        ]
+    except (TypeError, KeyError, ValueError) as exc:
+        raise ValueError('Closures are written as [{"first": "2026-12-24", "last": "2026-12-26"}].') from exc
+    if any(last < first for first, last in closures):
+        raise ValueError("A closure ends before it begins.")
+    return closures

@@ -1,0 +1,114 @@
+"""From what Cal.com lists to what may be offered: minus what we took, minus what rules forbid. Pure."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from bookings.errors import Closed, DateInPast, TooFar, TooSoon
+from bookings.hours import Hours
+from bookings.models import Service
+from calcom.ranges import MINUTES_A_DAY, Shape
+
+MAX_OFFERS = 3
+# Seconds before the beginning of a load in which a change may have escaped it: 2.5 s for what Cal.com remembers of the
+# last question, and 2 s for what the clocks of Redis and PostgreSQL may differ by.
+BLIND_S = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class TakenTime:
+    """Time of a host that one of our appointments takes, in epoch minutes, its buffers included."""
+
+    host_id: int
+    start: int
+    end: int
+    is_confirmed: bool
+    """Cal.com knows of it; otherwise it is held, or on its way."""
+    changed_at: float
+    """Since when, in epoch seconds."""
+
+
+def subtract(
+    starts: Sequence[int], *, shape: Shape, hosts: int, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
+) -> list[int]:
+    """
+    Return the starts (epoch minutes, ascending) that our own appointments leave.
+
+    With one host each overlap hides a slot. With several, a slot list proves that one of them is free and does not say
+    who: so a slot is hidden by what the list cannot know yet, or when all `hosts` (how many serve it) are taken.
+    `loaded_at` says by day (epoch minutes divided by 1440) when the load of its list began, in epoch seconds.
+    """
+    busy: dict[int, set[int]] = {}
+    hidden: set[int] = set()
+    for time in taken:
+        first = bisect_right(starts, time.start - shape.length - shape.after)
+        for start in starts[first : bisect_left(starts, time.end + shape.before)]:
+            hosts_taken = busy.setdefault(start, set())
+            hosts_taken.add(time.host_id)
+            if len(hosts_taken) >= hosts or not _known_to_the_list(time, loaded_at.get(start // MINUTES_A_DAY)):
+                hidden.add(start)
+    return [start for start in starts if start not in hidden]
+
+
+def _known_to_the_list(time: TakenTime, loaded_at: float | None) -> bool:
+    return time.is_confirmed and loaded_at is not None and time.changed_at < loaded_at - BLIND_S
+
+
+def nearest(starts: Sequence[int], wished: int) -> list[int]:
+    """Return the up to three starts that are closest to the one wished for, which is not among them, in order."""
+    others = sorted((start for start in starts if start != wished), key=lambda start: (abs(start - wished), start))
+    return others[:MAX_OFFERS]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a service and its branch forbid, seen from one moment."""
+
+    now: datetime
+    earliest: datetime
+    latest: datetime
+    length: int
+    """Minutes."""
+    hours: Hours | None
+    """None where whatever Cal.com offers will do."""
+
+    @classmethod
+    def of(cls, service: Service, now: datetime) -> Self:
+        """Read the rules; both notices count, the service's and Cal.com's."""
+        branch, event_type = service.branch, service.event_type
+        return cls(
+            now=now,
+            earliest=now + timedelta(minutes=max(service.notice_minutes, event_type.notice_minutes)),
+            latest=now + timedelta(days=service.horizon_days),
+            length=event_type.length_minutes,
+            hours=Hours.parse(branch.time_zone, branch.opening_hours, branch.closures)
+            if branch.opening_hours or branch.closures
+            else None,
+        )
+
+    def allowed(self, starts: Sequence[int], first: datetime, last: datetime) -> list[int]:
+        """Return those of the starts in the window that lie within opening hours, to their end."""
+        if self.hours is None:
+            return list(starts)
+        allowed: list[int] = []
+        for opens, closes in self.hours.between(first, last):
+            allowed += starts[bisect_left(starts, opens) : bisect_right(starts, closes - self.length)]
+        return allowed
+
+    def check(self, start: datetime) -> None:
+        """
+        Do nothing if a caller may come at `start`.
+
+        Raises:
+            DateInPast, TooSoon, TooFar, Closed: why not.
+        """
+        if start <= self.now:
+            raise DateInPast("That time has passed.")
+        if start < self.earliest:
+            raise TooSoon("That is sooner than the notice asked for.")
+        if start > self.latest:
+            raise TooFar("That is further ahead than callers may book.")
+        if not self.allowed([int(start.timestamp()) // 60], start, start):
+            raise Closed("The branch is closed then.")

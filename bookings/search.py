@@ -1,0 +1,106 @@
+"""A question becomes windows of slots: what Cal.com lists, minus what we took, minus what rules forbid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from bookings import claims
+from bookings.errors import ConfigurationError
+from bookings.models import Claim, Service
+from bookings.offers import Rules, TakenTime, nearest, subtract
+from cachectl.availability import Band, Day, Known
+from cachectl.deadline import Deadline
+from calcom.ranges import EPOCH, MINUTE, Shape
+from calcom.service import CalcomService
+
+ALTERNATIVES_WITHIN = timedelta(days=7)
+NOTHING_ASKED = Known(days={}, band=Band.FRESH, age=None)
+"""What is known where rules alone give the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTimes:
+    """When a service can be booked."""
+
+    starts: list[int]
+    """Epoch minutes, ascending."""
+    known: Known
+    """How well that is known. Nothing is missing in it where rules alone decided."""
+
+
+def open_times(
+    *,
+    service: Service,
+    first: datetime,
+    last: datetime,
+    now: datetime,
+    calcom: CalcomService,
+    deadline: Deadline,
+    max_age: float | None = None,
+) -> OpenTimes:
+    """
+    Return when callers may come to `service`, from `first` on and before `last`.
+
+    One trip to Redis and one query where the cache knows; at the deadline, what is known, marked as such.
+
+    Raises:
+        ConfigurationError: the service cannot be booked through us.
+    """
+    refuse_unbookable(service)
+    rules = Rules.of(service, now)
+    first, last = max(first, rules.earliest), min(last, rules.latest)
+    if first >= last:
+        return OpenTimes([], NOTHING_ASKED)
+    listed = calcom.open_slots(
+        event_type=service.event_type, first=first, last=last, deadline=deadline, max_age=max_age
+    )
+    starts = rules.allowed(listed.starts, first, last)
+    return OpenTimes(_minus_ours(service, starts, listed.days), listed.known)
+
+
+def alternatives(
+    *, service: Service, wished: datetime, now: datetime, calcom: CalcomService, deadline: Deadline
+) -> list[datetime]:
+    """Return up to three times that are free, the nearest to `wished` first: on its day or in the week after."""
+    first = max(wished.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), now)
+    open_ = open_times(
+        service=service,
+        first=first,
+        last=first + ALTERNATIVES_WITHIN,
+        now=now,
+        calcom=calcom,
+        deadline=deadline,
+    )
+    return [EPOCH + start * MINUTE for start in nearest(open_.starts, (wished - EPOCH) // MINUTE)]
+
+
+def refuse_unbookable(service: Service) -> None:
+    """Raise ConfigurationError, saying why, if the service cannot be booked through us."""
+    if obstacle := service.obstacle():
+        raise ConfigurationError(obstacle)
+
+
+def _minus_ours(service: Service, starts: Sequence[int], days: Mapping[date, Day]) -> list[int]:
+    """Take away what our own appointments leave no host for. Slots are offered at Cal.com's word, never beyond it."""
+    if not starts:
+        return []
+    event_type = service.event_type
+    length = event_type.length_minutes * MINUTE
+    occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE + length)
+    return subtract(
+        starts,
+        shape=Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes),
+        hosts=len(occupancy.host_ids),
+        taken=[_taken(row) for row in occupancy.rows],
+        loaded_at={(day - EPOCH.date()).days: known.loaded_at for day, known in days.items() if known.loaded_at},
+    )
+
+
+def _taken(row: claims.Row) -> TakenTime:
+    return TakenTime(
+        host_id=row.host_id,
+        start=(row.start - EPOCH) // MINUTE,
+        end=-((EPOCH - row.end) // MINUTE),
+        is_confirmed=row.kind == Claim.Kind.CONFIRMED,
+        changed_at=row.changed_at.timestamp(),
+    )

@@ -1,0 +1,38 @@
+"""What goes on when nobody waits: open changes are settled, holds that ran out are ended."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from bookings import claims, settling
+from bookings.models import Change
+from calcom.service import CalcomService
+
+BATCH = 200
+# How long a change is left to the worker it was given to: longer than a look-up and a write take together.
+LEASE = timedelta(seconds=45)
+
+
+@shared_task(name="bookings.settle_open_changes")
+def settle_open_changes(**_newer: object) -> None:
+    """Hand each open change that is due to a worker. The row is the job: what gets lost is handed out again."""
+    due = Change.objects.owed(timezone.now()).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
+    for change_id in due:
+        if Change.objects.owed(timezone.now()).filter(pk=change_id).update(next_attempt_at=Now() + LEASE):
+            settle.delay(change_id=change_id)
+
+
+@shared_task(name="bookings.settle")
+def settle(*, change_id: int, **_newer: object) -> None:
+    """Bring one open change as far as it goes now. Safe to run twice."""
+    change = Change.objects.open().select_related("appointment__event_type__account").filter(pk=change_id).first()
+    if change is not None:
+        settling.settle(change_id=change_id, calcom=CalcomService(change.appointment.event_type.account))
+
+
+@shared_task(name="bookings.expire_holds")
+def expire_holds(**_newer: object) -> None:
+    """End the holds that ran out. They claim nothing since; this only tidies up."""
+    claims.expire()

@@ -1,0 +1,101 @@
+"""What the tests of bookings say often: a wish, a booking, time that passes, a change taken up again."""
+
+import itertools
+from datetime import datetime, timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from bookings import services, settling
+from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, Service
+from cachectl import background
+from cachectl.deadline import Deadline
+from calcom.service import CalcomService
+from tests.cast import ANNA, Caller
+
+_numbers = itertools.count(1)
+
+
+def wish(
+    service: Service,
+    start: datetime,
+    caller: Caller = ANNA,
+    *,
+    key: str | None = None,
+    digest: str = "",
+    conversation: Conversation | None = None,
+    agent_key: AgentKey | None = None,
+) -> services.Wish:
+    """Wish for a slot; without key or conversation it is a wish of its own."""
+    return services.Wish(
+        company=service.branch.company,
+        service=service,
+        start=start,
+        attendee_name=caller.name,
+        attendee_phone=caller.phone,
+        attendee_email=caller.email,
+        agent_key=agent_key,
+        conversation=conversation,
+        idempotency_key=key or (None if conversation else f"key-{next(_numbers)}"),
+        request_digest=digest,
+    )
+
+
+def book(wish: services.Wish, calcom: CalcomService, *, wait: float = 5.0) -> services.Booked:
+    """Book it, waiting so many seconds."""
+    return services.book(wish=wish, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
+
+
+def write_down(wish: services.Wish) -> Change:
+    """Commit the wish and die before anything is sent."""
+    return services._write_down(wish, Deadline.after(0))
+
+
+def begin(change: Change, calcom: CalcomService) -> settling._Case:
+    """Commit that the change is being sent, and go no further."""
+    case = settling._Case(Change.objects.judged_now().get(pk=change.pk), calcom)
+    assert settling._begin(case)
+    return case
+
+
+def settle(change: Change, calcom: CalcomService) -> Change:
+    """Take the change up again, as the sweep does; return what it is then."""
+    settling.settle(change_id=change.pk, calcom=calcom)
+    return Change.objects.select_related("appointment").get(pk=change.pk)
+
+
+def pass_time(seconds: float) -> None:
+    """Let time pass for all changes: what happened is longer ago, what is due comes sooner."""
+    step = timedelta(seconds=seconds)
+    Change.objects.update(
+        asked_at=F("asked_at") - step,
+        sent_at=F("sent_at") - step,
+        answer_by=F("answer_by") - step,
+        next_attempt_at=F("next_attempt_at") - step,
+    )
+
+
+def cancel(
+    appointment: Appointment, calcom: CalcomService, *, wait: float = 5.0, reason: str = "", **asked: object
+) -> services.Booked:
+    """Cancel it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
+    return services.cancel(
+        appointment=appointment,
+        reason=reason,
+        calcom=calcom,
+        deadline=Deadline.after(wait),
+        now=timezone.now(),
+        **{"asked_by": None, **asked},
+    )
+
+
+def claims_of(appointment: Appointment) -> dict[str, str]:
+    """Return whose time the appointment claims, and how certain that is."""
+    return {claim.host.name: claim.kind for claim in Claim.objects.filter(appointment=appointment)}
+
+
+def let_jobs_finish() -> None:
+    """Wait for what goes on after its caller has gone."""
+    for name in ("writes", "loads"):  # writes hand refreshes to the loads
+        background._pool(name).shutdown(wait=True)
+    background._pool.cache_clear()

@@ -1,0 +1,164 @@
+"""What staff can do, and what nobody can."""
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from bookings.models import AgentKey, Appointment, CallbackRequest, Change
+from tests.bookings.stage import book, wish
+from tests.cast import at
+
+MODELS = list(apps.get_app_config("bookings").get_models())
+HISTORY = {"appointment", "change", "claim", "conversation", "toolcall"}
+
+
+@pytest.fixture
+def desk(client, db):
+    """The admin as the owner sees it."""
+    client.force_login(User.objects.create_superuser("owner"))
+    return client
+
+
+def url(model, page="changelist", *args):
+    """An address in the admin."""
+    return reverse(f"admin:bookings_{model}_{page}", args=args)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_model_has_its_list(desk, salon, model):
+    """Filters, search and columns work, also on an empty table."""
+    address = url(model._meta.model_name)
+
+    assert desk.get(address).status_code == 200
+    assert desk.get(address, {"q": "emma"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_history_cannot_be_edited(desk, rf, model):
+    """What happened is looked at; everything else has a form."""
+    page = desk.get(reverse(f"admin:bookings_{model._meta.model_name}_changelist")).wsgi_request
+    can_add = admin.site.get_model_admin(model).has_add_permission(page)
+
+    assert can_add == (model._meta.model_name not in HISTORY | {"callbackrequest"})
+
+
+@pytest.mark.parametrize("name", ["company", "branch", "service", "staff", "staffservice", "customer", "agentkey"])
+def test_forms_open(desk, salon, name):
+    """For something new."""
+    assert desk.get(url(name, "add")).status_code == 200
+
+
+def test_rows_open(desk, salon):
+    """With what belongs to them."""
+    for row in (salon.company, salon.branch, salon.cut, salon.emma, salon.emmas_cut, salon.agent_key):
+        assert desk.get(url(row._meta.model_name, "change", row.pk)).status_code == 200
+
+
+def test_a_key_is_shown_once(desk, salon):
+    """L-59: what is stored recognises the key and cannot tell it."""
+    fields = {"company": salon.company.pk, "branch": "", "name": "Retell", "scopes": AgentKey.Scope.values}
+    shown = desk.post(url("agentkey", "add"), fields, follow=True).content.decode()
+
+    key = AgentKey.objects.get(name="Retell")
+    text = shown.split("never shown again: ")[1].split("<")[0].strip()
+    assert AgentKey.objects.valid(text).get() == key
+    assert text not in desk.get(url("agentkey", "change", key.pk)).content.decode()
+
+
+def test_a_revoked_key_is_valid_no_more(desk, salon):
+    """At once in the database, and within seconds everywhere."""
+    desk.post(url("agentkey"), {"action": "revoke", "_selected_action": [salon.agent_key.pk]})
+
+    assert not AgentKey.objects.valid(salon.key).exists()
+
+
+def test_a_key_of_one_company_gets_no_branch_of_another(desk, salon, practice):
+    """L-26: nothing that is typed here may cross tenants."""
+    fields = {
+        "company": salon.company.pk,
+        "branch": practice.branch.pk,
+        "name": "mixed",
+        "scopes": AgentKey.Scope.values,
+    }
+    desk.post(url("agentkey", "add"), fields)
+
+    assert not AgentKey.objects.filter(name="mixed").exists()
+
+
+def test_hours_are_checked_where_they_are_typed(desk, salon):
+    """The sentence says what is expected."""
+    fields = {
+        "company": salon.company.pk,
+        "name": "Mitte",
+        "time_zone": "Europe/Berlin",
+        "language": "de",
+        "phone_region": "DE",
+        "opening_hours": '{"mon": "nine to six"}',
+        "closures": "[]",
+    }
+    answer = desk.post(url("branch", "change", salon.branch.pk), fields).content.decode()
+
+    assert "The hours of mon are written as" in answer
+
+
+def test_a_service_cannot_book_another_companys_calendar(desk, salon, practice):
+    """L-26: the event type's account is the company's."""
+    fields = {
+        "branch": salon.branch.pk,
+        "event_type": practice.check_up.event_type.pk,
+        "name": "Stolen",
+        "aliases": "",
+        "duration_minutes": 30,
+        "notice_minutes": 0,
+        "horizon_days": 90,
+        "field_defaults": "{}",
+        "active": "on",
+    }
+    answer = desk.post(url("service", "add"), fields).content.decode()
+
+    assert "another company" in answer
+
+
+def test_an_appointment_is_cancelled_at_cal_com_first(desk, salon, calcom, simulator):
+    """L-10: the button goes the same way as the agent."""
+    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+
+    fields = {"action": "cancel", "reason": "Emma is ill", "_selected_action": [appointment.pk]}
+    answer = desk.post(url("appointment"), fields, follow=True).content.decode()
+
+    assert f"{appointment.reference} is cancelled." in answer
+    assert simulator.bookings()[0]["status"] == "cancelled"
+    assert Change.objects.get(operation="cancel").reason == "Emma is ill"
+
+
+def test_what_cannot_be_cancelled_is_said(desk, salon, calcom):
+    """One sentence for each appointment."""
+    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    Appointment.objects.update(state="rejected")
+
+    fields = {"action": "cancel", "reason": "", "_selected_action": [appointment.pk]}
+    answer = desk.post(url("appointment"), fields, follow=True).content.decode()
+
+    assert f"{appointment.reference} was not cancelled" in answer
+
+
+def test_an_appointment_shows_no_uid(desk, salon, calcom):
+    """Whoever has a uid can read, move and cancel the booking at Cal.com."""
+    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+
+    page = desk.get(url("appointment", "change", appointment.pk)).content.decode()
+
+    assert appointment.reference in page
+    assert appointment.remote_uid not in page
+
+
+def test_a_callback_is_done(desk, salon):
+    """Somebody called, and it says who."""
+    callback = CallbackRequest.objects.create(company=salon.company, phone="+4930123456")
+
+    desk.post(url("callbackrequest"), {"action": "mark_done", "_selected_action": [callback.pk]})
+
+    callback.refresh_from_db()
+    assert (callback.state, callback.done_by) == ("done", "owner")

@@ -1,0 +1,219 @@
+"""Cancel: once, with a reason, and whatever happened at Cal.com meanwhile."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from bookings import search
+from bookings.errors import (
+    AlreadyCancelled,
+    BookingError,
+    BookingNotFound,
+    DateInPast,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    TooSoon,
+)
+from bookings.models import Appointment, Change, Claim
+from cachectl.deadline import Deadline
+from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.cast import KARL, at
+
+BOOK = "POST /v2/bookings"
+CANCEL = "POST /v2/bookings/{uid}/cancel"
+
+
+@pytest.fixture
+def appointment(salon, calcom):
+    """Colour at two o'clock, confirmed."""
+    return book(wish(salon.colour, at(14)), calcom).appointment
+
+
+def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simulator, appointment):
+    """The next caller hears of it without a request to Cal.com, and before any worker ran."""
+    cancelled = cancel(appointment, calcom)
+
+    assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
+    assert not Claim.objects.exists()
+    open_times = search.open_times(
+        service=salon.colour,
+        first=at(9),
+        last=at(18),
+        now=timezone.now(),
+        calcom=calcom,
+        deadline=Deadline.after(5),
+    )
+    assert int(at(14).timestamp()) // 60 in open_times.starts
+    assert simulator.count("GET /v2/slots") == 1
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "Anna is ill"])
+def test_a_reason_is_always_sent(calcom, simulator, appointment, reason):
+    """Authenticated as the host, Cal.com refuses to cancel without one (recorded 2026-11-21)."""
+    assert cancel(appointment, calcom, reason=reason).is_settled
+
+    assert Change.objects.get(operation="cancel").reason == (reason.strip() or "Cancelled by phone.")
+
+
+def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
+    """L-10: an appointment is cancelled once, with or without a key."""
+    first = cancel(appointment, calcom)
+    again = cancel(Appointment.objects.get(), calcom)
+    with_key = cancel(Appointment.objects.get(), calcom, idempotency_key="c")
+
+    assert (first.replayed, again.replayed, with_key.replayed) == (False, True, True)
+    assert simulator.count(CANCEL) == 1
+
+
+def test_a_key_that_booked_does_not_cancel(salon, calcom):
+    """The key came with another request."""
+    appointment = book(wish(salon.colour, at(14), key="k", digest="book"), calcom).appointment
+
+    with pytest.raises(IdempotencyKeyReused):
+        cancel(appointment, calcom, idempotency_key="k", request_digest="cancel")
+
+
+def test_twenty_at_once_cancel_once(calcom, simulator, appointment):
+    """L-10: twins wait for the one that came first."""
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: _cancel_on_a_thread(appointment.pk, calcom), range(20)))
+
+    assert all(answer == "cancelled" or answer is IdempotencyInProgress for answer in answers)
+    assert simulator.count(CANCEL) == 1
+
+
+def test_what_was_cancelled_at_cal_com_is_cancelled(calcom, simulator, appointment):
+    """The wish is fulfilled; that somebody else did it does not matter."""
+    simulator.cancel_elsewhere(appointment.remote_uid)
+
+    assert cancel(appointment, calcom).appointment.state == "cancelled"
+
+
+def test_what_was_moved_at_cal_com_is_cancelled_where_it_is_now(calcom, simulator, appointment):
+    """L-71: a move gives a new uid; cancelling the old one would cancel nothing."""
+    booked_as = appointment.remote_uid
+    simulator.move_elsewhere(booked_as, at(16))
+
+    pending = cancel(appointment, calcom)
+
+    assert not pending.is_settled
+    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
+    assert Appointment.objects.get().earlier_remote_uids == [booked_as]
+
+
+def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment):
+    """L-04: the status says what became of it."""
+    simulator.fail(CANCEL, "reset_after")
+
+    pending = cancel(appointment, calcom)
+    assert (pending.change.state, pending.appointment.state) == ("unknown", "confirmed")
+
+    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert simulator.count(CANCEL) == 1
+
+
+def test_a_request_that_got_lost_is_sent_again(calcom, simulator, appointment):
+    """To cancel twice does no harm, so it need not be proven absent."""
+    simulator.fail(CANCEL, "reset_before")
+    pending = cancel(appointment, calcom)
+
+    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert simulator.count(CANCEL) == 2
+
+
+def test_until_cal_com_says_yes_the_time_stays_taken(salon, calcom, simulator, appointment):
+    """L-15: a cancellation on its way has freed nothing yet."""
+    with simulator.holding(CANCEL):
+        pending = cancel(appointment, calcom, wait=0.2)
+        assert (pending.is_settled, pending.appointment.state) == (False, "confirmed")
+        with pytest.raises(BookingError):
+            book(wish(salon.colour, at(14), KARL), calcom)
+
+    let_jobs_finish()
+    assert Appointment.objects.get().state == "cancelled"
+
+
+def test_a_booking_that_has_not_left_is_taken_back(salon, calcom, simulator):
+    """Nothing was sent, so there is nothing to cancel at Cal.com."""
+    change = write_down(wish(salon.colour, at(14)))
+
+    cancelled = cancel(change.appointment, calcom)
+
+    assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
+    assert settle(change, calcom).state == "refused"
+    assert simulator.count() == 0
+    assert not Claim.objects.exists()
+
+
+def test_a_booking_on_its_way_is_cancelled_when_it_has_arrived(salon, calcom, simulator):
+    """Only what is there can be cancelled: whoever cannot wait is told to try again."""
+    with simulator.holding(BOOK):
+        appointment = book(wish(salon.colour, at(14)), calcom, wait=0.2).appointment
+        with pytest.raises(IdempotencyInProgress):
+            cancel(appointment, calcom, wait=0.2)
+    let_jobs_finish()
+
+    assert cancel(appointment, calcom).appointment.state == "cancelled"
+    assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
+
+
+def test_notice_binds_callers_and_not_staff(salon, calcom, appointment):
+    """A branch may want to hear of it a day before; at the desk people decide for themselves."""
+    salon.company.cancel_notice_hours = 24 * 30
+    salon.company.save()
+    appointment = Appointment.objects.get()
+
+    with pytest.raises(TooSoon):
+        cancel(appointment, calcom, asked_by=salon.agent_key)
+
+    assert cancel(appointment, calcom).is_settled
+
+
+def test_what_has_begun_cannot_be_cancelled(calcom, appointment):
+    """It is too late for that."""
+    Appointment.objects.update(start=timezone.now() - timedelta(minutes=5))
+
+    with pytest.raises(DateInPast):
+        cancel(Appointment.objects.get(), calcom)
+
+
+@pytest.mark.parametrize(("state", "refusal"), [("cancelled", AlreadyCancelled), ("rejected", BookingNotFound)])
+def test_what_does_not_stand_cannot_be_cancelled(calcom, appointment, state, refusal):
+    """Somebody else cancelled it, or it never came to be."""
+    Appointment.objects.update(state=state)
+
+    with pytest.raises(refusal):
+        cancel(Appointment.objects.get(), calcom)
+
+
+def test_a_refused_cancellation_may_be_asked_for_again(calcom, simulator, appointment):
+    """The reason lay with Cal.com, and staff put it right."""
+    simulator.fail(CANCEL, "error_before", status=401)
+    refused = Change.objects.filter(operation="cancel")
+    with pytest.raises(BookingError):
+        cancel(appointment, calcom)
+    assert refused.get().state == "refused"
+
+    assert cancel(Appointment.objects.get(), calcom).is_settled
+
+
+def test_a_swept_cancellation_is_not_sent_before_its_time(calcom, simulator, appointment):
+    """What was sent a moment ago may still be answered."""
+    simulator.fail(CANCEL, "reset_after")
+    change = cancel(appointment, calcom).change
+    pass_time(1)
+
+    assert not Change.objects.owed(timezone.now()).filter(pk=change.pk).exists()
+
+
+def _cancel_on_a_thread(appointment_id, calcom):
+    try:
+        return cancel(Appointment.objects.get(pk=appointment_id), calcom).appointment.state
+    except BookingError as exc:
+        return type(exc)
+    finally:
+        connections.close_all()

@@ -1,0 +1,188 @@
+"""The look-ups that callers wait for, explained by the planner over 200,000 appointments: each is one index scan."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import orjson
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from bookings import claims
+from bookings.models import LIVE_STATES, Appointment, Change, Service
+from calcom.models import EventType, EventTypeHost
+
+pytestmark = pytest.mark.django_db
+
+APPOINTMENTS = 200_000
+# Fifty hosts of ten companies, each with an appointment every half hour from nine to five, for 250 days up to April.
+WORLD = f"""
+    INSERT INTO calcom_account (id, name, base_url, api_key, webhook_secret, requests_per_minute, active)
+        SELECT n, 'account ' || n, 'http://127.0.0.1:9', '', '', 120, true FROM generate_series(1, 10) n;
+    INSERT INTO calcom_host (id, account_id, calcom_id, name, username, time_zone)
+        SELECT n, 1 + n % 10, n, 'host ' || n, '', 'UTC' FROM generate_series(1, 50) n;
+    INSERT INTO calcom_eventtype (id, account_id, calcom_id, length_minutes, has_several_lengths, title, slug,
+            before_buffer_minutes, after_buffer_minutes, notice_minutes, required_fields, cannot_serve, active)
+        SELECT n, 1 + n % 10, n, 30, false, 'type ' || n, 'type-' || n, 0, 0, 0, '[]', '{{}}', true
+        FROM generate_series(1, 5000) n;
+    INSERT INTO calcom_eventtypehost (id, event_type_id, host_id)
+        SELECT n, n, 1 + n % 50 FROM generate_series(1, 5000) n;
+    INSERT INTO bookings_company (id, name, slug, account_id, active, cancel_notice_hours, max_moves)
+        SELECT n, 'company ' || n, 'company-' || n, n, true, 0, 5 FROM generate_series(1, 10) n;
+    INSERT INTO bookings_branch (id, company_id, name, time_zone, language, phone_region, opening_hours, closures)
+        SELECT n, 1 + n % 10, 'branch ' || n, 'UTC', 'en', 'DE', '{{}}', '[]' FROM generate_series(1, 50) n;
+    INSERT INTO bookings_service (id, branch_id, event_type_id, name, aliases, duration_minutes, notice_minutes,
+            horizon_days, field_defaults, active)
+        SELECT n, 1 + n % 50, n, 'service ' || n, '{{}}', 15 * (1 + n % 8), 0, 90, '{{}}', n % 10 > 0
+        FROM generate_series(1, 5000) n;
+    INSERT INTO bookings_customer (id, company_id, name, phone, language)
+        SELECT n, 1 + n % 10, 'customer ' || n, '+49' || n, '' FROM generate_series(1, 20000) n;
+    INSERT INTO bookings_appointment (id, public_id, reference, company_id, branch_id, service_id, event_type_id,
+            host_id, customer_id, state, origin, start, "end", attendee_name, attendee_email, language, notes, wish,
+            remote_uid, earlier_remote_uids, moves)
+        SELECT n, 'bk_' || n, lpad(to_hex(n), 6, '0'), 1 + n % 10, 1 + n % 50, 1 + n % 5000, 1 + n % 5000,
+            1 + n % 50, 1 + n % 20000,
+            CASE WHEN begun < now() THEN 'completed' WHEN n % 7 = 0 THEN 'cancelled' ELSE 'confirmed' END,
+            'agent', begun, begun + interval '30 min', '', '', '', '', '',
+            'uid-' || n, CASE WHEN n % 20 = 0 THEN ARRAY['old-' || n] ELSE '{{}}' END, 0
+        FROM (SELECT n, date_trunc('day', now()) - interval '200 days' + interval '9 hours'
+                + (n / 50 / 16) * interval '1 day' + (n / 50 % 16) * interval '30 min' AS begun
+              FROM generate_series(1, {APPOINTMENTS}) n) AS planned;
+    INSERT INTO bookings_claim (appointment_id, host_id, kind, start, "end", conflicting)
+        SELECT id, host_id, 'confirmed', start, "end", false FROM bookings_appointment
+        WHERE state = 'confirmed' OR (state = 'completed' AND start > now() - interval '5 days');
+    INSERT INTO bookings_change (public_id, company_id, appointment_id, operation, state, reason, idempotency_key,
+            request_digest, attempts, outcome)
+        SELECT 'op_' || id, company_id, id, 'create', CASE WHEN id % 5000 = 0 THEN 'unknown' ELSE 'done' END, '',
+            'key-' || id, '', 1, '' FROM bookings_appointment WHERE id % 4 = 0;
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_hundred_thousand_appointments(django_db_setup: None, django_db_blocker) -> Iterator[None]:
+    """Write them once, committed and vacuumed, so that the planner knows them; throw them away at the end."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(WORLD)
+        cursor.execute("VACUUM ANALYZE")
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("TRUNCATE calcom_account RESTART IDENTITY CASCADE")
+        connection.close()
+
+
+def explain(query: str, params: object = ()) -> list[dict]:
+    """Return the nodes of the plan that read a table."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", params)
+        plan = cursor.fetchone()[0]
+    (top,) = plan if isinstance(plan, list) else orjson.loads(plan)
+    return [node for node in _nodes(top["Plan"]) if "Relation Name" in node or "Index Name" in node]
+
+
+def scans(queryset: QuerySet) -> list[tuple[str, str]]:
+    """Return how a queryset reads: kinds of scan and indexes."""
+    return _told(explain(*queryset.query.sql_with_params()))
+
+
+def _nodes(node: dict) -> Iterator[dict]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def _told(nodes: list[dict]) -> list[tuple[str, str]]:
+    assert all(node.get("Heap Fetches", 0) == 0 for node in nodes)
+    assert any(node["Actual Rows"] > 0 for node in nodes), "It found nothing: the test asks for the wrong thing."
+    return [(node["Node Type"], node.get("Index Name", "")) for node in nodes]
+
+
+@pytest.fixture
+def now():
+    """Noon in the middle of the table."""
+    return timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def test_claims_on_the_hosts_of_an_event_type(now):
+    """1: live appointments that overlap a range of a host. It is in every answer, so it reads indexes only."""
+    params = [now + timedelta(days=1), now + timedelta(days=2), 7]
+
+    assert _told(explain(claims._READ, params)) == [
+        ("Index Only Scan", "event_type_hosts_of_type"),
+        ("Index Only Scan", "claim_of_host_by_end"),
+    ]
+
+
+def test_live_appointments_of_a_service(now):
+    """2: from a date on."""
+    found = Appointment.objects.live().filter(service=8, start__gte=now).values_list("start", "end", "state")
+
+    assert scans(found) == [("Index Only Scan", "appointment_live_of_service")]
+
+
+def test_appointments_of_a_branch_by_state(now):
+    """3: from a date on."""
+    found = Appointment.objects.filter(branch=8, state="confirmed", start__gte=now).values_list("id", "start")
+
+    assert scans(found[:50]) == [("Index Only Scan", "appointment_of_branch_by_state")]
+
+
+def test_an_appointment_by_its_uid():
+    """4: what Cal.com calls it now."""
+    assert scans(Appointment.objects.filter(remote_uid="uid-777")) == [("Index Scan", "appointment_by_remote_uid")]
+
+
+def test_an_appointment_by_an_earlier_uid():
+    """4: what Cal.com called it before it was moved."""
+    found = Appointment.objects.filter(earlier_remote_uids__contains=["old-500"])
+
+    assert scans(found) == [("Bitmap Heap Scan", ""), ("Bitmap Index Scan", "appointment_by_earlier_uids")]
+
+
+def test_upcoming_appointments_of_a_customer(now):
+    """5: the next first."""
+    customer = Appointment.objects.live().filter(start__gte=now).values_list("customer", flat=True)[0]
+    found = Appointment.objects.live().filter(customer=customer, start__gte=now).order_by("start")
+
+    assert scans(found.values_list("id", "start", "state")) == [("Index Only Scan", "appointment_live_of_customer")]
+
+
+def test_an_event_type_by_its_id_at_cal_com():
+    """6: within its account."""
+    found = EventType.objects.filter(account=8, calcom_id=777)
+
+    assert scans(found) == [("Index Scan", "event_type_by_calcom_id_and_length")]
+
+
+def test_event_types_that_share_a_host():
+    """7: whom one booking makes busy for what else."""
+    found = EventTypeHost.objects.filter(host_id=8).values_list("event_type_id")
+
+    assert scans(found) == [("Index Only Scan", "event_type_sharing_host")]
+
+
+def test_active_services_of_a_branch_that_fit_a_length():
+    """8: what else could be done in that time."""
+    found = Service.objects.filter(branch=8, active=True, duration_minutes__lte=30).values_list("id", flat=True)
+
+    assert scans(found) == [("Index Only Scan", "service_active_by_length")]
+
+
+def test_a_change_by_its_key():
+    """Every booking asks whether it was asked for before."""
+    found = Change.objects.filter(company=5, idempotency_key="key-4444").values_list("pk", flat=True)
+
+    assert scans(found) == [("Index Scan", "change_idempotency_key_once")]
+
+
+def test_changes_that_are_owed():
+    """The sweep looks every five seconds."""
+    assert scans(Change.objects.owed(timezone.now()).order_by("next_attempt_at")[:50]) == [
+        ("Index Scan", "change_open_by_time")
+    ]
+
+
+def test_there_are_enough_of_them():
+    """The plans above mean something at this size."""
+    assert Appointment.objects.count() >= 200_000
+    assert set(LIVE_STATES) == {"held", "pending", "confirmed"}

@@ -1,0 +1,292 @@
+"""Whoever dies between two steps leaves a row from which somebody else goes on; an unknown outcome is found out."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from bookings import settling
+from bookings.errors import SlotTaken
+from bookings.models import Appointment, CallbackRequest, Change, Claim
+from calcom.answers import METADATA_KEY
+from calcom.models import Host
+from calcom.service import CalcomService
+from tests.bookings.stage import begin, book, claims_of, pass_time, settle, wish, write_down
+from tests.cast import ANNA, KARL, at
+
+BOOK = "POST /v2/bookings"
+CANCEL = "POST /v2/bookings/{uid}/cancel"
+LOOK_UP = "GET /v2/bookings"
+
+
+def accepted(simulator):
+    """Return what stands at Cal.com."""
+    return [booking for booking in simulator.bookings() if booking["status"] == "accepted"]
+
+
+# --- somebody dies -----------------------------------------------------------------------------------------------
+
+
+def test_killed_before_sending(salon, calcom, simulator):
+    """A queued change was not sent, so it may simply be sent."""
+    change = write_down(wish(salon.colour, at(14)))
+
+    assert settle(change, calcom).state == "done"
+    assert simulator.count(LOOK_UP) == 0
+    assert len(accepted(simulator)) == 1
+
+
+def test_killed_before_the_request_left(salon, calcom, simulator):
+    """L-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
+    change = write_down(wish(salon.colour, at(14)))
+    begin(change, calcom)
+
+    assert settle(change, calcom).state == "sending"
+    assert simulator.count() == 0
+
+    pass_time(31)
+    assert settle(change, calcom).state == "done"
+    assert (simulator.count(LOOK_UP), simulator.count(BOOK)) == (1, 1)
+
+
+def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
+    """Experiment 4: the booking is found by our id; no second one is made, no claim is left."""
+    change = write_down(wish(salon.colour, at(14)))
+    case = begin(change, calcom)
+    settling._ask(case)
+
+    pass_time(31)
+    settled = settle(change, calcom)
+
+    assert (settled.state, settled.appointment.state) == ("done", "confirmed")
+    assert claims_of(settled.appointment) == {"Emma": "confirmed"}
+    assert simulator.count(BOOK) == len(accepted(simulator)) == 1
+
+
+def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
+    """L-08: of two that try, one wins, also when both took it up before either began."""
+    change = write_down(wish(salon.colour, at(14)))
+    one, other = (settling._Case(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
+
+    settling._send(one)
+    settling._send(other)
+
+    assert simulator.count(BOOK) == 1
+
+
+# --- nobody knows ------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_got_lost_is_found_out(salon, calcom, simulator):
+    """L-04: the caller hears that it is pending; the look-up finds it, and nothing is sent twice."""
+    simulator.fail(BOOK, "reset_after")
+    pending = book(wish(salon.colour, at(14)), calcom)
+    assert (pending.is_settled, pending.change.state) == (False, "unknown")
+
+    assert settle(pending.change, calcom).state == "done"
+    assert simulator.count(BOOK) == 1
+
+
+def test_absence_is_proven_only_after_thirty_seconds(salon, calcom, simulator):
+    """A slow receiver alone made a booking take 20 s: until then a look-up that finds nothing proves nothing."""
+    simulator.fail(BOOK, "reset_before")
+    change = book(wish(salon.colour, at(14)), calcom).change
+
+    assert settle(change, calcom).state == "unknown"
+    pass_time(31)
+    assert settle(change, calcom).state == "done"
+
+    assert simulator.count(BOOK) == 2
+    assert len(accepted(simulator)) == 1
+
+
+def test_a_server_error_is_not_a_no(salon, calcom, simulator):
+    """A 500 may have had its effect."""
+    simulator.fail(BOOK, "error_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+
+    assert change.state == "unknown"
+    assert settle(change, calcom).state == "done"
+
+
+def test_while_the_look_up_fails_nothing_is_sent(salon, calcom, simulator):
+    """Not to know is no reason to book again."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    simulator.fail(LOOK_UP, "error_before")
+    pass_time(31)
+
+    settled = settle(change, calcom)
+
+    assert settled.state == "unknown"
+    assert settled.next_attempt_at > timezone.now()
+    assert simulator.count(BOOK) == 1
+
+
+def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
+    """The look-up missed it, the second send was refused because of it, and one more look-up sees why."""
+
+    class LooksTooEarly(CalcomService):
+        has_looked = False
+
+        def find_booking(self, **asked):
+            seen, self.has_looked = self.has_looked, True
+            return super().find_booking(**asked) if seen else None
+
+    change = write_down(wish(salon.colour, at(14)))
+    settling._ask(begin(change, calcom))
+    pass_time(31)
+
+    settled = settle(change, LooksTooEarly(salon.account))
+
+    assert (settled.state, settled.appointment.state) == ("done", "confirmed")
+    assert simulator.count(BOOK) == 2
+    assert len(accepted(simulator)) == 1
+
+
+def test_a_wish_that_nobody_could_enter_in_time_becomes_a_callback(salon, calcom, simulator):
+    """A person calls back; nothing is booked into the past."""
+    change = write_down(wish(salon.colour, at(14)))
+    _has_begun(change.appointment)
+
+    settled = settle(change, calcom)
+
+    assert (settled.outcome, settled.appointment.state) == ("not_in_time", "rejected")
+    assert CallbackRequest.objects.get().phone == ANNA.phone
+    assert simulator.count() == 0
+
+
+def test_an_unknown_wish_is_looked_up_once_more_before_it_is_given_up(salon, calcom, simulator):
+    """It may have been booked all along."""
+    change = write_down(wish(salon.colour, at(14)))
+    settling._ask(begin(change, calcom))
+    pass_time(31)
+    start = change.appointment.start
+    _has_begun(change.appointment)
+    simulator.fail(LOOK_UP, "error_before")
+
+    assert settle(change, calcom).outcome == "not_in_time"
+    assert Appointment.objects.get().start != start
+
+
+# --- a wrong answer ----------------------------------------------------------------------------------------------
+
+
+def test_somebody_elses_booking_is_refused_and_left_alone(salon, calcom, simulator, caplog):
+    """L-03: Cal.com returned another caller's booking as if it were new; that one is not ours to cancel."""
+    simulator.book_elsewhere("colour", at(9), host="emma")
+    simulator.fail(BOOK, "wrong_booking")
+
+    with pytest.raises(SlotTaken):
+        book(wish(salon.colour, at(14)), calcom)
+
+    assert Change.objects.get().outcome == "foreign_booking"
+    assert len(accepted(simulator)) == 1
+    assert simulator.count(CANCEL) == 0
+    assert any(record.levelname == "ERROR" for record in caplog.records)
+
+
+def test_a_uid_that_another_appointment_has_is_not_new(salon, calcom, simulator):
+    """L-71: our own id in the metadata is not enough, the uid must be new to us."""
+    first = book(wish(salon.colour, at(9)), calcom).appointment
+    change = write_down(wish(salon.colour, at(14), KARL))
+    case = begin(change, calcom)
+    remote = calcom.get_booking(uid=first.remote_uid)
+
+    settling._hear(case, _with(remote, appointment_id=case.appointment.public_id, start=at(14)))
+
+    change.refresh_from_db()
+    assert (change.state, change.outcome) == ("refused", "foreign_booking")
+
+
+def test_ours_at_another_time_is_cancelled_there(salon, calcom, simulator):
+    """L-07: an appointment is never moved without its caller; what was booked wrongly is undone."""
+    case, remote = _booked_at_another_time(salon, calcom, simulator)
+
+    settling._hear(case, remote)
+
+    change = Change.objects.select_related("appointment").get()
+    assert (change.outcome, change.appointment.state) == ("other_start", "rejected")
+    assert accepted(simulator) == []
+
+
+def test_ours_at_another_time_stays_unknown_until_it_is_cancelled_there(salon, calcom, simulator):
+    """The uid is kept, so that the next attempt can go on from there."""
+    case, remote = _booked_at_another_time(salon, calcom, simulator)
+    simulator.fail(CANCEL, "reset_before")
+
+    settling._hear(case, remote)
+    assert Change.objects.get().state == "unknown"
+
+    assert settle(case.change, calcom).outcome == "other_start"
+    assert accepted(simulator) == []
+
+
+def test_a_late_second_yes_is_cancelled_there(salon, calcom, simulator):
+    """One wish, one booking: whichever is heard first stands, the other one goes."""
+    change = write_down(wish(salon.colour, at(14)))
+    case = begin(change, calcom)
+    remote = settling._ask(case)
+    settling._hear(case, remote)
+    duplicate = simulator.book_elsewhere(
+        "colour", at(14), host="emma", metadata={METADATA_KEY: case.appointment.public_id}
+    )
+    late = settling._Case(change, calcom)
+
+    settling._hear(late, calcom.get_booking(uid=duplicate["uid"]))
+
+    assert [booking["uid"] for booking in accepted(simulator)] == [remote.uid]
+
+
+def test_the_same_yes_twice_is_one_yes(salon, calcom, simulator):
+    """A webhook may confirm before the answer does: the same uid again is no news."""
+    change = write_down(wish(salon.colour, at(14)))
+    case = begin(change, calcom)
+    remote = settling._ask(case)
+
+    settling._hear(case, remote)
+    settling._hear(settling._Case(change, calcom), remote)
+
+    assert simulator.count(CANCEL) == 0
+    assert Appointment.objects.get().state == "confirmed"
+
+
+def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom, simulator, caplog):
+    """Cal.com's truth is always storable: two overlapping bookings of one host stand, marked, and alert."""
+    first = book(wish(salon.colour, at(14)), calcom).appointment
+    change = write_down(wish(salon.beard, at(14), KARL))
+    case = begin(change, calcom)
+    remote = settling._ask(case)
+
+    settling._hear(case, _with(remote, host_ids=[salon.emma.host.calcom_id]))
+
+    assert claims_of(first) == claims_of(case.appointment) == {"Emma": "confirmed"}
+    assert Claim.objects.get(conflicting=True).appointment == case.appointment
+    assert any(record.levelname == "ERROR" for record in caplog.records)
+
+
+def test_a_host_that_no_sync_has_seen_is_written_down(salon, calcom, simulator):
+    """The appointment knows who was chosen; a later sync tells the name."""
+    change = write_down(wish(salon.colour, at(14)))
+    case = begin(change, calcom)
+
+    settling._hear(case, _with(settling._ask(case), host_ids=[999]))
+
+    assert Appointment.objects.get().host == Host.objects.get(calcom_id=999)
+
+
+def _booked_at_another_time(salon, calcom, simulator):
+    change = write_down(wish(salon.colour, at(14)))
+    case = begin(change, calcom)
+    metadata = {METADATA_KEY: case.appointment.public_id}
+    stored = simulator.book_elsewhere("colour", at(16), host="emma", metadata=metadata)
+    return case, calcom.get_booking(uid=stored["uid"])
+
+
+def _with(remote, **changes):
+    return type(remote)(**{**{name: getattr(remote, name) for name in remote.__dataclass_fields__}, **changes})
+
+
+def _has_begun(appointment):
+    ago = timezone.now() - timedelta(minutes=5)
+    Appointment.objects.filter(pk=appointment.pk).update(start=ago, end=ago + timedelta(hours=1))
