@@ -98,8 +98,8 @@ def booking(data: Any) -> RemoteBooking:
     return RemoteBooking(
         uid=_a(str, data["uid"]),
         state=RemoteState(data["status"]),
-        start=_instant(data["start"]),
-        end=_instant(data["end"]),
+        start=instant(data["start"]),
+        end=instant(data["end"]),
         event_type_id=_a(int, data["eventTypeId"]),
         host_ids=[_a(int, host["id"]) for host in data["hosts"]],
         attendee_email=str(attendee.get("email") or "").lower(),
@@ -108,14 +108,34 @@ def booking(data: Any) -> RemoteBooking:
         appointment_id=metadata.get(METADATA_KEY),
         moved_from_uid=data.get("rescheduledFromUid"),
         moved_to_uid=data.get("rescheduledToUid"),
-        created_at=_instant(data["createdAt"]),
-        updated_at=_instant(data["updatedAt"]) if data.get("updatedAt") else None,
+        created_at=instant(data["createdAt"]),
+        updated_at=instant(data["updatedAt"]) if data.get("updatedAt") else None,
     )
 
 
 def bookings(data: Any) -> list[RemoteBooking]:
     """Return a page of bookings."""
     return [booking(item) for item in _a(list, data)]
+
+
+def readable_bookings(data: Any) -> list[RemoteBooking | None]:
+    """Return a page of bookings; None for one of another shape, so that it does not hide the others."""
+    return [_readable(item) for item in _a(list, data)]
+
+
+def _readable(item: Any) -> RemoteBooking | None:
+    try:
+        return booking(item)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def instant(text: str) -> datetime:
+    """Read an instant in any of the spellings that Cal.com has for it."""
+    read = datetime.fromisoformat(text)
+    if read.tzinfo is None:
+        raise ValueError("An instant without offset.")
+    return read.astimezone(UTC)
 
 
 def person(data: Any) -> RemoteHost:
@@ -199,15 +219,8 @@ def _a(kind: type[T], value: Any) -> T:
     return value
 
 
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("An instant without offset.")
-    return instant.astimezone(UTC)
-
-
 def _epoch_minute(text: str) -> int:
-    minute, seconds = divmod(int(_instant(text).timestamp()), 60)
+    minute, seconds = divmod(int(instant(text).timestamp()), 60)
     if seconds:
         raise ValueError("A slot that does not start on a whole minute.")
     return minute

@@ -12,8 +12,9 @@ import orjson
 import structlog
 from django.conf import settings
 
-from calcom import addresses, answers, transport
+from calcom import addresses, answers, breaker, transport
 from calcom.errors import CalcomError, Refused, Unavailable, unanswered
+from calcom.limiter import limiter_for
 from calcom.models import Account, EventType
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost
 
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 LARGEST_PAGE = 250
+# Seconds that a request waits for its permit: as long as its caller does; background work goes back to its queue.
+_PATIENCE_S = {Priority.WRITE: 3.5, Priority.LIVE: 2.0, Priority.REFRESH: 0.0, Priority.BACKGROUND: 0.0}
 # What Cal.com's `language` may say (its OpenAPI document, 2026-08).
 _LANGUAGES = """
     ar az bg bn ca cs da de el en es es-419 et eu fi fr he hr hu id it iw ja km ko lv nl no pl pt pt-BR ro ru sk sr sv
@@ -110,13 +113,24 @@ class Client:
         }
         found: list[RemoteBooking] = []
         while True:
-            paged = {**params, "skip": str(len(found))}
-            page = self._exchange(
-                Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", paged), answers.bookings
-            )
+            call = Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", {**params, "skip": str(len(found))})
+            page = self._exchange(call, answers.bookings)
             found += page
             if len(page) < LARGEST_PAGE:
                 return found
+
+    def changed_bookings(self, *, since: datetime, skip: int = 0) -> list[RemoteBooking | None]:
+        """Return a page of the account's bookings that changed from `since` on, the longest ago first."""
+        return self._listed({"afterUpdatedAt": _text(since), "sortUpdatedAt": "asc"}, skip)
+
+    def bookings_between(self, *, start: datetime, end: datetime, skip: int = 0) -> list[RemoteBooking | None]:
+        """Return a page of the account's bookings from `start` to `end`, cancelled ones too."""
+        return self._listed({"afterStart": _text(start), "beforeEnd": _text(end), "sortStart": "asc"}, skip)
+
+    def _listed(self, which: Mapping[str, str], skip: int) -> list[RemoteBooking | None]:
+        params = {**which, "take": str(LARGEST_PAGE), "skip": str(skip)}
+        call = Call("list_bookings", Priority.BACKGROUND, "/v2/bookings", "bookings", params)
+        return self._exchange(call, answers.readable_bookings)
 
     def me(self) -> RemoteHost:
         """Return who the key belongs to."""
@@ -156,18 +170,32 @@ class Client:
         if objection := addresses.objection(self._account.base_url):
             raise Unavailable(objection)
         try:
-            return transport.send(
+            return self._governed(call)
+        except transport.NotSent as exc:
+            raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
+        except transport.NoAnswer as exc:
+            raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
+
+    def _governed(self, call: Call) -> transport.Answer:
+        """Send when the breaker lets it through and the limiter has a permit for it; tell both what came back."""
+        limiter = limiter_for(self._account.api_key, self._account.requests_per_minute)
+        timeout = settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT
+        patience = _PATIENCE_S[call.priority]
+        with (
+            breaker.guard(self._account.id, breaker.Kind.WRITES if call.write else breaker.Kind.READS) as attempt,
+            limiter.permit(call.priority, tenant=None, longest_call_s=timeout, deadline_left_s=patience) as permit,
+        ):
+            answer = transport.send(
                 method="POST" if call.write else "GET",
                 url=self._account.base_url.rstrip("/") + call.path,
                 headers=self._headers(call),
                 params=call.params,
                 body=orjson.dumps(call.body) if call.write else None,
-                timeout=settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT,
+                timeout=timeout,
             )
-        except transport.NotSent as exc:
-            raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
-        except transport.NoAnswer as exc:
-            raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
+            permit.ended(answer.headers, answer.status)
+            attempt.answered(answer.status)
+        return answer
 
     def _headers(self, call: Call) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._account.api_key}", "Accept": "application/json"}

@@ -152,8 +152,6 @@ CACHES: dict[str, dict[str, Any]] = {
             "IGNORE_EXCEPTIONS": True,
         },
     },
-    # Counts of the inbound throttle, per process: a count shared by all would cost each answer a second trip to Redis.
-    "throttle": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "throttle"},
 }
 
 # --- Celery -----------------------------------------------------------------------------------------------------
@@ -192,6 +190,10 @@ CELERY_BEAT_SCHEDULE = {
     "sweep forgettings": {"task": "cachectl.sweep_forgettings", "schedule": 10.0, "options": {"expires": 10}},
     "settle open changes": {"task": "bookings.settle_open_changes", "schedule": 5.0, "options": {"expires": 5}},
     "expire holds": {"task": "bookings.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
+    "detect overlaps": {"task": "bookings.detect_overlaps", "schedule": 60.0, "options": {"expires": 60}},
+    "sweep webhooks": {"task": "calcom.webhooks.sweep", "schedule": 10.0, "options": {"expires": 10}},
+    "prune webhooks": {"task": "calcom.webhooks.prune", "schedule": 86_400.0, "options": {"expires": 3600}},
+    "poll bookings": {"task": "calcom.poll_bookings", "schedule": 15.0, "options": {"expires": 15}},
     "prune the cache's history": {"task": "cachectl.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 # Where beat remembers what it last sent.
@@ -214,8 +216,15 @@ CALCOM_API_VERSIONS = {
 CALCOM_CONNECT_TIMEOUT = env.number("CALCOM_CONNECT_TIMEOUT", 1.0)
 CALCOM_READ_TIMEOUT = env.number("CALCOM_READ_TIMEOUT", 8.0)
 CALCOM_WRITE_TIMEOUT = env.number("CALCOM_WRITE_TIMEOUT", 20.0)
+# Seconds between two polls of an account for changes that no webhook told: while webhooks come, and in their silence.
+CALCOM_POLL_EVERY = env.number("CALCOM_POLL_EVERY", 240)
+CALCOM_POLL_EVERY_IN_SILENCE = env.number("CALCOM_POLL_EVERY_IN_SILENCE", 60)
 # How many calls one process has in flight at once.
 CALCOM_CALL_THREADS = env.integer("CALCOM_CALL_THREADS", 16)
+# How many processes may send to Cal.com: while Redis is away they divide what little goes.
+CALCOM_PROCESSES = env.integer("CALCOM_PROCESSES", 8)
+# How many calls all of them have in flight at most, in practice: left free after Redis has lost its memory.
+CALCOM_IN_FLIGHT = env.integer("CALCOM_IN_FLIGHT", 32)
 
 # --- cachectl: what we still believe ----------------------------------------------------------------------------
 

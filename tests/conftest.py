@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from celery import current_app
 
 from bookings.api import auth, directory
 from cachectl import keys
 from cachectl.connections import redis_client
+from calcom import breaker, limiter
 from calcom.models import Account
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
@@ -16,11 +18,16 @@ from tests.bookings.stage import let_jobs_finish
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    """Begin each test with an empty Redis, and with a process that believes nothing yet."""
+def _nothing_remembered() -> Iterator[None]:
+    """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
     redis_client().flushdb()
+    current_app.control.purge()
+    limiter.limiter_for.cache_clear()
+    breaker.breaker_for.cache_clear()
     auth.key_named.forget()
     directory.forget()
+    yield
+    let_jobs_finish()
 
 
 @pytest.fixture
@@ -78,8 +85,12 @@ def practice_agent(_jobs: None, simulator: Simulator, practice: cast.Practice) -
 
 
 def trust_redis(account: Account) -> None:
-    """Make this Redis one that has been up for long: what is loaded now is believed."""
-    redis_client().set(keys.epoch(account.pk), 1)
+    """Make this Redis one that has been up for long: what is loaded now is believed, and the budget is known."""
+    redis = redis_client()
+    redis.set(keys.epoch(account.pk), 1)
+    permits, known, *_ = limiter.keys_of(account.api_key)
+    redis.hset(known, "epoch", 1)
+    redis.zadd(permits, {"epoch:1": 8e15})
 
 
 def _base_url(request: pytest.FixtureRequest) -> str:

@@ -26,7 +26,7 @@ for i = 1, days do
   local own, other = redis.call('GET', change_key):match('^%[(%d+),(%d+)%]$')
   local entry = redis.call('GET', entry_key) or ''
   local stored = tonumber(entry:match('^%[(%d+)') or 0)
-  if stored < began then
+  if stored <= began then
     local doubt = doubted(entry, starts, tonumber(own)) and 1 or 0
     redis.call('SET', entry_key, '[' .. ARGV[1] .. ',' .. doubt .. ',' .. starts .. ']', 'PX', ARGV[3])
     redis.call('PEXPIRE', change_key, ARGV[4])

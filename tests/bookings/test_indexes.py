@@ -1,11 +1,13 @@
 """The look-ups that callers wait for, explained by the planner over 200,000 appointments: each is one index scan."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import orjson
 import pytest
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -64,11 +66,25 @@ def _two_hundred_thousand_appointments(django_db_setup: None, django_db_blocker)
     """Write them once, committed and vacuumed, so that the planner knows them; throw them away at the end."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(WORLD)
+        _wait_for_older_transactions(cursor)
         cursor.execute("VACUUM ANALYZE")
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("TRUNCATE calcom_account RESTART IDENTITY CASCADE")
         connection.close()
+
+
+def _wait_for_older_transactions(cursor: CursorWrapper) -> None:
+    """A page is visible to all, and its heap need not be fetched, once nobody could still see it otherwise."""
+    for _ in range(100):
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()"
+        )
+        if cursor.fetchone() == (0,):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("Another connection has kept a transaction open for ten seconds.")
 
 
 def explain(query: str, params: object = ()) -> list[dict]:

@@ -13,6 +13,7 @@ import pytest
 from calcom import transport
 from calcom.client import Client
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
+from calcom.limiter import Throttled
 from calcom.models import Account, EventType
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority, RemoteState
@@ -309,15 +310,43 @@ def test_a_write_that_never_left_did_nothing():
 
 
 def test_at_the_limit_nothing_happened(simulator: Simulator, client: Client, colour: EventType):
-    """L-43: a write that met the limit may be sent again, after the pause."""
-    simulator.configure(limit=1)
-    client.me()
+    """L-43: a write that met the limit may be sent again, after the pause; until then nothing is sent by anybody."""
+    simulator.fail("POST /v2/bookings", Kind.TOO_MANY)
 
     with pytest.raises(Unavailable) as unavailable:
         client.create_booking(event_type=colour, booking=ANNAS)
+    with pytest.raises(Throttled, match="paused") as throttled:
+        client.me()
 
     assert 55 <= unavailable.value.retry_after <= 60
+    assert throttled.value.retry_after > unavailable.value.retry_after  # background work stays away for a window more
     assert simulator.bookings() == []
+    assert simulator.count() == 1
+
+
+def test_a_spent_budget_is_not_overdrawn(simulator: Simulator, client: Client, colour: EventType):
+    """L-40: what Cal.com says is left is believed, so that it never has to say no."""
+    simulator.configure(limit=1)
+    client.me()
+
+    with pytest.raises(Throttled):
+        client.create_booking(event_type=colour, booking=ANNAS)
+
+    assert simulator.count() == 1
+    assert simulator.breaches() == 0
+
+
+def test_three_failures_open_the_breaker(simulator: Simulator, client: Client):
+    """L-45: reads that fail are left alone for a while; writes are judged by writes."""
+    simulator.fail("GET /v2/me", Kind.ERROR_BEFORE, times=3)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            client.me()
+
+    with pytest.raises(Unavailable, match="left alone"):
+        client.me()
+
+    assert simulator.count("GET /v2/me") == 3
 
 
 @pytest.mark.parametrize("version", ["2024-04-15", "2024-09-04", "nonsense"])

@@ -1,0 +1,458 @@
+"""
+Leave Cal.com alone while it does not answer: a breaker per account for reads, and one for writes.
+
+pybreaker is the state machine. Its storage is ours, because its own for Redis compares host clocks, lets every thread
+probe at once, takes an excluded error for a success, knows no share of failures and keeps its keys for ever (measured
+2026-11). Here Redis decides and tells the time; without Redis each process decides for itself.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import pybreaker
+import structlog
+from redis import RedisError
+
+from calcom.errors import Unavailable
+from calcom.lua import Scripts, shared_scripts
+from calcom.transport import NoAnswer, NotSent
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+FAILURES_IN_A_ROW = 3
+# Or this share of the calls of 30 s, once there are enough of them to tell.
+FAILURES_PERCENT, CALLS_TO_TELL, SHARE_WINDOW_S = 50, 20, 30.0
+# Seconds it stays open: the first time, after one failed probe, after more.
+OPEN_S = (10.0, 20.0, 30.0)
+# After which a probe that never reported is given up: longer than the longest call.
+LEASE_S = 22.0
+
+
+class Kind(StrEnum):
+    """What fails apart is guarded apart: a slow booking says nothing about lists of slots."""
+
+    READS = "reads"
+    WRITES = "writes"
+
+
+class ServerFailed(Exception):
+    """Cal.com answered with a 5xx."""
+
+
+class _NothingLearned(Exception):
+    """Cal.com answered with a 4xx, which says nothing about its health."""
+
+
+class StillOpen(pybreaker.CircuitBreakerError):
+    """The breaker is open, or somebody else probes."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("Cal.com did not answer; it is left alone for a while.")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where a breaker stands, at one moment."""
+
+    is_open: bool
+    failures: int = 0
+    """In a row."""
+    wait_s: float = 0.0
+    """Until it lets a probe through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Leave to probe, or the seconds until there may be one."""
+
+    token: float = 0.0
+    wait_s: float = 0.0
+
+
+class _Shared:
+    """The breaker in Redis, common to all processes. Every method may raise `RedisError`."""
+
+    def __init__(self, keys: list[str], scripts: Scripts) -> None:
+        self._keys = keys
+        self._scripts = scripts
+
+    def look(self, successes: int, *, ends_row: bool) -> View | None:
+        """Count successes and return the view, None where Redis remembers nothing."""
+        state, failures, wait = self._run("look", successes, int(ends_row))
+        return None if state == b"unknown" else View(state == b"open", failures, wait / 1000)
+
+    def failed(self, successes: int) -> int:
+        """Count a failure; return how many there are in a row, or as many as are too many."""
+        failures, too_many = self._run("failed", successes, CALLS_TO_TELL, FAILURES_PERCENT)
+        return max(int(failures), FAILURES_IN_A_ROW if too_many else 0)
+
+    def open(self) -> bool:
+        """Open; return whether it was not open before."""
+        return bool(self._run("open"))
+
+    def close(self) -> bool:
+        """Close; return whether it was open before."""
+        return bool(self._run("close"))
+
+    def lease(self) -> Lease:
+        token, wait = self._run("lease", round(LEASE_S * 1000))
+        return Lease(token, wait / 1000)
+
+    def give_back(self, lease: Lease) -> None:
+        self._run("give_back", lease.token)
+
+    def probe_now(self) -> bool:
+        return bool(self._run("probe_now"))
+
+    def state(self) -> "BreakerState":
+        failures, opened, wait, probing, history = self._run("state")
+        moments = [entry.decode().split(":") for entry in history]
+        return BreakerState(
+            state="closed" if wait < 0 else "open" if wait else "half-open",
+            failures=failures,
+            opened=opened,
+            wait_s=max(0.0, wait / 1000),
+            probing=bool(probing),
+            history=[(datetime.fromtimestamp(int(at) / 1000, UTC), state) for at, state in moments],
+        )
+
+    def _run(self, verb: str, *args: float) -> Any:
+        return self._scripts.run(f"breaker/{verb}", keys=self._keys, args=args)
+
+
+@dataclass
+class _Local:
+    """The same breaker in one process: what goes on without Redis, and what it last said."""
+
+    monotonic: Callable[[], float]
+    _failures: int = 0
+    _opened: int = 0
+    _open_until: float = 0.0
+    _leased_until: float = 0.0
+    _calls: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=1000))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def look(self) -> View:
+        with self._lock:
+            return View(self._open_until > 0, self._failures, max(0.0, self._open_until - self.monotonic()))
+
+    def follow(self, view: View) -> None:
+        """Take over what Redis says."""
+        with self._lock:
+            self._failures = view.failures
+            self._open_until = self.monotonic() + view.wait_s if view.is_open else 0.0
+            self._opened = max(self._opened, 1) if view.is_open else 0
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures = 0
+            self._calls.append((self.monotonic(), False))
+
+    def failed(self) -> int:
+        with self._lock:
+            now = self.monotonic()
+            self._failures += 1
+            self._calls.append((now, True))
+            recent = [failed for at, failed in self._calls if at > now - SHARE_WINDOW_S]
+            too_many = len(recent) >= CALLS_TO_TELL and sum(recent) * 100 >= len(recent) * FAILURES_PERCENT
+            return max(self._failures, FAILURES_IN_A_ROW if too_many else 0)
+
+    def open(self) -> bool:
+        with self._lock:
+            now = self.monotonic()
+            if self._open_until > now:
+                return False
+            self._opened += 1
+            self._open_until = now + OPEN_S[min(self._opened, len(OPEN_S)) - 1]
+            self._failures, self._leased_until = 0, 0.0
+            self._calls.clear()
+            return True
+
+    def close(self) -> bool:
+        with self._lock:
+            was_open = self._open_until > 0
+            self.follow(View(is_open=False))
+            self._leased_until = 0.0
+            return was_open
+
+    def lease(self) -> Lease:
+        with self._lock:
+            now = self.monotonic()
+            taken_until = max(self._open_until, self._leased_until)
+            if taken_until > now:
+                return Lease(wait_s=taken_until - now)
+            self._leased_until = now + LEASE_S
+            return Lease(token=self._leased_until)
+
+    def give_back(self, lease: Lease) -> None:
+        with self._lock:
+            if self._leased_until == lease.token:
+                self._leased_until = 0.0
+
+
+class _Storage(pybreaker.CircuitBreakerStorage):
+    """
+    What pybreaker asks for, from Redis, or from this process where Redis is away or has forgotten.
+
+    Successes of a healthy breaker cost no trip: they are counted here and reported with the next look. Only while
+    failures stand in a row is a success reported at once, because it ends the row for everybody.
+    """
+
+    def __init__(self, account_id: int, kind: Kind, *, shared: _Shared, local: _Local) -> None:
+        super().__init__(f"{account_id}:{kind}")
+        self._log = log.bind(account_id=account_id, kind=kind)
+        self._shared = shared
+        self._local = local
+        self._unreported = 0
+        self._in_a_row = 0
+        self._lock = threading.Lock()
+        self._of_thread = threading.local()
+
+    @property
+    def state(self) -> str:
+        """Return closed or open: half open is only the one call that holds the lease."""
+        return pybreaker.STATE_OPEN if self._look().is_open else pybreaker.STATE_CLOSED
+
+    @state.setter
+    def state(self, state: str) -> None:
+        opened = state == pybreaker.STATE_OPEN
+        changed = self._local.open() if opened else self._local.close()
+        shared = self._ask(self._shared.open if opened else self._shared.close)
+        if changed if shared is None else shared:
+            self._log.warning("calcom_breaker", state=state)
+
+    @property
+    def counter(self) -> int:
+        """Return the failures in a row that the last failure of this thread found."""
+        return int(self._of_thread.counter)
+
+    @property
+    def success_counter(self) -> int:
+        """Return 1: one probe that succeeds closes."""
+        return 1
+
+    @property
+    def opened_at(self) -> None:
+        """Return nothing: Redis knows, and nobody compares it with a host's clock."""
+
+    @opened_at.setter
+    def opened_at(self, now: datetime) -> None:
+        """Ignore the host's clock."""
+
+    def increment_counter(self) -> None:
+        """Count a failure."""
+        local = self._local.failed()
+        shared = self._ask(lambda: self._shared.failed(self._successes()))
+        self._in_a_row = self._of_thread.counter = local if shared is None else shared
+
+    def reset_counter(self) -> None:
+        """Count a success."""
+        self._local.succeeded()
+        with self._lock:
+            self._unreported += 1
+        if self._in_a_row:
+            self._look(ends_row=True)
+
+    def lease(self) -> Lease:
+        """Ask for leave to probe."""
+        waiting = self._local.look().wait_s  # it follows Redis, and remembers what Redis may have lost since
+        if waiting:
+            return Lease(wait_s=waiting)
+        return self._ask(self._shared.lease) or self._local.lease()
+
+    def give_back(self, lease: Lease) -> None:
+        """Let the next call probe: this one told nothing."""
+        self._local.give_back(lease)
+        self._ask(lambda: self._shared.give_back(lease))
+
+    def _look(self, *, ends_row: bool = False) -> View:
+        view = self._ask(lambda: self._shared.look(self._successes(), ends_row=ends_row))
+        if view:
+            self._local.follow(view)
+        view = view or self._local.look()
+        self._in_a_row = view.failures
+        return view
+
+    def _successes(self) -> int:
+        with self._lock:
+            taken, self._unreported = self._unreported, 0
+            return taken
+
+    @staticmethod
+    def _ask(verb: Callable[[], T]) -> T | None:
+        """Return what Redis says, None while it is away."""
+        try:
+            return verb()
+        except RedisError:
+            return None
+
+
+class _Unbiased:
+    """An answer that says nothing of Cal.com's health neither counts nor ends a row (pybreaker: it ends it)."""
+
+    _breaker: pybreaker.CircuitBreaker
+
+    def _handle_error(self, exc: BaseException, reraise: bool = True) -> None:
+        if self._breaker.is_system_error(exc):
+            super()._handle_error(exc, reraise)  # type: ignore[misc]
+            return
+        self.on_nothing_learned()
+        if reraise:
+            raise exc
+
+    def on_nothing_learned(self) -> None:
+        """Do what such an answer asks for."""
+
+
+class _Closed(_Unbiased, pybreaker.CircuitClosedState):  # type: ignore[misc]
+    def __init__(self, breaker: "Breaker") -> None:
+        super().__init__(breaker)  # not notifying: noticing that others closed it is no success of ours
+
+
+class _Open(pybreaker.CircuitOpenState):
+    def __init__(self, breaker: "Breaker") -> None:
+        super().__init__(breaker)
+        self._storage = breaker.storage
+
+    def before_call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Turn the call away, unless it is the one that may probe."""
+        lease = self._storage.lease()
+        if not lease.token:
+            raise StillOpen(lease.wait_s)
+        return _Probe(self._breaker, self._storage, lease).call(func, *args, **kwargs)
+
+
+class _Probe(_Unbiased, pybreaker.CircuitHalfOpenState):  # type: ignore[misc]
+    def __init__(self, breaker: pybreaker.CircuitBreaker, storage: _Storage, lease: Lease) -> None:
+        super().__init__(breaker, prev_state=None)
+        self._storage = storage
+        self._lease = lease
+
+    def on_success(self) -> None:
+        self._breaker.close()
+
+    def on_nothing_learned(self) -> None:
+        self._storage.give_back(self._lease)
+
+
+class Breaker(pybreaker.CircuitBreaker):
+    """pybreaker's breaker with one probe at a time, over a storage that all processes share."""
+
+    def __init__(self, storage: _Storage) -> None:
+        self.storage = storage
+        super().__init__(FAILURES_IN_A_ROW, state_storage=storage, throw_new_error_on_trip=False, name=storage.name)
+
+    def is_system_error(self, exception: BaseException) -> bool:
+        """Return whether it speaks of Cal.com's health: no connection, no answer in time, or a 5xx."""
+        return isinstance(exception, NotSent | NoAnswer | ServerFailed)
+
+    def _create_new_state(self, new_state: str, prev_state: object = None, notify: bool = False) -> Any:  # noqa: ARG002
+        return _Open(self) if new_state == pybreaker.STATE_OPEN else _Closed(self)
+
+
+@dataclass
+class Attempt:
+    """A call under guard. What it was answered decides; an exception of the transport is a failure."""
+
+    status: int | None = None
+
+    def answered(self, status: int) -> None:
+        """Tell the status of the answer."""
+        self.status = status
+
+    def judge(self) -> None:
+        """Raise what the breaker shall see of the answer."""
+        if self.status is not None and self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ServerFailed
+        if self.status is not None and self.status >= HTTPStatus.BAD_REQUEST:
+            raise _NothingLearned
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """Where a breaker stands, for people."""
+
+    state: str
+    """closed, open or half-open: the next call is the probe, or it is under way."""
+    failures: int
+    """In a row."""
+    opened: int
+    """How often since it was last closed."""
+    wait_s: float
+    """Until the next probe."""
+    probing: bool
+    history: Sequence[tuple[datetime, str]]
+    """Newest first, at most fifty."""
+
+
+@lru_cache(maxsize=1024)
+def breaker_for(account_id: int, kind: Kind) -> Breaker:
+    """Return the process's breaker: it remembers what Redis may lose."""
+    return make_breaker(account_id, kind, scripts=shared_scripts())
+
+
+def make_breaker(
+    account_id: int, kind: Kind, *, scripts: Scripts, monotonic: Callable[[], float] = time.monotonic
+) -> Breaker:
+    """Return one more breaker of the account, as another process would have it."""
+    shared = _shared(account_id, kind, scripts)
+    return Breaker(_Storage(account_id, kind, shared=shared, local=_Local(monotonic)))
+
+
+@contextmanager
+def guard(account_id: int, kind: Kind) -> Iterator[Attempt]:
+    """
+    Guard the exchange of one request; put it around the transport, inside of what sorts its errors.
+
+    Raises:
+        Unavailable: the breaker is open; nothing was sent.
+    """
+    with guarded(breaker_for(account_id, kind)) as attempt:
+        yield attempt
+
+
+@contextmanager
+def guarded(breaker: Breaker) -> Iterator[Attempt]:
+    """Do what `guard` does with this breaker."""
+    attempt = Attempt()
+    try:
+        with breaker.calling():
+            yield attempt
+            attempt.judge()
+    except StillOpen as exc:
+        raise Unavailable(str(exc), retry_after=exc.retry_after) from None
+    except (ServerFailed, _NothingLearned):
+        return
+
+
+def state(account_id: int, kind: Kind) -> BreakerState | None:
+    """Return where the breaker stands, None while Redis is away."""
+    try:
+        return _shared(account_id, kind, shared_scripts()).state()
+    except RedisError:
+        return None
+
+
+def probe_now(account_id: int, kind: Kind) -> bool:
+    """
+    Let the next call through an open breaker; return whether it was open.
+
+    Raises:
+        RedisError: Redis is away; nothing was changed.
+    """
+    return _shared(account_id, kind, shared_scripts()).probe_now()
+
+
+def _shared(account_id: int, kind: Kind, scripts: Scripts) -> _Shared:
+    return _Shared([f"sl1:{{{account_id}}}:breaker:{kind}{part}" for part in ("", ":history")], scripts)

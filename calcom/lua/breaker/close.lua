@@ -1,0 +1,9 @@
+-- Close, and forget what led to opening.
+-- KEYS as in common.lua
+-- Returns 1 if it was open.
+local now, was_open = clock(), number('open_until') > 0
+redis.call('DEL', breaker)
+redis.call('HSET', breaker, 'failures', 0)
+redis.call('PEXPIRE', breaker, KEPT)
+note('closed', now)
+return was_open and 1 or 0

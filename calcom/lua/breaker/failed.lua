@@ -1,0 +1,25 @@
+-- Count a failure.
+-- KEYS as in common.lua
+-- ARGV[1] successes of this process since it looked last   ARGV[2] calls and ARGV[3] percentage from which on the
+-- share of failures in 30 s counts like a full row of them
+-- Returns {failures in a row, 1 when the share is too high}
+local now = clock()
+if tonumber(ARGV[1]) > 0 then
+  count('c', tonumber(ARGV[1]), now)
+  redis.call('HDEL', breaker, 'failures')
+end
+count('c', 1, now)
+count('f', 1, now)
+
+local sums = {c = 0, f = 0}
+local fields = redis.call('HGETALL', breaker)
+for i = 1, #fields, 2 do
+  local kind, bucket = string.match(fields[i], '^([cf])(%d+)$')
+  if kind and tonumber(bucket) > math.floor(now / BUCKET) - BUCKETS then
+    sums[kind] = sums[kind] + tonumber(fields[i + 1])
+  elseif kind then
+    redis.call('HDEL', breaker, fields[i])
+  end
+end
+local too_many = sums.c >= tonumber(ARGV[2]) and sums.f * 100 >= sums.c * tonumber(ARGV[3])
+return {redis.call('HINCRBY', breaker, 'failures', 1), too_many and 1 or 0}

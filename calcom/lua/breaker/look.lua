@@ -1,0 +1,11 @@
+-- Count the successes since this process looked last, and say where the breaker stands.
+-- KEYS as in common.lua
+-- ARGV[1] successes, 0 if none   ARGV[2] 1 when they end a row of failures
+-- Returns {'closed' | 'open' | 'unknown' where nothing is remembered, failures in a row, ms until it lets a probe through}
+local now = clock()
+local successes = tonumber(ARGV[1])
+if successes > 0 then count('c', successes, now) end
+if ARGV[2] == '1' then redis.call('HDEL', breaker, 'failures') end
+if redis.call('EXISTS', breaker) == 0 then return {'unknown', 0, 0} end
+local open_until = number('open_until')
+return {open_until > 0 and 'open' or 'closed', number('failures'), math.max(0, open_until - now)}

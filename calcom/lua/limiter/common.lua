@@ -1,0 +1,73 @@
+-- What all verbs of the limiter agree on.
+-- KEYS[1] log      zset: permit "priority:taken ms:nonce:tenant" -> ms until which it counts; and the epoch's marker
+-- KEYS[2] known    hash: what answers told us (all times in ms of Redis's clock)
+-- KEYS[3] foreign  zset: ms at which a window was first heard of -> requests that others send in it with the same key
+-- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key         (same {hash tag}: one node)
+local log, known, foreign, tenants = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+
+local WINDOW = 60100         -- Cal.com's 60 s, and 100 ms for rounding and for clocks that run at unlike speeds
+local KEPT = 86400000        -- what nobody touched for a day is forgotten
+local FOREVER = 8e15         -- score of the marker: above every time
+local MARGIN = 2             -- requests that are never spent
+local SHARES = {write = 1, live = 0.85, refresh = 0.6, background = 0.4}
+local FIELDS = {'epoch', 'limit', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window',
+                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted'}
+
+-- Requests that may count at once before `priority` has to wait, others' included.
+local function ceiling(limit, priority)
+  return math.max(1, math.min(math.floor(limit * SHARES[priority]), limit - MARGIN))
+end
+
+-- Permits whose call has not ended: they count for longer than a window.
+local function in_flight(now)
+  return redis.call('ZCOUNT', log, '(' .. now + WINDOW, '(' .. FOREVER)
+end
+
+-- Permits that count now, after those that no longer do are gone.
+local function total(now)
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', now)
+  return redis.call('ZCOUNT', log, '-inf', '(' .. FOREVER)
+end
+
+-- What others are expected to send in a window: the most of the last ten, and a little more, because an answer shows
+-- only what came before it.
+local function theirs(now)
+  local most, windows = 0, redis.call('ZRANGE', foreign, 0, -1, 'WITHSCORES')
+  for i = 1, #windows, 2 do
+    if tonumber(windows[i]) > now - 10 * WINDOW then most = math.max(most, tonumber(windows[i + 1])) end
+  end
+  return most > 0 and most + 2 + math.ceil(most / 10) or 0
+end
+
+local function remembered(limit)
+  local memory = {}
+  for i, value in ipairs(redis.call('HMGET', known, unpack(FIELDS))) do memory[FIELDS[i]] = tonumber(value) or 0 end
+  if memory.limit == 0 then memory.limit = limit end
+  return memory
+end
+
+-- Note [Memory with a gap]: the epoch stands in `known` and, as a marker, in the log. Where they differ, something
+-- was lost (a flush, a fail-over, an eviction); and a process that sent without Redis left a gap, too. Then, until
+-- every request of before has left any window, only what Cal.com itself reports as remaining is believed.
+local function recalled(now, limit, distrust, gap)
+  local memory = remembered(limit)
+  local whole = memory.epoch > 0 and redis.call('ZSCORE', log, 'epoch:' .. memory.epoch)
+  if whole and not gap then return memory end
+  redis.call('ZREMRANGEBYSCORE', log, FOREVER, FOREVER)
+  redis.call('ZADD', log, FOREVER, 'epoch:' .. now)
+  memory.epoch, memory.distrusted, memory.earliest_end, memory.latest_end = now, now + distrust, 0, 0
+  redis.call('HSET', known, 'epoch', now, 'distrusted', memory.distrusted, 'earliest_end', 0, 'latest_end', 0)
+  return memory
+end
+
+-- Requests that must be taken for spent, by our log or by Cal.com's own count, whichever is more.
+-- Cal.com's is asked where the log cannot know all: after a loss, and while others use the key. It does not know yet
+-- the permits that ended after the request that brought it was sent (less that request itself).
+local function spent(memory, now, ours, others, fleet)
+  local by_log = ours + others
+  local distrusted = now < memory.distrusted
+  if now >= memory.latest_end or not (distrusted or others > 0) then return by_log, by_log end
+  local unseen = math.max(0, redis.call('ZCOUNT', log, memory.as_of + WINDOW, '(' .. FOREVER) - 1)
+  local coming = math.max(0, others - memory.foreign_now) + (distrusted and fleet or 0)
+  return math.max(by_log, memory.limit - memory.remaining + unseen + coming), by_log
+end

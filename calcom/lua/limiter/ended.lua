@@ -1,0 +1,68 @@
+-- Let a permit count for one window from now, because its call was answered; learn from what the answer said.
+-- KEYS as in common.lua
+-- ARGV[1] permit   ARGV[2] when it was taken, ms
+-- ARGV[3] limit, ARGV[4] remaining, ARGV[5] seconds to the window's end: as answered, or '' without such headers
+-- ARGV[6] ms for which everybody must be silent, or 0   ARGV[7] 1 when background work pauses a window longer
+-- ARGV[8] limit, unless Cal.com told another   ARGV[9] ms for which a memory with a gap is not trusted
+-- Returns for how many ms nobody may send.
+local TELLING = 10000  -- ms of a window after which others' use can be projected
+
+local now, taken = clock(), tonumber(ARGV[2])
+local memory = recalled(now, tonumber(ARGV[8]), tonumber(ARGV[9]), false)
+local limit, remaining, reset = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local silence = tonumber(ARGV[6])
+
+-- Seconds are rounded, and the answer was written between taking and now: the window's end lies between two moments.
+-- Ends of two windows lie 60 s apart, so moments that overlap belong to one window. `Remaining` only falls within it.
+local function learn_window(earliest, latest)
+  if latest < memory.earliest_end then return false end
+  if earliest > memory.latest_end then
+    memory.remaining, memory.as_of, memory.foreign_now = remaining, taken, 0
+    memory.earliest_end, memory.latest_end, memory.window = earliest, latest, now
+  else
+    memory.remaining, memory.as_of = math.min(memory.remaining, remaining), math.max(memory.as_of, taken)
+    memory.earliest_end = math.max(memory.earliest_end, earliest)
+    memory.latest_end = math.min(memory.latest_end, latest)
+  end
+  -- Own use ends at the margin: fewer are left only when others or requests unknown to us took them.
+  if memory.remaining < MARGIN then memory.paused = math.max(memory.paused, memory.latest_end) end
+  return true
+end
+
+-- Every permit of ours that this window counted still counts when the window ends: what is missing was others' use.
+-- It goes on like that until the window ends; of its first moments little can be told.
+local function learn_foreign()
+  local ours = redis.call('ZCOUNT', log, memory.earliest_end, '(' .. FOREVER)
+  local others = math.max(memory.foreign_now, limit - remaining - ours)
+  if now < memory.distrusted or others <= 0 then return end
+  local elapsed = math.max(TELLING, now - (memory.latest_end - WINDOW))
+  memory.foreign_now = others
+  redis.call('ZADD', foreign, math.ceil(others * math.max(1, WINDOW / elapsed)), memory.window)
+  redis.call('ZREMRANGEBYRANK', foreign, 0, -21)
+  redis.call('PEXPIRE', foreign, 10 * WINDOW)
+end
+
+local function keep(names)
+  local fields = {}
+  for _, name in ipairs(names) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = memory[name]
+  end
+  redis.call('HSET', known, unpack(fields))
+end
+
+redis.call('ZADD', log, now + WINDOW, ARGV[1])
+if limit and silence == 0 then
+  local earliest, latest = taken + (reset - 1) * 1000, now + (reset + 1) * 1000
+  memory.limit, memory.told_at = limit, now
+  if learn_window(earliest, latest) then learn_foreign() end
+  keep({'limit', 'told_at', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window', 'foreign_now', 'paused'})
+end
+if silence > 0 then
+  memory.paused = math.max(memory.paused, now + silence)
+  if ARGV[7] == '1' then memory.held_back = math.max(memory.held_back, memory.paused + WINDOW) end
+  keep({'paused', 'held_back'})
+end
+redis.call('PEXPIRE', log, KEPT)
+redis.call('PEXPIRE', known, KEPT)
+return math.max(0, memory.paused - now)

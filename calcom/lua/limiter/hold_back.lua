@@ -1,0 +1,5 @@
+-- Stop background work for a while, or let it go on.
+-- KEYS as in common.lua
+-- ARGV[1] ms, 0 to let it go on
+redis.call('HSET', known, 'held_back', clock() + tonumber(ARGV[1]))
+redis.call('PEXPIRE', known, KEPT)
