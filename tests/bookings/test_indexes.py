@@ -65,9 +65,11 @@ WORLD = f"""
 def _two_hundred_thousand_appointments(django_db_setup: None, django_db_blocker) -> Iterator[None]:
     """Write them once, committed and vacuumed, so that the planner knows them; throw them away at the end."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
         cursor.execute(WORLD)
         _wait_for_older_transactions(cursor)
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("RESET statement_timeout")
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("TRUNCATE calcom_account RESTART IDENTITY CASCADE")

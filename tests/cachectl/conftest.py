@@ -101,12 +101,12 @@ def known_redis() -> None:
 @pytest.fixture
 def source() -> Iterator[CountingSource]:
     """Register a counting source, and give back the one that was there."""
-    before = sources._Registry.source
+    before, accounts = sources.current(), sources._Registry.accounts
     counting = CountingSource()
     sources.register(counting)
     yield counting
     counting.may_answer.set()
-    sources._Registry.source = before
+    sources.register(before, accounts=accounts)
 
 
 def ask(

@@ -44,7 +44,7 @@ def test_slots_around_midnight_belong_to_their_utc_day(simulator: Simulator, pra
 
 
 def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytest.MonkeyPatch):
-    """L-31: Cal.com lists only what ends within the window; what starts on the last evening is asked for all the same."""
+    """L-31: Cal.com lists only what ends within the window; the last evening's slots are asked for all the same."""
     monkeypatch.setattr("calcom.days._rolling", itertools.count())  # so that the end alone decides
     night = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
     users = tuple(replace(user, hours=night) for user in cast.world().users)
