@@ -1,6 +1,6 @@
 """What is known of free slots: read days, forget days, keep them fresh."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import date
 from math import inf
@@ -77,10 +77,17 @@ def queue_refresh(
     """
     Have the days refreshed by a worker, `delay` seconds from now, unless that is queued already.
 
-    Returns at once and never fails: the mark and the message are left to the pool for loads.
+    Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
     """
     days = {"first": first.isoformat(), "last": last.isoformat(), "due": due}
-    background.submit_load(_publish_refresh, account_id, event_type_id, days, delay)
+    message = {"account_id": account_id, "event_type_id": event_type_id, **days}
+    try:
+        if store.mark_refresh(account_id, event_type_id, delay + limits.REFRESH_QUEUED):
+            current_app.send_task("cachectl.refresh", kwargs=message, countdown=delay or None)
+    except (OperationalError, RedisError) as error:
+        log.warning("cachectl.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
+        with suppress(RedisError):  # the next stale answer after a moment tries again
+            store.unmark_refresh(account_id, event_type_id, after=1.0)
 
 
 def forget(
@@ -121,21 +128,11 @@ def _keep_fresh(question: Question) -> None:
     aging = [] if question.refresh_queued else question.aging()
     if aging:
         wait = max(day.settled_at for day in aging) - question.now + limits.REFRESH_MARGIN
-        queue_refresh(
+        background.submit_load(
+            queue_refresh,
             account_id=question.account_id,
             event_type_id=question.event_type_id,
             first=aging[0].date,
             last=aging[-1].date,
             delay=max(0.0, wait),
         )
-
-
-def _publish_refresh(account_id: int, event_type_id: int, days: Mapping[str, object], delay: float) -> None:
-    message = {"account_id": account_id, "event_type_id": event_type_id, **days}
-    try:
-        if store.mark_refresh(account_id, event_type_id, delay + limits.REFRESH_QUEUED):
-            current_app.send_task("cachectl.refresh", kwargs=message, countdown=delay or None)
-    except (OperationalError, RedisError) as error:
-        log.warning("cachectl.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
-        with suppress(RedisError):  # the next stale answer after a moment tries again
-            store.unmark_refresh(account_id, event_type_id, after=1.0)

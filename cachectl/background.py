@@ -1,7 +1,8 @@
 """
 Work that a caller may stop waiting for, on bounded threads of this process.
 
-Loads and writes have pools of their own: slots that come slowly must not keep a booking from being sent.
+Loads and writes have pools of their own: slots that come slowly must not keep a booking from being sent. So have
+questions, which wait for loads: on the pool that they wait for they could fill it and wait for ever.
 """
 
 import os
@@ -18,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _pool(name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.CALCOM_CALL_THREADS, thread_name_prefix=name)
 
@@ -31,6 +32,11 @@ def submit_load(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Futu
     """Run `job` on the pool for reads: loads, and what is sent on their occasion."""
     # Idle threads keep no connection: two pools in each process would use up PostgreSQL's.
     return _submit("loads", connections.close_all, job, *args, **kwargs)
+
+
+def submit_question(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+    """Run `job` on the pool for questions of one caller that are asked side by side."""
+    return _submit("questions", connections.close_all, job, *args, **kwargs)
 
 
 def submit_write(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":

@@ -10,8 +10,9 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
+from calcom import inbox, tasks
 from calcom.errors import CalcomError
-from calcom.models import Account, EventType, EventTypeHost, Host, WebhookDelivery
+from calcom.models import Account, Cursor, EventType, EventTypeHost, Host, WebhookDelivery
 from calcom.sync import sync
 from calcom.types import Obstacle
 
@@ -123,4 +124,31 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
     list_filter = ("account", "state", "trigger")
     fields = ("account", "received_at", "trigger", "state", "attempts", "next_attempt_at", "finished_at", "note")
     date_hierarchy = "received_at"
+    list_select_related = ("account",)
+    actions = ("replay", "give_up")
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change deliveries may decide what becomes of them."""
+        return bool(request.user.has_perm("calcom.change_webhookdelivery"))
+
+    @admin.action(description="Replay: process again from the beginning", permissions=["decide"])
+    def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
+        """Have the deliveries chosen processed again, the oldest first. What is known already changes nothing."""
+        for delivery in deliveries.order_by("pk"):
+            inbox.replay(delivery)
+            tasks.hand_out(delivery.pk)
+        self.message_user(request, "They are being processed again; reload to see what came of it.", messages.SUCCESS)
+
+    @admin.action(description="Give up: nothing needs to be done", permissions=["decide"])
+    def give_up(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
+        """Put aside those of the deliveries chosen that are owed or dead."""
+        given_up = sum(inbox.give_up(delivery) for delivery in deliveries)
+        self.message_user(request, f"{given_up} put aside.", messages.SUCCESS)
+
+
+@admin.register(Cursor)
+class CursorAdmin(ReadOnly, ModelAdmin):
+    """How far the accounts have been polled."""
+
+    list_display = ("account", "read_until", "polled_at", "next_poll_at")
     list_select_related = ("account",)

@@ -113,8 +113,10 @@ class Client:
         }
         found: list[RemoteBooking] = []
         while True:
-            call = Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", {**params, "skip": str(len(found))})
-            page = self._exchange(call, answers.bookings)
+            paged = {**params, "skip": str(len(found))}
+            page = self._exchange(
+                Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", paged), answers.bookings
+            )
             found += page
             if len(page) < LARGEST_PAGE:
                 return found

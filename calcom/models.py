@@ -166,3 +166,15 @@ class WebhookDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trigger} at {self.received_at:%Y-%m-%d %H:%M}"
+
+
+class Cursor(models.Model):
+    """How far an account's bookings have been read for changes that no webhook told."""
+
+    account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="cursor")
+    read_until = models.DateTimeField(help_text="all changes up to here were read, by Cal.com's clock")
+    polled_at = models.DateTimeField(null=True, blank=True, help_text="last time it answered")
+    next_poll_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.account}, read until {self.read_until:%Y-%m-%d %H:%M}"

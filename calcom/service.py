@@ -1,6 +1,6 @@
 """The one door to Cal.com: what an account's calendars offer, and every change to them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,12 +10,12 @@ from django.db.models import Count
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from cachectl import availability, limits, services, tasks
+from cachectl import availability, background, limits, services, tasks
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
-from calcom.client import Client
-from calcom.models import Account, EventType
+from calcom.client import LARGEST_PAGE, Client
+from calcom.models import Account, EventType, Host
 from calcom.ranges import Shape, date_of, minute_from, touched
 from calcom.types import NewBooking, Priority, RemoteBooking
 
@@ -123,6 +123,42 @@ class CalcomService:
         ours = [booking for booking in found if booking.appointment_id == appointment_id]
         return max(ours, key=lambda booking: booking.state.takes_time, default=None)
 
+    def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | None]]:
+        """
+        Yield pages of the account's bookings that changed from `since` on, the longest ago first.
+
+        Within a page those that were moved away come last, and None stands for an unreadable one.
+
+        Raises:
+            Unavailable: go on later from the newest change that was read.
+        """
+        skip = 0
+        while True:
+            page = self._client.changed_bookings(since=since, skip=skip)
+            yield _moved_last(page)
+            newest = max((each.updated_at for each in page if each and each.updated_at), default=since)
+            if len(page) < LARGEST_PAGE:
+                return
+            # What changes meanwhile leaves its place and moves all others up: so go on by time, not by number.
+            skip, since = (0, newest) if newest > since else (skip + len(page), since)
+
+    def bookings_between(self, *, start: datetime, end: datetime) -> Iterator[list[RemoteBooking | None]]:
+        """Yield pages of the account's bookings from `start` to `end`, in the same way."""
+        skip = 0
+        while page := self._client.bookings_between(start=start, end=end, skip=skip):
+            yield _moved_last(page)
+            skip += len(page)
+
+    def host_ids(self, calcom_ids: Collection[int]) -> list[int]:
+        """Return our ids of hosts. One whom no sync has seen yet is written down by number."""
+        known = dict(self._account.hosts.filter(calcom_id__in=calcom_ids).values_list("calcom_id", "pk"))
+        for calcom_id in set(calcom_ids) - set(known):
+            host, _ = Host.objects.get_or_create(
+                account=self._account, calcom_id=calcom_id, defaults={"name": f"host {calcom_id}"}
+            )
+            known[calcom_id] = host.pk
+        return sorted(known.values())
+
     def write_forgettings(
         self,
         *,
@@ -156,14 +192,23 @@ class CalcomService:
         """
         for forgetting in forgettings:
             _forget_now(forgetting)
-        for forgetting in forgettings:
-            _forget_again(forgetting)
-            if forgetting.cause == Forgetting.Cause.OWN:
-                _refresh_where_another_host_may_be_free(forgetting)
+        if forgettings:
+            background.submit_load(_follow_up, forgettings)  # the caller need not wait for the broker
+
+
+def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:
+    return sorted(page, key=lambda booking: booking is None or booking.moved_to_uid is not None)
 
 
 def _shape(event_type: EventType) -> Shape:
     return Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes)
+
+
+def _follow_up(forgettings: Sequence[Forgetting]) -> None:
+    for forgetting in forgettings:
+        _forget_again(forgetting)
+        if forgetting.cause == Forgetting.Cause.OWN:
+            _refresh_where_another_host_may_be_free(forgetting)
 
 
 def _forget_now(forgetting: Forgetting) -> None:

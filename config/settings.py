@@ -107,7 +107,9 @@ DATABASES = {
         env.text("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/slotline"),
         # Seconds a connection is kept between requests.
         conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),
-        conn_health_checks=True,
+        # Off: it would ask PostgreSQL once more for every request. After a restart of PostgreSQL each thread's first
+        # request answers 503, and Django throws its dead connection away.
+        conn_health_checks=False,
     )
 }
 DATABASES["default"].setdefault("OPTIONS", {}).update(
@@ -194,6 +196,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep webhooks": {"task": "calcom.webhooks.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "prune webhooks": {"task": "calcom.webhooks.prune", "schedule": 86_400.0, "options": {"expires": 3600}},
     "poll bookings": {"task": "calcom.poll_bookings", "schedule": 15.0, "options": {"expires": 15}},
+    "forget offers": {"task": "bookings.forget_offers", "schedule": 3600.0, "options": {"expires": 3600}},
     "prune the cache's history": {"task": "cachectl.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 # Where beat remembers what it last sent.

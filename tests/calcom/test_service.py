@@ -190,6 +190,7 @@ def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
     """L-25, L-26: it is told the id of our row, and nothing else."""
     [forgetting] = forget(calcom, salon.beard.event_type, salon.ben.host_id)
 
+    jobs_done()
     assert published("cache") == [{"task": "cachectl.forget_range", "eta": None, "forgetting_id": forgetting.id}]
 
 

@@ -1,0 +1,103 @@
+"""An appointment that was made at Cal.com: whose it is, and who comes."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from bookings import attendees
+from bookings.models import Appointment, AppointmentState, Branch, Customer, Service, Staff
+from calcom.events import Useless
+from calcom.models import Account, EventType, EventTypeHost
+from calcom.ranges import MINUTE
+from calcom.types import RemoteBooking
+
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_DECORATION = re.compile(r"[\s()/.-]")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where an appointment belongs that nobody asked us for."""
+
+    branch: Branch
+    service: Service | None
+    is_certain: bool
+    """No other company uses the same calendar: this one may know who comes."""
+
+
+def event_type_of(account: Account, booking: RemoteBooking, host_ids: Collection[int]) -> tuple[EventType, bool]:
+    """Return the event type at the booking's length, and whether a sync knew it; else it is written down by number."""
+    row, is_new = EventType.objects.get_or_create(
+        account=account,
+        calcom_id=booking.event_type_id,
+        length_minutes=(booking.end - booking.start) // MINUTE,
+        defaults={"title": f"event type {booking.event_type_id}", "slug": "", "active": False},
+    )
+    if is_new:
+        EventTypeHost.objects.bulk_create(EventTypeHost(event_type=row, host_id=host_id) for host_id in host_ids)
+    return row, not is_new
+
+
+def home_of(event_type: EventType, host_ids: Collection[int]) -> Home:
+    """
+    Return the branch that offers the event type, else one where its host works, else any that uses the account.
+
+    Raises:
+        Useless: nobody uses it.
+    """
+    used = Q(branch__company__account=event_type.account_id, branch__company__active=True)
+    offered = Q(event_type=event_type) | Q(by_staff__event_type=event_type)
+    services = list(
+        Service.objects.filter(used, offered).select_related("branch__company").order_by("-active", "pk").distinct()
+    )
+    staff = Staff.objects.filter(used, host__in=host_ids).select_related("branch__company").order_by("-active", "pk")
+    branches = [each.branch for each in (services or staff)] or list(
+        Branch.objects.filter(company__account=event_type.account_id, company__active=True).select_related("company")
+    )
+    if not branches:
+        raise Useless("no company uses this account")
+    is_certain = len({branch.company_id for branch in branches}) == 1
+    return Home(branches[0], services[0] if services else None, is_certain)
+
+
+def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) -> Appointment:
+    """Return a new appointment, not saved yet. One that is cancelled by now is one too: late messages must find it."""
+    appointment = Appointment(
+        company=home.branch.company,
+        branch=home.branch,
+        service=home.service,
+        event_type=event_type,
+        state=AppointmentState.CONFIRMED if booking.state.takes_time else AppointmentState.CANCELLED,
+        origin=Appointment.Origin.CALCOM,
+        start=booking.start,
+        end=booking.end,
+        remote_uid=booking.uid,
+        earlier_remote_uids=[booking.moved_from_uid] if booking.moved_from_uid else [],
+    )
+    if home.is_certain:
+        appointment.attendee_name = booking.attendee_name[:200]
+        appointment.attendee_email = booking.attendee_email[:254]
+        appointment.attendee_phone = _e164(booking.attendee_phone)
+        appointment.customer = _customer(appointment)
+    return appointment
+
+
+def _e164(number: object) -> str | None:
+    plain = _DECORATION.sub("", number) if isinstance(number, str) else ""
+    return plain if _E164.fullmatch(plain) else None
+
+
+def _customer(appointment: Appointment) -> Customer | None:
+    """
+    Return whoever is known by the number or the address, else somebody new.
+
+    Nothing is learned of somebody who is known: anybody can type any address into a booking page.
+    """
+    phone, email = appointment.attendee_phone, appointment.attendee_email or None
+    customer = attendees.known(appointment.company, phone, email)
+    if customer is None and (phone or email):
+        name = appointment.attendee_name
+        customer = Customer.objects.create(company=appointment.company, name=name, phone=phone, email=email)
+    return customer

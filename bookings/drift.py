@@ -1,0 +1,234 @@
+"""How a booking at Cal.com differs from our rows, and so what is to be done about it. Reads only; changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db.models import Q
+from django.utils import timezone
+
+from bookings.models import Appointment, AppointmentState, Change
+from calcom.models import Account
+from calcom.types import RemoteBooking, RemoteState
+
+State = AppointmentState
+
+# What was told longer ago about a booking that we do not know may be a repeat of old times: it is looked up.
+OLD_NEWS = timedelta(minutes=10)
+_WERE_THERE = {State.COMPLETED, State.NO_SHOW}
+
+
+class Drift(StrEnum):
+    """What a booking means for us. The value is what people read."""
+
+    NONE = "known already"
+    OLD = "old news"
+    LINK = "replaces one that we do not know"
+    OVER = "over before it was known here"
+    ANSWER = "answers a change of ours"
+    UNSETTLED = "a change of ours is not settled yet"
+    UNCERTAIN = "must be looked up"
+    NEW = "made there"
+    GONE = "cancelled there before it was known here"
+    REQUESTED = "waits there for its host"
+    MOVED = "moved there"
+    MOVED_ON = "moved there, whereto must be looked up"
+    OTHERWISE = "another time or host there"
+    CANCELLED = "cancelled there"
+    ENDED = "took place"
+    SUPERFLUOUS = "carries the id of a wish that is settled without it"
+    MISSING = "not to be found there"
+    REVIVED = "stands there though it is cancelled here"
+
+    @property
+    def is_drift(self) -> bool:
+        """Return whether our rows have to change, or Cal.com has to."""
+        return self not in {Drift.NONE, Drift.OLD, Drift.LINK, Drift.OVER}
+
+
+@dataclass(frozen=True)
+class News:
+    """What was heard of a booking."""
+
+    account: Account
+    booking: RemoteBooking
+    is_read: bool = True
+    """It was read at Cal.com just now. Otherwise it was told, and may have been true some time ago."""
+    told_at: datetime | None = None
+    is_certain: bool = True
+
+    @property
+    def is_old(self) -> bool:
+        """Return whether it was told so long ago that more may have happened since."""
+        return self.told_at is not None and timezone.now() - self.told_at > OLD_NEWS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What to do, and about which of our rows."""
+
+    drift: Drift
+    appointment: Appointment | None = None
+    change: Change | None = None
+    """The open one, where it is what this answers."""
+
+
+def judge(news: News) -> Finding:
+    """Return what the news mean, given what our rows say now."""
+    family = _Family.of(news)
+    if family.stranded is not None:
+        # Told in the wrong order: the booking that this one replaces had a row of its own, and lives on in another.
+        return Finding(Drift.CANCELLED, family.stranded)
+    appointment = family.appointment
+    if appointment is None:
+        return Finding(_of_unknown(news))
+    if family.lacks_origin:
+        return Finding(Drift.LINK, appointment)
+    change = Change.objects.open().filter(appointment=appointment).first()
+    drift = _of_known(news, appointment, change)
+    return Finding(drift, appointment, change)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Our rows that a booking may be about."""
+
+    appointment: Appointment | None
+    stranded: Appointment | None = None
+    lacks_origin: bool = False
+    """It replaces a booking that no row of ours knows: a late message about that one must find this row."""
+
+    @classmethod
+    def of(cls, news: News) -> "_Family":
+        """Match by uid, then by the uid it was moved from, then by our id in its metadata, within the account."""
+        booking = news.booking
+        by_uid, by_origin, by_id = None, None, None
+        for row in _rows(news):
+            chain = _chain(row)
+            by_uid = row if booking.uid in chain else by_uid
+            by_origin = row if booking.moved_from_uid in chain else by_origin
+            by_id = row if row.public_id == booking.appointment_id else by_id
+        if (
+            by_uid
+            and by_origin
+            and by_origin is not by_uid
+            and by_origin.is_live
+            and by_origin.remote_uid == booking.moved_from_uid
+        ):
+            return cls(by_uid, stranded=by_origin)
+        lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
+        return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin)
+
+
+def _rows(news: News) -> Iterator[Appointment]:
+    booking = news.booking
+    uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
+    about = Q(remote_uid__in=uids) | Q(earlier_remote_uids__overlap=uids)
+    if isinstance(booking.appointment_id, str):
+        about |= Q(public_id=booking.appointment_id)
+    ours = Appointment.objects.filter(about, event_type__account=news.account)
+    return ours.select_related("event_type", "company").order_by("pk").iterator()
+
+
+def _chain(appointment: Appointment) -> list[str]:
+    return [uid for uid in (*appointment.earlier_remote_uids, appointment.remote_uid) if uid]
+
+
+# --- a booking that we do not know -------------------------------------------------------------------------------
+
+
+def _of_unknown(news: News) -> Drift:
+    booking = news.booking
+    if booking.end <= timezone.now():
+        return Drift.OVER
+    if not booking.state.takes_time:
+        return Drift.UNSETTLED if not news.is_read and _may_be_ours(news) else Drift.GONE
+    if not news.is_read and (news.is_old or not news.is_certain or not booking.host_ids):
+        return Drift.UNCERTAIN
+    return Drift.NEW if booking.state is RemoteState.ACCEPTED else Drift.REQUESTED
+
+
+def _may_be_ours(news: News) -> bool:
+    """Return whether it may be one that is just being booked: a cancellation does not carry our id."""
+    booking = news.booking
+    return Change.objects.open().filter(
+        operation=Change.Operation.CREATE,
+        appointment__event_type__account=news.account,
+        appointment__event_type__calcom_id=booking.event_type_id,
+        appointment__start=booking.start,
+        appointment__attendee_email=booking.attendee_email,
+    ).exists()  # fmt: skip
+
+
+# --- a booking that we know --------------------------------------------------------------------------------------
+
+
+def _of_known(news: News, mine: Appointment, change: Change | None) -> Drift:
+    booking = news.booking
+    if booking.uid == mine.remote_uid:
+        return _of_current(news, mine, change)
+    if booking.uid in mine.earlier_remote_uids or booking.moved_from_uid in mine.earlier_remote_uids:
+        return Drift.OLD
+    if booking.moved_from_uid:
+        return _of_successor(news, mine, change)
+    return _of_same_id(news, mine, change)
+
+
+def _of_current(news: News, mine: Appointment, change: Change | None) -> Drift:
+    if mine.state == State.PENDING:
+        return Drift.NONE  # its change is being settled, and looks for itself
+    if mine.state != State.CONFIRMED:
+        revived = news.booking.state.takes_time and news.is_read and mine.state not in _WERE_THERE
+        return Drift.REVIVED if revived else Drift.OLD
+    if not news.is_certain:
+        return Drift.UNCERTAIN
+    return _of_standing(news, mine) if news.booking.state.takes_time else _of_fallen(news, change)
+
+
+def _of_fallen(news: News, change: Change | None) -> Drift:
+    if news.booking.moved_to_uid:
+        return Drift.MOVED_ON
+    asked_for = change is not None and change.operation == Change.Operation.CANCEL
+    return Drift.ANSWER if asked_for else Drift.CANCELLED
+
+
+def _of_standing(news: News, mine: Appointment) -> Drift:
+    if news.booking.state is RemoteState.PENDING:
+        return Drift.OLD
+    if _differs(news.booking, mine):
+        return Drift.OTHERWISE if news.is_read else Drift.UNCERTAIN
+    return Drift.ENDED if news.is_read and mine.end <= timezone.now() else Drift.NONE
+
+
+def _differs(booking: RemoteBooking, mine: Appointment) -> bool:
+    hosts = {mine.host.calcom_id} if mine.host else set()
+    other_host = hosts and booking.host_ids and not hosts & set(booking.host_ids)
+    return bool(other_host) or (booking.start, booking.end) != (mine.start, mine.end)
+
+
+def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift:
+    """Return what it means that a booking of ours was moved, and is this one now."""
+    booking = news.booking
+    if mine.state == State.PENDING:
+        return Drift.UNSETTLED
+    if mine.state != State.CONFIRMED:
+        return _of_unknown(news) if booking.state.takes_time else Drift.OLD
+    is_next = booking.moved_from_uid == mine.remote_uid
+    if not news.is_read and not (is_next and news.is_certain and booking.host_ids):
+        return Drift.UNCERTAIN
+    if booking.state is RemoteState.ACCEPTED:
+        asked_for = change is not None and change.new_start == booking.start
+        return Drift.ANSWER if asked_for else Drift.MOVED
+    return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
+
+
+def _of_same_id(news: News, mine: Appointment, change: Change | None) -> Drift:
+    """Return what it means that a booking we did not know carries our id."""
+    booking = news.booking
+    if mine.state == State.PENDING and change is not None:
+        return Drift.ANSWER if news.is_read or booking.start == mine.start else Drift.UNCERTAIN
+    if not booking.state.takes_time:
+        return Drift.OLD
+    # Only what was read is cancelled there: an old message must not cost anybody an appointment.
+    return Drift.SUPERFLUOUS if news.is_read else Drift.UNCERTAIN

@@ -1,0 +1,356 @@
+"""
+What happens at Cal.com without us becomes true here: appointments made, moved, cancelled, attended or missed there.
+
+`drift.py` says what a piece of news means, here it is done. Each step looks at the row once more under its lock: if it
+is another by then, the news are told again later.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from bookings import adoption, claims, settling
+from bookings.drift import Drift, Finding, News, judge
+from bookings.models import Appointment, AppointmentState, Claim
+from cachectl.models import Forgetting
+from calcom.errors import Refused
+from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless
+from calcom.models import Account, EventType
+from calcom.ranges import LONGEST_CHANGE
+from calcom.service import CalcomService
+from calcom.types import RemoteBooking
+
+log = structlog.get_logger(__name__)
+
+State = AppointmentState
+Cause = Forgetting.Cause
+
+# How often one piece of news may lead to another: a booking that was looked up, the one it was moved to, and so on.
+_MOST_LOOKS = 5
+# How far ahead a host's absence is noted day by day; what lies further ahead is not in the cache for long.
+_ABSENCE_AHEAD = timedelta(days=93)
+# By how much Cal.com's clock and ours may differ.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def hear(account: Account, event: Event) -> str:
+    """Do what an event from Cal.com asks for, and return in a few words what that was; see `calcom.events.Listener`."""
+    match event:
+        case BookingTold(booking, told_at, is_certain):
+            news = News(account, booking, is_read=False, told_at=told_at, is_certain=is_certain)
+            return take_over(news, CalcomService(account)).value
+        case BookingRead(booking):
+            return take_over(News(account, booking), CalcomService(account)).value
+        case MeetingEnded(uid):
+            return _end(account, uid)
+        case AbsenceMarked():
+            return _mark_absence(account, event)
+        case HostAway():
+            return _forget_absence(account, event)
+
+
+def take_over(news: News, calcom: CalcomService) -> Drift:
+    """
+    Make our rows say what the news say, and return what they meant.
+
+    Raises:
+        Useless: it concerns none of our companies.
+        NotYet, CalcomError: try again later.
+    """
+    for _ in range(_MOST_LOOKS):
+        finding = judge(news)
+        uid = _to_look_up(news, finding)
+        if uid is not None:
+            news = News(news.account, calcom.get_booking(uid=uid))
+            continue
+        _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
+        if finding.drift is not Drift.LINK:
+            return finding.drift
+    raise NotYet("it is being moved again and again")
+
+
+def _to_look_up(news: News, finding: Finding) -> str | None:
+    if finding.drift is Drift.UNCERTAIN:
+        return news.booking.uid
+    return news.booking.moved_to_uid if finding.drift is Drift.MOVED_ON else None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """News, what they mean, and whom to ask."""
+
+    news: News
+    finding: Finding
+    calcom: CalcomService
+
+    @property
+    def appointment(self) -> Appointment:
+        """The row that it is about."""
+        if self.finding.appointment is None:
+            raise NotYet("its row is gone")
+        return self.finding.appointment
+
+    def tell(self, event: str, appointment: Appointment | None, *, alert: bool = False) -> None:
+        """Write a line to the log; nothing in it is personal."""
+        (log.error if alert else log.info)(
+            event,
+            account_id=self.news.account.pk,
+            appointment_id=appointment.public_id if appointment else None,
+            outcome=self.finding.drift.value,
+        )
+
+
+def _nothing(_case: _Case) -> None:
+    """Leave everything as it is."""
+
+
+def _wait(_case: _Case) -> None:
+    raise NotYet("a change of ours is not settled yet")
+
+
+def _settle(case: _Case) -> None:
+    """Hear it as the answer to our own change, which may come later or never."""
+    if case.finding.change is not None:
+        settling.hear(change_id=case.finding.change.pk, remote=case.news.booking, calcom=case.calcom)
+
+
+# --- bookings that we do not know --------------------------------------------------------------------------------
+
+
+def _adopt(case: _Case) -> None:
+    """Write down an appointment that was made there."""
+    booking = case.news.booking
+    chosen = case.calcom.host_ids(booking.host_ids)
+    event_type, is_known = adoption.event_type_of(case.news.account, booking, chosen)
+    host_ids = chosen or list(event_type.hosts.values_list("pk", flat=True))
+    home = adoption.home_of(event_type, host_ids)
+    with _writing(event_type):
+        appointment = adoption.appointment_of(booking, event_type, home)
+        appointment.host_id = host_ids[0] if len(host_ids) == 1 else None
+        appointment.save()
+        was_free = not appointment.is_live or claims.record(appointment, host_ids)
+        # Only what we know in full, buffers too, leaves the days answerable; freed time was never known as taken.
+        cause = Cause.OWN if appointment.is_live and is_known else Cause.ELSEWHERE
+        forgettings = _forgettings(case.calcom, appointment, host_ids, cause)
+    case.calcom.availability_changed(forgettings)
+    case.tell("appointment mirrored", appointment, alert=not was_free)
+
+
+def _forget_requested(case: _Case) -> None:
+    """Forget the days of a booking that waits for its host: whether it takes time is the event type's matter."""
+    booking = case.news.booking
+    if case.news.is_read:
+        return  # polled again and again; the days grow stale by themselves
+    host_ids = case.calcom.host_ids(booking.host_ids)
+    event_type, _ = adoption.event_type_of(case.news.account, booking, host_ids)
+    with transaction.atomic(durable=True):
+        forgettings = case.calcom.write_forgettings(
+            event_type=event_type, start=booking.start, end=booking.end, host_ids=host_ids, cause=Cause.ELSEWHERE
+        )
+    case.calcom.availability_changed(forgettings)
+
+
+# --- appointments of ours ----------------------------------------------------------------------------------------
+
+
+def _move(case: _Case) -> None:
+    """Write down that it is at another time, or with somebody else, and in most cases under another uid."""
+    appointment, booking = case.appointment, case.news.booking
+    hosts_before = _host_ids(appointment)
+    host_ids = case.calcom.host_ids(booking.host_ids) or hosts_before
+    with _locked(appointment):
+        forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN)
+        _take_its_place(appointment, booking, host_ids)
+        was_free = claims.record(appointment, host_ids)
+        forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
+    case.calcom.availability_changed(forgettings)
+    case.tell("appointment moved at Cal.com", appointment, alert=not was_free)
+
+
+def _take_its_place(appointment: Appointment, booking: RemoteBooking, host_ids: Sequence[int]) -> None:
+    left = [appointment.remote_uid, booking.moved_from_uid] if booking.uid != appointment.remote_uid else []
+    known = appointment.earlier_remote_uids
+    appointment.earlier_remote_uids = known + [uid for uid in dict.fromkeys(left) if uid and uid not in known]
+    appointment.remote_uid, appointment.start, appointment.end = booking.uid, booking.start, booking.end
+    appointment.host_id = host_ids[0] if len(host_ids) == 1 else None
+    appointment.changed_at = Now()
+    appointment.save(update_fields=["remote_uid", "earlier_remote_uids", "start", "end", "host", "changed_at"])
+
+
+def _link(case: _Case) -> None:
+    """Note the uid of the booking that this one replaced: messages about that one may still come."""
+    appointment = case.appointment
+    with _locked(appointment):
+        appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, str(case.news.booking.moved_from_uid)]
+        appointment.save(update_fields=["earlier_remote_uids"])
+
+
+def _cancel(case: _Case) -> None:
+    release(case.appointment, case.calcom)
+    case.tell("appointment cancelled at Cal.com", case.appointment)
+
+
+def release(appointment: Appointment, calcom: CalcomService) -> None:
+    """
+    Write down that it does not stand at Cal.com any more, and give its host's time back.
+
+    Raises:
+        NotYet: somebody else is changing it.
+    """
+    with _locked(appointment):
+        host_ids = _host_ids(appointment)
+        appointment.move_on(to=State.CANCELLED, changed_at=Now())
+        claims.release(appointment)
+        forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN)
+    calcom.availability_changed(forgettings)
+
+
+def _complete(case: _Case) -> None:
+    _finish(case.appointment, State.COMPLETED)
+
+
+def _cancel_there(case: _Case) -> None:
+    """Cancel a booking that carries the id of a wish which was settled without it. It was read, not only told."""
+    try:
+        case.calcom.cancel(uid=case.news.booking.uid, reason="Booked twice by mistake.")
+    except Refused as exc:
+        log.warning("superfluous booking not cancelled", account_id=case.news.account.pk, reason=exc.reason.value)
+    case.tell("superfluous booking", case.appointment, alert=True)
+
+
+def _report_revived(case: _Case) -> None:
+    """Tell staff, unless it was cancelled while the list was on its way: which of the two is right, people know."""
+    if case.calcom.get_booking(uid=case.news.booking.uid).state.takes_time:
+        case.tell("cancelled appointment stands at Cal.com", case.appointment, alert=True)
+
+
+_ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
+    Drift.ANSWER: _settle,
+    Drift.UNSETTLED: _wait,
+    Drift.NEW: _adopt,
+    Drift.GONE: _adopt,
+    Drift.REQUESTED: _forget_requested,
+    Drift.MOVED: _move,
+    Drift.OTHERWISE: _move,
+    Drift.CANCELLED: _cancel,
+    Drift.LINK: _link,
+    Drift.ENDED: _complete,
+    Drift.SUPERFLUOUS: _cancel_there,
+    Drift.REVIVED: _report_revived,
+}
+
+
+# --- who came, who is away ---------------------------------------------------------------------------------------
+
+
+def _end(account: Account, uid: str) -> str:
+    appointment = _current(account, uid)
+    if appointment.state != State.CONFIRMED:
+        raise Useless("it is not confirmed here")
+    if appointment.end > timezone.now() + _CLOCKS_DIFFER:
+        raise Useless("it is not over")
+    _finish(appointment, State.COMPLETED)
+    return Drift.ENDED.value
+
+
+def _mark_absence(account: Account, marked: AbsenceMarked) -> str:
+    """Write down who did not come; staff may take that back."""
+    appointment = _current(account, marked.uid)
+    address = appointment.attendee_email.lower()
+    if address in marked.absent and appointment.state in {State.CONFIRMED, State.COMPLETED}:
+        if appointment.start > timezone.now() + _CLOCKS_DIFFER:
+            raise Useless("it has not begun")
+        _finish(appointment, State.NO_SHOW)
+        return "did not come"
+    if address in marked.present and appointment.state == State.NO_SHOW:
+        _finish(appointment, State.COMPLETED)
+        return "came after all"
+    raise Useless("about nobody whom we expect")
+
+
+def _current(account: Account, uid: str) -> Appointment:
+    appointment = Appointment.objects.filter(event_type__account=account, remote_uid=uid).first()
+    if appointment is None:
+        raise Useless("not known here")
+    return appointment
+
+
+def _finish(appointment: Appointment, state: AppointmentState) -> None:
+    with transaction.atomic(durable=True):
+        if not appointment.move_on(to=state):
+            raise NotYet("somebody else is changing it")
+        claims.release(appointment)
+
+
+def _forget_absence(account: Account, away: HostAway) -> str:
+    """Forget the days on which a host is away, month by month."""
+    calcom = CalcomService(account)
+    event_type = EventType.objects.filter(account=account, hosts__calcom_id=away.host_id).first()
+    first, last = max(away.start, timezone.now()), min(away.end, timezone.now() + _ABSENCE_AHEAD)
+    if event_type is None or first >= last:
+        raise Useless("nobody can book this host then")
+    while first < last:
+        until = min(last, first + LONGEST_CHANGE)
+        with transaction.atomic(durable=True):
+            forgettings = calcom.write_forgettings(
+                event_type=event_type,
+                start=first,
+                end=until,
+                host_ids=calcom.host_ids([away.host_id]),
+                cause=Cause.ELSEWHERE,
+            )
+        calcom.availability_changed(forgettings)
+        first = until
+    return "a host is away"
+
+
+# --- writing it down ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(appointment: Appointment) -> Iterator[None]:
+    """Open a transaction in which the row is as it was when it was judged, and stays so."""
+    with _writing(appointment.event_type):
+        as_judged = Appointment.objects.filter(
+            pk=appointment.pk, state=appointment.state, remote_uid=appointment.remote_uid
+        )
+        if not as_judged.select_for_update().values_list("pk"):
+            raise NotYet("somebody else changed it")
+        yield
+
+
+@contextmanager
+def _writing(event_type: EventType) -> Iterator[None]:
+    try:
+        with claims.writing(event_type):
+            yield
+    except claims.Contention as exc:
+        raise NotYet("somebody else writes about it") from exc
+
+
+def _host_ids(appointment: Appointment) -> list[int]:
+    """Return whose time it takes; a move of ours that is on its way may claim more."""
+    if appointment.host_id:
+        return [appointment.host_id]
+    confirmed = appointment.claims.filter(kind=Claim.Kind.CONFIRMED).order_by("host_id")
+    return list(confirmed.values_list("host_id", flat=True)) or list(
+        appointment.event_type.hosts.values_list("pk", flat=True)
+    )
+
+
+def _forgettings(
+    calcom: CalcomService, appointment: Appointment, host_ids: Collection[int], cause: Cause
+) -> list[Forgetting]:
+    return calcom.write_forgettings(
+        event_type=appointment.event_type,
+        start=appointment.start,
+        end=appointment.end,
+        host_ids=host_ids,
+        cause=cause,
+    )

@@ -1,0 +1,48 @@
+"""Appointments that overlap at Cal.com although one person cannot serve both: found, told, and forgotten when over."""
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from bookings.models import Claim
+
+log = structlog.get_logger(__name__)
+
+
+def detect() -> list[Claim]:
+    """Write an alert for each host's time to come that is taken twice, and return the claims that say so."""
+    conflicting = Claim.objects.filter(conflicting=True, end__gt=Now()).select_related("appointment")
+    found = []
+    for claim in conflicting.order_by("host_id", "start"):
+        if _others(claim).exists():
+            found.append(claim)
+            _tell(claim)
+        else:
+            _reconcile(claim)
+    return found
+
+
+def _others(claim: Claim) -> QuerySet[Claim]:
+    overlapping = Claim.objects.overlapping([claim.host_id], claim.start, claim.end)
+    return overlapping.filter(kind=Claim.Kind.CONFIRMED).exclude(appointment=claim.appointment_id)
+
+
+def _tell(claim: Claim) -> None:
+    log.error(
+        "overlapping appointments",
+        alert="overlap",
+        appointment_id=claim.appointment.public_id,
+        host_id=claim.host_id,
+        start=claim.start,
+        end=claim.end,
+    )
+
+
+def _reconcile(claim: Claim) -> None:
+    """Count it as any other claim again, now that nothing is in its way; a pending one still may be."""
+    try:
+        with transaction.atomic():
+            Claim.objects.filter(pk=claim.pk).update(conflicting=False)
+    except IntegrityError:
+        log.info("claim still in conflict", host_id=claim.host_id, start=claim.start)

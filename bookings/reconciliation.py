@@ -1,0 +1,99 @@
+"""Comparing everything in a window with Cal.com, both ways, and putting right what differs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bookings import mirroring
+from bookings.drift import Drift, News, judge
+from bookings.models import Appointment, AppointmentState
+from calcom.errors import CalcomError, Reason, Refused
+from calcom.events import NotYet, Useless
+from calcom.models import Account
+from calcom.service import CalcomService
+from calcom.types import RemoteBooking
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A booking that is not the same here and at Cal.com."""
+
+    start: datetime
+    reference: str
+    """Ours; empty where we have no row."""
+    drift: Drift
+    outcome: str
+    """What was done about it; empty in a dry run."""
+
+
+def reconcile(
+    *, account: Account, first: datetime, last: datetime, repair: bool, progress: Callable[[int], object]
+) -> Iterator[Difference]:
+    """
+    Yield what differs among the bookings from `first` to `last`, repaired if asked for.
+
+    `progress` is told how many bookings were compared since it was last told.
+
+    Raises:
+        CalcomError: Cal.com did not tell everything.
+    """
+    calcom = CalcomService(account)
+    seen: set[str] = set()
+    for page in calcom.bookings_between(start=first, end=last):
+        for booking in page:
+            if booking is not None:
+                seen.add(booking.uid)
+                if booking.moved_to_uid not in seen:
+                    yield from _compare(News(account, booking), calcom, repair=repair)
+        progress(len(page))
+    ours = Appointment.objects.filter(
+        event_type__account=account, state=AppointmentState.CONFIRMED, start__gte=first, end__lte=last
+    )
+    for appointment in ours.exclude(remote_uid__in=seen).select_related("event_type").order_by("start"):
+        yield from _look_for(account, appointment, calcom, repair=repair)
+        progress(1)
+
+
+def _compare(news: News, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:
+    finding = judge(news)
+    if finding.drift.is_drift:
+        reference = finding.appointment.reference if finding.appointment else ""
+        outcome = _repaired(news, calcom) if repair else ""
+        yield Difference(news.booking.start, reference, finding.drift, outcome)
+
+
+def _repaired(news: News, calcom: CalcomService) -> str:
+    try:
+        mirroring.take_over(news, calcom)
+    except (CalcomError, NotYet, Useless) as exc:
+        return f"not put right: {exc}"
+    return "put right"
+
+
+def _look_for(
+    account: Account, appointment: Appointment, calcom: CalcomService, *, repair: bool
+) -> Iterator[Difference]:
+    """Compare an appointment that was not in the list: it may have been moved out of the window."""
+    booking = _found(appointment, calcom)
+    if booking is not None:
+        yield from _compare(News(account, booking), calcom, repair=repair)
+    else:
+        outcome = _gone(appointment, calcom) if repair else ""
+        yield Difference(appointment.start, appointment.reference, Drift.MISSING, outcome)
+
+
+def _found(appointment: Appointment, calcom: CalcomService) -> RemoteBooking | None:
+    try:
+        return calcom.get_booking(uid=appointment.remote_uid)
+    except Refused as exc:
+        if exc.reason is not Reason.NOT_FOUND:
+            raise
+        return None
+
+
+def _gone(appointment: Appointment, calcom: CalcomService) -> str:
+    try:
+        mirroring.release(appointment, calcom)
+    except NotYet as exc:
+        return f"not put right: {exc}"
+    return "put right"

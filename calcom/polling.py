@@ -1,0 +1,94 @@
+"""Reading again what changed at Cal.com: webhooks are sent once, and some changes are never announced."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from calcom import events
+from calcom.errors import CalcomError
+from calcom.events import BookingRead, NotYet, Useless
+from calcom.models import Account, Cursor, WebhookDelivery
+from calcom.service import CalcomService
+from calcom.types import RemoteBooking
+
+log = structlog.get_logger(__name__)
+
+# Each poll reads the last minutes once more: what was being written then may have become visible only later.
+OVERLAP = timedelta(minutes=5)
+# Where an account is new here; what is older is read by `reconcile_bookings`.
+FIRST_LOOK = timedelta(days=1)
+# Webhooks that came within this time are not silent.
+SILENCE = timedelta(minutes=10)
+
+
+def due_accounts() -> list[int]:
+    """Return the ids of the accounts to poll now. Who asks next is told others, until these are due again."""
+    new = Account.objects.filter(active=True, cursor=None).values_list("pk", flat=True)
+    Cursor.objects.bulk_create(
+        [Cursor(account_id=account_id, read_until=timezone.now() - FIRST_LOOK) for account_id in new],
+        ignore_conflicts=True,
+    )
+    heard = WebhookDelivery.objects.filter(account=OuterRef("account"), received_at__gt=Now() - SILENCE)
+    due = Cursor.objects.filter(account__active=True, next_poll_at__lte=Now()).annotate(is_heard=Exists(heard))
+    return [cursor.pk for cursor in due if _put_off(cursor, is_heard=cursor.is_heard)]
+
+
+def poll(account: Account) -> int:
+    """
+    Tell the listener every booking that changed since the last poll; return how many they were.
+
+    What cannot be dealt with yet is read again by the next poll.
+
+    Raises:
+        CalcomError: the next poll goes on from what was read.
+    """
+    cursor = Cursor.objects.annotate(now=Now()).get(account=account)
+    count, all_heard = 0, True
+    for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):
+        count += len(page)
+        all_heard &= _tell_all(account, page)
+        if all_heard:
+            _advance(cursor, *(booking.updated_at for booking in page if booking and booking.updated_at))
+    if all_heard:
+        # Nothing newer: without this the last changes would be read for ever. Twice the overlap, as clocks differ.
+        _advance(cursor, cursor.now - OVERLAP)
+    Cursor.objects.filter(pk=cursor.pk).update(polled_at=Now())
+    return count
+
+
+def _put_off(cursor: Cursor, *, is_heard: bool) -> bool:
+    pause = settings.CALCOM_POLL_EVERY if is_heard else settings.CALCOM_POLL_EVERY_IN_SILENCE
+    same = Cursor.objects.filter(pk=cursor.pk, next_poll_at=cursor.next_poll_at)
+    return same.update(next_poll_at=Now() + timedelta(seconds=pause)) == 1
+
+
+def _advance(cursor: Cursor, *reached: datetime) -> None:
+    cursor.read_until = max([cursor.read_until, *reached])
+    Cursor.objects.filter(pk=cursor.pk, read_until__lt=cursor.read_until).update(read_until=cursor.read_until)
+
+
+def _tell_all(account: Account, page: Sequence[RemoteBooking | None]) -> bool:
+    """Tell each booking of a page; return whether all were heard."""
+    bookings = [booking for booking in page if booking is not None]
+    if len(bookings) < len(page):
+        log.warning("bookings of another shape", account_id=account.pk, count=len(page) - len(bookings))
+    unheard = [booking for booking in bookings if not _tell(account, booking)]
+    return not unheard
+
+
+def _tell(account: Account, booking: RemoteBooking) -> bool:
+    try:
+        events.tell(account, BookingRead(booking))
+    except Useless:
+        return True
+    except (NotYet, CalcomError) as exc:
+        log.info("booking will be read again", account_id=account.pk, reason=type(exc).__name__.lower())
+        return False
+    except Exception:  # one that nobody foresaw must not hide all that come after it
+        log.exception("booking not understood", account_id=account.pk)
+    return True

@@ -1,0 +1,63 @@
+"""What workers do with what Cal.com tells: the inbox is worked off, and read again what nobody told."""
+
+import structlog
+from celery import shared_task
+from kombu.exceptions import OperationalError
+
+from calcom import inbox, polling
+from calcom.errors import CalcomError
+from calcom.models import Account
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+# Seconds after which a message of the sweep is not worth reading: the next sweep has sent another.
+SWEPT_EVERY = 10.0
+
+
+def hand_out(delivery_id: int, *, expires: float = 60.0) -> None:
+    """Give a delivery to a worker. Where no broker takes it, it stays owed and is swept."""
+    try:
+        process.apply_async(kwargs={"delivery_id": delivery_id}, expires=expires)
+    except OperationalError as exc:
+        log.warning("webhook left to the sweep", delivery_id=delivery_id, error_type=type(exc).__name__)
+
+
+@shared_task(name="calcom.webhooks.process")
+def process(*, delivery_id: int, **_newer: object) -> None:
+    """Have one delivery heard. Safe to run twice."""
+    inbox.work_off(delivery_id)
+
+
+@shared_task(name="calcom.webhooks.sweep")
+def sweep(**_newer: object) -> None:
+    """Hand out what is owed. The row is the job: what gets lost is handed out again."""
+    for delivery_id in inbox.owed().values_list("pk", flat=True)[:BATCH]:
+        hand_out(delivery_id, expires=SWEPT_EVERY)
+
+
+@shared_task(name="calcom.webhooks.prune")
+def prune(**_newer: object) -> None:
+    """Throw away what was done with long ago."""
+    inbox.prune()
+
+
+@shared_task(name="calcom.poll_bookings")
+def poll_bookings(**_newer: object) -> None:
+    """Have the accounts polled whose time has come."""
+    for account_id in polling.due_accounts():
+        poll_account.apply_async(kwargs={"account_id": account_id}, expires=60)
+
+
+@shared_task(name="calcom.poll_account")
+def poll_account(*, account_id: int, **_newer: object) -> None:
+    """Read again what changed at one account. What could not be read now is read by the next poll."""
+    account = Account.objects.filter(pk=account_id, active=True).first()
+    if account is None:
+        return
+    try:
+        count = polling.poll(account)
+    except CalcomError as exc:
+        log.warning("account not polled", account_id=account_id, outcome=exc.outcome)
+    else:
+        log.info("account polled", account_id=account_id, count=count)

@@ -1,0 +1,52 @@
+"""The door for Cal.com's webhooks: checked, kept, answered; understood later."""
+
+from http import HTTPStatus
+
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from cachectl import background
+from calcom import inbox, tasks, webhooks
+from calcom.models import Account
+
+log = structlog.get_logger(__name__)
+
+SIGNATURE = "X-Cal-Signature-256"
+
+
+@csrf_exempt
+def receive(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Keep what Cal.com tells one account. A signature over the raw body is all that opens this door."""
+    if request.method != "POST":
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", Allow="POST")
+    try:
+        return _kept(account_id, request.body, request.headers.get(SIGNATURE, ""))
+    except RequestDataTooBig:
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large")
+    except (UnreadablePostError, ValueError):
+        return _problem(HTTPStatus.BAD_REQUEST, "request_malformed")
+    except (OperationalError, InterfaceError) as exc:
+        log.warning("webhook could not be kept", account_id=account_id, error_type=type(exc).__name__)
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "temporarily_unavailable", **{"Retry-After": "60"})
+
+
+def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
+    account = Account.objects.only("webhook_secret").filter(pk=account_id, active=True).first()
+    # An unknown account costs as much, and is answered, as a wrong signature: nobody learns which accounts there are.
+    secret = account.webhook_secret if account else ""
+    if not webhooks.is_genuine(secret=secret, body=body, signature=signature) or account is None:
+        return _problem(HTTPStatus.UNAUTHORIZED, "signature_invalid")
+    delivery_id = inbox.receive(account_id=account.pk, body=webhooks.read(body))
+    if delivery_id is not None:
+        # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the sweep finds the row anyway.
+        background.submit_load(tasks.hand_out, delivery_id)
+    return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
+
+
+def _problem(status: HTTPStatus, code: str, **headers: str) -> HttpResponse:
+    body = {"type": f"urn:slotline:problem:{code}", "title": status.phrase, "status": status.value, "code": code}
+    return JsonResponse(body, status=status, headers=headers, content_type="application/problem+json")

@@ -1,0 +1,184 @@
+"""What no webhook told is read again: cheaply, with the lowest priority, sooner in silence, and never skipped."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from calcom import client, events, polling, service, tasks
+from calcom.errors import Unavailable
+from calcom.events import BookingRead, NotYet, Useless
+from calcom.models import Cursor, WebhookDelivery
+from tests.cast import at
+from tests.contract.api_user import ApiUser
+
+LIST = "GET /v2/bookings"
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    """Somebody who listens and remembers; `trouble` is what a booking causes, by uid."""
+
+    class Listener:
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+            self.trouble: dict[str, Exception] = {}
+
+        def __call__(self, _account: object, event: BookingRead) -> str:
+            self.heard.append(event.booking.uid)
+            if event.booking.uid in self.trouble:
+                raise self.trouble[event.booking.uid]
+            return "heard"
+
+    listener = Listener()
+    monkeypatch.setattr(events._Registry, "listener", staticmethod(listener))
+    return listener
+
+
+@pytest.fixture
+def account(salon, calcom):
+    """The salon's account, polled once."""
+    Cursor.objects.create(account=salon.account, read_until=timezone.now() - timedelta(minutes=10))
+    return salon.account
+
+
+def pass_time(**span: float) -> None:
+    """Let that much time pass for the cursors and the inbox; the clock at Cal.com goes on as it is."""
+    step = timedelta(**span)
+    Cursor.objects.update(next_poll_at=F("next_poll_at") - step)
+    WebhookDelivery.objects.update(received_at=F("received_at") - step)
+
+
+def test_what_changed_is_told_once_and_again_for_five_minutes(account, simulator, listener):
+    """L-73: made, moved, cancelled, announced or not. What was being written then may appear only later."""
+    first = simulator.book_elsewhere(2, at(10), webhook=False)
+    second = simulator.move_elsewhere(first["uid"], at(12), webhook=False)
+
+    assert polling.poll(account) == 2
+    assert listener.heard == [second["uid"], first["uid"]]  # what stands is told before what was moved away
+
+    assert polling.poll(account) == 2
+    Cursor.objects.update(read_until=F("read_until") + timedelta(minutes=11))
+    assert polling.poll(account) == 0
+
+
+def test_a_quiet_account_costs_one_request_a_poll(account, simulator, listener):
+    """Lowest priority, one page; the cursor goes on although nothing changed."""
+    before = Cursor.objects.get().read_until
+
+    polling.poll(account)
+
+    assert simulator.count() == simulator.count(LIST) == 1
+    assert Cursor.objects.get().read_until > before
+    assert Cursor.objects.get().polled_at is not None
+
+
+def test_pages_go_on_by_time(account, simulator, listener, monkeypatch):
+    """More than a page, some in one second: each is told, none is skipped."""
+    for module in (client, service):
+        monkeypatch.setattr(module, "LARGEST_PAGE", 3)
+    uids = {simulator.book_elsewhere(2, at(9 + number), webhook=False)["uid"] for number in range(8)}
+
+    polling.poll(account)
+
+    assert set(listener.heard) == uids
+
+
+@pytest.mark.parametrize("trouble", [NotYet("not settled"), Unavailable("down")])
+def test_what_cannot_be_dealt_with_yet_is_read_again(account, simulator, listener, trouble):
+    """The others are told all the same; the cursor waits."""
+    late = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
+    simulator.book_elsewhere(2, at(12), webhook=False)
+    listener.trouble = {late: trouble}
+    before = Cursor.objects.get().read_until
+
+    polling.poll(account)
+    assert (len(listener.heard), Cursor.objects.get().read_until) == (2, before)
+
+    listener.trouble = {}
+    polling.poll(account)
+    assert Cursor.objects.get().read_until > before
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("a bug"), Useless("nobody's")])
+def test_one_that_nobody_understands_hides_no_other(account, simulator, listener, trouble):
+    """It is logged, and the cursor goes on."""
+    odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
+    simulator.book_elsewhere(2, at(12), webhook=False)
+    listener.trouble = {odd: trouble}
+    before = Cursor.objects.get().read_until
+
+    polling.poll(account)
+
+    assert len(listener.heard) == 2
+    assert Cursor.objects.get().read_until > before
+
+
+def test_one_of_another_shape_hides_no_other(account, simulator, listener, monkeypatch):
+    """A page with an unreadable booking is still a page."""
+    simulator.book_elsewhere(2, at(10), webhook=False)
+    readable = simulator.book_elsewhere(2, at(12), webhook=False)["uid"]
+    read, odd = client.answers.booking, []
+
+    def choosy(data):
+        if not odd:
+            odd.append(data["uid"])
+            raise KeyError("hosts")
+        return read(data)
+
+    monkeypatch.setattr(client.answers, "booking", choosy)
+
+    assert polling.poll(account) == 2
+    assert listener.heard == [readable]
+
+
+def test_without_an_answer_nothing_is_lost(account, simulator, listener):
+    """The next poll goes on from where this one could not begin."""
+    simulator.book_elsewhere(2, at(10), webhook=False)
+    simulator.fail(LIST, "error_before")
+    before = Cursor.objects.get().read_until
+
+    tasks.poll_account(account_id=account.pk, of_the_future=1)
+    assert (listener.heard, Cursor.objects.get().read_until) == ([], before)
+
+    tasks.poll_account(account_id=account.pk)
+    assert len(listener.heard) == 1
+
+
+def test_silence_is_polled_more_often(account, settings):
+    """L-73: every minute without webhooks, every four with them."""
+    settings.CALCOM_POLL_EVERY, settings.CALCOM_POLL_EVERY_IN_SILENCE = 240, 60
+    WebhookDelivery.objects.create(account=account, trigger="x", identity="x", body={})
+    assert polling.due_accounts() == [account.pk]
+    assert polling.due_accounts() == []
+
+    pass_time(seconds=61)
+    assert polling.due_accounts() == []
+    pass_time(seconds=180)
+    assert polling.due_accounts() == [account.pk]
+
+    pass_time(minutes=9)
+    assert polling.due_accounts() == [account.pk]  # that time it is silent
+    pass_time(seconds=61)
+    assert polling.due_accounts() == [account.pk]
+
+
+def test_a_new_account_is_polled_from_yesterday_and_one_that_is_off_never(salon, calcom, practice):
+    """Each account has its own place."""
+    practice.account.active = False
+    practice.account.save()
+
+    assert polling.due_accounts() == [salon.account.pk]
+    assert timezone.now() - Cursor.objects.get().read_until < timedelta(hours=25)
+
+    tasks.poll_account(account_id=practice.account.pk)
+    assert not Cursor.objects.filter(account=practice.account).exists()
+
+
+def test_only_the_own_bookings_are_read(account, practice, simulator, listener):
+    """Invariant 7: the key decides."""
+    ApiUser(simulator, key=practice.account.api_key).get("/v2/me")
+    simulator.book_elsewhere(11, at(10), webhook=False)
+
+    assert polling.poll(account) == 0
