@@ -2,17 +2,20 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
+from psycopg import Cursor
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
-from bookings.models import Appointment, AppointmentState, Claim
+from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
+from bookings.offers import TakenTime, subtract
 from calcom.models import EventType
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape
 
 Kind = Claim.Kind
 
@@ -44,6 +47,17 @@ class Row(NamedTuple):
     is_dead: bool
     """A hold that ran out: it claims nothing, swept or not."""
 
+    @property
+    def time(self) -> TakenTime:
+        """Return it as what it takes from a list of slots."""
+        return TakenTime(
+            host_id=self.host_id,
+            start=(self.start - EPOCH) // MINUTE,
+            end=-((EPOCH - self.end) // MINUTE),
+            is_confirmed=self.kind == Kind.CONFIRMED,
+            changed_at=self.changed_at.timestamp(),
+        )
+
 
 @dataclass(frozen=True)
 class Occupancy:
@@ -53,6 +67,24 @@ class Occupancy:
     rows: Sequence[Row]
     dead: frozenset[int] = frozenset()
     """Appointments whose hold ran out and still stands in the way of the constraint."""
+
+    def without(self, *appointment_ids: int) -> "Occupancy":
+        """Return what is claimed by others than these appointments."""
+        return replace(self, rows=[row for row in self.rows if row.appointment_id not in appointment_ids])
+
+    def leaves(self, event_type: EventType, start: datetime, loaded_at: float | None) -> bool:
+        """
+        Return whether a list that has the slot, loaded at `loaded_at`, still proves a host free for it.
+
+        Note [A list proves one host]: with several hosts a list says that one is free and not who. A hold promises that
+        time, so nobody gets one on the strength of a list that may have meant the host who was booked since, or who is
+        held for somebody else.
+        """
+        minute = (start - EPOCH) // MINUTE
+        shape = Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes)
+        known = {} if loaded_at is None else {minute // MINUTES_A_DAY: loaded_at}
+        taken = [row.time for row in self.rows]
+        return bool(subtract([minute], shape=shape, hosts=len(self.host_ids), taken=taken, loaded_at=known))
 
 
 def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:
@@ -65,9 +97,10 @@ def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datet
 def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
     """Return who serves the event type and what claims their time from `start` to `end`, buffers included."""
     first, last = around(event_type, start, end)
-    with connection.cursor() as cursor:
-        cursor.execute(_READ, [first, last, event_type.pk])
-        rows = [Row._make(row) for row in cursor.fetchall()]
+    # It is in every answer, so it is planned once: Django's own cursor would have it parsed and planned each time.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        rows = [Row._make(row) for row in cursor.execute(_READ, [first, last, event_type.pk], prepare=True)]
     claimed = [row for row in rows if row.kind]
     return Occupancy(
         host_ids=frozenset(row.host_id for row in rows),
@@ -134,8 +167,8 @@ def _goes_first(row: Row, ahead_of: int | None) -> bool:
 
 def _most_at_once(rows: Sequence[Row]) -> int:
     """Return how many appointments overlap at one moment: that many hosts they will need."""
-    spans = {row.appointment_id: (row.start, row.end) for row in rows}.values()
-    return max((sum(start <= moment < end for start, end in spans) for moment, _ in spans), default=0)
+    at_once = ({row.appointment_id for row in rows if row.start <= each.start < row.end} for each in rows)
+    return max(map(len, at_once), default=0)
 
 
 def take(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind) -> None:
@@ -143,18 +176,64 @@ def take(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind) 
     Claim.objects.bulk_create(_claims(appointment, host_ids, kind))
 
 
+def convert(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind) -> None:
+    """
+    Make the claims of a hold those of a booking: they change what they are, and are never out of our hands.
+
+    Whoever of `host_ids` became free since the hold is claimed as well: Cal.com may choose them.
+    """
+    own = Claim.objects.filter(appointment=appointment)
+    own.update(kind=kind, expires_at=None, changed_at=Now())
+    take(appointment, set(host_ids) - set(own.values_list("host_id", flat=True)), kind)
+
+
 def release(appointment: Appointment) -> None:
     """Give the appointment's time back."""
     Claim.objects.filter(appointment=appointment).delete()
+
+
+def take_other_time(
+    appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, start: datetime, end: datetime
+) -> None:
+    """
+    Claim the part of another time that the appointment has not claimed yet, within the transaction that is open.
+
+    So it can be moved while the old time stands, also to a time that overlaps it.
+    """
+    first, last = around(appointment.event_type, start, end)
+    standing = Claim.objects.filter(appointment=appointment, kind=Kind.CONFIRMED, conflicting=False)
+    own = {claim.host_id: (claim.start, claim.end) for claim in standing}
+    Claim.objects.bulk_create(
+        Claim(appointment=appointment, host_id=host_id, kind=kind, start=begin, end=stop)
+        for host_id in sorted(host_ids)
+        for begin, stop in _uncovered(first, last, own.get(host_id))
+    )
+
+
+def _uncovered(
+    first: datetime, last: datetime, own: tuple[datetime, datetime] | None
+) -> Iterator[tuple[datetime, datetime]]:
+    start, end = own or (last, last)
+    for begin, stop in ((first, min(last, start)), (max(first, end), last)):
+        if begin < stop:
+            yield begin, stop
+
+
+def release_other_time(appointment: Appointment) -> None:
+    """Give back what a confirmed appointment claims beside the time it has."""
+    Claim.objects.filter(appointment=appointment).exclude(kind=Kind.CONFIRMED).delete()
 
 
 def record(appointment: Appointment, host_ids: Collection[int]) -> bool:
     """
     Claim the time that Cal.com has given the appointment instead of what it claimed; return whether it was free here.
 
-    What is true at Cal.com is stored even where it overlaps: such a claim is marked `conflicting`.
+    What is true at Cal.com is stored even where it overlaps: such a claim is marked `conflicting`. A hold, which
+    nobody there knows of, gives way: it may still be booked with another host, and is refused where there is none.
     """
     release(appointment)
+    first, last = around(appointment.event_type, appointment.start, appointment.end)
+    Claim.objects.overlapping(host_ids, first, last).filter(kind=Kind.HELD).delete()
     try:
         with transaction.atomic():
             take(appointment, host_ids, Kind.CONFIRMED)
@@ -168,19 +247,24 @@ def _claims(
     appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, *, conflicting: bool = False
 ) -> list[Claim]:
     start, end = around(appointment.event_type, appointment.start, appointment.end)
-    return [
-        Claim(appointment=appointment, host_id=host_id, kind=kind, start=start, end=end, conflicting=conflicting)
-        for host_id in sorted(host_ids)
-    ]
+    shared: dict[str, Any] = {"kind": kind, "start": start, "end": end, "conflicting": conflicting}
+    if kind == Kind.HELD:
+        shared["expires_at"] = appointment.expires_at
+    return [Claim(appointment=appointment, host_id=host_id, **shared) for host_id in sorted(host_ids)]
 
 
 def expire(appointment_ids: Collection[int] | None = None) -> int:
     """End holds that ran out, all of them or those named, and return how many there were."""
-    held = Appointment.objects.filter(state=AppointmentState.HELD, expires_at__lte=Now())
-    if appointment_ids is not None:
-        held = held.filter(pk__in=appointment_ids)
-    with transaction.atomic():
-        ended = list(held.select_for_update(skip_locked=appointment_ids is None).values_list("pk", flat=True))
-        Appointment.objects.filter(pk__in=ended).update(state=AppointmentState.EXPIRED, changed_at=Now())
-        Claim.objects.filter(appointment_id__in=ended).delete()
-    return len(ended)
+    dead = Appointment.objects.held().filter(expires_at__lte=Now())
+    named = dead if appointment_ids is None else dead.filter(pk__in=appointment_ids)
+    return len(end(named, skip_locked=appointment_ids is None))
+
+
+def end(holds: AppointmentQuerySet, *, skip_locked: bool = False) -> list[int]:
+    """End the holds and return their ids. One that became a booking this moment is none of them."""
+    with transaction.atomic(savepoint=False):
+        ended = list(holds.select_for_update(of=("self",), skip_locked=skip_locked).values_list("pk", flat=True))
+        if ended:
+            Appointment.objects.filter(pk__in=ended).update(state=AppointmentState.EXPIRED, changed_at=Now())
+            Claim.objects.filter(appointment_id__in=ended).delete()
+    return ended

@@ -1,0 +1,163 @@
+"""
+An open change that was taken up: what is asked of Cal.com, and how its yes, its no and its silence are written down.
+
+What a booking, a move and a cancellation have in common is here; each of them is a kind of case in `remote.py`, and
+`settling.py` takes every case the same way.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from bookings.models import Appointment, CallbackRequest, Change, ChangeState
+from cachectl.models import Forgetting
+from calcom.errors import Reason
+from calcom.service import CalcomService
+from calcom.types import RemoteBooking
+
+log = structlog.get_logger(__name__)
+
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(seconds=60)
+
+# Outcomes beside Cal.com's own reasons.
+FOREIGN = "foreign_booking"
+OTHER_START = "other_start"
+NOT_IN_TIME = "not_in_time"
+WITHDRAWN = "withdrawn"
+VANISHED = "vanished"
+_STAFF_MUST_ACT = frozenset({Reason.UNAUTHORIZED, Reason.INVALID, FOREIGN, OTHER_START, NOT_IN_TIME, VANISHED})
+
+
+@dataclass(frozen=True)
+class Case(ABC):
+    """An open change, judged when we took it up."""
+
+    change: Change
+    calcom: CalcomService
+
+    # What a person calls about when it could not be done in time.
+    topic = ""
+
+    @property
+    def appointment(self) -> Appointment:
+        """Whose change it is."""
+        return self.change.appointment
+
+    @property
+    def host_ids(self) -> list[int]:
+        """Return who could have been chosen."""
+        return list(self.appointment.event_type.hosts.order_by("pk").values_list("pk", flat=True))
+
+    @property
+    def start(self) -> datetime:
+        """Return when the appointment begins if all goes well."""
+        return self.appointment.start
+
+    @property
+    def end(self) -> datetime:
+        """Return when it ends then."""
+        return self.appointment.end
+
+    @property
+    def is_too_late(self) -> bool:
+        """Return whether there is no point in it any more."""
+        return self.change.is_late
+
+    @property
+    def is_secured(self) -> bool:
+        """Return whether no write is in flight that could touch the same host; see Note [Two writes in flight]."""
+        return not self.change.is_in_line
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Return whether what was not found now is proven absent, so that it may be sent again."""
+        return self.change.is_silent or self.is_too_late
+
+    # What each kind does in its own way
+
+    @abstractmethod
+    def ask(self) -> RemoteBooking:
+        """Send it to Cal.com, once. Raises like `CalcomService`."""
+
+    @abstractmethod
+    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+        """Write down what Cal.com has, if it is what we asked for. Any yes counts, also a late one, also twice."""
+
+    @abstractmethod
+    def look_up(self) -> RemoteBooking | None:
+        """Return what has come of it at Cal.com, None if nothing has, or not yet. Raises like `CalcomService`."""
+
+    @abstractmethod
+    def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
+        """Write down that nothing came of it, and give back the time that it claimed."""
+
+    def secure(self, host_ids: Collection[int]) -> None:
+        """Claim its time on these hosts instead of waiting in line for it, within the transaction that is open."""
+        raise NotImplementedError
+
+    def hear_missing(self) -> None:
+        """Take note that Cal.com does not know the booking's uid."""
+        self.wait_for_news()
+
+    def is_about_the_booking(self, reason: Reason) -> bool:  # noqa: ARG002  a booking that is not there yet has no fate
+        """Return whether the refusal says that the booking is not what it was, so that it has to be looked up."""
+        return False
+
+    # What is written down for all of them alike
+
+    def tell(self, event: str, *, outcome: str, alert: bool = False) -> None:
+        """Write a line to the log; nothing in it is personal."""
+        (log.error if alert or outcome in _STAFF_MUST_ACT else log.info)(
+            event,
+            operation=self.change.operation,
+            outcome=outcome,
+            appointment_id=self.appointment.public_id,
+            change_id=self.change.pk,
+            attempts=self.change.attempts,
+        )
+
+    def later(self, state: ChangeState, retry_after: float | None = None) -> None:
+        """Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 60."""
+        waited = timezone.now() - self.change.asked_at
+        pause = min(max(waited / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+        pause = max(pause, timedelta(seconds=retry_after or 0))
+        self.change.move_on(to=state, next_attempt_at=Now() + pause)
+
+    def wait_for_news(self) -> None:
+        """Leave it to another look-up, unless its time has come."""
+        if self.is_too_late:
+            self.give_up()
+        else:
+            self.later(ChangeState.UNKNOWN)
+
+    def close(self, state: ChangeState, *, outcome: str = "", took: timedelta | None = None) -> bool:
+        """End the change from whatever open state it is in; return whether it was open."""
+        still_open = Change.objects.open().filter(pk=self.change.pk)
+        return still_open.update(state=state, outcome=outcome, took=took, finished_at=Now()) == 1
+
+    def give_up(self) -> None:
+        """Stop trying at the time it should have begun: a person calls the caller back."""
+        appointment = self.appointment
+        self.refuse(NOT_IN_TIME)
+        if self.change.state == ChangeState.REFUSED and appointment.attendee_phone:
+            CallbackRequest.objects.create(
+                company_id=appointment.company_id,
+                branch_id=appointment.branch_id,
+                appointment=appointment,
+                name=appointment.attendee_name,
+                phone=appointment.attendee_phone,
+                topic=self.topic,
+            )
+
+    def owe(
+        self, start: datetime, end: datetime, host_ids: Collection[int], cause: Forgetting.Cause = Forgetting.Cause.OWN
+    ) -> list[Forgetting]:
+        """Write down that the hosts' time from `start` to `end` has changed, within the transaction that is open."""
+        return self.calcom.write_forgettings(
+            event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause
+        )

@@ -1,0 +1,124 @@
+"""
+Who is calling, and so whose appointments may be spoken of.
+
+A number counts only if it came with the call from a trusted source, never if a model wrote it. Whoever calls from
+another number says what only they know. Nothing is said to anybody else, not even whether there is an appointment.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db.models import F
+
+from bookings.errors import IdentityMismatch, IdentityRequired
+from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Conversation
+
+TRIES = 3
+"""How many wrong answers one phone call may give. They are counted on its row: a new process forgets nothing."""
+MOST_FOUND = 10
+_UPCOMING = (AppointmentState.PENDING, AppointmentState.CONFIRMED)
+# A date of a branch lies within this of the same date in UTC.
+_ZONES = timedelta(hours=15)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a caller said to show who they are: a reference, or the name and the date of an appointment."""
+
+    reference: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    day: date | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Return whether anything was said."""
+        return bool(self.reference or (self.name and self.day))
+
+
+def find(*, conversation: Conversation | None, branch_id: int | None, proof: Proof, now: datetime) -> list[Appointment]:
+    """
+    Return the caller's upcoming appointments, the next one first: all of the number they call from, or the one proven.
+
+    Args:
+        branch_id: the only branch that may be looked at; None for all of the company.
+
+    Raises:
+        IdentityRequired: nobody knows who calls, and nothing was said to show it.
+        IdentityMismatch: what was said fits no appointment, or more than one person's, or came after too many tries.
+    """
+    if conversation is None or conversation.ended_at is not None:
+        raise IdentityRequired("Without a phone call that goes on nobody knows who is calling.")
+    upcoming = _upcoming(conversation, branch_id, now)
+    if not proof.is_given:
+        return _of_the_number(upcoming, conversation)
+    if not _take_a_try(conversation):
+        raise IdentityMismatch("Nothing fits what was said.")
+    found = _proven(upcoming, proof)
+    if len({each.customer_id or each.public_id for each in found}) != 1:
+        raise IdentityMismatch("Nothing fits what was said.")
+    _give_back_a_try(conversation)
+    return found
+
+
+def _upcoming(conversation: Conversation, branch_id: int | None, now: datetime) -> AppointmentQuerySet:
+    upcoming = Appointment.objects.filter(company=conversation.company_id, state__in=_UPCOMING, start__gt=now)
+    if branch_id is not None:
+        upcoming = upcoming.filter(branch=branch_id)
+    return upcoming.select_related("branch", "service").order_by("start")
+
+
+def _of_the_number(upcoming: AppointmentQuerySet, conversation: Conversation) -> list[Appointment]:
+    """
+    Return what was booked for the number that the caller calls from.
+
+    It must have been given with that very appointment: whoever books with somebody's e-mail address leaves a number of
+    their own behind with that customer, and must not see the others' appointments by it.
+    """
+    phone = conversation.caller_phone
+    if not phone:
+        raise IdentityRequired("The number is withheld, or did not come from a trusted source.")
+    theirs = upcoming.filter(customer__company=conversation.company_id, customer__phone=phone, attendee_phone=phone)
+    return list(theirs[:MOST_FOUND])
+
+
+def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:
+    """Return what fits everything that was said."""
+    if proof.reference:
+        upcoming = upcoming.filter(reference=_letters(proof.reference))
+    if proof.day is None or not proof.name:
+        return list(upcoming)
+    midnight = datetime.combine(proof.day, time(), UTC)
+    near = upcoming.filter(start__gt=midnight - _ZONES, start__lt=midnight + timedelta(days=1) + _ZONES)
+    return [
+        each for each in near if _date_of(each) == proof.day and _spelled(each.attendee_name) == _spelled(proof.name)
+    ]
+
+
+def _date_of(appointment: Appointment) -> date:
+    return appointment.start.astimezone(ZoneInfo(appointment.branch.time_zone)).date()
+
+
+def _letters(reference: str) -> str:
+    """Return a reference as it is stored, however it was said: with pauses, hyphens, small letters."""
+    return re.sub(r"[\W_]", "", reference).upper()
+
+
+def _spelled(name: str) -> str:
+    """Return a name without what nobody hears: capitals, double blanks, ways to encode the same letter."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+# --- tries -------------------------------------------------------------------------------------------------------
+
+
+def _take_a_try(conversation: Conversation) -> bool:
+    """Count a try before it is looked at, so that many at once are no more than many; return whether one was left."""
+    left = Conversation.objects.filter(pk=conversation.pk, failed_proofs__lt=TRIES)
+    return left.update(failed_proofs=F("failed_proofs") + 1) == 1
+
+
+def _give_back_a_try(conversation: Conversation) -> None:
+    Conversation.objects.filter(pk=conversation.pk).update(failed_proofs=F("failed_proofs") - 1)

@@ -1,0 +1,327 @@
+"""
+An appointment shall be at another time. What becomes of it at Cal.com is in `settling.py` and `remote.py`.
+
+The new time is claimed before anything is sent, beside the old one, and the old one is given back when Cal.com has said
+yes: so whoever dies on the way, the caller has one appointment.
+"""
+
+import time as clock
+from collections.abc import Iterable, Sequence
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+from django.utils import timezone
+
+from bookings import claims, outcomes
+from bookings.errors import (
+    AnotherTime,
+    BookingError,
+    ConfigurationError,
+    DateInPast,
+    DeadlineExceeded,
+    SlotNotOffered,
+    SlotTaken,
+    TooManyMoves,
+    UpstreamUnavailable,
+)
+from bookings.models import (
+    AgentKey,
+    Appointment,
+    AppointmentState,
+    Change,
+    ChangeState,
+    Claim,
+    Conversation,
+    SlotToken,
+)
+from bookings.offers import Rules, subtract
+from bookings.outcomes import Booked
+from bookings.ranking import Candidate, rank
+from bookings.services import await_others, refuse_unchangeable
+from bookings.wanted import Wanted
+from cachectl import background
+from cachectl.deadline import Deadline
+from calcom.errors import CalcomError, Unavailable
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape, minute_from
+from calcom.service import CalcomService
+
+SEARCHED = timedelta(days=7)
+"""How far beyond the day asked for other times are looked for. It costs the same request."""
+
+
+def move(
+    *,
+    appointment: Appointment,
+    start: datetime,
+    reason: str,
+    asked_by: AgentKey | None,
+    offer: SlotToken | None = None,
+    conversation: Conversation | None = None,
+    idempotency_key: str | None = None,
+    request_digest: str = "",
+    calcom: CalcomService,
+    deadline: Deadline,
+    now: datetime,
+) -> Booked:
+    """
+    Move an appointment to `start`. Whoever asks twice gets what the first request came to.
+
+    What tells one move from another is the appointment and its place in its chain of times: from each place it moves
+    once. A hold of that time by the same caller, by `offer` or in `conversation`, is used up. Without `asked_by` it is
+    staff who ask, and no notice binds them.
+
+    Raises:
+        AnotherTime: not then; carries alternatives, and the appointment stands where it was.
+        TryLater: nothing was changed by this request.
+        AlreadyCancelled, BookingNotFound: there is nothing to move.
+        ChangeTooLate, TooManyMoves: the company does not allow it by phone.
+        IdempotencyKeyReused: the key came with another request before.
+        ConfigurationError: staff must put something right; nothing was changed.
+    """
+    ask = Change(
+        company_id=appointment.company_id,
+        appointment=appointment,
+        operation=Change.Operation.MOVE,
+        new_start=start,
+        reason=reason.strip()[:300] or "Moved by phone.",
+        asked_by=asked_by,
+        idempotency_key=idempotency_key or "",
+        request_digest=request_digest,
+    )
+    earlier = _earlier(ask)
+    if earlier is None:
+        await_others(appointment, deadline)
+        earlier = _earlier(ask)
+    if earlier is not None:
+        return outcomes.answer(outcomes.join(earlier, deadline), replayed=True)
+    _refuse_unmovable(ask, now)
+    calendar = _Calendar(ask, calcom, deadline, now)
+    try:
+        if offer is not None and offer.expires_at <= now:
+            raise SlotNotOffered("The offer has run out.")
+        twin = _enter(ask, calendar, _own_holds(start, offer, conversation))
+        change = outcomes.join(twin, deadline) if twin else outcomes.pursue(ask, calcom, deadline)
+        return outcomes.answer(change, replayed=twin is not None)
+    except AnotherTime as exc:
+        exc.alternatives = tuple(calendar.alternatives())
+        raise
+
+
+# --- what was asked before ---------------------------------------------------------------------------------------
+
+
+def _earlier(ask: Change) -> Change | None:
+    """Return the change by which the same was asked before, or that brought the appointment to where it shall be."""
+    if ask.idempotency_key:
+        change = outcomes.under_key(ask.company_id, ask.idempotency_key, ask.request_digest)
+        if change is not None:
+            return change
+    changes = Change.objects.filter(appointment=ask.appointment)
+    under_way = changes.open().filter(operation=Change.Operation.MOVE, new_start=ask.new_start)
+    return outcomes.read(under_way) or _brought_here(ask)
+
+
+def _brought_here(ask: Change) -> Change | None:
+    """Return the change that last succeeded, if the appointment is at that time; `ask` as done if there is none."""
+    stands_there = Appointment.objects.filter(
+        pk=ask.appointment.pk, state=AppointmentState.CONFIRMED, start=_new_start(ask)
+    )
+    if not stands_there.exists():
+        return None
+    done = Change.objects.filter(appointment=ask.appointment, state=ChangeState.DONE).order_by("-asked_at", "-pk")
+    change = outcomes.read(done)
+    if change is None:  # it was made at Cal.com
+        ask.state, ask.finished_at = ChangeState.DONE, timezone.now()
+        ask.save()
+        change = outcomes.read(Change.objects.filter(pk=ask.pk))
+    return change
+
+
+# --- whether it may be moved -------------------------------------------------------------------------------------
+
+
+def _refuse_unmovable(ask: Change, now: datetime) -> None:
+    refuse_unchangeable(ask, now)
+    appointment = ask.appointment
+    if ask.asked_by and appointment.moves >= appointment.company.max_moves:
+        raise TooManyMoves("It was moved as often as the company allows.")
+    service, event_type = appointment.service, appointment.event_type
+    if obstacle := service.obstacle() if service else ", ".join(event_type.cannot_serve):
+        raise ConfigurationError(obstacle)
+
+
+# --- when it may be ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Calendar:
+    """When the appointment could be. Cal.com is asked once, for the day asked for and the week after."""
+
+    ask: Change
+    calcom: CalcomService
+    deadline: Deadline
+    now: datetime
+
+    @property
+    def appointment(self) -> Appointment:
+        return self.ask.appointment
+
+    @property
+    def length(self) -> timedelta:
+        return self.appointment.end - self.appointment.start
+
+    def refuse_unoffered(self) -> None:
+        """Raise why not, unless Cal.com would move it there."""
+        start = _new_start(self.ask)
+        if self.rules is not None:
+            self.rules.check(start)
+        elif start <= self.now:
+            raise DateInPast("That time has passed.")
+        minute = minute_from(start)
+        if EPOCH + minute * MINUTE == start and minute in self.listed:
+            return
+        if claims.read(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
+            raise SlotTaken("Somebody else has it.")
+        raise SlotNotOffered("Cal.com does not offer it.")
+
+    def alternatives(self) -> list[datetime]:
+        """Return up to three other times, the most convenient first; none where they are not known in time."""
+        start = _new_start(self.ask)
+        no_others = {minute_from(start), minute_from(self.appointment.start)}
+        try:
+            free = self._minus_others(self._allowed(minute for minute in self.listed if minute not in no_others))
+        except BookingError:
+            return []
+        zone = ZoneInfo(self.appointment.branch.time_zone)
+        best = rank(map(Candidate, free), wanted=Wanted.at(start), zone=zone, after=minute_from(self.now))
+        return [EPOCH + candidate.start * MINUTE for candidate in best]
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """What binds callers; an appointment that was made at Cal.com may be of no service of ours."""
+        service = self.appointment.service
+        return Rules.of(service, self.now, self.appointment.event_type) if service else None
+
+    @cached_property
+    def listed(self) -> Sequence[int]:
+        """
+        What Cal.com lists, as epoch minutes; the appointment's own time counts as free.
+
+        Raises:
+            DeadlineExceeded: it did not come in time.
+            UpstreamUnavailable: Cal.com was not reached.
+            ConfigurationError: Cal.com refuses to say.
+        """
+        start = _new_start(self.ask)
+        first = max(start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), self.now)
+        job = background.submit_load(
+            self.calcom.open_slots_for_move,
+            event_type=self.appointment.event_type,
+            uid=self.appointment.remote_uid,
+            first=first,
+            last=max(first, start) + SEARCHED,
+        )
+        try:
+            return job.result(timeout=self.deadline.left)
+        except NotInTime as exc:
+            raise DeadlineExceeded("Cal.com's slots did not come in time.") from exc
+        except Unavailable as exc:
+            raise UpstreamUnavailable("Cal.com's slots are not known.", retry_after=exc.retry_after or 1.0) from exc
+        except CalcomError as exc:
+            raise ConfigurationError("Cal.com does not say when the appointment could be.") from exc
+
+    def _allowed(self, starts: Iterable[int]) -> list[int]:
+        starts = list(starts)
+        if self.rules is None or not starts:
+            return starts
+        first, last = EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE
+        first, last = max(first, self.rules.earliest), min(last, self.rules.latest)
+        within = [minute for minute in starts if first <= EPOCH + minute * MINUTE <= last]
+        return self.rules.allowed(within, first, last)
+
+    def _minus_others(self, starts: Sequence[int]) -> list[int]:
+        """
+        Return the starts that appointments of others leave.
+
+        L-11: free means that the host is free, and the only appointment that does not count is the one that moves.
+        """
+        if not starts:
+            return []
+        event_type, last = self.appointment.event_type, EPOCH + starts[-1] * MINUTE + self.length
+        occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, last)
+        return subtract(
+            starts,
+            shape=Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes),
+            hosts=len(occupancy.host_ids),
+            taken=[row.time for row in occupancy.without(self.appointment.pk).rows],
+            loaded_at={minute // MINUTES_A_DAY: self.now.timestamp() for minute in starts},
+        )
+
+
+# --- writing it down ---------------------------------------------------------------------------------------------
+
+
+def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
+    """Write the move down; return the change of a twin if one was faster."""
+    deadline = calendar.deadline
+    while True:
+        calendar.refuse_unoffered()
+        try:
+            _write_down(ask, kept, deadline)
+        except claims.Contention as exc:
+            if deadline.passed:
+                raise DeadlineExceeded("Too many write at once.") from exc
+            clock.sleep(min(outcomes.PAUSE, deadline.left))
+        else:
+            return None
+        await_others(ask.appointment, deadline)
+        if (twin := _earlier(ask)) is not None:
+            return twin
+        _refuse_unmovable(ask, calendar.now)
+
+
+def _write_down(ask: Change, kept: Q | None, deadline: Deadline) -> None:
+    """Commit the claims on the new time and the change: from here on it will be settled, whoever dies."""
+    appointment, start = ask.appointment, _new_start(ask)
+    end = start + (appointment.end - appointment.start)
+    with claims.writing(appointment.event_type):
+        _insist_on_its_place(appointment)
+        if kept is not None:
+            claims.end(Appointment.objects.held().filter(kept))
+        occupancy = claims.read(appointment.event_type, start, end).without(appointment.pk)
+        verdict, host_ids = claims.judge(occupancy)
+        if verdict is claims.Verdict.TAKEN:
+            raise SlotTaken("Somebody else has it.")
+        if occupancy.dead:
+            claims.expire(occupancy.dead)
+        kind = Claim.Kind.PENDING if verdict is claims.Verdict.FREE else Claim.Kind.QUEUED
+        claims.take_other_time(appointment, host_ids, kind, start, end)
+        for name, value in outcomes.timing(deadline).items():
+            setattr(ask, name, value)
+        ask.save()
+
+
+def _insist_on_its_place(appointment: Appointment) -> None:
+    """Lock the appointment where we saw it; somewhere else in its chain of times the caller's wish is another one."""
+    same = Appointment.objects.select_for_update(no_key=True).filter(
+        pk=appointment.pk, state=AppointmentState.CONFIRMED, start=appointment.start, remote_uid=appointment.remote_uid
+    )
+    if not same.values_list("pk"):
+        raise claims.Contention
+
+
+def _own_holds(start: datetime, offer: SlotToken | None, conversation: Conversation | None) -> Q | None:
+    """Return which holds keep the new time for this very caller."""
+    if offer is not None:
+        return Q(offers=offer)
+    return None if conversation is None else Q(conversation=conversation, start=start)
+
+
+def _new_start(ask: Change) -> datetime:
+    if ask.new_start is None:
+        raise ValueError("A move without a new start.")
+    return ask.new_start

@@ -1,0 +1,152 @@
+"""What becomes of a change that somebody asked for: an earlier request's, the wait for Cal.com, and the answer."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from bookings import cases, settling
+from bookings.errors import (
+    AlreadyCancelled,
+    BookingError,
+    BookingNotFound,
+    ConfigurationError,
+    DateInPast,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    SlotNotOffered,
+    SlotTaken,
+)
+from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
+from cachectl import background
+from cachectl.deadline import Deadline
+from calcom.errors import Reason
+from calcom.service import CalcomService
+from calcom.types import RemoteState
+
+log = structlog.get_logger(__name__)
+
+# Whoever asked sends it at once; the sweep takes over when that did not happen.
+HEAD_START = timedelta(seconds=5)
+# Seconds between two looks at a write that somebody else is working on.
+PAUSE = 0.1
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What a request came to. Its change is open where Cal.com has not said yes in time: then nothing is promised."""
+
+    appointment: Appointment
+    change: Change
+    replayed: bool = False
+    """An earlier request had asked for the same."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether Cal.com has said yes."""
+        return self.change.state == ChangeState.DONE
+
+
+# --- what was asked before ---------------------------------------------------------------------------------------
+
+
+def under_key(company_id: int, key: str, digest: str) -> Change | None:
+    """
+    Return the change that this Idempotency-Key led to, None if it is new.
+
+    Raises:
+        IdempotencyKeyReused: it came with another request.
+        IdempotencyInProgress: whoever came first is still waiting for the answer.
+    """
+    change = read(Change.objects.filter(company_id=company_id, idempotency_key=key))
+    if change is None:
+        return None
+    if change.request_digest != digest:
+        raise IdempotencyKeyReused("The key came with another request before.")
+    if change.state in OPEN_STATES and change.is_awaited:
+        raise IdempotencyInProgress("The first request with this key still runs.")
+    return change
+
+
+def read(changes: ChangeQuerySet) -> Change | None:
+    """Return the first change of the query with all that an answer says of it. There mostly is none, at little cost."""
+    change_id = changes.values_list("pk", flat=True).first()
+    return None if change_id is None else _whole(change_id)
+
+
+def _whole(change_id: int) -> Change:
+    relations = "appointment__branch", "appointment__service"
+    return Change.objects.judged_now().select_related(*relations).get(pk=change_id)
+
+
+# --- waiting for Cal.com -----------------------------------------------------------------------------------------
+
+
+def timing(deadline: Deadline) -> dict[str, CombinedExpression]:
+    """Return the columns that say how long the one who asks waits, and when the sweep takes over."""
+    return {"answer_by": Now() + timedelta(seconds=deadline.left), "next_attempt_at": Now() + HEAD_START}
+
+
+def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
+    """
+    Have the change settled on a thread of its own, and return it as it is then, or as it is at the deadline.
+
+    Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come.
+    """
+    while True:
+        job = background.submit_write(settling.settle, change_id=change.pk, calcom=calcom)
+        job.add_done_callback(_tell_crash)
+        wait([job], timeout=deadline.left)
+        change.refresh_from_db(fields=["state", "attempts", "outcome", "finished_at", "took"])
+        change.appointment.refresh_from_db(
+            fields=["state", "start", "end", "host", "moves", "remote_uid", "earlier_remote_uids", "changed_at"]
+        )
+        waits_in_line = change.state == ChangeState.QUEUED and not change.attempts
+        if deadline.passed or not waits_in_line:
+            return change
+        time.sleep(min(PAUSE, deadline.left))
+
+
+def _tell_crash(job: "Future[None]") -> None:
+    """A crash between two steps is like a dead process: the sweep goes on from the row."""
+    if (exc := job.exception()) is not None:
+        log.error("settling crashed", exc_info=exc)
+
+
+def join(change: Change, deadline: Deadline) -> Change:
+    """Wait until the deadline for a change that somebody else is working on, and return it as it is then."""
+    while change.state in OPEN_STATES and not deadline.passed:
+        time.sleep(min(PAUSE, deadline.left))
+        change = _whole(change.pk)
+    return change
+
+
+# --- answering ---------------------------------------------------------------------------------------------------
+
+_REFUSALS: Mapping[str, type[BookingError]] = {
+    Reason.NOT_AVAILABLE: SlotTaken,
+    cases.FOREIGN: SlotTaken,
+    Reason.OUT_OF_BOUNDS: SlotNotOffered,
+    cases.OTHER_START: SlotNotOffered,
+    RemoteState.CANCELLED: SlotNotOffered,
+    RemoteState.REJECTED: SlotNotOffered,
+    Reason.IN_PAST: DateInPast,
+    Reason.ALREADY_ENDED: DateInPast,
+    cases.NOT_IN_TIME: DateInPast,
+    cases.WITHDRAWN: AlreadyCancelled,
+    Reason.ALREADY_CANCELLED: AlreadyCancelled,
+    cases.VANISHED: BookingNotFound,
+}
+
+
+def answer(change: Change, *, replayed: bool = False) -> Booked:
+    """Return what the change came to, or raise why it came to nothing."""
+    if change.state == ChangeState.REFUSED:
+        refusal = _REFUSALS.get(change.outcome, ConfigurationError)
+        raise refusal(f"Cal.com did not accept it ({change.outcome}).")
+    return Booked(change.appointment, change, replayed)

@@ -1,0 +1,407 @@
+"""What is asked of Cal.com, and how its answers are checked and written down: a booking, a move, a cancellation."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from bookings import claims
+from bookings.attendees import new_booking
+from bookings.cases import FOREIGN, OTHER_START, VANISHED, Case
+from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim
+from cachectl.models import Forgetting
+from calcom.errors import CalcomError, Reason, Refused
+from calcom.service import CalcomService
+from calcom.types import RemoteBooking, RemoteState
+
+# The booking is not there any more, or not under this uid.
+_GONE = frozenset({Reason.ALREADY_CANCELLED, Reason.ALREADY_MOVED, Reason.NOT_FOUND})
+# Somebody who moves a booking at Cal.com more often than that while we look is looked up again later.
+_LONGEST_TRAIL = 10
+
+
+def case_of(change: Change, calcom: CalcomService) -> Case:
+    """Take up a change that came from `judged_now`."""
+    return _KINDS[Change.Operation(change.operation)](change, calcom)
+
+
+# --- a booking ---------------------------------------------------------------------------------------------------
+
+
+class Booking(Case):
+    """An appointment that shall be made at Cal.com."""
+
+    topic = "The appointment could not be entered at Cal.com in time."
+
+    def ask(self) -> RemoteBooking:
+        """Book."""
+        return self.calcom.create_booking(event_type=self.appointment.event_type, booking=new_booking(self.appointment))
+
+    def secure(self, host_ids: Collection[int]) -> None:
+        """Claim the time on all who may be chosen."""
+        claims.release(self.appointment)
+        claims.take(self.appointment, host_ids, Claim.Kind.PENDING)
+
+    def look_up(self) -> RemoteBooking | None:
+        """Return the booking that carries our id."""
+        appointment = self.appointment
+        if appointment.remote_uid:
+            return self.calcom.get_booking(uid=appointment.remote_uid)
+        return self.calcom.find_booking(
+            event_type=appointment.event_type,
+            attendee_email=appointment.attendee_email,
+            start=appointment.start,
+            end=appointment.end,
+            appointment_id=appointment.public_id,
+        )
+
+    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+        """Confirm the appointment, if this is it."""
+        appointment = self.appointment
+        if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
+            # Cal.com returned somebody's existing booking as if it were new. It is not ours to cancel.
+            self.refuse(FOREIGN, list_was_wrong=True)
+        elif not remote.state.takes_time:
+            self.refuse(remote.state)
+        elif remote.start != appointment.start:
+            self._undo(remote)
+        elif remote.state is RemoteState.PENDING:
+            _await_host(self)
+        else:
+            self._confirm(remote, took)
+
+    def _confirm(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        appointment, host_ids = self.appointment, _chosen(self, remote)
+        with transaction.atomic(durable=True):
+            won = appointment.move_on(
+                to=AppointmentState.CONFIRMED,
+                remote_uid=remote.uid,
+                end=remote.end,
+                host_id=host_ids[0] if len(host_ids) == 1 else None,
+                changed_at=Now(),
+            )
+            was_free = won and claims.record(appointment, host_ids)
+            forgettings = self.owe(appointment.start, remote.end, host_ids) if won else []
+            self.close(ChangeState.DONE, took=took)
+        if not won:
+            _cancel_superfluous(self, remote)
+            return
+        self.calcom.availability_changed(forgettings)
+        self.tell("booking confirmed", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+
+    def _undo(self, remote: RemoteBooking) -> None:
+        """Cancel what was booked for us at another time than asked for; its uid is kept first, in case we die here."""
+        Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
+        self.later(ChangeState.UNKNOWN)
+        try:
+            self.calcom.cancel(uid=remote.uid, reason="Booked at another time than asked for.")
+        except Refused as exc:
+            if exc.reason not in _GONE:
+                return
+        except CalcomError:
+            return
+        self.refuse(OTHER_START)
+
+    def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
+        """Reject the appointment."""
+        appointment = self.appointment
+        forgettings: Sequence[Forgetting] = ()
+        with transaction.atomic(durable=True):
+            if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
+                return
+            appointment.move_on(to=AppointmentState.REJECTED, changed_at=Now())
+            claims.release(appointment)
+            if list_was_wrong:
+                cause = Forgetting.Cause.REFUSED
+                forgettings = self.owe(appointment.start, appointment.end, self.host_ids, cause)
+        self.calcom.availability_changed(forgettings)
+        self.tell("booking refused", outcome=outcome)
+
+
+# --- a move ------------------------------------------------------------------------------------------------------
+
+
+class Move(Case):
+    """
+    An appointment that shall be at another time.
+
+    Until Cal.com has said yes the appointment stands where it was, and claims the other time beside its own. A move
+    gives it another uid and keeps our id, so an unknown outcome is found by following the uid we have.
+    """
+
+    topic = "The appointment could not be moved at Cal.com in time."
+
+    @property
+    def start(self) -> datetime:
+        """Return where it shall be."""
+        if self.change.new_start is None:
+            raise ValueError("A move without a new start.")
+        return self.change.new_start
+
+    @property
+    def end(self) -> datetime:
+        """Return its end then: a move changes no length."""
+        return self.start + (self.appointment.end - self.appointment.start)
+
+    @property
+    def is_secured(self) -> bool:
+        """Return whether it claims the other time; whoever moved it at Cal.com meanwhile took these claims away."""
+        return Claim.objects.filter(appointment=self.appointment, kind=Claim.Kind.PENDING).exists()
+
+    def secure(self, host_ids: Collection[int]) -> None:
+        """Claim what the old claim does not cover, on all who may be chosen."""
+        claims.release_other_time(self.appointment)
+        claims.take_other_time(self.appointment, host_ids, Claim.Kind.PENDING, self.start, self.end)
+
+    def ask(self) -> RemoteBooking:
+        """Move it from where we know it to be."""
+        return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.change.reason)
+
+    def is_about_the_booking(self, reason: Reason) -> bool:
+        """Return whether somebody moved or cancelled it before us; or we did, and did not hear the answer."""
+        return reason in _GONE
+
+    def look_up(self) -> RemoteBooking | None:
+        """Return where it is by now, None if it is where we know it to be. Where we wanted it, we look no further."""
+        known, *later = self._trail()
+        arrived = (step for step in later if step.start == self.start)
+        here = next(arrived, later[-1] if later else known)
+        return None if here is known and here.state.takes_time else here
+
+    def _trail(self) -> Iterator[RemoteBooking]:
+        """Yield the booking under the uid we know, and each one that replaced it."""
+        uid: str | None = self.appointment.remote_uid
+        for _ in range(_LONGEST_TRAIL):
+            if uid is None:
+                return
+            step = self.calcom.get_booking(uid=uid)
+            yield step
+            uid = step.moved_to_uid
+
+    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+        """Move the appointment, if this is it."""
+        if self._is_ours(remote):
+            self._hear_ours(remote, took)
+            return
+        # An answer about somebody else's booking. What became of ours, its own uid says.
+        self.tell("foreign booking in an answer", outcome=FOREIGN)
+        try:
+            here = self.look_up()
+        except CalcomError:
+            self.later(ChangeState.UNKNOWN)
+        else:
+            if here is None:
+                self.refuse(FOREIGN)
+            else:
+                self._hear_ours(here, took)
+
+    def _is_ours(self, remote: RemoteBooking) -> bool:
+        appointment = self.appointment
+        chain = {appointment.remote_uid, *appointment.earlier_remote_uids}
+        made_there = appointment.origin == Appointment.Origin.CALCOM  # such a booking does not carry our id
+        is_named = remote.appointment_id == appointment.public_id or (made_there and remote.moved_from_uid in chain)
+        return is_named and not _belongs_to_another(remote.uid, appointment)
+
+    def _hear_ours(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        if remote.start == self.start and (remote.state is RemoteState.ACCEPTED or remote.moved_to_uid):
+            self._complete(remote, took)
+        elif remote.state is RemoteState.PENDING:
+            _await_host(self)
+        elif remote.state is RemoteState.ACCEPTED or remote.moved_to_uid:
+            self._keep_up(remote)
+        else:
+            self._lose(Reason.ALREADY_CANCELLED)
+
+    def _complete(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        """Write down that it is there, and give the old time back, in one step."""
+        with transaction.atomic(durable=True):
+            won, was_free, forgettings = self._relocate(remote, moves=self.appointment.moves + 1)
+            if not won:
+                claims.release_other_time(self.appointment)
+            self.close(ChangeState.DONE, took=took)
+        if not won:
+            _cancel_superfluous(self, remote)
+            return
+        self.calcom.availability_changed(forgettings)
+        self.tell("booking moved", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+
+    def _keep_up(self, remote: RemoteBooking) -> None:
+        """
+        Follow a booking that is at a time which nobody here asked for: somebody moved it at Cal.com, or Cal.com erred.
+
+        What the caller wants is still wanted, so the move is made once more from there.
+        """
+        with transaction.atomic(durable=True):
+            won, _, forgettings = self._relocate(remote)
+        if won:
+            self.calcom.availability_changed(forgettings)
+            self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
+        self.later(ChangeState.QUEUED)
+
+    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
+        """Put the appointment where Cal.com has it; return whether we won, whether the time was free, what is owed."""
+        appointment = self.appointment
+        was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else self.host_ids
+        host_ids = _chosen(self, remote)
+        if not _succeed(appointment, remote, host_ids, fields):
+            return False, False, []
+        was_free = claims.record(appointment, host_ids)
+        return True, was_free, [*self.owe(*was), *self.owe(remote.start, remote.end, host_ids)]
+
+    def hear_missing(self) -> None:
+        """Take note that it is gone from Cal.com altogether."""
+        self._lose(VANISHED)
+
+    def _lose(self, outcome: str) -> None:
+        """Write down that it was cancelled at Cal.com: there is nothing left to move."""
+        appointment = self.appointment
+        with transaction.atomic(durable=True):
+            if not self.close(ChangeState.REFUSED, outcome=outcome):
+                return
+            appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
+            claims.release(appointment)
+            host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
+            forgettings = self.owe(appointment.start, appointment.end, host_ids)
+        self.calcom.availability_changed(forgettings)
+        self.tell("booking was cancelled at Cal.com before", outcome=outcome)
+
+    def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
+        """Leave the appointment where it is."""
+        forgettings: Sequence[Forgetting] = ()
+        with transaction.atomic(durable=True):
+            if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
+                return
+            claims.release_other_time(self.appointment)
+            if list_was_wrong:
+                forgettings = self.owe(self.start, self.end, self.host_ids, Forgetting.Cause.REFUSED)
+        self.calcom.availability_changed(forgettings)
+        self.tell("move refused", outcome=outcome)
+
+
+# --- a cancellation ----------------------------------------------------------------------------------------------
+
+
+class Cancellation(Case):
+    """An appointment that shall not take place. To ask for it twice does no harm, and it is never too late to try."""
+
+    @property
+    def is_too_late(self) -> bool:
+        """Return False: the time must be given back, whenever that is."""
+        return False
+
+    @property
+    def is_secured(self) -> bool:
+        """Return True: it takes nobody's time."""
+        return True
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Return True: it need not be proven absent."""
+        return True
+
+    def ask(self) -> RemoteBooking:
+        """Cancel it."""
+        return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.change.reason)
+
+    def is_about_the_booking(self, reason: Reason) -> bool:
+        """Return whether somebody cancelled or moved it before us."""
+        return reason in _GONE
+
+    def look_up(self) -> RemoteBooking | None:
+        """Return the booking if it is cancelled; follow whoever moved it."""
+        appointment = self.appointment
+        remote = self.calcom.get_booking(uid=appointment.remote_uid)
+        if remote.moved_to_uid:
+            appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, appointment.remote_uid]
+            appointment.remote_uid = remote.moved_to_uid
+            appointment.save(update_fields=["remote_uid", "earlier_remote_uids"])
+            return None
+        return None if remote.state.takes_time else remote
+
+    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:  # noqa: ARG002  a yes is a yes
+        """Write down that it is cancelled, and give the host's time back."""
+        self._release(took)
+
+    def hear_missing(self) -> None:
+        """Take note that there is nothing to cancel."""
+        self._release(None)
+
+    def _release(self, took: timedelta | None) -> None:
+        appointment = self.appointment
+        with transaction.atomic(durable=True):
+            if not self.close(ChangeState.DONE, took=took):
+                return
+            appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
+            host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
+            claims.release(appointment)
+            forgettings = self.owe(appointment.start, appointment.end, host_ids)
+        self.calcom.availability_changed(forgettings)
+        self.tell("booking cancelled", outcome="done")
+
+    def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
+        """Leave the appointment as it is."""
+        if self.close(ChangeState.REFUSED, outcome=outcome):
+            self.tell("cancellation refused", outcome=outcome)
+
+
+_KINDS: Mapping[Change.Operation, type[Case]] = {
+    Change.Operation.CREATE: Booking,
+    Change.Operation.MOVE: Move,
+    Change.Operation.CANCEL: Cancellation,
+}
+
+
+# --- which booking it is -----------------------------------------------------------------------------------------
+
+
+def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
+    known = Appointment.objects.filter(Q(remote_uid=uid) | Q(earlier_remote_uids__contains=[uid]))
+    return known.exclude(pk=appointment.pk).exists()
+
+
+def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
+    """Return whom Cal.com chose. One whom no sync has seen is written down by number; without any it may be each."""
+    return case.calcom.host_ids(remote.host_ids) or case.host_ids
+
+
+def _succeed(
+    appointment: Appointment, remote: RemoteBooking, host_ids: Sequence[int], fields: Mapping[str, object]
+) -> bool:
+    """Give the appointment the booking that replaced its own; return whether it had not been given another before."""
+    left = [uid for uid in (appointment.remote_uid, remote.moved_from_uid) if uid and uid != remote.uid]
+    earlier = list(dict.fromkeys([*appointment.earlier_remote_uids, *left]))
+    same = Appointment.objects.filter(
+        pk=appointment.pk, state=AppointmentState.CONFIRMED, remote_uid=appointment.remote_uid
+    )
+    won = same.exclude(remote_uid=remote.uid).update(
+        remote_uid=remote.uid,
+        earlier_remote_uids=earlier,
+        start=remote.start,
+        end=remote.end,
+        host_id=host_ids[0] if len(host_ids) == 1 else None,
+        changed_at=Now(),
+        **fields,
+    )
+    appointment.refresh_from_db()
+    return won == 1
+
+
+def _await_host(case: Case) -> None:
+    case.tell("booking awaits its host", outcome=RemoteState.PENDING, alert=True)
+    case.later(ChangeState.UNKNOWN)
+
+
+def _cancel_superfluous(case: Case, remote: RemoteBooking) -> None:
+    """Cancel a booking that carries our id although nobody wants it any more, or although another one stands."""
+    appointment = case.appointment
+    appointment.refresh_from_db(fields=["remote_uid", "earlier_remote_uids", "state"])
+    if remote.uid in {appointment.remote_uid, *appointment.earlier_remote_uids}:
+        return  # heard before, from a webhook or a look-up
+    outcome = "cancelled there"
+    try:
+        case.calcom.cancel(uid=remote.uid, reason="Booked twice by mistake.")
+    except CalcomError:
+        outcome = "still stands there"
+    case.tell("superfluous booking", outcome=outcome, alert=True)
