@@ -1,6 +1,8 @@
 """What staff sees and does. Appointments change only through the services; what happened cannot be edited."""
 
+from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.conf import settings
@@ -26,6 +28,7 @@ from bookings.models import (
     Conversation,
     Customer,
     Service,
+    SlotToken,
     Staff,
     StaffService,
     ToolCall,
@@ -155,7 +158,9 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
     """A key; its text is made here and shown once."""
 
     scopes = forms.MultipleChoiceField(
-        choices=AgentKey.Scope, initial=AgentKey.Scope.values, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        choices=AgentKey.Scope,
+        initial=[scope for scope in AgentKey.Scope if scope != AgentKey.Scope.VOUCH],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     class Meta:
@@ -198,10 +203,47 @@ class AgentKeyAdmin(ModelAdmin):
 
 
 class ToolCallInline(ReadOnly, TabularInline):
-    """The timeline of a call."""
+    """The timeline of a call: what was asked, what was answered, how long it took and where the data came from."""
 
     model = ToolCall
-    fields = ("called_at", "operation", "status", "cache_status", "took")
+    verbose_name_plural = "timeline"
+    fields = ("called_at", "operation", "shown_asked", "shown_answered", "status", "cache_status", "shown_took")
+    readonly_fields = fields
+    ordering = ("called_at", "pk")
+    extra = 0
+
+    @admin.display(description="asked")
+    def shown_asked(self, call: ToolCall) -> str:
+        """Return what was asked in one line."""
+        return _in_a_line(call.asked)
+
+    @admin.display(description="answered")
+    def shown_answered(self, call: ToolCall) -> str:
+        """Return what was answered in one line."""
+        return _in_a_line(call.answered)
+
+    @admin.display(description="took")
+    def shown_took(self, call: ToolCall) -> str:
+        """Return milliseconds."""
+        return f"{call.took.total_seconds() * 1000:.0f} ms"
+
+
+def _in_a_line(said: Mapping[str, object]) -> str:
+    return " · ".join(f"{name}: {_plain(value)}" for name, value in said.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"({_in_a_line(value)})" if isinstance(value, dict) else str(value)
+
+
+class SlotTokenInline(ReadOnly, TabularInline):
+    """What was offered in a call, and what came of it. The tokens stay secret: whoever has one can book."""
+
+    model = SlotToken
+    fields = ("issued_at", "service", "staff", "start", "expires_at", "appointment")
+    ordering = ("issued_at", "pk")
     extra = 0
 
 
@@ -214,7 +256,7 @@ class ConversationAdmin(ReadOnly, ModelAdmin):
     search_fields = ("public_id", "call_id", "caller_phone", "customer__name")
     date_hierarchy = "started_at"
     list_select_related = ("company", "branch__company")
-    inlines = (ToolCallInline,)
+    inlines = (ToolCallInline, SlotTokenInline)
 
 
 @admin.register(ToolCall)
@@ -226,6 +268,18 @@ class ToolCallAdmin(ReadOnly, ModelAdmin):
     search_fields = ("conversation__public_id", "operation")
     date_hierarchy = "called_at"
     list_select_related = ("company",)
+    ordering = ("-called_at",)
+
+
+@admin.register(SlotToken)
+class SlotTokenAdmin(ReadOnly, ModelAdmin):
+    """What agents offered, and what came of it."""
+
+    list_display = ("issued_at", "company", "service", "staff", "start", "expires_at", "appointment")
+    list_filter = ("company",)
+    search_fields = ("conversation__public_id", "service__name", "appointment__reference")
+    date_hierarchy = "issued_at"
+    list_select_related = ("company", "service", "staff", "appointment")
 
 
 class ChangeInline(ReadOnly, TabularInline):
@@ -259,15 +313,29 @@ class ReasonForm(ActionForm):
 class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
     """Appointments: looked at here, and cancelled through the services."""
 
-    list_display = ("reference", "start", "shown_state", "service", "host", "attendee_name", "attendee_phone", "origin")
+    list_display = (
+        "reference",
+        "local_start",
+        "shown_state",
+        "service",
+        "host",
+        "attendee_name",
+        "attendee_phone",
+        "origin",
+    )
     list_filter = ("state", "company", "branch", "origin", "host")
     search_fields = ("reference", "public_id", "attendee_name", "attendee_phone", "attendee_email")
     date_hierarchy = "start"
-    list_select_related = ("service", "host")
+    list_select_related = ("branch", "service", "host")
     exclude = ("remote_uid", "earlier_remote_uids", "wish")  # whoever has a uid can read, move and cancel the booking
     inlines = (ChangeInline, ClaimInline)
     actions = ("cancel",)
     action_form = ReasonForm
+
+    @admin.display(description="start, where it takes place", ordering="start")
+    def local_start(self, appointment: Appointment) -> str:
+        """Show the time as the clock on the branch's wall does."""
+        return f"{appointment.start.astimezone(ZoneInfo(appointment.branch.time_zone)):%a %d %b %Y, %H:%M}"
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whoever may change appointments may cancel them."""

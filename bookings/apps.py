@@ -7,3 +7,10 @@ class BookingsConfig(AppConfig):
     """Who wants what: tenants, services, callers, appointments, and the API that voice agents use."""
 
     name = "bookings"
+
+    def ready(self) -> None:
+        """Listen to what Cal.com tells."""
+        from bookings import mirroring  # noqa: PLC0415  models are ready only now
+        from calcom import events  # noqa: PLC0415
+
+        events.register(mirroring.hear)

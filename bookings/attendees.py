@@ -14,11 +14,14 @@ def customer_for(
     Return the customer and the address that Cal.com shall know them by.
 
     They are known by phone number, then by e-mail. Both are optional: whoever gives neither is somebody new each time.
+    A customer who is known learns no number: anybody can say an address, and a number opens what is booked under it.
     """
     email = email.lower() if email else None
-    customer = _known(company, phone, email) or Customer(company=company)
+    customer = known(company, phone, email) or Customer(company=company)
     taken = email and customer.email != email and Customer.objects.filter(company=company, email=email).exists()
-    learned = {"name": name, "phone": phone, "email": None if taken else email, "language": language}
+    learned = {"name": name, "email": None if taken else email, "language": language}
+    if customer.pk is None:
+        learned["phone"] = phone
     missing = {field: value for field, value in learned.items() if value and not getattr(customer, field)}
     if missing or customer.pk is None:
         for field, value in missing.items():
@@ -27,7 +30,8 @@ def customer_for(
     return customer, email or synthetic_address(customer)
 
 
-def _known(company: Company, phone: str | None, email: str | None) -> Customer | None:
+def known(company: Company, phone: str | None, email: str | None) -> Customer | None:
+    """Return the customer with this number, else the one with this address."""
     if not phone and not email:
         return None
     by_phone, by_email = Q(phone=phone, phone__isnull=False), Q(email=email, email__isnull=False)

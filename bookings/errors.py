@@ -40,6 +40,12 @@ class SlotNotOffered(AnotherTime):
     code = "slot_not_offered"
 
 
+class HoldExpired(AnotherTime):
+    """The hold ran out, or another one replaced it, before it was booked."""
+
+    code = "hold_expired"
+
+
 class DateInPast(AnotherTime):
     """It has begun already."""
 
@@ -79,10 +85,45 @@ class ServiceUnknown(AskCaller):
         """Names of what it does offer."""
 
 
+class ConfirmTokenInvalid(AskCaller):
+    """Nothing was read back to this caller under this token."""
+
+    code = "confirm_token_invalid"
+
+
+class IdentityRequired(AskCaller):
+    """Nobody knows who calls, so nothing is said about any appointment."""
+
+    code = "identity_required"
+
+
+class IdentityMismatch(AskCaller):
+    """What the caller said leads to no appointment of theirs. Whether there is one at all is not said."""
+
+    code = "identity_mismatch"
+
+
 class TimeNotUnderstood(AskCaller):
     """The time is not one: no offset, no such date, an end before its start."""
 
     code = "time_not_understood"
+
+
+class TimeAmbiguous(AskCaller):
+    """Clocks are set back: that local time comes twice."""
+
+    code = "time_ambiguous"
+
+    def __init__(self, message: str, *, readings: Sequence[datetime]) -> None:
+        super().__init__(message)
+        self.readings = tuple(readings)
+        """The instants it may be, with the offsets that tell them apart."""
+
+
+class TimeNonexistent(AskCaller):
+    """Clocks are set forward and skip that local time."""
+
+    code = "time_nonexistent"
 
 
 class TryLater(BookingError):
@@ -123,6 +164,12 @@ class IdempotencyKeyReused(Final):
     code = "idempotency_key_reused"
 
 
+class SearchForgotten(Final):
+    """No search goes on under this token: it was never one of ours, or is too long ago."""
+
+    code = "more_token_unknown"
+
+
 class BookingNotFound(Final):
     """There is no such booking, or it is not this company's."""
 
@@ -133,6 +180,18 @@ class AlreadyCancelled(Final):
     """Somebody else cancelled it before."""
 
     code = "already_cancelled"
+
+
+class ChangeTooLate(Final):
+    """It begins too soon to be moved or cancelled by phone."""
+
+    code = "change_too_late"
+
+
+class TooManyMoves(Final):
+    """It was moved as often as the company lets callers move one appointment."""
+
+    code = "too_many_moves"
 
 
 class ConfigurationError(BookingError):

@@ -41,6 +41,10 @@ class Hours:
             day += _A_DAY
         return opened
 
+    def is_open_on(self, day: date) -> bool:
+        """Return whether it is open at all on a local date."""
+        return bool(self._minutes(day))
+
     def _minutes(self, day: date) -> list[tuple[int, int]]:
         if any(first <= day <= last for first, last in self.closures):
             return []

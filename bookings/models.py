@@ -48,6 +48,11 @@ def operation_id() -> str:
     return f"op_{_random(ID_ALPHABET, 16)}"
 
 
+def token() -> str:
+    """Return a new token: what an agent is given to name an offer or a hold by. Nobody can guess one."""
+    return _random(ID_ALPHABET, 10)
+
+
 def reference() -> str:
     """Return a new reference that a caller can say and an agent can hear."""
     return _random(REFERENCE_ALPHABET, 6)
@@ -65,6 +70,13 @@ def _adopt(row: models.Model, fields: dict[str, Any]) -> None:
             row.__dict__.pop(name, None)
         else:
             setattr(row, name, value)
+
+
+class ClockTimestamp(Func):
+    """The database's clock this moment. `Now()` is when the statement began, which may have waited for a lock since."""
+
+    function = "clock_timestamp"
+    output_field = models.DateTimeField()
 
 
 M = TypeVar("M", bound=models.Model)
@@ -184,14 +196,19 @@ class Service(models.Model):
                 {"duration_minutes": f"The event type takes {self.event_type.length_minutes} minutes."}
             )
 
-    def obstacle(self) -> str:
-        """Return in one sentence for staff why it cannot be booked through us; empty if it can."""
-        if not (self.active and self.event_type.active):
+    def obstacle(self, event_type: EventType | None = None) -> str:
+        """
+        Return in one sentence for staff why it cannot be booked through us; empty if it can.
+
+        `event_type` is what books it with one person, where that is meant.
+        """
+        event_type = event_type or self.event_type
+        if not (self.active and event_type.active):
             return f"“{self}” is switched off, here or at Cal.com."
-        if self.event_type.cannot_serve:
-            reasons = "; ".join(Obstacle(reason).sentence for reason in self.event_type.cannot_serve)
+        if event_type.cannot_serve:
+            reasons = "; ".join(Obstacle(reason).sentence for reason in event_type.cannot_serve)
             return f"“{self}” cannot be booked by phone: {reasons}."
-        missing = [field["slug"] for field in self.event_type.required_fields if not self._answers(field)]
+        missing = [field["slug"] for field in event_type.required_fields if not self._answers(field)]
         if missing:
             return f"Cal.com asks for {', '.join(missing)} when “{self}” is booked: give the service an answer to that."
         return ""
@@ -301,6 +318,7 @@ class AgentKey(models.Model):
         READ = "availability:read", "ask for services and free slots"
         BOOK = "bookings:write", "book, move and cancel"
         SEE = "bookings:read", "read bookings"
+        VOUCH = "callers:identify", "say who is calling: the number comes from the network, never from a model"
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="agent_keys")
     branch = models.ForeignKey(Branch, models.CASCADE, null=True, blank=True, help_text="empty = all branches")
@@ -338,6 +356,9 @@ class Conversation(models.Model):
     call_id = models.CharField(max_length=120, blank=True, default="", help_text="what the platform calls it")
     caller_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164, from a trusted source")
     language = models.CharField(max_length=10, blank=True, default="")
+    failed_proofs = models.PositiveSmallIntegerField(
+        default=0, help_text="how often its caller said something wrong about who they are"
+    )
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -400,6 +421,14 @@ class AppointmentQuerySet(TenantQuerySet["Appointment"]):
         """Return those that take a host's time."""
         return self.filter(state__in=LIVE_STATES)
 
+    def held(self) -> "AppointmentQuerySet":
+        """Return the holds, also those that ran out and were not swept."""
+        return self.filter(state=AppointmentState.HELD)
+
+    def standing(self) -> "AppointmentQuerySet":
+        """Return the holds that have not run out this very moment, even if the statement had to wait for a lock."""
+        return self.held().filter(expires_at__gt=ClockTimestamp())
+
 
 class Appointment(models.Model):
     """One appointment, from the hold to the day after."""
@@ -433,6 +462,14 @@ class Appointment(models.Model):
     language = models.CharField(max_length=10, blank=True, default="")
     notes = models.TextField(blank=True, default="")
     wish = models.CharField(max_length=64, blank=True, default="", help_text="identity of what was asked for; see Note")
+    confirm_token = models.CharField(
+        max_length=10,
+        null=True,
+        blank=True,
+        unique=True,
+        editable=False,
+        help_text="what turns its hold into a booking",
+    )
     remote_uid = models.CharField(max_length=100, blank=True, default="", help_text="a secret: never log or show it")
     earlier_remote_uids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     moves = models.PositiveSmallIntegerField(default=0)
@@ -459,6 +496,10 @@ class Appointment(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["remote_uid"], condition=~Q(remote_uid=""), name="appointment_by_remote_uid"
+            ),
+            # A new hold replaces the old one, so whoever holds ends the old one first, run out or not.
+            models.UniqueConstraint(
+                fields=["conversation"], condition=Q(state="held"), name="appointment_held_once_a_conversation"
             ),
         ]
         indexes = [
@@ -498,6 +539,50 @@ class Appointment(models.Model):
         if won:
             _adopt(self, {"state": to, **fields})
         return won
+
+    def consume(self, **fields: Any) -> bool:
+        """Turn a hold that stands this very moment into a pending appointment, and set `fields`; return if it did."""
+        booked = {"state": AppointmentState.PENDING, "expires_at": None, "changed_at": Now(), **fields}
+        won = Appointment.objects.standing().filter(pk=self.pk).update(**booked) == 1
+        if won:
+            _adopt(self, booked)
+        return won
+
+
+class SlotToken(models.Model):
+    """
+    An offer: one slot that an agent was told of, and may hold or book.
+
+    It binds what was offered, from the offer to the booking: company, conversation, service, event type and start; the
+    event type has one length. It leads to one booking; while it has not, it may be held again.
+    """
+
+    token = models.CharField(max_length=10, unique=True, default=token, editable=False)
+    company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, null=True, blank=True, related_name="+")
+    service = models.ForeignKey(Service, models.CASCADE, related_name="+", db_index=False)
+    staff = models.ForeignKey(Staff, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
+    event_type = models.ForeignKey(EventType, models.CASCADE, related_name="+", db_index=False)
+    start = models.DateTimeField()
+    issued_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    appointment = models.ForeignKey(
+        Appointment, models.CASCADE, null=True, blank=True, related_name="offers", help_text="what it led to last"
+    )
+
+    objects = TenantQuerySet["SlotToken"].as_manager()
+
+    class Meta:
+        verbose_name = "offer"
+        indexes = [models.Index(fields=["expires_at"], name="slot_token_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.start:%Y-%m-%d %H:%M}"
+
+    @property
+    def end(self) -> datetime:
+        """When the appointment would end."""
+        return self.start + timedelta(minutes=self.event_type.length_minutes)
 
 
 class ClaimQuerySet(models.QuerySet["Claim"]):
@@ -601,7 +686,7 @@ class ChangeQuerySet(TenantQuerySet["Change"]):
         in_line = Claim.objects.filter(appointment=OuterRef("appointment"), kind=Claim.Kind.QUEUED)
         return self.annotate(  # type: ignore[no-redef]  # declared on `Change`, for all who get such rows
             is_silent=Q(sent_at__isnull=False, sent_at__lte=Now() - SILENCE),
-            is_late=Q(appointment__start__lte=Now()),
+            is_late=Q(new_start__lte=Now()) | Q(new_start__isnull=True, appointment__start__lte=Now()),
             is_in_line=Exists(in_line),
             is_awaited=Q(answer_by__isnull=False, answer_by__gt=Now()),
         )
@@ -646,7 +731,7 @@ class Change(models.Model):
     is_silent: bool
     """The last send is so long ago that a look-up proves absence."""
     is_late: bool
-    """Its appointment should have begun."""
+    """What it asks for should have begun."""
     is_in_line: bool
     """It waits for another write to be answered, and may not be sent before."""
     is_awaited: bool

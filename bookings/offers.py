@@ -4,14 +4,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Self
 
 from bookings.errors import Closed, DateInPast, TooFar, TooSoon
 from bookings.hours import Hours
 from bookings.models import Service
-from calcom.ranges import MINUTES_A_DAY, Shape
+from bookings.wanted import Window
+from calcom.models import EventType
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape, minute_from
 
-MAX_OFFERS = 3
 # Seconds before the beginning of a load in which a change may have escaped it: 2.5 s for what Cal.com remembers of the
 # last question, and 2 s for what the clocks of Redis and PostgreSQL may differ by.
 BLIND_S = 4.5
@@ -56,10 +58,14 @@ def _known_to_the_list(time: TakenTime, loaded_at: float | None) -> bool:
     return time.is_confirmed and loaded_at is not None and time.changed_at < loaded_at - BLIND_S
 
 
-def nearest(starts: Sequence[int], wished: int) -> list[int]:
-    """Return the up to three starts that are closest to the one wished for, which is not among them, in order."""
-    others = sorted((start for start in starts if start != wished), key=lambda start: (abs(start - wished), start))
-    return others[:MAX_OFFERS]
+class Reason(StrEnum):
+    """Why nothing is free when the caller asked for it, the most hopeless first."""
+
+    DATE_IN_PAST = "date_in_past"
+    TOO_FAR = "too_far"
+    TOO_SOON = "too_soon"
+    CLOSED = "closed"
+    FULLY_BOOKED = "fully_booked"
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,9 @@ class Rules:
     """None where whatever Cal.com offers will do."""
 
     @classmethod
-    def of(cls, service: Service, now: datetime) -> Self:
-        """Read the rules; both notices count, the service's and Cal.com's."""
-        branch, event_type = service.branch, service.event_type
+    def of(cls, service: Service, now: datetime, event_type: EventType | None = None) -> Self:
+        """Read the rules; both notices count, the service's and Cal.com's: that of `event_type`, or the service's."""
+        branch, event_type = service.branch, event_type or service.event_type
         return cls(
             now=now,
             earliest=now + timedelta(minutes=max(service.notice_minutes, event_type.notice_minutes)),
@@ -96,6 +102,26 @@ class Rules:
         for opens, closes in self.hours.between(first, last):
             allowed += starts[bisect_left(starts, opens) : bisect_right(starts, closes - self.length)]
         return allowed
+
+    def reason(self, windows: Sequence[Window]) -> Reason:
+        """Return why none of the windows has a free slot: of several reasons the most hopeful."""
+        return max((self._reason(window) for window in windows), key=list(Reason).index)
+
+    def _reason(self, window: Window) -> Reason:
+        if window.last <= minute_from(self.now):
+            return Reason.DATE_IN_PAST
+        if window.last <= minute_from(self.earliest):
+            return Reason.TOO_SOON
+        if window.first > minute_from(self.latest):
+            return Reason.TOO_FAR
+        return Reason.FULLY_BOOKED if self._is_open_in(window) else Reason.CLOSED
+
+    def _is_open_in(self, window: Window) -> bool:
+        if self.hours is None:
+            return True
+        first, last = max(window.first, minute_from(self.earliest)), min(window.last, minute_from(self.latest) + 1)
+        opened = self.hours.between(EPOCH + first * MINUTE, EPOCH + last * MINUTE)
+        return any(max(first, opens) <= min(last - 1, closes - self.length) for opens, closes in opened)
 
     def check(self, start: datetime) -> None:
         """

@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from bookings import claims
 from bookings.errors import ConfigurationError
-from bookings.models import Claim, Service
-from bookings.offers import Rules, TakenTime, nearest, subtract
+from bookings.models import Service
+from bookings.offers import Rules, subtract
+from bookings.ranking import Candidate, rank
+from bookings.wanted import Wanted
 from cachectl.availability import Band, Day, Known
 from cachectl.deadline import Deadline
-from calcom.ranges import EPOCH, MINUTE, Shape
+from calcom.models import EventType
+from calcom.ranges import EPOCH, MINUTE, Shape, minute_from
 from calcom.service import CalcomService
 
 ALTERNATIVES_WITHIN = timedelta(days=7)
@@ -31,6 +35,7 @@ class OpenTimes:
 def open_times(
     *,
     service: Service,
+    event_type: EventType | None = None,
     first: datetime,
     last: datetime,
     now: datetime,
@@ -43,64 +48,65 @@ def open_times(
 
     One trip to Redis and one query where the cache knows; at the deadline, what is known, marked as such.
 
+    Args:
+        event_type: what books it, where that is not the service's own: with one person, for instance.
+
     Raises:
         ConfigurationError: the service cannot be booked through us.
     """
-    refuse_unbookable(service)
-    rules = Rules.of(service, now)
+    event_type = event_type or service.event_type
+    refuse_unbookable(service, event_type)
+    rules = Rules.of(service, now, event_type)
     first, last = max(first, rules.earliest), min(last, rules.latest)
     if first >= last:
         return OpenTimes([], NOTHING_ASKED)
-    listed = calcom.open_slots(
-        event_type=service.event_type, first=first, last=last, deadline=deadline, max_age=max_age
-    )
+    listed = calcom.open_slots(event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age)
     starts = rules.allowed(listed.starts, first, last)
-    return OpenTimes(_minus_ours(service, starts, listed.days), listed.known)
+    return OpenTimes(_minus_ours(event_type, starts, listed.days), listed.known)
 
 
 def alternatives(
-    *, service: Service, wished: datetime, now: datetime, calcom: CalcomService, deadline: Deadline
+    *,
+    service: Service,
+    event_type: EventType | None = None,
+    wished: datetime,
+    now: datetime,
+    calcom: CalcomService,
+    deadline: Deadline,
 ) -> list[datetime]:
-    """Return up to three times that are free, the nearest to `wished` first: on its day or in the week after."""
+    """Return up to three times that are free, the best first: on the day of `wished` or in the week after."""
     first = max(wished.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), now)
     open_ = open_times(
         service=service,
+        event_type=event_type,
         first=first,
         last=first + ALTERNATIVES_WITHIN,
         now=now,
         calcom=calcom,
         deadline=deadline,
     )
-    return [EPOCH + start * MINUTE for start in nearest(open_.starts, (wished - EPOCH) // MINUTE)]
+    wanted = Wanted.at(wished)
+    others = [Candidate(start) for start in open_.starts if not wanted.covers(start)]
+    best = rank(others, wanted=wanted, zone=ZoneInfo(service.branch.time_zone), after=minute_from(now))
+    return [EPOCH + candidate.start * MINUTE for candidate in best]
 
 
-def refuse_unbookable(service: Service) -> None:
+def refuse_unbookable(service: Service, event_type: EventType | None = None) -> None:
     """Raise ConfigurationError, saying why, if the service cannot be booked through us."""
-    if obstacle := service.obstacle():
+    if obstacle := service.obstacle(event_type):
         raise ConfigurationError(obstacle)
 
 
-def _minus_ours(service: Service, starts: Sequence[int], days: Mapping[date, Day]) -> list[int]:
+def _minus_ours(event_type: EventType, starts: Sequence[int], days: Mapping[date, Day]) -> list[int]:
     """Take away what our own appointments leave no host for. Slots are offered at Cal.com's word, never beyond it."""
     if not starts:
         return []
-    event_type = service.event_type
     length = event_type.length_minutes * MINUTE
     occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE + length)
     return subtract(
         starts,
         shape=Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes),
         hosts=len(occupancy.host_ids),
-        taken=[_taken(row) for row in occupancy.rows],
+        taken=[row.time for row in occupancy.rows],
         loaded_at={(day - EPOCH.date()).days: known.loaded_at for day, known in days.items() if known.loaded_at},
-    )
-
-
-def _taken(row: claims.Row) -> TakenTime:
-    return TakenTime(
-        host_id=row.host_id,
-        start=(row.start - EPOCH) // MINUTE,
-        end=-((EPOCH - row.end) // MINUTE),
-        is_confirmed=row.kind == Claim.Kind.CONFIRMED,
-        changed_at=row.changed_at.timestamp(),
     )

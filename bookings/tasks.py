@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import claims, settling
+from bookings import claims, holds, overlaps, settling
 from bookings.models import Change
 from calcom.service import CalcomService
 
@@ -36,3 +36,15 @@ def settle(*, change_id: int, **_newer: object) -> None:
 def expire_holds(**_newer: object) -> None:
     """End the holds that ran out. They claim nothing since; this only tidies up."""
     claims.expire()
+
+
+@shared_task(name="bookings.forget_offers")
+def forget_offers(**_newer: object) -> None:
+    """Delete the offers that nobody asks for any more."""
+    holds.forget_offers(now=timezone.now())
+
+
+@shared_task(name="bookings.detect_overlaps")
+def detect_overlaps(**_newer: object) -> None:
+    """Alert about hosts whose time is taken twice at Cal.com."""
+    overlaps.detect()

@@ -4,20 +4,21 @@ What goes out, assembled by hand: an output serializer would cost a cached answe
 The shapes are described for the schema in `serializers.py`; a test holds both together.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import orjson
+from django.utils import timezone
 
+from bookings.holds import Held
 from bookings.models import Appointment, Branch, Change, Service
+from bookings.speech import changes, english, german
+from bookings.speech.read_back import read_back
+from cachectl.availability import Known
 
 DAY = 1440  # minutes
-WEEKDAYS = {
-    "de": ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
-    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-}
+WEEKDAYS = {"de": german.WEEKDAYS, "en": english.WEEKDAYS}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCK = tuple(f"T{minute // 60:02}:{minute % 60:02}:00" for minute in range(DAY))
 _THURSDAY = 3  # weekday of 1970-01-01
@@ -84,6 +85,15 @@ def time_of(start: datetime, end: datetime, *, zone: str, language: str) -> dict
     }
 
 
+def freshness(known: Known) -> dict[str, object]:
+    """Return where an answer comes from and how far to trust it."""
+    return {
+        "source": "calcom" if known.loaded or known.collapsed else "cache",
+        "age_s": None if known.age is None else int(known.age),
+        "verified": known.verified,
+    }
+
+
 # --- Services ----------------------------------------------------------------------------------------------------
 
 
@@ -115,33 +125,6 @@ def listed_service(found: Service, score: float | None) -> dict[str, object]:
 
 # --- Bookings ----------------------------------------------------------------------------------------------------
 
-_PENDING: Mapping[str, Mapping[str, str]] = {
-    "create": {
-        "de": "Ich trage den Termin gerade ein. Einen Moment bitte.",
-        "en": "I am entering your appointment right now. One moment, please.",
-    },
-    "move": {
-        "de": "Ich verlege den Termin gerade. Einen Moment bitte.",
-        "en": "I am moving your appointment right now. One moment, please.",
-    },
-    "cancel": {
-        "de": "Ich sage den Termin gerade ab. Einen Moment bitte.",
-        "en": "I am cancelling your appointment right now. One moment, please.",
-    },
-}
-_KNOWN: Mapping[str, Mapping[str, str]] = {
-    "confirmed": {"de": "Ihr Termin steht.", "en": "Your appointment is booked."},
-    "cancelled": {"de": "Ihr Termin ist abgesagt.", "en": "Your appointment is cancelled."},
-}
-_OVER = {"de": "Dieser Termin ist schon vorbei.", "en": "That appointment is already over."}
-
-
-def spoken(operation: str, status: str, language: str) -> str:
-    """Return what the caller may be told about a change; it promises nothing but what is known."""
-    if status == "pending":
-        return _PENDING[operation][language]
-    return _KNOWN.get(status, _OVER)[language]
-
 
 def booking(appointment: Appointment, *, language: str) -> dict[str, object]:
     """Return a booking. It says nothing about the caller: who asks may not be the one who booked."""
@@ -152,6 +135,33 @@ def booking(appointment: Appointment, *, language: str) -> dict[str, object]:
         "state": appointment.state,
         "service": service(appointment.service) if appointment.service else None,
         **time_of(appointment.start, appointment.end, zone=branch.time_zone, language=language),
+    }
+
+
+def hold(held: Held, *, staff: str, language: str) -> dict[str, object]:
+    """Return a hold, or the booking that it has become. `staff` is who was asked for by name, or empty."""
+    appointment, zone = held.appointment, ZoneInfo(held.appointment.branch.time_zone)
+    booked = service(appointment.service) if appointment.service else None
+    if held.expires_at is None:
+        sentence = changes.changed("create", appointment.state, language)
+    else:
+        sentence = read_back(
+            service=appointment.service.name if appointment.service else "",
+            staff=staff,
+            start=appointment.start.astimezone(zone),
+            today=timezone.now().astimezone(zone).date(),
+            language=language,
+        )
+    return {
+        "status": appointment.state,
+        "hold_id": appointment.public_id,
+        "confirm_token": held.confirm_token,
+        "expires_at": held.expires_at.astimezone(zone).isoformat(timespec="seconds") if held.expires_at else None,
+        "read_back": sentence,
+        "service": booked,
+        "staff": staff or None,
+        **time_of(appointment.start, appointment.end, zone=zone.key, language=language),
+        "replayed": held.replayed,
     }
 
 

@@ -1,14 +1,17 @@
-"""The services that a key may ask for, kept a few seconds so that a cached answer needs no query for them."""
+"""The services a key may ask for, and who gives them, kept a few seconds so that a cached answer needs no query."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bookings.api.errors import ServiceAmbiguous, ServiceNotOffered
 from bookings.api.matching import named, ranked
 from bookings.api.remembered import Remembered
-from bookings.models import AgentKey, Company, Service
+from bookings.looking import Calendar
+from bookings.models import AgentKey, Company, Service, Staff, StaffService
+from calcom.models import EventType
 
 _ID = re.compile(r"(?:sv_)?([0-9]{1,18})")
+_STAFF_ID = re.compile(r"(?:st_)?([0-9]{1,18})")
 
 
 def _look_up(company: Company) -> Sequence[Service]:
@@ -21,6 +24,23 @@ def _look_up(company: Company) -> Sequence[Service]:
 
 
 _of_company = Remembered(_look_up)
+
+
+def _look_up_people(service: Service) -> Mapping[Staff, Calendar | None]:
+    own = StaffService.objects.filter(service=service).select_related("event_type__account")
+    event_types = {row.staff_id: row.event_type for row in own}
+    hosts = list(service.event_type.hosts.values_list("pk", flat=True))
+    people = Staff.objects.filter(branch=service.branch_id, active=True).order_by("name")
+    return {one: _calendar(one, event_types.get(one.pk), service, hosts) for one in people}
+
+
+def _calendar(one: Staff, own: EventType | None, service: Service, hosts: Sequence[int]) -> Calendar | None:
+    """Return where the service is booked with one person; None where nobody can say who it will be."""
+    event_type = own or (service.event_type if hosts == [one.host_id] else None)
+    return Calendar(event_type, one) if event_type else None
+
+
+_people = Remembered(_look_up_people)
 
 
 def services_of(key: AgentKey) -> Sequence[Service]:
@@ -49,6 +69,19 @@ def service_of(key: AgentKey, asked: str) -> Service:
     raise ServiceNotOffered("No service has this id or name.", services=near or offered)
 
 
+def people_of(service: Service) -> Mapping[Staff, Calendar | None]:
+    """Return who works at the service's branch, and where the service is booked with each; None where it cannot be."""
+    return _people(service)
+
+
+def people_called(service: Service, asked: str) -> Sequence[Staff]:
+    """Return those at the service's branch who have this id, or are called so."""
+    people = people_of(service)
+    number = _STAFF_ID.fullmatch(asked)
+    return [one for one in people if one.pk == int(number[1])] if number else named(people, asked)
+
+
 def forget() -> None:
-    """Look the services up again."""
+    """Look everything up again."""
     _of_company.forget()
+    _people.forget()

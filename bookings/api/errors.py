@@ -19,7 +19,7 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from bookings.api import answers
-from bookings.errors import AnotherTime, AskCaller, BookingError, ServiceUnknown, TryLater
+from bookings.errors import AnotherTime, AskCaller, BookingError, ServiceUnknown, TimeAmbiguous, TryLater
 from bookings.models import Service
 from monitoring.logs import current_request_id
 
@@ -128,6 +128,14 @@ TABLE: Mapping[str, Told] = {
         "I'm sorry, there is no appointment at that time. Would another time suit you?",
         "Offer one of the alternatives, or only times that availability returned.",
     ),
+    "hold_expired": Told(
+        HTTPStatus.CONFLICT,
+        False,
+        "The hold has run out",
+        "So lange konnte ich die Zeit leider nicht freihalten. Soll ich noch einmal nachsehen?",
+        "I'm sorry, I could not keep that time free any longer. Shall I check again?",
+        "Hold the same slot_token once more, or offer one of the alternatives. Nothing was booked.",
+    ),
     "date_in_past": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         False,
@@ -177,13 +185,54 @@ TABLE: Mapping[str, Told] = {
         "There are several options. Which one do you mean?",
         "Ask which of the candidates is meant, then use its id.",
     ),
+    "confirm_token_invalid": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "There is no such confirm_token in this conversation",
+        "Ich lese Ihnen den Termin noch einmal vor. Einen Moment bitte.",
+        "Let me read the appointment back to you once more. One moment, please.",
+        "Hold the slot by its slot_token, read read_back to the caller, and send the confirm_token of that answer.",
+    ),
+    "identity_required": Told(
+        HTTPStatus.FORBIDDEN,
+        False,
+        "Nobody knows who is calling",
+        "Wie lautet Ihre Terminnummer? Oder nennen Sie mir Ihren Namen und den Tag des Termins.",
+        "What is your booking reference? Or tell me your name and the day of the appointment.",
+        "Ask for the reference, or for the exact name and the date, and send what the caller says. Never guess.",
+    ),
+    "identity_mismatch": Told(
+        HTTPStatus.FORBIDDEN,
+        False,
+        "Nothing was found under what was said",
+        "Damit kann ich leider keinen Termin zuordnen. Können Sie das noch einmal prüfen?",
+        "I'm sorry, I cannot match that to an appointment. Could you check it once more?",
+        "Say nothing about whether such an appointment exists. After three tries offer a call back.",
+    ),
     "time_not_understood": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         False,
         "The time was not understood",
         "Welchen Tag und welche Uhrzeit meinen Sie?",
         "Which day and what time do you mean?",
-        "Send instants with their offset, as in 2026-11-24T10:00:00+01:00, and the end after the start.",
+        "Send instants with their offset, as in 2026-11-24T10:00:00+01:00, and the end after the start; to search,"
+        " when with windows, or with date, part_of_day, not_before or time.",
+    ),
+    "time_ambiguous": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "Clocks show this time twice",
+        "Diese Zeit kommt in der Nacht der Zeitumstellung zweimal. Meinen Sie davor oder danach?",
+        "That time comes twice in the night when the clocks change. Do you mean before or after that?",
+        "Ask which of the readings is meant, then send it as an instant.",
+    ),
+    "time_nonexistent": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "Clocks skip this time",
+        "Diese Zeit fällt wegen der Zeitumstellung aus. Welche Zeit meinen Sie?",
+        "That time is skipped when the clocks change. What time do you mean?",
+        "Ask the caller for another time.",
     ),
     # try again
     "upstream_unavailable": Told(
@@ -235,6 +284,14 @@ TABLE: Mapping[str, Told] = {
         _SORRY_EN,
         "Use a new Idempotency-Key for a new wish, and the old one only for the very same request.",
     ),
+    "more_token_unknown": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "No search goes on under this more_token",
+        "Einen Moment bitte, ich sehe noch einmal nach.",
+        "One moment, please, let me check again.",
+        "Search again with service and when. A more_token lasts half an hour.",
+    ),
     "booking_not_found": Told(
         HTTPStatus.NOT_FOUND,
         False,
@@ -250,6 +307,22 @@ TABLE: Mapping[str, Told] = {
         "Dieser Termin ist bereits abgesagt.",
         "That appointment is already cancelled.",
         "Tell the caller; nothing else is to be done.",
+    ),
+    "change_too_late": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "It begins too soon to be changed by phone",
+        "So kurz vorher kann ich den Termin leider nicht mehr ändern. Soll sich jemand bei Ihnen melden?",
+        "I'm sorry, I can no longer change the appointment this close to its start. Shall somebody call you?",
+        "The company sets how long before its start an appointment can be moved or cancelled. Offer a call back.",
+    ),
+    "too_many_moves": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "It was moved as often as the company allows",
+        "Diesen Termin kann ich leider nicht noch einmal verlegen. Soll sich jemand bei Ihnen melden?",
+        "I'm sorry, I cannot move this appointment again. Shall somebody call you?",
+        "The appointment stands where it is. Offer to keep it, to cancel it, or a call back.",
     ),
     "configuration_error": Told(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -379,6 +452,8 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
         members["alternatives"] = view.offers(exc.alternatives)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [answers.candidate(service) for service in exc.services[:5]]
+    if isinstance(exc, TimeAmbiguous):
+        members["readings"] = [reading.isoformat() for reading in exc.readings]
     if isinstance(exc, RequestInvalid):
         members["errors"] = [{"field": exc.field, "detail": str(exc)}]
     if isinstance(exc, drf.ValidationError):

@@ -1,10 +1,13 @@
-"""Which services are meant: words against names and aliases. Pure; never a default."""
+"""Which services or people are meant: words against names and aliases. Pure; never a default."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from typing import TypeVar
 
-from bookings.models import Service
+from bookings.models import Service, Staff
+
+T = TypeVar("T", Service, Staff)
 
 WEAKEST = 0.6
 """Below this score it is another word, not another spelling."""
@@ -19,15 +22,20 @@ def ranked(services: Iterable[Service], words: str) -> list[tuple[Service, float
     )
 
 
-def named(services: Iterable[Service], words: str) -> Sequence[Service]:
-    """Return the services that are called exactly so, but for case and accents."""
-    return [service for service in services if score(service, words) == 1.0]
+def named(those: Iterable[T], words: str) -> Sequence[T]:
+    """Return those who are called exactly so, but for case and accents."""
+    asked = _plain(words)
+    return [one for one in those if asked and asked in _names(one)]
 
 
 def score(service: Service, words: str) -> float:
     """Return how well `words` match the best of a service's names: 1 is the name itself, 0 is nothing alike."""
     asked = _plain(words)
-    return max((_alike(asked, _plain(name)) for name in (service.name, *service.aliases)), default=0.0)
+    return max((_alike(asked, name) for name in _names(service)), default=0.0)
+
+
+def _names(one: Service | Staff) -> list[str]:
+    return [_plain(name) for name in (one.name, *one.aliases)]
 
 
 def _alike(asked: str, name: str) -> float:

@@ -8,6 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
+from bookings.api import search_shapes
 from bookings.api import serializers as shapes
 from bookings.api.errors import CONTENT_TYPE, TABLE
 
@@ -41,6 +42,7 @@ def _header(name: str, description: str, *, answers: tuple[int, ...] | bool = Fa
 _LANGUAGE = _query("language", "BCP 47; else Accept-Language, else the branch's")
 _EVERY = [
     _LANGUAGE,
+    _query("conversation_id", "the phone call that the request belongs to, where its body does not say so"),
     _header("Accept-Language", "which language the answer is in: de, en"),
     _header("X-Request-Id", "8 to 64 of A-Z a-z 0-9 _ -, a letter among them; made up where it is missing"),
     _header("traceparent", "W3C Trace Context; its trace is the request id where there is no X-Request-Id"),
@@ -53,6 +55,11 @@ _EVERY = [
 _WAIT = [
     _header("Prefer", "wait=N: seconds the caller can wait, 0.5 to 8"),
     _header("Preference-Applied", "the wait that was honoured", answers=True),
+]
+_CACHE = [
+    _header("Cache-Status", "RFC 9211, such as `Slotline; hit; ttl=87` or `Slotline; fwd=stale`", answers=(200,)),
+    _header("X-Cache-Hit", "true where Cal.com was not asked for this answer", answers=(200,)),
+    _header("Age", "of the oldest day in the answer, s", answers=(200,)),
 ]
 _LATER = [
     _header("Location", "where the outcome, or the booking, is found", answers=(200, 201, 202)),
@@ -79,9 +86,7 @@ availability = extend_schema(
         _header("Cache-Control", "max-age=N: how old the answer may be, s; no-cache: not at all"),
         *_EVERY,
         *_WAIT,
-        _header("Cache-Status", "RFC 9211, such as `Slotline; hit; ttl=87` or `Slotline; fwd=stale`", answers=(200,)),
-        _header("X-Cache-Hit", "true where Cal.com was not asked for this answer", answers=(200,)),
-        _header("Age", "of the oldest day in the answer, s", answers=(200,)),
+        *_CACHE,
     ],
     responses={
         200: shapes.AvailabilityAnswer,
@@ -92,10 +97,70 @@ availability = extend_schema(
     },
 )  # fmt: skip
 
+converse = extend_schema(
+    operation_id="start_conversation",
+    tags=["conversations"],
+    description="Repeats of one platform and call id are one conversation: 201 the first time, then 200.",
+    parameters=[*_EVERY],
+    request=shapes.ConversationRequest,
+    responses={200: shapes.ConversationAnswer, 201: shapes.ConversationAnswer, **_problems(*_BODY)},
+)
+
+hold = extend_schema(
+    operation_id="hold_slot",
+    tags=["bookings"],
+    description="Two minutes; one per conversation, a new one replaces the old. A repeat gets the same hold with 200.",
+    parameters=[*_EVERY, *_WAIT],
+    request=shapes.HoldRequest,
+    responses={
+        200: shapes.HeldAnswer,
+        201: shapes.HeldAnswer,
+        **_problems(
+            *_BODY, "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
+            "upstream_unavailable", "deadline_exceeded", "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
+release = extend_schema(
+    operation_id="release_slot",
+    tags=["bookings"],
+    description="Give a held time back at once. What has been booked stays booked.",
+    parameters=[*_EVERY],
+    responses={200: shapes.ReleasedAnswer, **_problems("request_invalid", "booking_not_found")},
+)
+
+search = extend_schema(
+    operation_id="search_availability",
+    tags=["availability"],
+    description=(
+        "What was asked for, or up to three real times instead and the reason why. Cal.com is asked once at most,"
+        " however far it has to look."
+    ),
+    parameters=[
+        _header("Cache-Control", "max-age=N: how old the answer may be, s; no-cache: not at all"),
+        *_EVERY,
+        *_WAIT,
+        *_CACHE,
+    ],
+    request=search_shapes.SearchRequest,
+    responses={
+        200: search_shapes.SearchAnswer,
+        **_problems(
+            *_BODY, "service_unknown", "service_ambiguous", "time_ambiguous", "time_nonexistent", "window_too_long",
+            "more_token_unknown", "upstream_unavailable", "deadline_exceeded",
+            "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
 book = extend_schema(
     operation_id="create_booking",
     tags=["bookings"],
-    description="201 when Cal.com said yes; 202 when it did not within the caller's wait: then ask the operation.",
+    description=(
+        "By confirm_token of a hold, by slot_token, or by service and start. 201 when Cal.com said yes; 202 when it did"
+        " not within the caller's wait: then ask the operation."
+    ),
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
     request=shapes.BookingRequest,
     responses={
@@ -103,8 +168,9 @@ book = extend_schema(
         202: shapes.ChangedAnswer,
         **_problems(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
-            "service_unknown", "service_ambiguous", "slot_taken", "slot_not_offered", "date_in_past", "too_soon",
-            "too_far", "closed", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+            "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "slot_taken",
+            "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed", "upstream_unavailable",
+            "deadline_exceeded", "configuration_error",
         ),
     },
 )  # fmt: skip
@@ -113,7 +179,7 @@ booking = extend_schema(
     operation_id="get_booking",
     tags=["bookings"],
     parameters=[*_EVERY],
-    responses={200: shapes.BookedAnswer, **_problems("booking_not_found")},
+    responses={200: shapes.BookedAnswer, **_problems("request_invalid", "booking_not_found")},
 )
 
 cancel = extend_schema(
@@ -126,16 +192,45 @@ cancel = extend_schema(
         202: shapes.ChangedAnswer,
         **_problems(
             *_BODY, "booking_not_found", "already_cancelled", "idempotency_key_reused", "idempotency_in_progress",
-            "date_in_past", "too_soon", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+            "date_in_past", "change_too_late", "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),
     },
 )  # fmt: skip
+
+reschedule = extend_schema(
+    operation_id="reschedule_booking",
+    tags=["bookings"],
+    description="The old time is given back only after Cal.com has said yes to the new one.",
+    parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
+    request=shapes.RescheduleRequest,
+    responses={
+        200: shapes.ChangedAnswer,
+        202: shapes.ChangedAnswer,
+        **_problems(
+            *_BODY, "booking_not_found", "already_cancelled", "change_too_late", "too_many_moves",
+            "idempotency_key_reused", "idempotency_in_progress", "slot_taken", "slot_not_offered", "date_in_past",
+            "too_soon", "too_far", "closed", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+        ),
+    },
+)  # fmt: skip
+
+find = extend_schema(
+    operation_id="find_bookings",
+    tags=["bookings"],
+    description="Nothing is said to whoever is not verified, and after three wrong answers nothing more in this call.",
+    parameters=[*_EVERY],
+    request=shapes.FindRequest,
+    responses={
+        200: shapes.FoundAnswer,
+        **_problems(*_BODY, "identity_required", "identity_mismatch"),
+    },
+)
 
 operation = extend_schema(
     operation_id="get_operation",
     tags=["bookings"],
     parameters=[*_EVERY, _header("Retry-After", "while it is pending, s", answers=(200,))],
-    responses={200: shapes.OperationsAnswer, **_problems("not_found")},
+    responses={200: shapes.OperationsAnswer, **_problems("request_invalid", "not_found")},
 )
 
 

@@ -79,8 +79,14 @@ def _text(query: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _local_day(text: str, zone: str) -> tuple[datetime, datetime]:
-    """Return the first instant of a local date, and of the next."""
+def local_date(text: str) -> date:
+    """
+    Return the date that ISO text names.
+
+    Raises:
+        TimeNotUnderstood: it names none.
+
+    """
     if not _DATE.fullmatch(text):
         raise TimeNotUnderstood("A date is written as in 2026-11-24.")
     try:
@@ -89,6 +95,12 @@ def _local_day(text: str, zone: str) -> tuple[datetime, datetime]:
         raise TimeNotUnderstood("There is no such date.") from exc
     if day.year not in YEARS:
         raise TimeNotUnderstood("Nobody books in that year.")
+    return day
+
+
+def _local_day(text: str, zone: str) -> tuple[datetime, datetime]:
+    """Return the first instant of a local date, and of the next."""
+    day = local_date(text)
     first, last = (datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)) for n in (0, 1))
     return first.astimezone(UTC), last.astimezone(UTC)
 
@@ -165,22 +177,127 @@ class CallerRequest(serializers.Serializer[Any]):
         return value.lower() if value else None
 
 
-class BookingRequest(serializers.Serializer[Any]):
-    """One slot of a service, for one caller."""
+class ConversationRequest(serializers.Serializer[Any]):
+    """Which call it is. Platform and call id tell a repeat from another call."""
 
-    service = ServiceField(help_text="id or exact name")
-    start = InstantField(help_text="RFC 3339 with offset: a start that availability returned")
+    platform = PrintableField(max_length=20, required=False, allow_blank=True, default="", help_text="such as retell")
+    call_id = PrintableField(max_length=120, help_text="what the platform calls it")
+    caller_phone = PrintableField(
+        max_length=60,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        default=None,
+        help_text="the number shown by the telephone network; it counts only with the scope callers:identify",
+    )
+    branch = PrintableField(
+        max_length=100, required=False, allow_null=True, default=None, help_text="its name, where there are several"
+    )
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
+        max_length=10,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="BCP 47; the branch's where it is missing",
+    )
+
+
+class HoldRequest(serializers.Serializer[Any]):
+    """Which offer."""
+
+    slot_token = PrintableField(max_length=20, help_text="of the offer that the caller chose")
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
+    )
+
+
+class BookingRequest(serializers.Serializer[Any]):
+    """One slot for one caller: what was held and read back, or what was offered, or a service and its start."""
+
+    confirm_token = PrintableField(
+        max_length=20, required=False, allow_null=True, default=None, help_text="of the hold that the caller agreed to"
+    )
+    slot_token = PrintableField(
+        max_length=20, required=False, allow_null=True, default=None, help_text="of an offer, where nothing is held"
+    )
+    service = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name")
+    start = InstantField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="RFC 3339 with offset: a start that availability returned",
+    )
     caller = CallerRequest()
     notes = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
     conversation_id = serializers.RegexField(
         r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
     )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what names no slot, or two."""
+        if attrs["confirm_token"] and attrs["slot_token"]:
+            raise serializers.ValidationError({"slot_token": "Send confirm_token or slot_token, not both."})
+        if attrs["confirm_token"] or attrs["slot_token"]:
+            return attrs
+        missing = [name for name in ("service", "start") if attrs[name] is None]
+        if missing:
+            raise serializers.ValidationError(dict.fromkeys(missing, "It is required where no token is sent."))
+        return attrs
+
 
 class CancelRequest(serializers.Serializer[Any]):
     """Why, in a few words; it is shown to the staff."""
 
     reason = PrintableField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class RescheduleRequest(serializers.Serializer[Any]):
+    """Where to, by offer or by instant, and why; the reason is shown to the staff."""
+
+    start = InstantField(required=False, allow_null=True, default=None, help_text="RFC 3339 with offset")
+    slot_token = PrintableField(
+        max_length=20, required=False, allow_null=True, default=None, help_text="of an offer for the same service"
+    )
+    reason = PrintableField(max_length=300, required=False, allow_blank=True, default="")
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse two answers to one question, and none."""
+        if (attrs["start"] is None) == (attrs["slot_token"] is None):
+            raise serializers.ValidationError("Send either start or slot_token.")
+        return attrs
+
+
+class FindRequest(serializers.Serializer[Any]):
+    """
+    Whose appointments: those of the number that the caller calls from, or what only they know.
+
+    Without reference, name and date it is the number of the conversation; no number in a body ever counts.
+    """
+
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call; nothing without"
+    )
+    reference = PrintableField(
+        max_length=40,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="six characters, as the caller said them",
+    )
+    name = PrintableField(
+        max_length=200, required=False, allow_null=True, default=None, help_text="exactly as it was booked, with date"
+    )
+    date = serializers.DateField(required=False, allow_null=True, default=None, help_text="the branch's, with name")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse half a proof."""
+        if (attrs["name"] is None) != (attrs["date"] is None):
+            raise serializers.ValidationError("A name proves something only with a date, and a date only with a name.")
+        return attrs
 
 
 def phone_number(text: str | None, region: str) -> str | None:
@@ -243,6 +360,12 @@ class TimeAnswer(SlotAnswer):
     time_zone = serializers.CharField()
 
 
+class AlternativeAnswer(TimeAnswer):
+    """Another time."""
+
+    slot_token = serializers.CharField(required=False, help_text="what holds or books it, in a conversation")
+
+
 class FreshnessAnswer(serializers.Serializer[Any]):
     """Where the answer comes from and how far to trust it."""
 
@@ -291,6 +414,76 @@ class ChangedAnswer(BookedAnswer):
     replayed = serializers.BooleanField(help_text="an earlier request was the same wish; this is its outcome")
 
 
+class FoundAnswer(serializers.Serializer[Any]):
+    """The caller's upcoming appointments, the next one first."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(["found", "none"])
+    bookings = BookingAnswer(many=True)
+    spoken = serializers.CharField()
+    agent_hint = serializers.CharField()
+
+
+class DayAnswer(serializers.Serializer[Any]):
+    """A day of the branch."""
+
+    date = serializers.DateField()
+    name = serializers.CharField(help_text="as it is spoken")
+    open = serializers.BooleanField()
+
+
+class CallerAnswer(serializers.Serializer[Any]):
+    """Who calls, where that is certain and they have been here before."""
+
+    known = serializers.BooleanField()
+    name = serializers.CharField(allow_null=True)
+
+
+class ConversationAnswer(serializers.Serializer[Any]):
+    """What an agent needs before it says a word."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(["started"])
+    conversation_id = serializers.CharField(help_text="such as cv_7K3QX9M2TA4PWJ5R")
+    replayed = serializers.BooleanField(help_text="this call had begun before")
+    branch = serializers.CharField()
+    time_zone = serializers.CharField()
+    now = serializers.DateTimeField()
+    days = DayAnswer(many=True, help_text="today and the days that follow")
+    services = ListedServiceAnswer(many=True)
+    caller = CallerAnswer()
+    appointments = BookingAnswer(many=True, help_text="of a caller whose number the key vouches for; else empty")
+    agent_hint = serializers.CharField()
+
+
+class HoldAnswer(TimeAnswer):
+    """A time that nobody else gets for the moment."""
+
+    status = serializers.ChoiceField(["held", "pending", "confirmed"], help_text="held, or booked since")
+    hold_id = serializers.CharField()
+    confirm_token = serializers.CharField(help_text="what books it, once the caller has agreed to read_back")
+    expires_at = serializers.DateTimeField(allow_null=True)
+    read_back = serializers.CharField(help_text="what the caller is asked to agree to")
+    service = ServiceAnswer()
+    staff = serializers.CharField(allow_null=True, help_text="who was asked for by name")
+    replayed = serializers.BooleanField()
+
+
+class HeldAnswer(HoldAnswer):
+    """What came of holding."""
+
+    ok = serializers.BooleanField()
+    agent_hint = serializers.CharField()
+
+
+class ReleasedAnswer(serializers.Serializer[Any]):
+    """What became of a hold."""
+
+    ok = serializers.BooleanField()
+    status = serializers.CharField(help_text="released, or the state of the booking that it has become")
+    hold_id = serializers.CharField()
+
+
 class OperationAnswer(serializers.Serializer[Any]):
     """How far a change is."""
 
@@ -330,7 +523,10 @@ class Problem(serializers.Serializer[Any]):
     retryable = serializers.BooleanField()
     spoken = serializers.CharField(help_text="what the caller may be told")
     agent_hint = serializers.CharField()
-    alternatives = TimeAnswer(many=True, help_text="other times that are free as far as we know")
+    alternatives = AlternativeAnswer(many=True, help_text="other times that are free as far as we know")
     candidates = CandidateAnswer(many=True, required=False)
+    readings = serializers.ListField(
+        child=serializers.DateTimeField(), required=False, help_text="the instants that a local time may be"
+    )
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # DRF's attribute of that name
     request_id = serializers.CharField()

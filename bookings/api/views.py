@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from bookings import search, services
+from bookings import conversations, holds, search, services
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import service_of, services_of
@@ -28,12 +28,16 @@ from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
 from bookings.api.throttles import Standing
 from bookings.errors import BookingNotFound, DateInPast, DeadlineExceeded, TooFar, UpstreamUnavailable
-from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service
+from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
+from bookings.outcomes import Booked
+from bookings.speech import changes as sentences
 from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
+from calcom.models import EventType
 from calcom.service import CalcomService
 
 _BOOKING_ID = re.compile(r"bk_[0-9A-Z]{16}")
+_CONVERSATION_ID = re.compile(r"cv_[0-9A-Z]{16}")
 _OPERATION_ID = re.compile(r"op_[0-9A-Z]{16}")
 
 
@@ -42,6 +46,11 @@ class AgentView(APIView):
 
     scopes: ClassVar[Mapping[str, AgentKey.Scope]] = {}
     service: Service | None = None
+    event_type: EventType | None = None
+    """What books it, where it is not the service's own."""
+    staff: Staff | None = None
+    """Who is meant by that."""
+    call: Conversation | None = None
     asked_language: str | None = None
     standing: Standing | None = None
 
@@ -57,15 +66,18 @@ class AgentView(APIView):
         """Return the branch that the request is about, as far as that is known."""
         if self.service is not None:
             return self.service.branch
+        if self.call is not None and self.call.branch is not None:
+            return self.call.branch
         shown = getattr(self.request, "_auth", None)  # not `auth`: who was refused is not asked again
         return shown.branch if isinstance(shown, AgentKey) else None
 
     @property
     def language(self) -> str:
-        """Return the language to answer in: the one asked for, else Accept-Language's, else the branch's."""
+        """Return the language to answer in: the one asked for, Accept-Language's, the call's, the branch's."""
         accepted = self.request.META.get("HTTP_ACCEPT_LANGUAGE", "")
         asked = headers.spoken_language(self.asked_language or "") or headers.accepted_language(accepted)
-        return asked or headers.spoken_language(self.branch.language if self.branch else "") or "en"
+        usual = (self.call.language if self.call else "") or (self.branch.language if self.branch else "")
+        return asked or headers.spoken_language(usual) or "en"
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -81,6 +93,11 @@ class AgentView(APIView):
         self.asked_language = request.GET.get("language")
         return super().initialize_request(request, *args, **kwargs)
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Admit the request. With `conversation_id` in its address it goes into that call's timeline."""
+        super().initial(request, *args, **kwargs)
+        self.conversation(request.query_params.get("conversation_id"))
+
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Tell language, time taken, and what is left of the rate."""
         self.headers["Content-Language"] = self.language
@@ -88,15 +105,54 @@ class AgentView(APIView):
             self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
         if self.standing is not None:
             self.headers.update(self.standing.headers)
-        self.headers["Server-Timing"] = f"total;dur={(time.perf_counter() - self.began) * 1000:.2f}"
+        took = time.perf_counter() - self.began
+        self.headers["Server-Timing"] = f"total;dur={took * 1000:.2f}"
+        if self.call is not None:
+            self._tell_timeline(self.call, request, response, timedelta(seconds=took))
         return super().finalize_response(request, response, *args, **kwargs)
 
+    def _tell_timeline(self, call: Conversation, request: Request, response: Response, took: timedelta) -> None:
+        match = request.resolver_match
+        conversations.record(
+            call,
+            operation=f"{request.method} /{match.route if match else ''}",
+            asked=request.data,
+            answered=response.data,
+            status=response.status_code,
+            cache_status=response.headers.get("Cache-Status", ""),
+            took=took,
+        )
+
     def offers(self, starts: Sequence[datetime]) -> list[dict[str, str]]:
-        """Return times of the service as answers spell them."""
+        """Return times of the service as answers spell them; in a conversation, each with the token of an offer."""
         assert self.service is not None  # noqa: S101
-        length = timedelta(minutes=self.service.event_type.length_minutes)
+        event_type = self.event_type or self.service.event_type
+        length = timedelta(minutes=event_type.length_minutes)
         zone = self.service.branch.time_zone
-        return [answers.time_of(start, start + length, zone=zone, language=self.language) for start in starts]
+        times = [answers.time_of(start, start + length, zone=zone, language=self.language) for start in starts]
+        if self.call is None:
+            return times
+        offers = holds.issue_tokens(
+            company=self.key.company,
+            conversation=self.call,
+            service=self.service,
+            event_type=event_type,
+            staff=self.staff,
+            starts=starts,
+            now=timezone.now(),
+        )
+        return [{"slot_token": offer.token, **spelled} for offer, spelled in zip(offers, times, strict=True)]
+
+    def conversation(self, public_id: str | None) -> Conversation | None:
+        """Return the phone call that a request names, None where it names none. The request goes into its timeline."""
+        if public_id is None:
+            return None
+        calls = Conversation.objects.of(self.key.company).select_related("branch")
+        calls = Conversation.objects.of(self.key.company).select_related("branch")
+        self.call = calls.filter(public_id=public_id).first() if _CONVERSATION_ID.fullmatch(public_id) else None
+        if self.call is None:
+            raise RequestInvalid("conversation_id", "There is no such conversation.")
+        return self.call
 
     def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return what the body says, checked."""
@@ -155,11 +211,7 @@ class Availability(AgentView):
                 tuple(found.starts), zone=zone, minutes=service.event_type.length_minutes, language=self.language
             ),
             "unknown_days": unknown,
-            "freshness": {
-                "source": "calcom" if known.loaded or known.collapsed else "cache",
-                "age_s": None if known.age is None else int(known.age),
-                "verified": known.verified,
-            },
+            "freshness": answers.freshness(known),
         }
 
 
@@ -194,39 +246,52 @@ class Bookings(AgentView):
         """Book one slot for a caller."""
         asked = self.parsed(BookingRequest)
         self.asked_language = asked["caller"]["language"] or self.asked_language
-        self.service = service_of(self.key, asked["service"])
-        wish = self._wish(request, asked, self.service)
-        calcom = CalcomService(self.service.event_type.account)
+        self.conversation(asked["conversation_id"])
+        wish = self._wish(request, asked)
+        self.event_type, calcom = wish.event_type, CalcomService(wish.event_type.account)
         booked = services.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
-        return _changed(self, booked, HTTPStatus.CREATED)
+        return changed(self, booked, HTTPStatus.CREATED)
 
-    def _wish(self, request: Request, asked: Mapping[str, Any], service: Service) -> services.Wish:
-        caller, conversation = asked["caller"], self._conversation(asked["conversation_id"])
-        key = headers.idempotency_key(request.META)
-        if conversation is None and key is None:
+    def _wish(self, request: Request, asked: Mapping[str, Any]) -> services.Wish:
+        caller, key, slot = asked["caller"], headers.idempotency_key(request.META), self._slot(asked)
+        self.service = service = slot["service"]
+        self.staff = slot.get("staff")
+        if self.call is None and key is None and not (asked["confirm_token"] or asked["slot_token"]):
             raise IdempotencyKeyRequired("Send Idempotency-Key, or the conversation_id of the phone call.")
         return services.Wish(
             company=self.key.company,
             agent_key=self.key,
-            service=service,
-            start=asked["start"],
             attendee_name=caller["name"],
-            attendee_phone=phone_number(caller["phone"], service.branch.phone_region),
+            attendee_phone=phone_number(caller["phone"], service.branch.phone_region) or self._own_number(),
             attendee_email=caller["email"],
             language=self.language,
             notes=asked["notes"],
-            conversation=conversation,
+            conversation=self.call,
             idempotency_key=key,
-            request_digest=_digest("book", asked),
+            request_digest=digest("book", asked),
+            **slot,
         )
 
-    def _conversation(self, public_id: str | None) -> Conversation | None:
-        if public_id is None:
-            return None
-        found = Conversation.objects.of(self.key.company).filter(public_id=public_id).first()
-        if found is None:
-            raise RequestInvalid("conversation_id", "There is no such conversation.")
-        return found
+    def _own_number(self) -> str | None:
+        return self.call.caller_phone if self.call else None
+
+    def _slot(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parts of the wish that say which slot. A token decides; what is said beside it may only agree."""
+        within: dict[str, Any] = {"company": self.key.company, "conversation": self.call, "branch": self.key.branch}
+        named = None if asked["service"] is None else service_of(self.key, asked["service"])
+        if asked["confirm_token"]:
+            held = holds.resolve_confirm_token(token=asked["confirm_token"], **within)
+            slot: dict[str, Any] = {"hold": held, "service": held.service, "start": held.start}
+        elif asked["slot_token"]:
+            offer = holds.resolve_slot_token(token=asked["slot_token"], **within)
+            slot = {"offer": offer, "service": offer.service, "start": offer.start, "staff": offer.staff}
+        else:
+            return {"service": named, "start": asked["start"]}
+        if named not in {None, slot["service"]}:
+            raise RequestInvalid("service", "The token is for another service.")
+        if asked["start"] not in {None, slot["start"]}:
+            raise RequestInvalid("start", "The token is for another time.")
+        return slot
 
 
 class Booking(AgentView):
@@ -237,7 +302,7 @@ class Booking(AgentView):
     @described.booking
     def get(self, _request: Request, booking_id: str) -> Response:
         """Return a booking with its state."""
-        appointment = _appointment(self, booking_id)
+        appointment = appointment_of(self, booking_id)
         body = {"ok": True, "status": appointment.state}
         return Response(body | {"booking": answers.booking(appointment, language=self.language)})
 
@@ -251,18 +316,18 @@ class Cancel(AgentView):
     def post(self, request: Request, booking_id: str) -> Response:
         """Cancel a booking."""
         asked = self.parsed(CancelRequest)
-        appointment = _appointment(self, booking_id)
+        appointment = appointment_of(self, booking_id)
         cancelled = services.cancel(
             appointment=appointment,
             reason=asked["reason"],
             asked_by=self.key,
             idempotency_key=headers.idempotency_key(request.META),
-            request_digest=_digest("cancel", asked | {"booking_id": booking_id}),
+            request_digest=digest("cancel", asked | {"booking_id": booking_id}),
             calcom=CalcomService(appointment.event_type.account),
             deadline=self.deadline,
             now=timezone.now(),
         )
-        return _changed(self, cancelled, HTTPStatus.OK)
+        return changed(self, cancelled, HTTPStatus.OK)
 
 
 class Operation(AgentView):
@@ -296,7 +361,7 @@ class Nothing(AgentView):
         raise NotFound("There is nothing at this address.")
 
 
-def _appointment(view: AgentView, booking_id: str) -> Appointment:
+def appointment_of(view: AgentView, booking_id: str) -> Appointment:
     """Return the booking, if the key's company (and branch, where it has one) has it."""
     found = Appointment.objects.of(view.key.company).select_related(
         "company", "branch", "service", "event_type__account"
@@ -321,7 +386,7 @@ def _change(view: AgentView, operation_id: str) -> Change:
     return change
 
 
-def _changed(view: AgentView, made: services.Booked, done: HTTPStatus) -> Response:
+def changed(view: AgentView, made: Booked, done: HTTPStatus) -> Response:
     """Answer a change: done, or 202 with the address of its outcome."""
     appointment, change = made.appointment, made.change
     pending = not made.is_settled
@@ -331,7 +396,7 @@ def _changed(view: AgentView, made: services.Booked, done: HTTPStatus) -> Respon
         "status": status,
         "booking": answers.booking(appointment, language=view.language),
         "operation_id": change.public_id,
-        "spoken": answers.spoken(change.operation, status, view.language),
+        "spoken": sentences.changed(change.operation, status, view.language),
         "replayed": made.replayed,
     }
     if pending:
@@ -340,6 +405,6 @@ def _changed(view: AgentView, made: services.Booked, done: HTTPStatus) -> Respon
     return Response(body, status=done, headers={"Location": reverse("booking", args=[appointment.public_id])})
 
 
-def _digest(operation: str, asked: Mapping[str, object]) -> str:
+def digest(operation: str, asked: Mapping[str, object]) -> str:
     """Return what tells one request from another under the same Idempotency-Key."""
     return hashlib.sha256(orjson.dumps([operation, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from bookings import services, settling
+from bookings import moving, outcomes, services, settling
+from bookings.cases import Case
 from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, Service
+from bookings.remote import case_of
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.service import CalcomService
@@ -41,7 +43,7 @@ def wish(
     )
 
 
-def book(wish: services.Wish, calcom: CalcomService, *, wait: float = 5.0) -> services.Booked:
+def book(wish: services.Wish, calcom: CalcomService, *, wait: float = 5.0) -> outcomes.Booked:
     """Book it, waiting so many seconds."""
     return services.book(wish=wish, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
 
@@ -51,10 +53,10 @@ def write_down(wish: services.Wish) -> Change:
     return services._write_down(wish, Deadline.after(0))
 
 
-def begin(change: Change, calcom: CalcomService) -> settling._Case:
+def begin(change: Change, calcom: CalcomService) -> Case:
     """Commit that the change is being sent, and go no further."""
-    case = settling._Case(Change.objects.judged_now().get(pk=change.pk), calcom)
-    assert settling._begin(case)
+    case = case_of(Change.objects.judged_now().get(pk=change.pk), calcom)
+    assert settling.begin(case)
     return case
 
 
@@ -77,7 +79,7 @@ def pass_time(seconds: float) -> None:
 
 def cancel(
     appointment: Appointment, calcom: CalcomService, *, wait: float = 5.0, reason: str = "", **asked: object
-) -> services.Booked:
+) -> outcomes.Booked:
     """Cancel it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
     return services.cancel(
         appointment=appointment,
@@ -89,6 +91,20 @@ def cancel(
     )
 
 
+def move(
+    appointment: Appointment, start: datetime, calcom: CalcomService, *, wait: float = 5.0, **asked: object
+) -> outcomes.Booked:
+    """Move it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
+    return moving.move(
+        appointment=appointment,
+        start=start,
+        calcom=calcom,
+        deadline=Deadline.after(wait),
+        now=timezone.now(),
+        **{"asked_by": None, "reason": "", **asked},
+    )
+
+
 def claims_of(appointment: Appointment) -> dict[str, str]:
     """Return whose time the appointment claims, and how certain that is."""
     return {claim.host.name: claim.kind for claim in Claim.objects.filter(appointment=appointment)}
@@ -96,6 +112,6 @@ def claims_of(appointment: Appointment) -> dict[str, str]:
 
 def let_jobs_finish() -> None:
     """Wait for what goes on after its caller has gone."""
-    for name in ("writes", "loads"):  # writes hand refreshes to the loads
+    for name in ("questions", "writes", "loads"):  # questions wait for loads, and writes hand refreshes to them
         background._pool(name).shutdown(wait=True)
     background._pool.cache_clear()

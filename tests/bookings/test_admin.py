@@ -1,17 +1,21 @@
 """What staff can do, and what nobody can."""
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 
-from bookings.models import AgentKey, Appointment, CallbackRequest, Change
+from bookings import conversations, holds
+from bookings.models import AgentKey, Appointment, CallbackRequest, Change, Conversation
 from tests.bookings.stage import book, wish
-from tests.cast import at
+from tests.cast import TUESDAY, at
 
 MODELS = list(apps.get_app_config("bookings").get_models())
-HISTORY = {"appointment", "change", "claim", "conversation", "toolcall"}
+HISTORY = {"appointment", "change", "claim", "conversation", "slottoken", "toolcall"}
 
 
 @pytest.fixture
@@ -133,6 +137,16 @@ def test_an_appointment_is_cancelled_at_cal_com_first(desk, salon, calcom, simul
     assert Change.objects.get(operation="cancel").reason == "Emma is ill"
 
 
+def test_times_are_those_of_the_clock_on_the_wall(desk, salon, calcom):
+    """L-50: who works in Berlin reads 14:00, whatever the server's zone is."""
+    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+
+    page = desk.get(url("appointment")).content.decode()
+
+    assert appointment.reference in page
+    assert f"{TUESDAY:%a %d %b %Y}, 14:00" in page
+
+
 def test_what_cannot_be_cancelled_is_said(desk, salon, calcom):
     """One sentence for each appointment."""
     appointment = book(wish(salon.colour, at(14)), calcom).appointment
@@ -162,3 +176,30 @@ def test_a_callback_is_done(desk, salon):
 
     callback.refresh_from_db()
     assert (callback.state, callback.done_by) == ("done", "owner")
+
+
+def test_a_call_shows_its_timeline(desk, salon):
+    """In order: what was asked, what was answered, how long it took and where the data came from; no token."""
+    call = Conversation.objects.create(company=salon.company)
+    for operation, cache_status in (("POST /v1/availability/search", "Slotline; hit; ttl=87"), ("POST /v1/holds", "")):
+        conversations.record(
+            call,
+            operation=operation,
+            asked={"service": "Colour", "when": {"date": "2026-11-24"}, "caller": {"name": "Anna"}},
+            answered={"status": "held", "read_back": "Ist das so richtig?", "offers": [{"start": "2026-11-24T14:00"}]},
+            status=200,
+            cache_status=cache_status,
+            took=timedelta(milliseconds=12),
+        )
+    (offer,) = holds.issue_tokens(
+        company=salon.company, conversation=call, service=salon.colour, starts=[at(14)], now=timezone.now()
+    )
+
+    page = desk.get(url("conversation", "change", call.pk)).content.decode()
+
+    assert page.index("/v1/availability/search") < page.index("/v1/holds")
+    for shown in ("when: (date: 2026-11-24)", "read_back: Ist das so richtig?", "offers: 2026-11-24T14:00", "12 ms"):
+        assert shown in page
+    assert "Slotline; hit; ttl=87" in page
+    assert "Anna" not in page
+    assert offer.token not in page

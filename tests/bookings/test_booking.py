@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from bookings.attendees import customer_for
 from bookings.errors import (
     Closed,
     ConfigurationError,
@@ -175,6 +176,16 @@ def test_a_caller_is_known_again_by_phone(salon, calcom):
 
     assert Customer.objects.count() == 2
     assert Customer.objects.get(phone=KARL.phone).email is None
+
+
+def test_a_customer_known_by_address_learns_no_number(salon):
+    """L-57: anybody can say an address; what is booked under it is told to nobody who calls with another number."""
+    anna, _ = customer_for(company=salon.company, name="Anna", phone=None, email="anna@example.com")
+
+    again, _ = customer_for(company=salon.company, name="", phone=KARL.phone, email="anna@example.com")
+
+    assert again == anna
+    assert Customer.objects.get(pk=anna.pk).phone is None
 
 
 def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simulator):

@@ -12,10 +12,10 @@ from bookings.errors import (
     AlreadyCancelled,
     BookingError,
     BookingNotFound,
+    ChangeTooLate,
     DateInPast,
     IdempotencyInProgress,
     IdempotencyKeyReused,
-    TooSoon,
 )
 from bookings.models import Appointment, Change, Claim
 from cachectl.deadline import Deadline
@@ -167,7 +167,7 @@ def test_notice_binds_callers_and_not_staff(salon, calcom, appointment):
     salon.company.save()
     appointment = Appointment.objects.get()
 
-    with pytest.raises(TooSoon):
+    with pytest.raises(ChangeTooLate):
         cancel(appointment, calcom, asked_by=salon.agent_key)
 
     assert cancel(appointment, calcom).is_settled

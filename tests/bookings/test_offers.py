@@ -1,12 +1,15 @@
 """From a list of slots to what may be offered: pure, so that every case is a line in a table."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.offers import BLIND_S, TakenTime, nearest, subtract
+from bookings.hours import Hours
+from bookings.offers import BLIND_S, Reason, Rules, TakenTime, subtract
+from bookings.wanted import Window
 from calcom.ranges import Shape
 
 DAY = 20_000
@@ -111,12 +114,46 @@ def test_the_same_as_looking_at_each_pair(starts, spans, shape, hosts):
     assert subtract(starts, shape=shape, hosts=hosts, taken=claims, loaded_at=loaded_at) == expected
 
 
-def test_the_nearest_three_without_the_wish_itself():
-    """L-54: three at most, each once, the earlier of two that are equally near."""
-    starts = [minute(9), minute(10), minute(10, 30), minute(11), minute(15)]
+TUESDAY = datetime(2026, 11, 24, tzinfo=UTC)
+NOW = TUESDAY.replace(hour=8)
+OPEN = Hours.parse("UTC", {"tue": [["09:00", "12:00"], ["14:00", "18:00"]], "wed": [["09:00", "18:00"]]}, [])
+RULES = Rules(now=NOW, earliest=NOW + timedelta(hours=2), latest=NOW + timedelta(days=30), length=30, hours=OPEN)
 
-    assert nearest(starts, minute(10)) == [minute(10, 30), minute(9), minute(11)]
-    assert nearest([minute(10)], minute(10)) == []
+
+def window(first, last, *, days=0):
+    """From one hour of Tuesday to another, or of a day so many days later."""
+    midnight = int(TUESDAY.timestamp()) // 60 + days * 1440
+    return Window(midnight + round(first * 60), midnight + round(last * 60))
+
+
+@pytest.mark.parametrize(
+    ("windows", "reason"),
+    [
+        ([window(7, 8)], Reason.DATE_IN_PAST),
+        ([window(0, 24, days=-400)], Reason.DATE_IN_PAST),
+        ([window(7, 9)], Reason.TOO_SOON),
+        ([window(8.5, 10)], Reason.TOO_SOON),
+        ([window(8.5, 10.1)], Reason.FULLY_BOOKED),
+        ([window(0, 24, days=31)], Reason.TOO_FAR),
+        ([window(0, 24, days=900)], Reason.TOO_FAR),
+        ([window(12, 14)], Reason.CLOSED),
+        ([window(11.5, 11.6)], Reason.FULLY_BOOKED),
+        ([window(11.6, 12)], Reason.CLOSED),
+        ([window(0, 24, days=5)], Reason.CLOSED),
+        ([window(0, 24)], Reason.FULLY_BOOKED),
+        ([window(0, 24, days=-1), window(12, 14)], Reason.CLOSED),
+        ([window(12, 14), window(0, 24, days=1), window(0, 24, days=99)], Reason.FULLY_BOOKED),
+        ([window(7, 8), window(0, 24, days=99)], Reason.TOO_FAR),
+    ],
+)
+def test_why_nothing_is_free_then(windows, reason):
+    """L-51: what is past is called past, what is closed is not called full; of several reasons the most hopeful."""
+    assert RULES.reason(windows) is reason
+
+
+def test_a_branch_without_hours_is_never_called_closed():
+    """Whatever Cal.com offers will do there, so nobody knows better."""
+    assert replace(RULES, hours=None).reason([window(12, 14)]) is Reason.FULLY_BOOKED
 
 
 def test_an_instant_is_an_epoch_minute():

@@ -8,6 +8,7 @@ from django.utils import timezone
 from bookings import settling
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Change, Claim
+from bookings.remote import case_of
 from calcom.answers import METADATA_KEY
 from calcom.models import Host
 from calcom.service import CalcomService
@@ -53,7 +54,7 @@ def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
     """Experiment 4: the booking is found by our id; no second one is made, no claim is left."""
     change = write_down(wish(salon.colour, at(14)))
     case = begin(change, calcom)
-    settling._ask(case)
+    case.ask()
 
     pass_time(31)
     settled = settle(change, calcom)
@@ -66,10 +67,10 @@ def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
 def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
     """L-08: of two that try, one wins, also when both took it up before either began."""
     change = write_down(wish(salon.colour, at(14)))
-    one, other = (settling._Case(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
+    one, other = (case_of(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
 
-    settling._send(one)
-    settling._send(other)
+    settling.send(one)
+    settling.send(other)
 
     assert simulator.count(BOOK) == 1
 
@@ -134,7 +135,7 @@ def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
             return super().find_booking(**asked) if seen else None
 
     change = write_down(wish(salon.colour, at(14)))
-    settling._ask(begin(change, calcom))
+    begin(change, calcom).ask()
     pass_time(31)
 
     settled = settle(change, LooksTooEarly(salon.account))
@@ -159,7 +160,7 @@ def test_a_wish_that_nobody_could_enter_in_time_becomes_a_callback(salon, calcom
 def test_an_unknown_wish_is_looked_up_once_more_before_it_is_given_up(salon, calcom, simulator):
     """It may have been booked all along."""
     change = write_down(wish(salon.colour, at(14)))
-    settling._ask(begin(change, calcom))
+    begin(change, calcom).ask()
     pass_time(31)
     start = change.appointment.start
     _has_begun(change.appointment)
@@ -193,7 +194,7 @@ def test_a_uid_that_another_appointment_has_is_not_new(salon, calcom, simulator)
     case = begin(change, calcom)
     remote = calcom.get_booking(uid=first.remote_uid)
 
-    settling._hear(case, _with(remote, appointment_id=case.appointment.public_id, start=at(14)))
+    case.hear(_with(remote, appointment_id=case.appointment.public_id, start=at(14)))
 
     change.refresh_from_db()
     assert (change.state, change.outcome) == ("refused", "foreign_booking")
@@ -203,7 +204,7 @@ def test_ours_at_another_time_is_cancelled_there(salon, calcom, simulator):
     """L-07: an appointment is never moved without its caller; what was booked wrongly is undone."""
     case, remote = _booked_at_another_time(salon, calcom, simulator)
 
-    settling._hear(case, remote)
+    case.hear(remote)
 
     change = Change.objects.select_related("appointment").get()
     assert (change.outcome, change.appointment.state) == ("other_start", "rejected")
@@ -215,7 +216,7 @@ def test_ours_at_another_time_stays_unknown_until_it_is_cancelled_there(salon, c
     case, remote = _booked_at_another_time(salon, calcom, simulator)
     simulator.fail(CANCEL, "reset_before")
 
-    settling._hear(case, remote)
+    case.hear(remote)
     assert Change.objects.get().state == "unknown"
 
     assert settle(case.change, calcom).outcome == "other_start"
@@ -226,14 +227,14 @@ def test_a_late_second_yes_is_cancelled_there(salon, calcom, simulator):
     """One wish, one booking: whichever is heard first stands, the other one goes."""
     change = write_down(wish(salon.colour, at(14)))
     case = begin(change, calcom)
-    remote = settling._ask(case)
-    settling._hear(case, remote)
+    remote = case.ask()
+    case.hear(remote)
     duplicate = simulator.book_elsewhere(
         "colour", at(14), host="emma", metadata={METADATA_KEY: case.appointment.public_id}
     )
-    late = settling._Case(change, calcom)
+    late = case_of(change, calcom)
 
-    settling._hear(late, calcom.get_booking(uid=duplicate["uid"]))
+    late.hear(calcom.get_booking(uid=duplicate["uid"]))
 
     assert [booking["uid"] for booking in accepted(simulator)] == [remote.uid]
 
@@ -242,10 +243,10 @@ def test_the_same_yes_twice_is_one_yes(salon, calcom, simulator):
     """A webhook may confirm before the answer does: the same uid again is no news."""
     change = write_down(wish(salon.colour, at(14)))
     case = begin(change, calcom)
-    remote = settling._ask(case)
+    remote = case.ask()
 
-    settling._hear(case, remote)
-    settling._hear(settling._Case(change, calcom), remote)
+    case.hear(remote)
+    case_of(change, calcom).hear(remote)
 
     assert simulator.count(CANCEL) == 0
     assert Appointment.objects.get().state == "confirmed"
@@ -256,9 +257,9 @@ def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom
     first = book(wish(salon.colour, at(14)), calcom).appointment
     change = write_down(wish(salon.beard, at(14), KARL))
     case = begin(change, calcom)
-    remote = settling._ask(case)
+    remote = case.ask()
 
-    settling._hear(case, _with(remote, host_ids=[salon.emma.host.calcom_id]))
+    case.hear(_with(remote, host_ids=[salon.emma.host.calcom_id]))
 
     assert claims_of(first) == claims_of(case.appointment) == {"Emma": "confirmed"}
     assert Claim.objects.get(conflicting=True).appointment == case.appointment
@@ -270,7 +271,7 @@ def test_a_host_that_no_sync_has_seen_is_written_down(salon, calcom, simulator):
     change = write_down(wish(salon.colour, at(14)))
     case = begin(change, calcom)
 
-    settling._hear(case, _with(settling._ask(case), host_ids=[999]))
+    case.hear(_with(case.ask(), host_ids=[999]))
 
     assert Appointment.objects.get().host == Host.objects.get(calcom_id=999)
 

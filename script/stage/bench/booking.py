@@ -32,7 +32,7 @@ def measure(ground: Ground) -> dict[str, Found]:
     return {
         "waits_caused_by_booking": Found(_waits(ground), f"{CALLERS} callers ask while others book"),
         "booking_own_p50_ms": Found(median(middles), f"median of {RUNS} runs of {BOOKINGS_PER_RUN}"),
-        "requests_caused_by_booking": Found(caused["one-host"], f"{BOOKINGS} bookings, one host"),
+        "requests_caused_by_booking": Found(caused["alone"], f"{BOOKINGS} bookings, one host"),
         "requests_caused_by_booking_two_hosts": Found(max(0, caused["two-hosts"] - 1), beyond),
     }
 
@@ -88,7 +88,7 @@ def _waited(caller: "Future[list[str]]") -> int:
 
 def _caused(ground: Ground) -> dict[str, int]:
     """Book fifty slots on warm days of each event type; return how often Cal.com was asked for its slots."""
-    slugs = ("one-host", "two-hosts")
+    slugs = ("alone", "two-hosts")
     free = {slug: _warm(ground, slug) for slug in slugs}
     before = {slug: ground.asked(slug) for slug in slugs}
     seen = len(ground.simulator.requests(BOOK))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 COLD = ("cold-1", "cold-2", "cold-3")
 TRIO = ("trio-1", "trio-2", "trio-3")
 EVENT_TYPES = {
-    **{slug: (f"host-of-{slug}",) for slug in (*COLD, "search", "single", "waits", "own", "one-host", "ratio")},
+    **{slug: (f"host-of-{slug}",) for slug in (*COLD, "first", "search", "single", "waits", "own", "alone", "ratio")},
     **dict.fromkeys(TRIO, ("host-of-trio",)),
     "two-hosts": ("first-of-two", "second-of-two"),
 }
@@ -99,7 +100,11 @@ def brought_up() -> Iterator[Ground]:
         parts.bring_workers(stage)
         parts.wait_for_web(stage, url)
         parts.wait_for_workers(stage)
-        yield Ground(stage, simulator, url, key, services)
+        ground = Ground(stage, simulator, url, key, services)
+        with ground.agent() as agent:  # from now on this is a Redis that has been in use
+            ground.free(agent, "first")
+        time.sleep(BELIEVED)
+        yield ground
         connections.close_all()
 
 

@@ -35,6 +35,10 @@ class Agent:
         """Send JSON."""
         return self.client.post(f"/v1/{path}", body, content_type="application/json", headers=self._signed(headers))
 
+    def delete(self, path: str, **headers: str) -> Any:
+        """Give back."""
+        return self.client.delete(f"/v1/{path}", headers=self._signed(headers))
+
     def send(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> Any:
         """Send whatever."""
         return self.client.generic("POST", f"/v1/{path}", body, content_type, headers=self._signed(headers))

@@ -14,7 +14,12 @@ from tests.bookings.api.conftest import Agent, agent_with, wish
 from tests.cast import Practice, Salon, at
 
 PUBLIC = {"openapi", "docs"}
-SAMPLE = {"booking_id": "bk_0000000000000000", "operation_id": "op_0000000000000000", "rest": "anything/else"}
+SAMPLE = {
+    "booking_id": "bk_0000000000000000",
+    "hold_id": "bk_0000000000000000",
+    "operation_id": "op_0000000000000000",
+    "rest": "anything/else",
+}
 
 pytestmark = pytest.mark.django_db
 
@@ -104,9 +109,9 @@ def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
 @pytest.mark.parametrize(
     ("scopes", "allowed"),
     [
-        ([AgentKey.Scope.READ], {"services"}),
+        ([AgentKey.Scope.READ], {"services", "conversations"}),
         ([AgentKey.Scope.SEE], {"booking", "operation"}),
-        ([AgentKey.Scope.BOOK], {"bookings", "cancel"}),
+        ([AgentKey.Scope.BOOK], {"bookings", "cancel", "holds", "hold"}),
         ([], set()),
     ],
 )
@@ -119,6 +124,9 @@ def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed
         "operation": limited.get(f"operations/{SAMPLE['operation_id']}"),
         "bookings": limited.post("bookings", wish(salon.cut, at(10))),
         "cancel": limited.post(f"bookings/{SAMPLE['booking_id']}/cancel"),
+        "conversations": limited.post("conversations", {"call_id": "call-1"}),
+        "holds": limited.post("holds", {"slot_token": "ZZZZZZZZZZ"}),
+        "hold": limited.delete(f"holds/{SAMPLE['hold_id']}"),
     }
 
     refused = {name for name, answer in answers.items() if answer.json().get("code") == "scope_missing"}

@@ -10,13 +10,16 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
+from bookings import holds
 from bookings.api.docs import openapi
 from bookings.api.errors import TABLE
 from bookings.api.views import AgentView, Nothing
+from bookings.models import Conversation
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent
-from tests.cast import TUESDAY, Salon, at
+from tests.cast import ANNA, TUESDAY, Salon, at
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +99,23 @@ def test_answers_are_what_the_document_says(
 ) -> None:
     """What is assembled by hand keeps to its description: each answer of a phone call is checked against it."""
     service = f"sv_{salon.cut.pk}"
+    call = agent.post("conversations", {"call_id": "call-1", "caller_phone": ANNA.phone})
+    call_id = call.json()["conversation_id"]
+    (offer,) = holds.issue_tokens(
+        company=salon.company,
+        conversation=Conversation.objects.get(public_id=call_id),
+        service=salon.colour,
+        starts=[at(14)],
+        now=timezone.now(),
+    )
+    held = agent.post("holds", {"slot_token": offer.token, "conversation_id": call_id})
     booked = agent.book(salon.cut, at(10))
     booking, operation = booked.json()["booking"]["id"], booked.json()["operation_id"]
     answers = [
+        ("post", "/v1/conversations", call),
+        ("post", "/v1/holds", held),
+        ("post", "/v1/holds", agent.post("holds", {"slot_token": "ZZZZZZZZZZ", "conversation_id": call_id})),
+        ("delete", "/v1/holds/{hold_id}", agent.delete(f"holds/{held.json()['hold_id']}")),
         ("get", "/v1/services", agent.get("services", {"q": "haar"})),
         ("get", "/v1/availability", agent.get("availability", {"service": service, "date": TUESDAY.isoformat()})),
         ("get", "/v1/availability", agent.get("availability", {"service": "x", "date": TUESDAY.isoformat()})),
@@ -106,6 +123,13 @@ def test_answers_are_what_the_document_says(
         ("post", "/v1/bookings", agent.post("bookings", {})),
         ("get", "/v1/bookings/{booking_id}", agent.get(f"bookings/{booking}")),
         ("get", "/v1/operations/{operation_id}", agent.get(f"operations/{operation}")),
+        ("post", "/v1/bookings/find", agent.post("bookings/find", {"conversation_id": _call_of(salon)})),
+        ("post", "/v1/bookings/find", agent.post("bookings/find", {})),
+        (
+            "post",
+            "/v1/bookings/{booking_id}/reschedule",
+            agent.post(f"bookings/{booking}/reschedule", {"start": at(11).isoformat()}),
+        ),
         ("post", "/v1/bookings/{booking_id}/cancel", agent.post(f"bookings/{booking}/cancel", {"reason": "ill"})),
     ]
 
@@ -113,6 +137,11 @@ def test_answers_are_what_the_document_says(
         response = document["paths"][path][method]["responses"][str(answer.status_code)]
         schema = response["content"][answer["Content-Type"]]["schema"]
         _strict(schema, document).validate(answer.json())
+
+
+def _call_of(salon: Salon) -> str:
+    """Return the call of a caller who has an appointment."""
+    return Conversation.objects.create(company=salon.company, caller_phone=ANNA.phone).public_id
 
 
 def _strict(schema: dict[str, Any], document: dict[str, Any]) -> jsonschema.Draft202012Validator:

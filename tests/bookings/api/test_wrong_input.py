@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -251,6 +252,8 @@ FUZZ = settings(
         optional={
             "service": JSON | st.just("Haircut"),
             "start": JSON | INSTANTS,
+            "slot_token": JSON,
+            "confirm_token": JSON,
             "caller": JSON
             | st.fixed_dictionaries({"name": JSON}, optional={"phone": JSON, "email": JSON, "language": JSON}),
             "notes": JSON,
@@ -267,6 +270,20 @@ def test_no_booking_however_odd_breaks_anything(agent: Agent, body: dict[str, ob
 
     assert answer.status_code in {400, 422}
     _code(answer)
+
+
+@FUZZ
+@given(
+    body=JSON
+    | st.fixed_dictionaries({}, optional={"slot_token": JSON, "conversation_id": JSON, "when": JSON, "language": JSON}),
+    query=st.dictionaries(st.just("conversation_id"), TEXT),
+)
+def test_no_hold_however_odd_breaks_anything(agent: Agent, body: object, query: dict[str, str]) -> None:
+    """Nothing is held but what was offered."""
+    answer = agent.send(f"holds?{urlencode(query)}", json.dumps(body).encode())
+
+    assert answer.status_code == 422
+    assert _code(answer).split()[1] in {"request_invalid", "slot_not_offered"}
 
 
 @FUZZ

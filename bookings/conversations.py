@@ -1,0 +1,148 @@
+"""A phone call: who is on the line, what they are about to ask, and what was asked and answered in it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+import orjson
+import structlog
+from django.db import DatabaseError
+
+from bookings.attendees import known
+from bookings.hours import Hours
+from bookings.models import (
+    AgentKey,
+    Appointment,
+    AppointmentState,
+    Branch,
+    Company,
+    Conversation,
+    Service,
+    ToolCall,
+)
+from cachectl import availability, background, limits
+from calcom.ranges import date_of, minute_from
+
+log = structlog.get_logger(__name__)
+
+DAYS_BY_NAME = 14
+MOST_APPOINTMENTS = 5
+# Event types that one call has loaded beforehand. Each costs a request where nobody asked for it lately.
+MOST_PREPARED = 8
+
+
+# --- how it begins -----------------------------------------------------------------------------------------------
+
+
+def begin(
+    *,
+    company: Company,
+    branch: Branch | None,
+    agent_key: AgentKey,
+    platform: str,
+    call_id: str,
+    caller_phone: str | None,
+    language: str,
+) -> tuple[Conversation, bool]:
+    """
+    Return the conversation of this call, and whether it is new. Platform and call id name a call.
+
+    `caller_phone` (E.164) comes from the telephone network, never from what a model wrote. It is learned once: nobody
+    becomes another caller in the middle of a call.
+    """
+    conversation, is_new = Conversation.objects.get_or_create(
+        company=company,
+        platform=platform,
+        call_id=call_id,
+        defaults={"branch": branch, "agent_key": agent_key, "language": language},
+    )
+    if caller_phone:
+        nameless = Conversation.objects.filter(pk=conversation.pk, caller_phone__isnull=True)
+        nameless.update(caller_phone=caller_phone, customer=known(company, caller_phone, None))
+        conversation.refresh_from_db(fields=["caller_phone", "customer"])
+    return conversation, is_new
+
+
+def upcoming(conversation: Conversation, *, branch: Branch | None, now: datetime) -> list[Appointment]:
+    """Return the next appointments of the caller, as far as it is certain who that is; of one branch, or of all."""
+    if conversation.caller_phone is None or conversation.customer_id is None:
+        return []
+    booked = Appointment.objects.filter(
+        customer=conversation.customer_id,
+        attendee_phone=conversation.caller_phone,
+        start__gte=now,
+        state__in=[AppointmentState.PENDING, AppointmentState.CONFIRMED],
+    )
+    if branch is not None:
+        booked = booked.filter(branch=branch)
+    return list(booked.select_related("branch", "service").order_by("start")[:MOST_APPOINTMENTS])
+
+
+def prepare(services: Collection[Service], *, now: datetime) -> None:
+    """Have the next days of the services loaded by a worker, while the caller is still saying hello."""
+    first = date_of(minute_from(now))
+    last = first + timedelta(days=limits.block_days() - 1)
+    event_types = {service.event_type_id: service.event_type for service in services if not service.obstacle()}
+    for event_type in list(event_types.values())[:MOST_PREPARED]:
+        background.submit_load(
+            availability.queue_refresh,
+            account_id=event_type.account_id,
+            event_type_id=event_type.pk,
+            first=first,
+            last=last,
+        )
+
+
+def next_days(branch: Branch, *, today: date) -> list[tuple[date, bool]]:
+    """Return today and the days that follow, and whether the branch is open on them at all."""
+    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures)
+    days = [today + timedelta(days=ahead) for ahead in range(DAYS_BY_NAME)]
+    return [(day, hours.is_open_on(day)) for day in days]
+
+
+# --- its timeline ------------------------------------------------------------------------------------------------
+
+# What the timeline shows. Names, numbers, addresses, notes and tokens are left out: staff finds them where they belong.
+_ASKED = ("service", "staff", "start", "when", "max_offers", "hold", "date", "platform", "language")
+_ANSWERED = ("status", "code", "reason", "spoken", "read_back", "replayed")
+_STARTS = ("offers", "alternatives")
+LONGEST_ENTRY = 2_000  # bytes of JSON
+
+
+def record(
+    conversation: Conversation,
+    *,
+    operation: str,
+    asked: object,
+    answered: object,
+    status: int,
+    cache_status: str,
+    took: timedelta,
+) -> None:
+    """Add a line to the timeline. What it costs is one INSERT; that it fails is nobody's business on the phone."""
+    try:
+        ToolCall.objects.create(
+            company_id=conversation.company_id,
+            conversation=conversation,
+            operation=operation[:60],
+            asked=_kept(asked, _ASKED),
+            answered=_kept(answered, _ANSWERED) | _starts(answered),
+            status=status,
+            cache_status=cache_status[:80],
+            took=took,
+        )
+    except DatabaseError as exc:
+        log.warning("timeline.line_lost", conversation_id=conversation.public_id, error_type=type(exc).__name__)
+
+
+def _kept(said: object, names: Sequence[str]) -> dict[str, object]:
+    if not isinstance(said, Mapping):
+        return {}
+    kept = {name: said[name] for name in names if said.get(name) not in (None, "")}
+    return kept if len(orjson.dumps(kept, default=str)) <= LONGEST_ENTRY else {"left_out": "too long"}
+
+
+def _starts(answered: object) -> dict[str, list[object]]:
+    """Return the times that were named, by the member that named them."""
+    if not isinstance(answered, Mapping):
+        return {}
+    return {name: [each["start"] for each in answered[name]] for name in _STARTS if answered.get(name)}

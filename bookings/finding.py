@@ -1,0 +1,197 @@
+"""
+The answer to "Do you have something on Tuesday?": what was asked for, or up to three real times instead and why not it.
+
+Note [One request, however far]: what is known decides how far Cal.com is asked. Two weeks around the wish are looked at
+first, and cost no request. If they leave the question open, Cal.com is asked once: for these two weeks, if even old
+knowledge of them promises a slot, else for all the time for which callers may book.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NoReturn
+from zoneinfo import ZoneInfo
+
+from bookings.errors import DeadlineExceeded, UpstreamUnavailable
+from bookings.looking import BEFORE, Calendar, Seen, Span, known_of, look, spans
+from bookings.models import Service
+from bookings.offers import Reason, Rules
+from bookings.ranking import MAX_OFFERS, Candidate, rank
+from bookings.search import OpenTimes, open_times
+from bookings.wanted import Wanted
+from cachectl.availability import Day, Known
+from cachectl.deadline import Deadline
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
+from calcom.service import CalcomService
+
+NO_WAIT = 0.0
+
+
+class Status(StrEnum):
+    """What came of a search."""
+
+    AVAILABLE = "available"
+    ALTERNATIVES = "alternatives"
+    NONE = "none"
+    DEGRADED = "degraded"
+    """There are offers, and they are not certain: some days that decide could not be looked up just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a caller."""
+
+    service: Service
+    calendars: Sequence[Calendar]
+    """The one that was asked for, then those that may serve instead."""
+    wanted: Wanted
+    offered: frozenset[int] = frozenset()
+    """Starts, in epoch minutes, that the caller has heard already."""
+    most: int = MAX_OFFERS
+
+    def new(self, seen: Seen) -> list[int]:
+        """Return the starts that the caller has not heard yet."""
+        return [start for start in seen.starts if start not in self.offered]
+
+    def wished(self, seen: Seen) -> list[int]:
+        """Return those of them that are what was asked for."""
+        return [start for start in self.new(seen) if self.wanted.covers(start)]
+
+    @property
+    def was_met(self) -> bool:
+        """Return whether the caller has heard what was asked for, and wants something else."""
+        return any(self.wanted.covers(start) for start in self.offered)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A free slot that may be read out."""
+
+    start: datetime
+    calendar: Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer."""
+
+    status: Status
+    reason: Reason | None
+    """Why it is not what was asked for, where that is so and anybody knows."""
+    offers: list[Offer]
+    """In the order of time."""
+    known: Known
+    """How well those days are known that the answer stands on."""
+    until: datetime
+    """Up to when was looked."""
+    more: bool
+    """Whether asking on may find something else."""
+
+
+def find(
+    asked: Asked, *, now: datetime, calcom: CalcomService, deadline: Deadline, max_age: float | None = None
+) -> Found:
+    """
+    Return what was asked for, or the best that is free instead.
+
+    Raises:
+        TryLater: nothing is found, and not everything could be looked up: then nobody may say that nothing is free.
+        ConfigurationError: the service cannot be booked through us.
+    """
+
+    def read(calendar: Calendar, span: Span, deadline: Deadline) -> OpenTimes:
+        return open_times(
+            service=asked.service,
+            event_type=calendar.event_type,
+            first=span.first,
+            last=span.last,
+            now=now,
+            calcom=calcom,
+            deadline=deadline,
+            max_age=max_age,
+        )
+
+    rules = Rules.of(asked.service, now, asked.calendars[0].event_type)
+    near, far = spans(asked.wanted, rules)
+    # Note [One request, however far]
+    seen = look(read, asked.calendars, near, Deadline.after(NO_WAIT))
+    certain = [each.certain for each in seen]
+    if max_age is None and _settles(asked, certain):
+        return _answer(asked, rules, certain, until=near.last, end=far.last)
+    span = near if any(asked.new(each) for each in seen) else far
+    return _answer(asked, rules, look(read, asked.calendars, span, deadline), until=span.last, end=far.last)
+
+
+def _settles(asked: Asked, certain: Sequence[Seen]) -> bool:
+    """Return whether what is certain without a request answers the question as well as a request would."""
+    if asked.wished(certain[0]):
+        return True
+    slots = {start for each in certain for start in asked.new(each)}
+    if all(each.known.verified for each in certain):
+        return bool(slots)
+    return len(slots) >= asked.most and all(_is_certain_around(asked.wanted, each) for each in certain)
+
+
+def _is_certain_around(wanted: Wanted, seen: Seen) -> bool:
+    margin = BEFORE // MINUTE
+    return all(day.band.verified for day in seen.known.days.values() if _touches(wanted, day, margin))
+
+
+def _touches(wanted: Wanted, day: Day, margin: int = 0) -> bool:
+    """Return whether the day has time of a window, or within `margin` minutes of one."""
+    first = (day.date - EPOCH.date()).days * MINUTES_A_DAY - margin
+    last = first + MINUTES_A_DAY + 2 * margin
+    return any(window.first < last and first < window.last for window in wanted.windows)
+
+
+def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime, end: datetime) -> Found:
+    shown = {Candidate(start, each is seen[0]): each for each in seen for start in asked.new(each)}
+    wished = [Candidate(start) for start in asked.wished(seen[0])]
+    best = rank(
+        wished or shown,
+        wanted=asked.wanted,
+        zone=ZoneInfo(asked.service.branch.time_zone),
+        after=minute_from(rules.now),
+        most=asked.most,
+    )
+    reason = None if wished or asked.was_met else rules.reason(asked.wanted.windows)
+    known = known_of(seen, _decisive(asked, seen, {each: shown[each] for each in best}, reason))
+    if not best and not known.verified:
+        _refuse(known)
+    return Found(
+        status=_status(wished, best, known),
+        reason=reason if known.verified or reason is not Reason.FULLY_BOOKED else None,
+        offers=[Offer(EPOCH + each.start * MINUTE, shown[each].calendar) for each in sorted(best)],
+        known=known,
+        until=until,
+        more=len({each.start for each in shown}) > len(best) or until < end,
+    )
+
+
+def _decisive(
+    asked: Asked, seen: Sequence[Seen], best: Mapping[Candidate, Seen], reason: Reason | None
+) -> list[tuple[Seen, Day]]:
+    """Return the days that the answer stands on: of the offers, and of the wish where these days say no."""
+    if not best:
+        return [(each, day) for each in seen for day in each.known.days.values()]
+    days = [(shown, shown.day(offer.start)) for offer, shown in best.items()]
+    if reason is Reason.FULLY_BOOKED:
+        days += [(seen[0], day) for day in seen[0].known.days.values() if _touches(asked.wanted, day)]
+    return days
+
+
+def _status(wished: Collection[Candidate], best: Collection[Candidate], known: Known) -> Status:
+    if not best:
+        return Status.NONE
+    if not known.verified:
+        return Status.DEGRADED
+    return Status.AVAILABLE if wished else Status.ALTERNATIVES
+
+
+def _refuse(known: Known) -> NoReturn:
+    """Say that nobody knows, which is not the same as that nothing is free."""
+    retry_after = known.retry_after or 1.0
+    if known.failure == "deadline":
+        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=retry_after)
+    raise UpstreamUnavailable("The calendar could not be asked.", retry_after=retry_after)

@@ -1,0 +1,246 @@
+"""
+Offers by token, and holds: time that is kept free while the caller decides.
+
+A hold is a row with host and range: an appointment in the state `held` and its claims. What is read back to the caller
+is held; booking turns the very same row into a booking.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from bookings import claims, search
+from bookings.errors import ConfirmTokenInvalid, DeadlineExceeded, SlotNotOffered, SlotTaken
+from bookings.listed import Slot
+from bookings.models import (
+    Appointment,
+    AppointmentState,
+    Branch,
+    Claim,
+    Company,
+    Conversation,
+    Service,
+    SlotToken,
+    Staff,
+    token,
+)
+from cachectl.deadline import Deadline
+from calcom.models import EventType
+from calcom.service import CalcomService
+
+LIFETIME = timedelta(seconds=120)
+OFFERED_FOR = timedelta(minutes=30)
+# How long after that a repeat still gets what its token led to.
+REPLAYED_FOR = timedelta(days=1)
+# Seconds between two looks at a time for which a write is on its way.
+PAUSE = 0.1
+# Crockford's alphabet forgives who reads O for 0, and I or L for 1.
+_MISREAD = str.maketrans("OIL", "011", "- ")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A time that nobody else gets until `expires_at`; None where it has been booked since."""
+
+    appointment: Appointment
+    replayed: bool = False
+    """An earlier request had held it."""
+
+    @property
+    def confirm_token(self) -> str:
+        """Return what books it."""
+        return self.appointment.confirm_token or ""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Return until when nobody else gets it."""
+        return self.appointment.expires_at
+
+
+# --- tokens ------------------------------------------------------------------------------------------------------
+
+
+def issue_tokens(
+    *,
+    company: Company,
+    conversation: Conversation | None,
+    service: Service,
+    starts: Sequence[datetime],
+    staff: Staff | None = None,
+    event_type: EventType | None = None,
+    now: datetime,
+) -> list[SlotToken]:
+    """
+    Write down what is offered, and return it in the same order. Every offer has a token of its own.
+
+    Args:
+        event_type: what books it, where it is not the service's own.
+    """
+    offers = [
+        SlotToken(
+            company=company,
+            conversation=conversation,
+            service=service,
+            staff=staff,
+            event_type=event_type or service.event_type,
+            start=start,
+            expires_at=now + OFFERED_FOR,
+        )
+        for start in starts
+    ]
+    return SlotToken.objects.bulk_create(offers)
+
+
+def resolve_slot_token(
+    *, token: str, company: Company, conversation: Conversation | None, branch: Branch | None = None
+) -> SlotToken:
+    """
+    Return the offer that was made in this conversation under `token`, also when it has run out.
+
+    Args:
+        branch: the only one whose offers count, where the agent may book for no other.
+
+    Raises:
+        SlotNotOffered: none was made here; whether one was made elsewhere is not said.
+    """
+    offers = SlotToken.objects.of(company).filter(token=_spelled(token), conversation=conversation)
+    offer = offers.select_related("service__branch__company", "event_type__account", "staff").first()
+    if offer is None or branch not in {None, offer.service.branch}:
+        raise SlotNotOffered("No offer was made here under this slot_token.")
+    return offer
+
+
+def resolve_confirm_token(
+    *, token: str, company: Company, conversation: Conversation | None, branch: Branch | None = None
+) -> Appointment:
+    """
+    Return the appointment that was held in this conversation under `token`, whatever became of it.
+
+    Raises:
+        ConfirmTokenInvalid: none was held here; whether one was held elsewhere is not said.
+    """
+    held = Appointment.objects.of(company).filter(confirm_token=_spelled(token), conversation=conversation)
+    appointment = held.select_related("branch", "service__branch__company", "event_type__account").first()
+    if appointment is None or branch not in {None, appointment.branch}:
+        raise ConfirmTokenInvalid("Nothing was held here under this confirm_token.")
+    return appointment
+
+
+def forget_offers(*, now: datetime) -> int:
+    """Delete the offers that ran out long ago, so that nobody repeats a request with them, and return how many."""
+    deleted, _ = SlotToken.objects.filter(expires_at__lt=now - REPLAYED_FOR).delete()
+    return deleted
+
+
+def wish_of(offer: SlotToken) -> str:
+    """Return the identity of the wish for an offer: its token, whatever else is said."""
+    return hashlib.sha256(f"{offer.company_id}\ntoken {offer.token}".encode()).hexdigest()
+
+
+def _spelled(token: str) -> str:
+    return token.upper().translate(_MISREAD)
+
+
+# --- holding -----------------------------------------------------------------------------------------------------
+
+
+def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: datetime) -> Held:
+    """
+    Keep the time that was offered free for two minutes.
+
+    A conversation holds one time: this one instead of what it held before. A repeat gets the same hold, or the booking
+    that it became; what ran out may be held again.
+
+    Raises:
+        AnotherTime: it is not to be had; carries alternatives, and what was held before still is.
+        TryLater: somebody is just booking there, or Cal.com could not be asked.
+        ConfigurationError: the service cannot be booked through us.
+    """
+    search.refuse_unbookable(offer.service, offer.event_type)
+    slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now)
+    with slot.or_others():
+        while True:
+            earlier = _led_to(offer)
+            if earlier is not None:
+                return Held(earlier, replayed=True)
+            if offer.expires_at <= now:
+                raise SlotNotOffered("The offer has run out.")
+            loaded_at = slot.loaded_at()
+            with suppress(claims.Contention):
+                return Held(_write_down(offer, loaded_at))
+            if deadline.passed:
+                raise DeadlineExceeded("Somebody else is just booking there.")
+            time.sleep(min(PAUSE, deadline.left))
+
+
+def release(*, appointment: Appointment) -> None:
+    """Give a held time back at once; what is no hold, or none any more, stays as it is."""
+    claims.end(Appointment.objects.held().filter(pk=appointment.pk))
+    appointment.refresh_from_db(fields=["state"])
+
+
+def _led_to(offer: SlotToken) -> Appointment | None:
+    """Return the hold or booking that the offer has led to, unless it was a hold that has ended."""
+    lasting = ~Q(state__in=[AppointmentState.HELD, AppointmentState.EXPIRED])
+    found = Appointment.objects.filter(lasting | Q(state=AppointmentState.HELD, expires_at__gt=Now()), offers=offer)
+    appointment = found.select_related("branch", "service", "event_type").first()
+    if appointment is not None and not appointment.is_live:
+        raise SlotNotOffered("This slot_token was used; what it led to is over.")
+    return appointment
+
+
+def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:
+    """
+    Commit the hold, in place of what the conversation held before: both or neither.
+
+    Raises:
+        SlotTaken: the time is somebody's, or it may be: see Note [A list proves one host].
+        Contention: somebody is just writing there; look again.
+    """
+    event_type = offer.event_type
+    with claims.writing(event_type):
+        if _led_to(offer) is not None:
+            raise claims.Contention
+        claims.end(Appointment.objects.held().filter(_replaced_by(offer)))
+        occupancy = claims.read(event_type, offer.start, offer.end)
+        verdict, host_ids = claims.judge(occupancy)
+        if verdict is claims.Verdict.WAIT:
+            raise claims.Contention
+        if verdict is claims.Verdict.TAKEN or not occupancy.leaves(event_type, offer.start, loaded_at):
+            raise SlotTaken("Somebody else has it.")
+        if occupancy.dead:
+            claims.expire(occupancy.dead)
+        appointment = _new_hold(offer)
+        # Cal.com may choose any of them, and knows nothing of our holds: so the time of each is kept.
+        claims.take(appointment, host_ids, Claim.Kind.HELD)
+        SlotToken.objects.filter(pk=offer.pk).update(appointment=appointment)
+    return appointment
+
+
+def _replaced_by(offer: SlotToken) -> Q:
+    own = Q(wish=wish_of(offer))
+    return own if offer.conversation_id is None else own | Q(conversation=offer.conversation_id)
+
+
+def _new_hold(offer: SlotToken) -> Appointment:
+    appointment = Appointment.objects.create(
+        company_id=offer.company_id,
+        branch=offer.service.branch,
+        service=offer.service,
+        event_type=offer.event_type,
+        conversation_id=offer.conversation_id,
+        state=AppointmentState.HELD,
+        start=offer.start,
+        end=offer.end,
+        wish=wish_of(offer),
+        confirm_token=token(),
+        expires_at=Now() + LIFETIME,
+    )
+    appointment.refresh_from_db(fields=["expires_at"])
+    return appointment

@@ -1,0 +1,43 @@
+"""What is said about changes can be spoken, in every language, and promises nothing that is not known."""
+
+import re
+from itertools import product
+
+import pytest
+
+from bookings.speech import changes
+
+OPERATIONS = ("create", "move", "cancel")
+STATUSES = ("pending", "confirmed", "cancelled", "completed", "no_show")
+
+
+def _all(language):
+    told = {changes.changed(*each, language) for each in product(OPERATIONS, STATUSES)}
+    return sorted(told | {changes.found(number, language) for number in range(4)})
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_every_sentence_can_be_spoken(language):
+    """L-55: one line of plain words: no figures, no colons, no markup, not too long; it ends like a sentence."""
+    for sentence in _all(language):
+        assert 0 < len(sentence) <= 250
+        assert re.fullmatch(r"[A-ZÄÖÜ][\w ,.?'äöüßÄÖÜ]*[.?]", sentence)
+        assert not re.search(r"\d|_", sentence)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_what_is_pending_is_not_promised(language):
+    """L-07: "moved" is said only after Cal.com said so."""
+    known = {changes.changed(operation, "confirmed", language) for operation in OPERATIONS}
+
+    assert not known & {changes.changed(operation, "pending", language) for operation in OPERATIONS}
+
+
+def test_golden():
+    """The sentences themselves, so that a change of one is seen."""
+    assert changes.changed("move", "confirmed", "de") == "Ihr Termin ist verlegt."
+    assert changes.changed("move", "confirmed", "en") == "Your appointment has been moved."
+    assert changes.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
+    assert changes.changed("cancel", "completed", "en") == "That appointment is already over."
+    assert changes.found(1, "de") == "Ich habe Ihren Termin gefunden."
+    assert changes.found(2, "en") == "I have found several appointments of yours. Which one is it about?"
