@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
-from psycopg import Cursor
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
@@ -97,10 +96,9 @@ def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datet
 def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
     """Return who serves the event type and what claims their time from `start` to `end`, buffers included."""
     first, last = around(event_type, start, end)
-    # It is in every answer, so it is planned once: Django's own cursor would have it parsed and planned each time.
-    connection.ensure_connection()
-    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        rows = [Row._make(row) for row in cursor.execute(_READ, [first, last, event_type.pk], prepare=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [first, last, event_type.pk])
+        rows = [Row._make(row) for row in cursor.fetchall()]
     claimed = [row for row in rows if row.kind]
     return Occupancy(
         host_ids=frozenset(row.host_id for row in rows),

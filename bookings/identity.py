@@ -74,14 +74,13 @@ def _of_the_number(upcoming: AppointmentQuerySet, conversation: Conversation) ->
     """
     Return what was booked for the number that the caller calls from.
 
-    It must have been given with that very appointment: whoever books with somebody's e-mail address leaves a number of
-    their own behind with that customer, and must not see the others' appointments by it.
+    It must have been given with that very appointment: whoever books with somebody's e-mail address is taken for that
+    customer, and must not see the others' appointments because of it.
     """
     phone = conversation.caller_phone
     if not phone:
         raise IdentityRequired("The number is withheld, or did not come from a trusted source.")
-    theirs = upcoming.filter(customer__company=conversation.company_id, customer__phone=phone, attendee_phone=phone)
-    return list(theirs[:MOST_FOUND])
+    return list(upcoming.filter(attendee_phone=phone)[:MOST_FOUND])
 
 
 def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:

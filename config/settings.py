@@ -116,6 +116,9 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         # Seconds until a connection attempt counts as failed: the database is near, and a caller is on the phone.
         "connect_timeout": env.integer("DATABASE_CONNECT_TIMEOUT", 2),
+        # What is asked often is parsed and planned once. Not with a pooler that shares connections between transactions.
+        "server_side_binding": True,
+        "prepare_threshold": 5,
         # Milliseconds a statement, or a transaction that does nothing, may last.
         "options": "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=20000",
     }
