@@ -116,7 +116,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         # Seconds until a connection attempt counts as failed: the database is near, and a caller is on the phone.
         "connect_timeout": env.integer("DATABASE_CONNECT_TIMEOUT", 2),
-        # What is asked often is parsed and planned once. Not with a pooler that shares connections between transactions.
+        # What is asked often is planned once. A pooler that shares connections between transactions forbids it.
         "server_side_binding": True,
         "prepare_threshold": 5,
         # Milliseconds a statement, or a transaction that does nothing, may last.
