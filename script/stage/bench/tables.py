@@ -8,6 +8,7 @@ from bookings.models import Branch, Company, Customer, Service
 from calcom.models import Account, EventType, EventTypeHost, Host
 
 APPOINTMENTS, HOSTS, CUSTOMERS, BRANCHES, TYPES = 200_000, 200, 20_000, 200, 2_000
+BATCH = 5_000  # rows; a statement takes at most 65,535 parameters
 
 # Each host has half an hour after the other, beginning ten days ago: the past took place, the future is confirmed, and
 # of both a seventh was cancelled.
@@ -62,7 +63,9 @@ def fill() -> House:
     EventTypeHost.objects.bulk_create(
         EventTypeHost(event_type=each, host=hosts[n % HOSTS]) for n, each in enumerate(event_types)
     )
-    customers = Customer.objects.bulk_create(Customer(company=company, name=f"caller {n}") for n in range(CUSTOMERS))
+    customers = Customer.objects.bulk_create(
+        (Customer(company=company, name=f"caller {n}") for n in range(CUSTOMERS)), batch_size=BATCH
+    )
     house = House(
         account=account.pk,
         branches=[each.pk for each in branches],
