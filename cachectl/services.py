@@ -42,6 +42,24 @@ def owe(
     )
 
 
+def forget(row: Forgetting) -> int:
+    """
+    Forget the days of a row in Redis, and return how many they were. The row itself stays as it is: owed.
+
+    Raises:
+        RedisError: they could not be forgotten.
+        ValueError: the row names a range larger than any change can be.
+    """
+    return availability.forget(
+        forgetting_id=row.id,
+        account_id=row.account_id,
+        event_type_ids=row.event_type_ids,
+        first=row.first,
+        last=row.last,
+        own=row.cause == Forgetting.Cause.OWN,
+    )
+
+
 def work_off(forgetting_id: int) -> int:
     """
     Forget the days of a row and write down how it went; return how many they were.
@@ -54,14 +72,7 @@ def work_off(forgetting_id: int) -> int:
         return 0
     began = time.perf_counter()
     try:
-        forgotten = availability.forget(
-            forgetting_id=row.id,
-            account_id=row.account_id,
-            event_type_ids=row.event_type_ids,
-            first=row.first,
-            last=row.last,
-            own=row.cause == Forgetting.Cause.OWN,
-        )
+        forgotten = forget(row)
     except (RedisError, ValueError) as error:
         _note_failure(row, error)
         raise

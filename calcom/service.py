@@ -213,14 +213,7 @@ def _follow_up(forgettings: Sequence[Forgetting]) -> None:
 
 def _forget_now(forgetting: Forgetting) -> None:
     try:
-        availability.forget(
-            forgetting_id=forgetting.id,
-            account_id=forgetting.account_id,
-            event_type_ids=forgetting.event_type_ids,
-            first=forgetting.first,
-            last=forgetting.last,
-            own=forgetting.cause == Forgetting.Cause.OWN,
-        )
+        services.forget(forgetting)
     except RedisError as exc:
         log.warning("calcom.not_forgotten_yet", forgetting_id=forgetting.id, error_type=type(exc).__name__)
 
