@@ -1,4 +1,4 @@
-"""What staff sees and does. Appointments change only through the services; what happened cannot be edited."""
+"""What staff sees and does. Appointments change only as agents do it; what happened cannot be edited."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,6 @@ from unfold.decorators import display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from bookings import services
 from bookings.errors import BookingError
 from bookings.models import (
     AgentKey,
@@ -33,6 +32,7 @@ from bookings.models import (
     StaffService,
     ToolCall,
 )
+from bookings.wish import cancelling
 from cachectl.deadline import Deadline
 from calcom.admin import ReadOnly
 from calcom.service import CalcomService
@@ -311,7 +311,7 @@ class ReasonForm(ActionForm):
 
 @admin.register(Appointment)
 class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
-    """Appointments: looked at here, and cancelled through the services."""
+    """Appointments: looked at here, and cancelled as agents do it."""
 
     list_display = (
         "reference",
@@ -347,7 +347,7 @@ class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
         deadline = Deadline.after(settings.BOOKINGS_WRITE_WAIT)
         for appointment in appointments.select_related("company", "event_type__account"):
             try:
-                cancelled = services.cancel(
+                cancelled = cancelling.cancel(
                     appointment=appointment,
                     reason=request.POST.get("reason", "") or "Cancelled by staff.",
                     asked_by=None,

@@ -10,7 +10,7 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to what Cal.com tells."""
-        from bookings import mirroring  # noqa: PLC0415  models are ready only now
+        from bookings.mirror import mirroring  # noqa: PLC0415  models are ready only now
         from calcom import events  # noqa: PLC0415
 
         events.register(mirroring.hear)

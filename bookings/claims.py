@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
-from bookings.offers import TakenTime, subtract
+from bookings.question.offers import TakenTime, subtract
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape
 

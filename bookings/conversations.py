@@ -7,7 +7,6 @@ import orjson
 import structlog
 from django.db import DatabaseError
 
-from bookings.attendees import known
 from bookings.hours import Hours
 from bookings.models import (
     AgentKey,
@@ -19,6 +18,7 @@ from bookings.models import (
     Service,
     ToolCall,
 )
+from bookings.wish.attendees import known
 from cachectl import availability, background, limits
 from calcom.ranges import date_of, minute_from
 

@@ -2,7 +2,7 @@
 Tenants, what they offer, who called, and what was booked.
 
 Tenancy by construction: each query starts with `Model.objects.of(company)`, and the company comes from the API key.
-What is true of one row lives here: constraints and transitions. Every change of an appointment is in `services.py`.
+What is true of one row lives here: constraints and transitions. Appointments change in `wish` and `mirror` only.
 """
 
 import hashlib

@@ -6,8 +6,10 @@ from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import claims, holds, overlaps, settling
+from bookings import claims
+from bookings.mirror import overlaps
 from bookings.models import Change
+from bookings.wish import holds, settling
 from calcom.service import CalcomService
 
 BATCH = 200

@@ -17,6 +17,11 @@ from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what `script/faults` may be told."""
+    parser.addoption("--full", action="store_true", help="run experiments as long as their promises are meant")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""

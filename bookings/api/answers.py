@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.utils import timezone
 
-from bookings.holds import Held
 from bookings.models import Appointment, Branch, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
+from bookings.wish.holds import Held
 from cachectl.availability import Known
 
 DAY = 1440  # minutes

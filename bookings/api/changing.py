@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings import holds, identity, moving
+from bookings import identity
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.serializers import FindRequest, RescheduleRequest
@@ -15,6 +15,7 @@ from bookings.api.views import AgentView, appointment_of, changed, digest
 from bookings.errors import SlotNotOffered
 from bookings.models import AgentKey, Appointment, Conversation, SlotToken
 from bookings.speech import changes as sentences
+from bookings.wish import holds, moving
 from calcom.service import CalcomService
 
 _HINT = "Read out only the one the caller means, then use its id to move or cancel it."

@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings import conversations, holds
+from bookings import conversations
 from bookings.api import answers
 from bookings.api import schema as described
 from bookings.api.directory import services_of
@@ -19,6 +19,7 @@ from bookings.api.serializers import ConversationRequest, HoldRequest, phone_num
 from bookings.api.views import AgentView, appointment_of
 from bookings.models import AgentKey, AppointmentState, Branch, Conversation, Service
 from bookings.speech.read_back import day_name
+from bookings.wish import holds
 from calcom.service import CalcomService
 
 _CALL_HINT = "Take dates from days and never work one out. Send conversation_id with every request of this call."

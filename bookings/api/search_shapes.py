@@ -21,10 +21,10 @@ from bookings.api.serializers import (
     local_date,
 )
 from bookings.errors import TimeNotUnderstood
-from bookings.finding import Status
-from bookings.offers import Reason
-from bookings.ranking import MAX_OFFERS
-from bookings.wanted import A_DAY, PartOfDay, Wanted, instant_of
+from bookings.question.finding import Status
+from bookings.question.offers import Reason
+from bookings.question.ranking import MAX_OFFERS
+from bookings.question.wanted import A_DAY, PartOfDay, Wanted, instant_of
 from calcom.ranges import MINUTE
 
 MOST_WINDOWS = 10

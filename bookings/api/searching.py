@@ -12,20 +12,20 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings import continuing
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import people_called, people_of, service_of
 from bookings.api.errors import ScopeMissing
 from bookings.api.search_shapes import NEEDS_CLARIFICATION, SearchRequest, wanted_of
 from bookings.api.views import AgentView
-from bookings.finding import Asked, Offer, Status
-from bookings.looking import Calendar
 from bookings.models import AgentKey, Service, SlotToken, Staff
-from bookings.offering import Offered, offer
+from bookings.question import continuing
+from bookings.question.finding import Asked, Offer, Status
+from bookings.question.looking import Calendar
+from bookings.question.wanted import Wanted
 from bookings.speech import sentences
 from bookings.speech.understood import understood
-from bookings.wanted import Wanted
+from bookings.wish.offering import Offered, offer
 from cachectl.deadline import Deadline
 from calcom.ranges import MINUTE
 from calcom.service import CalcomService

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from bookings import conversations, holds, search, services
+from bookings import conversations
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import service_of, services_of
@@ -29,8 +29,10 @@ from bookings.api.serializers import BookingRequest, CancelRequest, Question, ph
 from bookings.api.throttles import Standing
 from bookings.errors import BookingNotFound, DateInPast, DeadlineExceeded, TooFar, UpstreamUnavailable
 from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
-from bookings.outcomes import Booked
+from bookings.question import search
 from bookings.speech import changes as sentences
+from bookings.wish import booking, cancelling, holds
+from bookings.wish.outcomes import Booked
 from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
 from calcom.models import EventType
@@ -249,16 +251,16 @@ class Bookings(AgentView):
         self.conversation(asked["conversation_id"])
         wish = self._wish(request, asked)
         self.event_type, calcom = wish.event_type, CalcomService(wish.event_type.account)
-        booked = services.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
+        booked = booking.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
         return changed(self, booked, HTTPStatus.CREATED)
 
-    def _wish(self, request: Request, asked: Mapping[str, Any]) -> services.Wish:
+    def _wish(self, request: Request, asked: Mapping[str, Any]) -> booking.Wish:
         caller, key, slot = asked["caller"], headers.idempotency_key(request.META), self._slot(asked)
         self.service = service = slot["service"]
         self.staff = slot.get("staff")
         if self.call is None and key is None and not (asked["confirm_token"] or asked["slot_token"]):
             raise IdempotencyKeyRequired("Send Idempotency-Key, or the conversation_id of the phone call.")
-        return services.Wish(
+        return booking.Wish(
             company=self.key.company,
             agent_key=self.key,
             attendee_name=caller["name"],
@@ -317,7 +319,7 @@ class Cancel(AgentView):
         """Cancel a booking."""
         asked = self.parsed(CancelRequest)
         appointment = appointment_of(self, booking_id)
-        cancelled = services.cancel(
+        cancelled = cancelling.cancel(
             appointment=appointment,
             reason=asked["reason"],
             asked_by=self.key,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bookings.offers import Reason
-from bookings.wanted import PartOfDay
+from bookings.question.offers import Reason
+from bookings.question.wanted import PartOfDay
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from bookings.finding import Status
-from bookings.offers import Reason
+from bookings.question.finding import Status
+from bookings.question.offers import Reason
 from bookings.speech.days import called, dated, joined
 from bookings.speech.phrases import Phrases
 from bookings.speech.tongues import LANGUAGES, Tongue

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
+from bookings.question.wanted import PartOfDay, Wanted, Window
 from bookings.speech.days import dated, joined
 from bookings.speech.phrases import Phrases
 from bookings.speech.tongues import LANGUAGES, Tongue
-from bookings.wanted import PartOfDay, Wanted, Window
 
 _MIDNIGHT = time()
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from bookings import moving, outcomes, services, settling
-from bookings.cases import Case
 from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, Service
-from bookings.remote import case_of
+from bookings.wish import booking, cancelling, moving, outcomes, settling
+from bookings.wish.cases import Case
+from bookings.wish.remote import case_of
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.service import CalcomService
@@ -27,9 +27,9 @@ def wish(
     digest: str = "",
     conversation: Conversation | None = None,
     agent_key: AgentKey | None = None,
-) -> services.Wish:
+) -> booking.Wish:
     """Wish for a slot; without key or conversation it is a wish of its own."""
-    return services.Wish(
+    return booking.Wish(
         company=service.branch.company,
         service=service,
         start=start,
@@ -43,14 +43,14 @@ def wish(
     )
 
 
-def book(wish: services.Wish, calcom: CalcomService, *, wait: float = 5.0) -> outcomes.Booked:
+def book(wish: booking.Wish, calcom: CalcomService, *, wait: float = 5.0) -> outcomes.Booked:
     """Book it, waiting so many seconds."""
-    return services.book(wish=wish, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
+    return booking.book(wish=wish, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
 
 
-def write_down(wish: services.Wish) -> Change:
+def write_down(wish: booking.Wish) -> Change:
     """Commit the wish and die before anything is sent."""
-    return services._write_down(wish, Deadline.after(0))
+    return booking._write_down(wish, Deadline.after(0))
 
 
 def begin(change: Change, calcom: CalcomService) -> Case:
@@ -81,7 +81,7 @@ def cancel(
     appointment: Appointment, calcom: CalcomService, *, wait: float = 5.0, reason: str = "", **asked: object
 ) -> outcomes.Booked:
     """Cancel it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
-    return services.cancel(
+    return cancelling.cancel(
         appointment=appointment,
         reason=reason,
         calcom=calcom,

@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings import conversations, holds
+from bookings import conversations
 from bookings.models import AgentKey, Appointment, CallbackRequest, Change, Conversation
+from bookings.wish import holds
 from tests.bookings.stage import book, wish
 from tests.cast import TUESDAY, at
 

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.attendees import customer_for
 from bookings.errors import (
     Closed,
     ConfigurationError,
@@ -17,6 +16,7 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import Appointment, Change, Claim, Customer
+from bookings.wish.attendees import customer_for
 from cachectl.models import Forgetting
 from calcom.models import Account
 from calcom.service import CalcomService

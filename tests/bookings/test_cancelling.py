@@ -7,7 +7,6 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings import search
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -18,6 +17,7 @@ from bookings.errors import (
     IdempotencyKeyReused,
 )
 from bookings.models import Appointment, Change, Claim
+from bookings.question import search
 from cachectl.deadline import Deadline
 from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
 from tests.cast import KARL, at

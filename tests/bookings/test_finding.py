@@ -11,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bookings.errors import ConfigurationError, DeadlineExceeded, UpstreamUnavailable
-from bookings.finding import Asked, Found, Status, find
-from bookings.looking import Calendar
-from bookings.offers import Reason
-from bookings.wanted import PartOfDay, Wanted
+from bookings.question.finding import Asked, Found, Status, find
+from bookings.question.looking import Calendar
+from bookings.question.offers import Reason
+from bookings.question.wanted import PartOfDay, Wanted
 from cachectl import availability, store
 from cachectl.availability import Band, Day, Known
 from cachectl.bands import WORST_FIRST

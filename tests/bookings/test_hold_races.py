@@ -6,9 +6,9 @@ from threading import Barrier
 import pytest
 from django.db import connection, connections
 
-from bookings import holds
 from bookings.errors import BookingError, HoldExpired, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
+from bookings.wish import holds
 from tests.bookings.stage import book, wish
 from tests.bookings.test_holds import confirm, hold, offer, take
 from tests.cast import NOBODY, at

@@ -8,7 +8,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bookings import claims, holds, search, services, tasks
+from bookings import claims, tasks
 from bookings.errors import (
     ConfigurationError,
     ConfirmTokenInvalid,
@@ -18,6 +18,8 @@ from bookings.errors import (
     SlotTaken,
 )
 from bookings.models import Appointment, Branch, Claim, Conversation, SlotToken
+from bookings.question import search
+from bookings.wish import booking, holds
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, settle, wish
@@ -76,7 +78,7 @@ def take(offered, calcom, caller=ANNA, *, wait=5.0):
 
 
 def _wish(slot, caller, **token):
-    return services.Wish(
+    return booking.Wish(
         company=slot.company,
         service=slot.service,
         start=slot.start,
@@ -354,7 +356,7 @@ def test_a_hold_that_runs_out_while_it_is_booked(salon, calcom, simulator, call)
     run_out(held)
 
     with pytest.raises(claims.Contention):
-        services._write_down(_wish(seen, ANNA, hold=seen), Deadline.after(1), seen)
+        booking._write_down(_wish(seen, ANNA, hold=seen), Deadline.after(1), seen)
 
     seen.refresh_from_db()
     assert (seen.state, seen.attendee_name, seen.customer) == ("held", "", None)

@@ -7,7 +7,7 @@ from django.db import connections
 
 from bookings.errors import BookingError, IdempotencyInProgress, IdempotencyKeyReused, SlotTaken
 from bookings.models import Appointment, Change, Conversation
-from bookings.services import Wish
+from bookings.wish.booking import Wish
 from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, wish
 from tests.cast import ANNA, KARL, Caller, at
 

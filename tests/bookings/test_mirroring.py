@@ -7,7 +7,7 @@ import orjson
 import pytest
 from django.utils import timezone
 
-from bookings import mirroring, overlaps
+from bookings.mirror import mirroring, overlaps
 from bookings.models import Appointment, Change, Claim, Company, Customer, Service
 from cachectl.models import Forgetting
 from calcom import events

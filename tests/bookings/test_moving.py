@@ -8,7 +8,6 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings import moving, search, settling
 from bookings.claims import release_other_time, take_other_time
 from bookings.errors import (
     AlreadyCancelled,
@@ -27,7 +26,9 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import Appointment, CallbackRequest, Change, Claim
-from bookings.remote import case_of
+from bookings.question import search
+from bookings.wish import moving, settling
+from bookings.wish.remote import case_of
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom.models import Account

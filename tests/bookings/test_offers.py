@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookings.hours import Hours
-from bookings.offers import BLIND_S, Reason, Rules, TakenTime, subtract
-from bookings.wanted import Window
+from bookings.question.offers import BLIND_S, Reason, Rules, TakenTime, subtract
+from bookings.question.wanted import Window
 from calcom.ranges import Shape
 
 DAY = 20_000

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings import search
 from bookings.errors import ConfigurationError
+from bookings.question import search
 from cachectl.deadline import Deadline
 from tests.bookings.stage import book, let_jobs_finish, wish
 from tests.cast import KARL, SUNDAY, TUESDAY, WEDNESDAY, at

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from bookings import settling
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Change, Claim
-from bookings.remote import case_of
+from bookings.wish import settling
+from bookings.wish.remote import case_of
 from calcom.answers import METADATA_KEY
 from calcom.models import Host
 from calcom.service import CalcomService

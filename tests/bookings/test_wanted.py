@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookings.errors import TimeAmbiguous, TimeNonexistent, TimeNotUnderstood
-from bookings.wanted import PartOfDay, Wanted, Window, instant_of
+from bookings.question.wanted import PartOfDay, Wanted, Window, instant_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TUESDAY = date(2026, 11, 24)

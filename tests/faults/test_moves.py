@@ -6,10 +6,10 @@ from random import Random
 import pytest
 from django.utils import timezone
 
-from bookings import moving
 from bookings.claims import Contention
 from bookings.errors import BookingError
 from bookings.models import Appointment, Change, Claim
+from bookings.wish import moving
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from calcom.errors import CalcomError

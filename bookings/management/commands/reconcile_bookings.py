@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from bookings import overlaps
-from bookings.reconciliation import Difference, reconcile
+from bookings.mirror import overlaps
+from bookings.mirror.reconciliation import Difference, reconcile
 from calcom.errors import CalcomError
 from calcom.models import Account
 

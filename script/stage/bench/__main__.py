@@ -13,8 +13,8 @@ from django.db import DatabaseError
 from redis import RedisError
 
 from script.stage.bench import ground
-from script.stage.bench.rows import Found, Promise, Row, show, write
 from script.stage.processes import StageError
+from script.stage.rows import Found, Promise, Row, show, write
 
 GROUPS = ("searching", "forgetting", "booking", "throughput", "queries")
 """Modules, in the order in which they are measured; the last one fills the tables."""

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from script.stage.bench.ground import BELIEVED, Ground
-from script.stage.bench.rows import Found, Promise, median
 from script.stage.processes import StageError
+from script.stage.rows import Found, Promise, median
 
 PROMISES = {
     "waits_caused_by_booking": Promise("callers", 0),

@@ -6,7 +6,7 @@ from bookings.models import Service
 from cachectl import availability
 from cachectl.models import Forgetting
 from script.stage.bench.ground import TRIO, Ground
-from script.stage.bench.rows import Found, Promise, percentile
+from script.stage.rows import Found, Promise, percentile
 
 PROMISES = {
     "forgotten_days_one_type": Promise("days", 1),

@@ -1,31 +1,16 @@
-"""The ground that is measured on: throw-away servers, a simulated Cal.com without limit, a company, web, workers."""
+"""What the benchmark measures on: one company at a Cal.com that answers at once and has no limit."""
 
-import json
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import django
-from django.core.management import call_command
-from django.db import connections
 
 from calcom.simulator.client import SimulatorClient
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
-from script.stage import local, parts
+from script.stage import ground, local
 from script.stage.agent import Agent
-from script.stage.processes import Stage, StageError, free_port
-from script.stage.servers import bring_servers
+from script.stage.processes import Stage, StageError
 
-LOGS = local.LOGS / "bench"
-CREDENTIAL = "cal_bench"
-# Seconds after a change, or the first use of an empty Redis, from which loads are believed; with a margin.
-BELIEVED = 3.0
 ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 # Event types by what is measured on them, with their hosts; each host serves only these.
 COLD = ("cold-1", "cold-2", "cold-3")
@@ -39,26 +24,37 @@ EVENT_TYPES = {
 
 @dataclass(frozen=True)
 class Ground:
-    """Where things are."""
+    """Where things are, and what they are called here."""
 
-    stage: Stage
-    simulator: SimulatorClient
-    url: str
-    key: str
-    services: dict[str, str]
-    """Ids by slug of the event type."""
+    below: ground.Ground
+
+    @property
+    def stage(self) -> Stage:
+        """Return where the programs run."""
+        return self.below.stage
+
+    @property
+    def simulator(self) -> SimulatorClient:
+        """Return the simulated Cal.com."""
+        return self.below.simulator
+
+    @property
+    def key(self) -> str:
+        """Return the agent's key."""
+        return self.below.tenant().key
+
+    @property
+    def services(self) -> dict[str, str]:
+        """Return the services' ids by slug of the event type."""
+        return self.below.tenant().services
 
     def agent(self, url: str = "") -> Agent:
         """Return an agent on a connection of its own."""
-        return Agent(url or self.url, self.key)
+        return self.below.agent(url=url)
 
     def more_web(self, *, processes: int, threads: int) -> str:
         """Start another web beside the first, and return its URL."""
-        url = parts.bring_web(
-            self.stage, name=f"web-{processes}", port=free_port(), processes=processes, threads=threads
-        )
-        parts.wait_for_web(self.stage, url)
-        return url
+        return self.below.more_web(processes=processes, threads=threads)
 
     def asked(self, slug: str) -> int:
         """Return how often Cal.com was asked for slots of the event type."""
@@ -86,33 +82,18 @@ class Ground:
 @contextmanager
 def brought_up() -> Iterator[Ground]:
     """Bring everything up for the length of the context."""
-    place = Path(tempfile.mkdtemp(prefix="slotline-bench-"))
-    os.environ.pop("DATABASE_URL", None)  # 200,000 appointments are for nobody's own database
-    os.environ.pop("REDIS_URL", None)
-    os.environ.update(local.environment(), DJANGO_SETTINGS_MODULE="script.stage.bench.settings")
-    os.environ["BOOKINGS_THROTTLE_RATE"] = "100000000/min"
-    with local.only_one(), Stage(LOGS) as stage:
-        stage.finally_call(lambda: shutil.rmtree(place))
-        bring_servers(stage, place / "postgres")
-        simulator = SimulatorClient(parts.bring_simulator(stage, world=_world(place), limit=10**9, latency=0))
-        key, services = _prepare(simulator.base_url)
-        url = parts.bring_web(stage, port=free_port())
-        parts.bring_workers(stage)
-        parts.wait_for_web(stage, url)
-        parts.wait_for_workers(stage)
-        ground = Ground(stage, simulator, url, key, services)
-        with ground.agent() as agent:  # from now on this is a Redis that has been in use
-            ground.free(agent, "first")
-        time.sleep(BELIEVED)
-        yield ground
-        connections.close_all()
+    with (
+        local.only_one(),
+        ground.brought_up(_world(), log="bench", limit=10**9, settings="script.stage.bench.settings") as below,
+    ):
+        yield Ground(below)
 
 
-def _world(place: Path) -> Path:
+def _world() -> World:
     hosts = dict.fromkeys(host for served_by in EVENT_TYPES.values() for host in served_by)
-    world = World(
+    return World(
         users=(
-            User(1, "bench", "Bench", api_key=CREDENTIAL),
+            User(1, "bench", "Bench", "Europe/Berlin", api_key="cal_bench", hours=ALWAYS),
             *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(hosts, 2)),
         ),
         event_types=tuple(
@@ -120,17 +101,3 @@ def _world(place: Path) -> Path:
             for number, (slug, served_by) in enumerate(EVENT_TYPES.items(), 1)
         ),
     )
-    path = place / "world.json"
-    path.write_text(json.dumps(world.to_json()), encoding="utf-8")
-    return path
-
-
-def _prepare(calcom_url: str) -> tuple[str, dict[str, str]]:
-    """Migrate and write the company; return its agent's key and the ids of its services."""
-    log = (LOGS / "prepare.log").open("w")
-    with redirect_stdout(log), redirect_stderr(log):  # from here on, also what this process logs
-        django.setup()
-        call_command("migrate", verbosity=0)
-        from script.stage.bench import company  # noqa: PLC0415  models, which need the settings
-
-        return company.write(calcom_url, CREDENTIAL)

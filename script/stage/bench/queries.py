@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from bookings.models import Appointment, Claim, Service
 from calcom.models import EventType
 from script.stage.bench.ground import Ground
-from script.stage.bench.rows import Found, Promise, percentile
 from script.stage.bench.tables import APPOINTMENTS, House, fill
 from script.stage.processes import StageError
+from script.stage.rows import Found, Promise, percentile
 
 PROMISES = {"hot_query_p95_ms": Promise("ms", 1)}
 REPEATS = 500

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from script.stage.bench.ground import COLD, Ground
-from script.stage.bench.rows import Found, Promise
 from script.stage.processes import StageError
+from script.stage.rows import Found, Promise
 
 PROMISES = {
     "cold_100_callers_requests": Promise("requests", 1),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
 from script.stage.bench.ground import BELIEVED, Ground
-from script.stage.bench.rows import Found, Promise, median
 from script.stage.processes import StageError
+from script.stage.rows import Found, Promise, median
 
 PROMISES = {"cached_vs_empty_view_ratio": Promise("times", 4.0)}
 PAIRS = 7

@@ -9,8 +9,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings import holds
 from bookings.models import AgentKey, Appointment, Branch, Claim, Conversation, Service, SlotToken, ToolCall
+from bookings.wish import holds
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with
 from tests.bookings.api.test_wrong_input import FUZZ, JSON

@@ -12,11 +12,11 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from bookings import holds
 from bookings.api.docs import openapi
 from bookings.api.errors import TABLE
 from bookings.api.views import AgentView, Nothing
 from bookings.models import Conversation
+from bookings.wish import holds
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent
 from tests.cast import ANNA, TUESDAY, Salon, at

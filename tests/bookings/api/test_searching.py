@@ -12,10 +12,11 @@ from django.conf import settings as live_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bookings import continuing, offering
 from bookings.api import directory
 from bookings.api.docs import openapi
 from bookings.models import AgentKey, Appointment, Conversation, SlotToken, Staff
+from bookings.question import continuing
+from bookings.wish import offering
 from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, agent_with
 from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, Practice, Salon, at

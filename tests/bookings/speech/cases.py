@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-from bookings.finding import Status
-from bookings.offers import Reason
+from bookings.question.finding import Status
+from bookings.question.offers import Reason
 from bookings.speech import sentences
 from bookings.speech.sentences import Result, Time
 

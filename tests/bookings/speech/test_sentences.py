@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.finding import Status
-from bookings.offers import Reason
+from bookings.question.finding import Status
+from bookings.question.offers import Reason
+from bookings.question.wanted import PartOfDay, Wanted
 from bookings.speech import sentences
 from bookings.speech.sentences import Result, Time
 from bookings.speech.understood import understood
-from bookings.wanted import PartOfDay, Wanted
 from tests.bookings.speech.cases import CASES, FRIDAY
 
 LANGUAGES = ("de", "en")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from bookings import attendees
 from bookings.models import Appointment, AppointmentState, Branch, Customer, Service, Staff
+from bookings.wish import attendees
 from calcom.events import Useless
 from calcom.models import Account, EventType, EventTypeHost
 from calcom.ranges import MINUTE

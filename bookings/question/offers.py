@@ -10,7 +10,7 @@ from typing import Self
 from bookings.errors import Closed, DateInPast, TooFar, TooSoon
 from bookings.hours import Hours
 from bookings.models import Service
-from bookings.wanted import Window
+from bookings.question.wanted import Window
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape, minute_from
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookings import continuing, holds
 from bookings.errors import AnotherTime
-from bookings.finding import Asked, Found, Offer, Status, find
-from bookings.holds import Held
 from bookings.models import Company, Conversation, SlotToken
+from bookings.question import continuing
+from bookings.question.finding import Asked, Found, Offer, Status, find
+from bookings.wish import holds
+from bookings.wish.holds import Held
 from cachectl.deadline import Deadline
 from calcom.ranges import minute_from
 from calcom.service import CalcomService

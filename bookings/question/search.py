@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from bookings import claims
 from bookings.errors import ConfigurationError
 from bookings.models import Service
-from bookings.offers import Rules, subtract
-from bookings.ranking import Candidate, rank
-from bookings.wanted import Wanted
+from bookings.question.offers import Rules, subtract
+from bookings.question.ranking import Candidate, rank
+from bookings.question.wanted import Wanted
 from cachectl.availability import Band, Day, Known
 from cachectl.deadline import Deadline
 from calcom.models import EventType

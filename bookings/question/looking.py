@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bookings.models import Staff
-from bookings.offers import Rules
-from bookings.search import OpenTimes
-from bookings.wanted import A_DAY, Wanted
+from bookings.question.offers import Rules
+from bookings.question.search import OpenTimes
+from bookings.question.wanted import A_DAY, Wanted
 from cachectl import background
 from cachectl.availability import Band, Day, Known
 from cachectl.bands import WORST_FIRST

@@ -15,9 +15,8 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from bookings import claims, search
+from bookings import claims
 from bookings.errors import ConfirmTokenInvalid, DeadlineExceeded, SlotNotOffered, SlotTaken
-from bookings.listed import Slot
 from bookings.models import (
     Appointment,
     AppointmentState,
@@ -30,6 +29,8 @@ from bookings.models import (
     Staff,
     token,
 )
+from bookings.question import search
+from bookings.wish.listed import Slot
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.service import CalcomService

@@ -10,7 +10,6 @@ import structlog
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from bookings import cases, settling
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -23,6 +22,7 @@ from bookings.errors import (
     SlotTaken,
 )
 from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
+from bookings.wish import cases, settling
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.errors import Reason

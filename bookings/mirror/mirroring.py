@@ -15,9 +15,11 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import adoption, claims, settling
-from bookings.drift import Drift, Finding, News, judge
+from bookings import claims
+from bookings.mirror import adoption
+from bookings.mirror.drift import Drift, Finding, News, judge
 from bookings.models import Appointment, AppointmentState, Claim
+from bookings.wish import settling
 from cachectl.models import Forgetting
 from calcom.errors import Refused
 from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless

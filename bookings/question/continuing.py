@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 from bookings.errors import SearchForgotten
 from bookings.models import ID_ALPHABET, Company
-from bookings.wanted import PartOfDay, Wanted, Window
+from bookings.question.wanted import PartOfDay, Wanted, Window
 
 KEPT = 30 * 60  # seconds
 

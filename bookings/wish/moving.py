@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 from django.utils import timezone
 
-from bookings import claims, outcomes
+from bookings import claims
 from bookings.errors import (
     AnotherTime,
     BookingError,
@@ -38,11 +38,12 @@ from bookings.models import (
     Conversation,
     SlotToken,
 )
-from bookings.offers import Rules, subtract
-from bookings.outcomes import Booked
-from bookings.ranking import Candidate, rank
-from bookings.services import await_others, refuse_unchangeable
-from bookings.wanted import Wanted
+from bookings.question.offers import Rules, subtract
+from bookings.question.ranking import Candidate, rank
+from bookings.question.wanted import Wanted
+from bookings.wish import outcomes
+from bookings.wish.cancelling import await_others, refuse_unchangeable
+from bookings.wish.outcomes import Booked
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.errors import CalcomError, Unavailable

@@ -14,12 +14,12 @@ from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from bookings.errors import DeadlineExceeded, UpstreamUnavailable
-from bookings.looking import BEFORE, Calendar, Seen, Span, known_of, look, spans
 from bookings.models import Service
-from bookings.offers import Reason, Rules
-from bookings.ranking import MAX_OFFERS, Candidate, rank
-from bookings.search import OpenTimes, open_times
-from bookings.wanted import Wanted
+from bookings.question.looking import BEFORE, Calendar, Seen, Span, known_of, look, spans
+from bookings.question.offers import Reason, Rules
+from bookings.question.ranking import MAX_OFFERS, Candidate, rank
+from bookings.question.search import OpenTimes, open_times
+from bookings.question.wanted import Wanted
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from

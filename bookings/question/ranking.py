@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from bookings.wanted import Wanted
+from bookings.question.wanted import Wanted
 
 MAX_OFFERS = 3
 MINUTES_A_DAY = 1440

@@ -8,9 +8,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from bookings import claims
-from bookings.attendees import new_booking
-from bookings.cases import FOREIGN, OTHER_START, VANISHED, Case
 from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim
+from bookings.wish.attendees import new_booking
+from bookings.wish.cases import FOREIGN, OTHER_START, VANISHED, Case
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.service import CalcomService

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookings import claims, search
+from bookings import claims
 from bookings.errors import AnotherTime, DeadlineExceeded, SlotNotOffered, SlotTaken, UpstreamUnavailable
 from bookings.models import Service
-from bookings.offers import Rules
+from bookings.question import search
+from bookings.question.offers import Rules
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE

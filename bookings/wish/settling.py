@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import claims
-from bookings.cases import Case
 from bookings.models import SILENCE, Change, ChangeState
-from bookings.remote import case_of
+from bookings.wish.cases import Case
+from bookings.wish.remote import case_of
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking

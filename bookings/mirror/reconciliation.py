@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookings import mirroring
-from bookings.drift import Drift, News, judge
+from bookings.mirror import mirroring
+from bookings.mirror.drift import Drift, News, judge
 from bookings.models import Appointment, AppointmentState
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import NotYet, Useless

@@ -1,0 +1,137 @@
+"""Where something is tried or measured: throw-away servers, a simulated Cal.com, companies, web, workers."""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+from django.core.management import call_command
+from django.db import connections
+
+from calcom.simulator.client import SimulatorClient
+from calcom.simulator.world import World
+from script.stage import local, parts
+from script.stage.agent import Agent
+from script.stage.processes import Stage, free_port
+from script.stage.servers import bring_servers
+
+if TYPE_CHECKING:
+    from script.stage.company import Tenant  # models, which need the settings
+
+# Seconds after a change, or the first use of an empty Redis, from which loads are believed; with a margin.
+BELIEVED = 3.0
+# No experiment is about our own throttle, unless it says so.
+UNTHROTTLED = "100000000/min"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where things are, and who is there."""
+
+    stage: Stage
+    simulator: SimulatorClient
+    url: str
+    """Of web; empty where none was started."""
+    tenants: Mapping[str, "Tenant"]
+    """By the username of the API key's owner."""
+
+    def agent(self, tenant: str = "", url: str = "") -> Agent:
+        """Return an agent on a connection of its own; of the first tenant unless named."""
+        return Agent(url or self.url, self.tenant(tenant).key)
+
+    def tenant(self, slug: str = "") -> "Tenant":
+        """Return the tenant, the first one unless named."""
+        return self.tenants[slug] if slug else next(iter(self.tenants.values()))
+
+    def more_web(self, *, processes: int, threads: int, name: str = "") -> str:
+        """Start another web beside the first, and return its URL."""
+        name = name or f"web-{processes}"
+        url = parts.bring_web(self.stage, name=name, port=free_port(), processes=processes, threads=threads)
+        parts.wait_for_web(self.stage, url)
+        return url
+
+
+@contextmanager
+def brought_up(
+    world: World,
+    *,
+    log: str,
+    limit: int = 120,
+    latency: float = 0.0,
+    seed: int = 0,
+    processes: int = 2,
+    threads: int = 4,
+    workers: bool = True,
+    settings: str = "config.settings",
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Ground]:
+    """
+    Bring everything up for the length of the context; once in a process, because Django is set up in it.
+
+    Args:
+        world: what Cal.com knows; each user with an API key becomes a tenant.
+        log: the folder of the logs, below `.local/log`.
+        limit: requests a minute that Cal.com allows.
+        latency: 1 is as slow as Cal.com, 0 answers at once.
+        seed: makes Cal.com's latency, uids and chances repeatable.
+        processes: of web; 0 starts none.
+        threads: of each process of web.
+        workers: whether workers and beat are started.
+        settings: Django's settings module.
+        environ: more environment, for this process and all others.
+    """
+    place = Path(tempfile.mkdtemp(prefix="slotline-ground-"))
+    for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL"):  # what is tried here is for nobody's own servers
+        os.environ.pop(name, None)
+    os.environ.update(local.environment(), DJANGO_SETTINGS_MODULE=settings, BOOKINGS_THROTTLE_RATE=UNTHROTTLED)
+    os.environ.update(environ or {})
+    logs = local.LOGS / log
+    with Stage(logs) as stage:
+        stage.finally_call(lambda: shutil.rmtree(place))
+        bring_servers(stage, place / "postgres")
+        simulated = place / "world.json"
+        simulated.write_text(json.dumps(world.to_json()), encoding="utf-8")
+        simulator = SimulatorClient(
+            parts.bring_simulator(stage, world=simulated, limit=limit, latency=latency, seed=seed)
+        )
+        tenants = _prepare(simulator.base_url, world, limit, logs / "prepare.log")
+        url = parts.bring_web(stage, port=free_port(), processes=processes, threads=threads) if processes else ""
+        if workers:
+            parts.bring_workers(stage)
+        if url:
+            parts.wait_for_web(stage, url)
+        if workers:
+            parts.wait_for_workers(stage)
+        _use_redis(tenants)
+        simulator.reset(log_only=True)
+        try:
+            yield Ground(stage, simulator, url, tenants)
+        finally:
+            connections.close_all()
+
+
+def _prepare(calcom_url: str, world: World, limit: int, log: Path) -> Mapping[str, "Tenant"]:
+    """Migrate, and write the companies."""
+    with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
+        django.setup()  # from here on, what this process logs goes there, too
+        call_command("migrate", verbosity=0)
+        from script.stage import company  # noqa: PLC0415  models, which need the settings
+
+        owners = [user for user in world.users if user.api_key]
+        return {owner.username: company.write(calcom_url, owner, limit) for owner in owners}
+
+
+def _use_redis(tenants: Mapping[str, "Tenant"]) -> None:
+    """Make this a Redis that has been in use, so that what is loaded is believed."""
+    from cachectl import availability  # noqa: PLC0415  models, which need the settings
+
+    if tenants:
+        availability.touch_epochs()
+        time.sleep(BELIEVED)

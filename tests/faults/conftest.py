@@ -1,0 +1,34 @@
+"""How an experiment of the campaign is run: as a process of its own, whose verdict is the test's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from script.stage.local import ROOT
+from tests.servers import ENVIRONMENT
+
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> Run:
+    """Run an experiment of `script/stage/experiments`, in full if asked for, and fail when a promise is broken."""
+
+    def run(name: str, *, within: float = 600) -> None:
+        command = [sys.executable, "-m", "script.stage.experiments", name]
+        if request.config.getoption("full"):
+            command.append("--full")
+            within = 3 * 3600
+        # It brings servers of its own: what is meant for this process's tests is not for it.
+        ours = {*ENVIRONMENT, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
+        environ = {name: value for name, value in os.environ.items() if name not in ours}
+        done = subprocess.run(  # noqa: PLW1510  the status is the verdict
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=within
+        )
+        print(done.stdout)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
+
+    return run
