@@ -5,7 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Event
 
-from script.stage.bench.ground import BELIEVED, Ground
+from script.stage.bench.ground import Ground
+from script.stage.ground import BELIEVED
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, median
 

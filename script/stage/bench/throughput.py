@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
-from script.stage.bench.ground import BELIEVED, Ground
+from script.stage.bench.ground import Ground
+from script.stage.ground import BELIEVED
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, median
 
