@@ -8,13 +8,14 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
 from bookings.question.offers import TakenTime, subtract
 from calcom.models import EventType
-from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY
 
 Kind = Claim.Kind
 
@@ -80,10 +81,9 @@ class Occupancy:
         held for somebody else.
         """
         minute = (start - EPOCH) // MINUTE
-        shape = Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes)
         known = {} if loaded_at is None else {minute // MINUTES_A_DAY: loaded_at}
         taken = [row.time for row in self.rows]
-        return bool(subtract([minute], shape=shape, hosts=len(self.host_ids), taken=taken, loaded_at=known))
+        return bool(subtract([minute], shape=event_type.shape, hosts=len(self.host_ids), taken=taken, loaded_at=known))
 
 
 def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:
@@ -229,8 +229,14 @@ def record(appointment: Appointment, host_ids: Collection[int]) -> bool:
     What is true at Cal.com is stored even where it overlaps: such a claim is marked `conflicting`. A hold, which
     nobody there knows of, gives way: it may still be booked with another host, and is refused where there is none.
     """
-    release(appointment)
     first, last = around(appointment.event_type, appointment.start, appointment.end)
+    own = Claim.objects.filter(appointment=appointment)
+    chosen = Q(host_id__in=host_ids, start=first, end=last, conflicting=False)
+    # Most often it is what was claimed: then a claim only becomes certain, and nothing new can overlap.
+    if own.filter(chosen, kind=Kind.PENDING).update(kind=Kind.CONFIRMED, changed_at=Now()) == len(set(host_ids)):
+        own.exclude(chosen, kind=Kind.CONFIRMED).delete()
+        return True
+    own.delete()
     Claim.objects.overlapping(host_ids, first, last).filter(kind=Kind.HELD).delete()
     try:
         with transaction.atomic():

@@ -7,9 +7,9 @@ What is true of one row lives here: constraints and transitions. Appointments ch
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfoNotFoundError
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from bookings.hours import Hours
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
-from calcom.types import Obstacle, RequiredField
+from calcom.types import Obstacle, RemoteBooking, RequiredField
 
 ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # what can be said on a phone: no 0, O, 1, I
@@ -540,6 +540,29 @@ class Appointment(models.Model):
             _adopt(self, {"state": to, **fields})
         return won
 
+    def become(self, remote: RemoteBooking, host_ids: Sequence[int], **fields: Any) -> bool:
+        """
+        Be the booking that has replaced its own at Cal.com, and set `fields`; return whether we won.
+
+        Compare-and-set on the uid: of two that hear of the same move, one wins. Earlier uids stay known, because late
+        messages name them.
+        """
+        chain = dict.fromkeys([*self.earlier_remote_uids, self.remote_uid, remote.moved_from_uid])
+        become: dict[str, Any] = {
+            "remote_uid": remote.uid,
+            "earlier_remote_uids": [uid for uid in chain if uid and uid != remote.uid],
+            "start": remote.start,
+            "end": remote.end,
+            "host_id": host_ids[0] if len(host_ids) == 1 else None,
+            "changed_at": Now(),
+            **fields,
+        }
+        same = Appointment.objects.filter(pk=self.pk, state=AppointmentState.CONFIRMED, remote_uid=self.remote_uid)
+        won = same.update(**become) == 1
+        if won:
+            _adopt(self, become)
+        return won
+
     def consume(self, **fields: Any) -> bool:
         """Turn a hold that stands this very moment into a pending appointment, and set `fields`; return if it did."""
         booked = {"state": AppointmentState.PENDING, "expires_at": None, "changed_at": Now(), **fields}
@@ -781,6 +804,19 @@ class Change(models.Model):
         if won:
             _adopt(self, {"state": to, **fields})
         return won
+
+    def close(self, *, to: ChangeState, **fields: Any) -> bool:
+        """End it from whatever open state it is in, and set `fields`; return whether it was open."""
+        ended = {"state": to, "finished_at": Now(), **fields}
+        won = Change.objects.open().filter(pk=self.pk).update(**ended) == 1
+        if won:
+            _adopt(self, ended)
+        return won
+
+    def just_written(self, *, in_line: bool) -> Self:
+        """Say of itself what `judged_now` would say of a row that was written a moment ago."""
+        self.is_silent, self.is_late, self.is_in_line, self.is_awaited = False, False, in_line, True
+        return self
 
 
 class CallbackRequest(models.Model):

@@ -3,10 +3,12 @@
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from calcom.addresses import objection
 from calcom.crypto import EncryptedTextField
+from calcom.ranges import Shape
 
 
 class Account(models.Model):
@@ -60,6 +62,12 @@ class EventTypeQuerySet(models.QuerySet["EventType"]):
         shared = EventTypeHost.objects.filter(host_id__in=host_ids)
         return self.filter(id__in=shared.values("event_type_id"))
 
+    def shapes(self) -> list[tuple[int, Shape, int]]:
+        """Return the id of each, the time it takes, and how many hosts serve it; none where it is switched off."""
+        found = self.annotate(host_count=Count("hosts", filter=Q(active=True)))
+        lengths = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
+        return [(pk, Shape(*shape), hosts) for pk, hosts, *shape in found.values_list("pk", "host_count", *lengths)]
+
 
 class EventType(models.Model):
     """
@@ -103,6 +111,11 @@ class EventType(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title} ({self.length_minutes} min)"
+
+    @property
+    def shape(self) -> Shape:
+        """Return how much of a host's time a booking of it takes."""
+        return Shape(self.length_minutes, self.before_buffer_minutes, self.after_buffer_minutes)
 
 
 class EventTypeHost(models.Model):

@@ -6,7 +6,6 @@ from datetime import date, datetime
 
 import structlog
 from django.conf import settings
-from django.db.models import Count
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
@@ -16,7 +15,7 @@ from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom.client import LARGEST_PAGE, Client
 from calcom.models import Account, EventType, Host
-from calcom.ranges import Shape, date_of, minute_from, touched
+from calcom.ranges import date_of, minute_from, touched
 from calcom.types import NewBooking, Priority, RemoteBooking
 
 log = structlog.get_logger(__name__)
@@ -31,6 +30,15 @@ class OpenSlots:
     days: Mapping[date, Day]
     """By UTC date."""
     known: Known
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A forgetting that is written down, and the event types that more than one host serves."""
+
+    forgetting: Forgetting
+    shared: Collection[int]
+    """After a booking of ours nobody knows which of their hosts is still free, until they are loaded anew."""
 
 
 class CalcomService:
@@ -167,7 +175,7 @@ class CalcomService:
         end: datetime,
         host_ids: Collection[int],
         cause: Forgetting.Cause,
-    ) -> list[Forgetting]:
+    ) -> list[Owed]:
         """
         Write down which days must be forgotten because time of the hosts was taken or freed.
 
@@ -175,40 +183,40 @@ class CalcomService:
 
         `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
         """
-        sharing = EventType.objects.filter(account=self._account).on_hosts(set(host_ids))
-        shapes = {each.id: _shape(each) for each in (event_type, *sharing)}
-        days = touched(start=start, end=end, changed=_shape(event_type), others=shapes)
+        sharing = EventType.objects.filter(account=self._account).on_hosts(set(host_ids)).shapes()
+        shapes = {event_type.pk: event_type.shape, **{pk: shape for pk, shape, _ in sharing}}
+        shared = {pk for pk, _, hosts in sharing if hosts > 1}
+        days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
         return [
-            services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause)
+            Owed(
+                services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause),
+                shared.intersection(ids) if cause is Forgetting.Cause.OWN else (),
+            )
             for (first, last), ids in days.items()
         ]
 
-    def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:
+    def availability_changed(self, owed: Sequence[Owed]) -> None:
         """
         Forget the days now, and once more by a task; call it after the commit.
 
         Neither Redis nor the broker can make it fail: the rows stay owed. With several hosts nobody knows who is still
         free after a booking of ours, so those event types are loaded anew as soon as a load can know of it.
         """
-        for forgetting in forgettings:
-            _forget_now(forgetting)
-        if forgettings:
-            background.submit_load(_follow_up, forgettings)  # the caller need not wait for the broker
+        for each in owed:
+            _forget_now(each.forgetting)
+        if owed:
+            background.submit_load(_follow_up, owed)  # the caller need not wait for the broker
 
 
 def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:
     return sorted(page, key=lambda booking: booking is None or booking.moved_to_uid is not None)
 
 
-def _shape(event_type: EventType) -> Shape:
-    return Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes)
-
-
-def _follow_up(forgettings: Sequence[Forgetting]) -> None:
-    for forgetting in forgettings:
-        _forget_again(forgetting)
-        if forgetting.cause == Forgetting.Cause.OWN:
-            _refresh_where_another_host_may_be_free(forgetting)
+def _follow_up(owed: Sequence[Owed]) -> None:
+    for each in owed:
+        _forget_again(each.forgetting)
+        for event_type_id in each.shared:
+            _refresh_when_settled(each.forgetting, event_type_id)
 
 
 def _forget_now(forgetting: Forgetting) -> None:
@@ -225,15 +233,12 @@ def _forget_again(forgetting: Forgetting) -> None:
         log.warning("calcom.forgetting_left_to_sweep", forgetting_id=forgetting.id, error_type=type(exc).__name__)
 
 
-def _refresh_where_another_host_may_be_free(forgetting: Forgetting) -> None:
-    hosts = EventType.objects.annotate(host_count=Count("hosts"))
-    shared = hosts.filter(id__in=forgetting.event_type_ids, active=True, host_count__gt=1)
-    for event_type_id in shared.values_list("id", flat=True):
-        availability.queue_refresh(
-            account_id=forgetting.account_id,
-            event_type_id=event_type_id,
-            first=forgetting.first,
-            last=forgetting.last,
-            delay=settings.CACHECTL_SETTLE + limits.REFRESH_MARGIN,
-            due=True,
-        )
+def _refresh_when_settled(forgetting: Forgetting, event_type_id: int) -> None:
+    availability.queue_refresh(
+        account_id=forgetting.account_id,
+        event_type_id=event_type_id,
+        first=forgetting.first,
+        last=forgetting.last,
+        delay=settings.CACHECTL_SETTLE + limits.REFRESH_MARGIN,
+        due=True,
+    )

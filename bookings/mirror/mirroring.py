@@ -5,7 +5,7 @@ What happens at Cal.com without us becomes true here: appointments made, moved, 
 is another by then, the news are told again later.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,8 +25,7 @@ from calcom.errors import Refused
 from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless
 from calcom.models import Account, EventType
 from calcom.ranges import LONGEST_CHANGE
-from calcom.service import CalcomService
-from calcom.types import RemoteBooking
+from calcom.service import CalcomService, Owed
 
 log = structlog.get_logger(__name__)
 
@@ -168,21 +167,11 @@ def _move(case: _Case) -> None:
     host_ids = case.calcom.host_ids(booking.host_ids) or hosts_before
     with _locked(appointment):
         forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN)
-        _take_its_place(appointment, booking, host_ids)
+        appointment.become(booking, host_ids)  # under the lock nobody else does
         was_free = claims.record(appointment, host_ids)
         forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
     case.calcom.availability_changed(forgettings)
     case.tell("appointment moved at Cal.com", appointment, alert=not was_free)
-
-
-def _take_its_place(appointment: Appointment, booking: RemoteBooking, host_ids: Sequence[int]) -> None:
-    left = [appointment.remote_uid, booking.moved_from_uid] if booking.uid != appointment.remote_uid else []
-    known = appointment.earlier_remote_uids
-    appointment.earlier_remote_uids = known + [uid for uid in dict.fromkeys(left) if uid and uid not in known]
-    appointment.remote_uid, appointment.start, appointment.end = booking.uid, booking.start, booking.end
-    appointment.host_id = host_ids[0] if len(host_ids) == 1 else None
-    appointment.changed_at = Now()
-    appointment.save(update_fields=["remote_uid", "earlier_remote_uids", "start", "end", "host", "changed_at"])
 
 
 def _link(case: _Case) -> None:
@@ -348,7 +337,7 @@ def _host_ids(appointment: Appointment) -> list[int]:
 
 def _forgettings(
     calcom: CalcomService, appointment: Appointment, host_ids: Collection[int], cause: Cause
-) -> list[Forgetting]:
+) -> list[Owed]:
     return calcom.write_forgettings(
         event_type=appointment.event_type,
         start=appointment.start,

@@ -14,7 +14,7 @@ from bookings.question.wanted import Wanted
 from cachectl.availability import Band, Day, Known
 from cachectl.deadline import Deadline
 from calcom.models import EventType
-from calcom.ranges import EPOCH, MINUTE, Shape, minute_from
+from calcom.ranges import EPOCH, MINUTE, minute_from
 from calcom.service import CalcomService
 
 ALTERNATIVES_WITHIN = timedelta(days=7)
@@ -105,7 +105,7 @@ def _minus_ours(event_type: EventType, starts: Sequence[int], days: Mapping[date
     occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE + length)
     return subtract(
         starts,
-        shape=Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes),
+        shape=event_type.shape,
         hosts=len(occupancy.host_ids),
         taken=[row.time for row in occupancy.rows],
         loaded_at={(day - EPOCH.date()).days: known.loaded_at for day, known in days.items() if known.loaded_at},

@@ -218,7 +218,7 @@ def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None)
         appointment = _consume(held, wish, host_ids, kind) if held else _new_appointment(wish, host_ids, kind)
         if wish.offer:
             SlotToken.objects.filter(pk=wish.offer.pk).update(appointment=appointment)
-        return Change.objects.create(
+        change = Change.objects.create(
             company=wish.company,
             appointment=appointment,
             operation=Change.Operation.CREATE,
@@ -227,6 +227,7 @@ def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None)
             request_digest=wish.request_digest,
             **outcomes.timing(deadline),
         )
+    return change.just_written(in_line=kind is Claim.Kind.QUEUED)
 
 
 def _others(occupancy: claims.Occupancy, wish: Wish, held: Appointment | None) -> claims.Occupancy:

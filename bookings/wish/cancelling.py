@@ -145,6 +145,7 @@ def _queue(ask: Change, deadline: Deadline, now: datetime) -> Change | None:
             setattr(ask, name, value)
         with suppress(IntegrityError):
             ask.save()
+            ask.just_written(in_line=False)
             return None
         if deadline.passed:
             raise IdempotencyInProgress("The appointment is just being changed.")

@@ -17,7 +17,7 @@ from django.utils import timezone
 from bookings.models import Appointment, CallbackRequest, Change, ChangeState
 from cachectl.models import Forgetting
 from calcom.errors import Reason
-from calcom.service import CalcomService
+from calcom.service import CalcomService, Owed
 from calcom.types import RemoteBooking
 
 log = structlog.get_logger(__name__)
@@ -135,11 +135,6 @@ class Case(ABC):
         else:
             self.later(ChangeState.UNKNOWN)
 
-    def close(self, state: ChangeState, *, outcome: str = "", took: timedelta | None = None) -> bool:
-        """End the change from whatever open state it is in; return whether it was open."""
-        still_open = Change.objects.open().filter(pk=self.change.pk)
-        return still_open.update(state=state, outcome=outcome, took=took, finished_at=Now()) == 1
-
     def give_up(self) -> None:
         """Stop trying at the time it should have begun: a person calls the caller back."""
         appointment = self.appointment
@@ -156,7 +151,7 @@ class Case(ABC):
 
     def owe(
         self, start: datetime, end: datetime, host_ids: Collection[int], cause: Forgetting.Cause = Forgetting.Cause.OWN
-    ) -> list[Forgetting]:
+    ) -> list[Owed]:
         """Write down that the hosts' time from `start` to `end` has changed, within the transaction that is open."""
         return self.calcom.write_forgettings(
             event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause

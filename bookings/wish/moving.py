@@ -47,7 +47,7 @@ from bookings.wish.outcomes import Booked
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.errors import CalcomError, Unavailable
-from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape, minute_from
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
 
 SEARCHED = timedelta(days=7)
@@ -256,7 +256,7 @@ class _Calendar:
         occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, last)
         return subtract(
             starts,
-            shape=Shape(event_type.length_minutes, event_type.before_buffer_minutes, event_type.after_buffer_minutes),
+            shape=event_type.shape,
             hosts=len(occupancy.host_ids),
             taken=[row.time for row in occupancy.without(self.appointment.pk).rows],
             loaded_at={minute // MINUTES_A_DAY: self.now.timestamp() for minute in starts},
@@ -304,6 +304,7 @@ def _write_down(ask: Change, kept: Q | None, deadline: Deadline) -> None:
         for name, value in outcomes.timing(deadline).items():
             setattr(ask, name, value)
         ask.save()
+    ask.just_written(in_line=kind is Claim.Kind.QUEUED)
 
 
 def _insist_on_its_place(appointment: Appointment) -> None:

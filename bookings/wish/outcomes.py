@@ -1,10 +1,11 @@
 """What becomes of a change that somebody asked for: an earlier request's, the wait for Cal.com, and the answer."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ParamSpec
 
 import structlog
 from django.db.models.expressions import CombinedExpression
@@ -23,12 +24,14 @@ from bookings.errors import (
 )
 from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
 from bookings.wish import cases, settling
+from bookings.wish.remote import case_of
 from cachectl import background
 from cachectl.deadline import Deadline
 from calcom.errors import Reason
 from calcom.service import CalcomService
 from calcom.types import RemoteState
 
+P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
 # Whoever asked sends it at once; the sweep takes over when that did not happen.
@@ -94,22 +97,26 @@ def timing(deadline: Deadline) -> dict[str, CombinedExpression]:
 
 def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     """
-    Have the change settled on a thread of its own, and return it as it is then, or as it is at the deadline.
+    Have a change that was just written settled on a thread of its own, and return it as it is then, or at the deadline.
 
     Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come.
     """
-    while True:
-        job = background.submit_write(settling.settle, change_id=change.pk, calcom=calcom)
-        job.add_done_callback(_tell_crash)
-        wait([job], timeout=deadline.left)
-        change.refresh_from_db(fields=["state", "attempts", "outcome", "finished_at", "took"])
-        change.appointment.refresh_from_db(
-            fields=["state", "start", "end", "host", "moves", "remote_uid", "earlier_remote_uids", "changed_at"]
-        )
-        waits_in_line = change.state == ChangeState.QUEUED and not change.attempts
-        if deadline.passed or not waits_in_line:
-            return change
+    if _work_until(deadline, settling.send, case_of(change, calcom)) and change.state not in OPEN_STATES:
+        return change  # it was settled here: these objects are what their rows are
+    change = _whole(change.pk)
+    while change.state == ChangeState.QUEUED and not change.attempts and not deadline.passed:
         time.sleep(min(PAUSE, deadline.left))
+        _work_until(deadline, settling.settle, change_id=change.pk, calcom=calcom)
+        change = _whole(change.pk)
+    return change
+
+
+def _work_until(deadline: Deadline, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    """Take a step on a thread for writes; return whether it was done by the deadline. It is taken to its end anyway."""
+    job = background.submit_write(step, *args, **kwargs)
+    job.add_done_callback(_tell_crash)
+    done, _ = wait([job], timeout=deadline.left)
+    return bool(done)
 
 
 def _tell_crash(job: "Future[None]") -> None:

@@ -13,7 +13,7 @@ from bookings.wish.attendees import new_booking
 from bookings.wish.cases import FOREIGN, OTHER_START, VANISHED, Case
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused
-from calcom.service import CalcomService
+from calcom.service import CalcomService, Owed
 from calcom.types import RemoteBooking, RemoteState
 
 # The booking is not there any more, or not under this uid.
@@ -84,7 +84,7 @@ class Booking(Case):
             )
             was_free = won and claims.record(appointment, host_ids)
             forgettings = self.owe(appointment.start, remote.end, host_ids) if won else []
-            self.close(ChangeState.DONE, took=took)
+            self.change.close(to=ChangeState.DONE, took=took)
         if not won:
             _cancel_superfluous(self, remote)
             return
@@ -107,7 +107,7 @@ class Booking(Case):
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Reject the appointment."""
         appointment = self.appointment
-        forgettings: Sequence[Forgetting] = ()
+        forgettings: Sequence[Owed] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
@@ -220,7 +220,7 @@ class Move(Case):
             won, was_free, forgettings = self._relocate(remote, moves=self.appointment.moves + 1)
             if not won:
                 claims.release_other_time(self.appointment)
-            self.close(ChangeState.DONE, took=took)
+            self.change.close(to=ChangeState.DONE, took=took)
         if not won:
             _cancel_superfluous(self, remote)
             return
@@ -240,12 +240,13 @@ class Move(Case):
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
         self.later(ChangeState.QUEUED)
 
-    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
+    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Owed]]:
         """Put the appointment where Cal.com has it; return whether we won, whether the time was free, what is owed."""
         appointment = self.appointment
         was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else self.host_ids
         host_ids = _chosen(self, remote)
-        if not _succeed(appointment, remote, host_ids, fields):
+        if remote.uid == appointment.remote_uid or not appointment.become(remote, host_ids, **fields):
+            appointment.refresh_from_db()
             return False, False, []
         was_free = claims.record(appointment, host_ids)
         return True, was_free, [*self.owe(*was), *self.owe(remote.start, remote.end, host_ids)]
@@ -258,7 +259,7 @@ class Move(Case):
         """Write down that it was cancelled at Cal.com: there is nothing left to move."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
-            if not self.close(ChangeState.REFUSED, outcome=outcome):
+            if not self.change.close(to=ChangeState.REFUSED, outcome=outcome):
                 return
             appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
             claims.release(appointment)
@@ -269,7 +270,7 @@ class Move(Case):
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Leave the appointment where it is."""
-        forgettings: Sequence[Forgetting] = ()
+        forgettings: Sequence[Owed] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
@@ -331,9 +332,10 @@ class Cancellation(Case):
     def _release(self, took: timedelta | None) -> None:
         appointment = self.appointment
         with transaction.atomic(durable=True):
-            if not self.close(ChangeState.DONE, took=took):
+            if not self.change.close(to=ChangeState.DONE, took=took):
                 return
-            appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
+            if not appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now()):
+                appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
             forgettings = self.owe(appointment.start, appointment.end, host_ids)
@@ -342,7 +344,7 @@ class Cancellation(Case):
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
         """Leave the appointment as it is."""
-        if self.close(ChangeState.REFUSED, outcome=outcome):
+        if self.change.close(to=ChangeState.REFUSED, outcome=outcome):
             self.tell("cancellation refused", outcome=outcome)
 
 
@@ -366,28 +368,6 @@ def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
     return case.calcom.host_ids(remote.host_ids) or case.host_ids
 
 
-def _succeed(
-    appointment: Appointment, remote: RemoteBooking, host_ids: Sequence[int], fields: Mapping[str, object]
-) -> bool:
-    """Give the appointment the booking that replaced its own; return whether it had not been given another before."""
-    left = [uid for uid in (appointment.remote_uid, remote.moved_from_uid) if uid and uid != remote.uid]
-    earlier = list(dict.fromkeys([*appointment.earlier_remote_uids, *left]))
-    same = Appointment.objects.filter(
-        pk=appointment.pk, state=AppointmentState.CONFIRMED, remote_uid=appointment.remote_uid
-    )
-    won = same.exclude(remote_uid=remote.uid).update(
-        remote_uid=remote.uid,
-        earlier_remote_uids=earlier,
-        start=remote.start,
-        end=remote.end,
-        host_id=host_ids[0] if len(host_ids) == 1 else None,
-        changed_at=Now(),
-        **fields,
-    )
-    appointment.refresh_from_db()
-    return won == 1
-
-
 def _await_host(case: Case) -> None:
     case.tell("booking awaits its host", outcome=RemoteState.PENDING, alert=True)
     case.later(ChangeState.UNKNOWN)
@@ -396,7 +376,7 @@ def _await_host(case: Case) -> None:
 def _cancel_superfluous(case: Case, remote: RemoteBooking) -> None:
     """Cancel a booking that carries our id although nobody wants it any more, or although another one stands."""
     appointment = case.appointment
-    appointment.refresh_from_db(fields=["remote_uid", "earlier_remote_uids", "state"])
+    appointment.refresh_from_db()
     if remote.uid in {appointment.remote_uid, *appointment.earlier_remote_uids}:
         return  # heard before, from a webhook or a look-up
     outcome = "cancelled there"

@@ -74,11 +74,9 @@ def forget(
     """Do what a confirmed booking does."""
     end = start + timedelta(minutes=event_type.length_minutes)
     with transaction.atomic():
-        forgettings = calcom.write_forgettings(
-            event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
-        )
-    calcom.availability_changed(forgettings)
-    return forgettings
+        owed = calcom.write_forgettings(event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause)
+    calcom.availability_changed(owed)
+    return [each.forgetting for each in owed]
 
 
 def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: cast.Salon):
