@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
@@ -31,6 +31,9 @@ class Child:
     """A running program and where it writes."""
 
     name: str
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    """On top of this process's own."""
     process: "subprocess.Popen[bytes]"
     log: Path
     stop_with: signal.Signals
@@ -56,6 +59,10 @@ class Child:
         """Wait until it has stopped, but not for ever; nothing of its group stays."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and its group with kill -9: whatever it was doing stays undone."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # it leads its group; gunicorn's workers are in it
         self.process.wait()
@@ -113,19 +120,30 @@ class Stage:
     ) -> Child:
         """Start a program; `environ` comes on top of this process's environment. Those that serve are stopped last."""
         log = self._logs / f"{name}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(environ or {})},
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  nothing runs in a thread while children are started
-            )
-        child = Child(name, process, log, stop_with, serves)
+        log.write_bytes(b"")
+        environ = environ or {}
+        child = Child(name, command, environ, _launch(command, environ, log), log, stop_with, serves)
         self._children.append(child)
         return child
+
+    def kill(self, child: Child) -> None:
+        """End a child with kill -9; from now on nobody expects it to live."""
+        self._children.remove(child)
+        child.kill()
+
+    def start_again(self, child: Child) -> Child:
+        """
+        Start a child that was killed as it was started before; its log goes on.
+
+        Call it in the thread in which the stage lives: on Linux children end with the thread that started them.
+        """
+        again = replace(child, process=_launch(child.command, child.environ, child.log))
+        self._children.append(again)
+        return again
+
+    def child(self, name: str) -> Child:
+        """Return the child of this name."""
+        return next(child for child in self._children if child.name == name)
 
     @property
     def running(self) -> list[str]:
@@ -204,6 +222,19 @@ def claim_port(port: int, *, option: str) -> int:
                 f"Port {port} cannot be used ({reason}). Stop what uses it, or choose another: {option} PORT."
             ) from exc
         return int(probe.getsockname()[1])
+
+
+def _launch(command: Sequence[str], environ: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environ},
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  nothing runs in a thread while children are started
+        )
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:

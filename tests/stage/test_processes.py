@@ -86,6 +86,24 @@ def test_child_that_ignores_term_is_killed(tmp_path, monkeypatch):
     assert child.process.returncode == -signal.SIGKILL
 
 
+def test_child_that_was_killed_starts_again_as_it_was(tmp_path):
+    """kill -9 ends a child and its group, nobody misses it, and what starts again is the same program."""
+    lives = [sys.executable, "-c", "import os, time; print('hello', os.environ['WHOM'], flush=True); time.sleep(60)"]
+    with Stage(tmp_path) as stage:
+        child = stage.start("greeter", lives, {"WHOM": "world"})
+        stage.wait_until(lambda: "hello" in child.last_words(), what="the child said nothing", within=20)
+
+        stage.kill(child)
+        stage.check()
+        again = stage.start_again(child)
+
+        stage.wait_until(lambda: again.last_words().count("hello world") == 2, what="it said nothing", within=20)
+        assert child.process.returncode == -signal.SIGKILL
+        assert stage.child("greeter") is again
+
+    assert not again.alive
+
+
 def test_port_in_use_is_said(tmp_path):
     """A second server may not share the port of the first without anybody noticing."""
     port = claim_port(0, option="--port")
