@@ -1,11 +1,9 @@
 """
 The scripts, each with its one typed caller. Instants are milliseconds on Redis' clock, never on a worker's.
 
-Every function may raise `redis.RedisError`, and does so at once for a second after Redis did not answer: the first to
-notice pays the time-out, the others do not.
+Every function may raise `redis.RedisError`.
 """
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from redis import ConnectionError as RedisConnectionError
-from redis import TimeoutError as RedisTimeoutError
 from redis.commands.core import Script
 
 from cachectl import keys, limits
@@ -25,18 +21,6 @@ from cachectl.limits import lifetimes
 from cachectl.sources import LoadFailed
 
 LUA = Path(__file__).parent / "lua"
-# Seconds for which a process leaves Redis alone after it did not answer.
-REST = 1.0
-
-
-class RedisAway(RedisConnectionError):
-    """Redis did not answer a moment ago; it was not asked again."""
-
-
-class _Rest:
-    """Until when Redis is left alone, on the monotonic clock."""
-
-    until = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +166,9 @@ def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> N
 
 def demand(account_id: int, hours: int) -> dict[int, int]:
     """Return how often each event type was asked for in the last hours, the current one included."""
-    counts: dict[int, int] = {}
-    pipeline = redis_client().pipeline(transaction=False)
-    for hours_ago in range(hours):
-        pipeline.zrange(keys.demand(account_id, hours_ago), 0, -1, withscores=True)
-    for hour in pipeline.execute():
-        for event_type_id, count in hour:
-            counts[int(event_type_id)] = counts.get(int(event_type_id), 0) + int(count)
-    return counts
+    each_hour = [keys.demand(account_id, hours_ago) for hours_ago in range(hours)]
+    counts: Any = redis_client().zunion(each_hour, withscores=True)
+    return {int(event_type_id): int(count) for event_type_id, count in counts}
 
 
 @lru_cache(maxsize=16)
@@ -198,10 +177,4 @@ def _script(name: str) -> Script:
 
 
 def _call(name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
-    if time.monotonic() < _Rest.until:
-        raise RedisAway("Redis did not answer a moment ago.")
-    try:
-        return _script(name)(keys=script_keys, args=args, client=redis_client())
-    except (RedisConnectionError, RedisTimeoutError):
-        _Rest.until = time.monotonic() + REST
-        raise
+    return _script(name)(keys=script_keys, args=args, client=redis_client())

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import orjson
 import pytest
 
-from cachectl import availability, keys, sources, store
+from cachectl import availability, keys, sources
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
@@ -76,14 +76,6 @@ class RedisTime:
             return b"%d" % max(0, parsed - ms)
         instants = 1 if len(parsed) == 3 else 2  # a day has one, a change has two
         return orjson.dumps([max(0, part - ms) for part in parsed[:instants]] + parsed[instants:])
-
-
-@pytest.fixture(autouse=True)
-def _redis_is_asked() -> Iterator[None]:
-    """Forget that another test's Redis did not answer."""
-    store._Rest.until = 0.0
-    yield
-    store._Rest.until = 0.0
 
 
 @pytest.fixture

@@ -390,20 +390,6 @@ def test_forgetting_without_redis_is_an_error(source: CountingSource) -> None:
         forget(own=True)
 
 
-def test_redis_that_did_not_answer_is_left_alone_for_a_moment(settings: Settings, source: CountingSource) -> None:
-    """The first to notice pays the time-out; for a second nobody else asks, then somebody does."""
-    there = settings.REDIS_URL
-    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-    with pytest.raises(RedisConnectionError):
-        store.touch(ACCOUNT)
-    settings.REDIS_URL = there
-
-    with pytest.raises(store.RedisAway):
-        store.touch(ACCOUNT)
-    store._Rest.until = time.monotonic()
-    assert store.touch(ACCOUNT)
-
-
 def test_redis_that_dies_during_a_load_does_not_cost_a_second_one(settings: Settings, source: CountingSource) -> None:
     """What was loaded is answered, though it cannot be kept."""
     source.may_answer.clear()

@@ -40,14 +40,14 @@ class Stopwatch:
 
     def scripts(self) -> Scripts:
         """Return scripts that ask this clock: another process's, when asked again."""
-        return Scripts(redis_client(), clock=SIMULATED_CLOCK, monotonic=self.monotonic)
+        return Scripts(redis_client(), clock=SIMULATED_CLOCK)
 
 
 class Outage(Scripts):
     """Scripts whose Redis can be taken away."""
 
-    def __init__(self, clock: Stopwatch) -> None:
-        super().__init__(redis_client(), clock=SIMULATED_CLOCK, monotonic=clock.monotonic)
+    def __init__(self) -> None:
+        super().__init__(redis_client(), clock=SIMULATED_CLOCK)
         self.away = False
 
     def run(self, verb: str, *, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:

@@ -250,7 +250,7 @@ def test_reads_and_writes_and_accounts_are_apart(clock: Stopwatch) -> None:
 
 def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None:
     """Experiment 5: never an error of Redis; the same rules, the process's own clock."""
-    scripts = Outage(clock)
+    scripts = Outage()
     guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     scripts.away = True
 
@@ -273,7 +273,7 @@ def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None
 
 def test_made_while_redis_is_away_it_works(clock: Stopwatch) -> None:
     """pybreaker's own storage raises in its constructor."""
-    scripts = Outage(clock)
+    scripts = Outage()
     scripts.away = True
 
     works(make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic))
@@ -282,7 +282,7 @@ def test_made_while_redis_is_away_it_works(clock: Stopwatch) -> None:
 @pytest.mark.parametrize("loss", ["away", "flushed"])
 def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str) -> None:
     """Lost state means silently closed in pybreaker; whoever saw it open remembers."""
-    scripts = Outage(clock)
+    scripts = Outage()
     guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     opened(clock, guarding)
 
@@ -300,7 +300,7 @@ def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str
 
 def test_share_of_failures_counts_without_redis_too(clock: Stopwatch) -> None:
     """The same rules."""
-    scripts = Outage(clock)
+    scripts = Outage()
     guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     scripts.away = True
 

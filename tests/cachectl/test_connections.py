@@ -1,0 +1,82 @@
+"""A Redis that does not answer: who pays for it, and for how long."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from pytest_django.fixtures import Settings
+from redis import RedisError, ResponseError
+from redis import TimeoutError as RedisTimeoutError
+
+from cachectl import connections, store
+from cachectl.connections import RedisAway, blocking_redis_client, redis_client
+from tests.cachectl.conftest import ACCOUNT, CUT
+
+
+@pytest.fixture
+def silent_redis(settings: Settings) -> Iterator[socket.socket]:
+    """Put a server in Redis' place that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.REDIS_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        yield server
+
+
+@pytest.fixture
+def rest() -> Iterator[connections._Rest]:
+    """Return the rest of the tests' Redis, and end it."""
+    rest = connections._rest(connections.settings.REDIS_URL)
+    yield rest
+    rest.until = 0.0
+
+
+@pytest.mark.usefixtures("silent_redis")
+def test_only_the_first_to_notice_pays() -> None:
+    """Issue 4, 5: for a second nobody of the process asks again, whatever for and with whichever client."""
+    with pytest.raises(RedisTimeoutError):
+        redis_client().ping()
+    began = time.monotonic()
+
+    for ask in (
+        lambda: store.touch(ACCOUNT),
+        lambda: store.mark_refresh(ACCOUNT, CUT, 1),
+        lambda: store.unmark_refresh(ACCOUNT, CUT),
+        lambda: store.demand(ACCOUNT, 48),
+        lambda: blocking_redis_client(10).blpop("never", 10),
+    ):
+        with pytest.raises(RedisAway):
+            ask()
+    assert time.monotonic() - began < 0.1
+
+
+def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 4, 5: a black hole costs the many threads of a process one time-out a second, not one each."""
+    monkeypatch.setattr(connections, "REST", 0.0)
+    with pytest.raises(RedisTimeoutError):
+        redis_client().ping()
+    silent_redis.accept()[0].close()
+
+    def find_out() -> None:
+        with suppress(RedisError):
+            redis_client().ping()
+
+    one = threading.Thread(target=find_out)
+    one.start()
+    with silent_redis.accept()[0]:
+        with pytest.raises(RedisAway):
+            redis_client().ping()
+        one.join()
+
+
+def test_an_answer_ends_the_rest(rest: connections._Rest) -> None:
+    """Whatever it says: a script that is not there any more is loaded by the next command."""
+    rest.until = time.monotonic()
+    with pytest.raises(ResponseError):
+        redis_client().evalsha("0" * 40, 0)
+    assert redis_client().ping()
+
+    rest.until = time.monotonic()
+    assert redis_client().ping()
+    assert rest.until == 0.0
