@@ -9,10 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Promise:
-    """What a number may be at most."""
+    """What a number may be at most, or must be at least."""
 
     unit: str
     limit: float
+    at_least: bool = False
+
+    def is_kept_by(self, value: float) -> bool:
+        """Return whether the value is on the right side of the limit; on the limit is on the right side."""
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Row:
     @property
     def ok(self) -> bool:
         """Return whether the promise is kept."""
-        return self.found.value is not None and self.found.value <= self.promise.limit
+        return self.found.value is not None and self.promise.is_kept_by(self.found.value)
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -58,6 +63,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
             "value": row.found.value,
             "unit": row.promise.unit,
             "limit": row.promise.limit,
+            "at_least": row.promise.at_least,
             "ok": row.ok,
         }
         for row in rows
@@ -69,5 +75,6 @@ def show(row: Row) -> str:
     """Return the row as a line of the table."""
     value = "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
     verdict = "ok" if row.ok else "BROKEN"
-    promise = f"{row.promise.unit:<9} limit {row.promise.limit:<4g}"
+    side = "≥" if row.promise.at_least else "≤"
+    promise = f"{row.promise.unit:<9} {side} {row.promise.limit:<5g}"
     return f"{row.name:<38} {value:>8} {promise} {verdict:<7} {row.found.remark}".rstrip()

@@ -1,0 +1,41 @@
+"""The verdict of a row: on which side of its limit the number lies, and that nothing passes for want of one."""
+
+import json
+
+import pytest
+
+from script.stage.rows import Found, Promise, Row, show, write
+
+
+@pytest.mark.parametrize(
+    ("at_least", "value", "ok"),
+    [
+        (False, 40, True),
+        (False, 40.1, False),
+        (True, 40, True),
+        (True, 39.9, False),
+        (False, None, False),
+        (True, None, False),
+    ],
+)
+def test_a_promise_is_kept_on_its_limit_and_never_without_a_number(at_least, value, ok):
+    """L-80: what was not measured is broken, whichever side is the good one."""
+    assert Row("name", Promise("requests", 40, at_least), Found(value)).ok is ok
+
+
+def test_the_table_and_the_file_say_which_side_is_meant(tmp_path):
+    """A reader of the file alone can tell a floor from a ceiling."""
+    rows = [
+        Row("hit_rate", Promise("share", 0.95, at_least=True), Found(0.97)),
+        Row("requests", Promise("requests", 40), Found(None, "the log was empty")),
+    ]
+
+    write(rows, tmp_path / "rows.json")
+
+    assert "≥ 0.95" in show(rows[0])
+    assert "≤ 40" in show(rows[1])
+    assert "BROKEN  the log was empty" in show(rows[1])
+    assert [(row["at_least"], row["ok"]) for row in json.loads((tmp_path / "rows.json").read_text())] == [
+        (True, True),
+        (False, False),
+    ]
