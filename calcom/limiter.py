@@ -37,8 +37,8 @@ LONGEST_CALL_S = 20.0
 MINUTE_BUCKET_S = WINDOW_S + 1
 # However absurd a `Reset` is, nobody is silent for longer than this without asking again.
 LONGEST_PAUSE_S = 3600.0
-# The reports' levels at 120 a minute: above the first warn, above the second only writes go.
-WARNING, CRITICAL = 100 / 120, 115 / 120
+# How much of the limit is used; calcom/lua/limiter/common.lua says from which numbers on.
+LEVELS = ("ok", "warning", "critical")
 
 
 class Throttled(Unavailable):
@@ -133,13 +133,11 @@ class LimiterState:
     """Until when refresh and background work pause, by a 429 or by staff."""
     distrusted_until: datetime | None
     """Until when the log may have a gap, so that Cal.com's own count decides."""
-
-    @property
-    def level(self) -> str:
-        """Return ok, warning or critical."""
-        if self.spent > self.limit * CRITICAL:
-            return "critical"
-        return "warning" if self.spent > self.limit * WARNING else "ok"
+    level: str
+    """ok, warning (above 100 of 120) or critical (above 115: only writes go)."""
+    warnings: int
+    """How often the level rose to a warning since Redis remembers."""
+    criticals: int
 
 
 class Permit:
@@ -244,6 +242,7 @@ class Limiter:
         self._sleep = sleep
         self._monotonic = monotonic
         self._paused_until = 0.0
+        self._foreign = 0
         self._without_redis = _WithoutRedis(requests_per_minute, processes, monotonic, spare=requests_per_minute // 8)
 
     def permit(
@@ -276,8 +275,8 @@ class Limiter:
             answer = self._scripts.run("limiter/state", keys=self._keys, args=[self._limit, self._in_flight])
         except RedisError:
             return None
-        now, limit, spent, flying, foreign, used, ceilings, remaining, resets, *moments = answer
-        told, paused, held_back, distrusted = moments
+        now, limit, spent, flying, foreign, used, ceilings, remaining, resets, *more = answer
+        told, paused, held_back, distrusted, level, warnings, criticals = more
         return LimiterState(
             limit=limit,
             spent=spent,
@@ -291,6 +290,9 @@ class Limiter:
             paused_until=_moment(paused, now),
             held_back_until=_moment(held_back, now),
             distrusted_until=_moment(distrusted, now),
+            level=LEVELS[level],
+            warnings=warnings,
+            criticals=criticals,
         )
 
     def hold_back(self, seconds: float) -> None:
@@ -307,18 +309,25 @@ class Limiter:
         pause = max(0.0, self._paused_until - self._monotonic())
         gap = self._without_redis.left_a_gap
         args: list[Argument] = [priority, tenant, nonce, _ms(longest_call_s), self._limit, self._in_flight]
+        args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign]
         try:
-            granted, at_or_wait, rest = self._scripts.run(
-                "limiter/take", keys=self._keys, args=[*args, _ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause)]
-            )
+            answer = self._scripts.run("limiter/take", keys=self._keys, args=args)
         except RedisError:
             return self._take_without_redis(priority, longest_call_s, pause)
+        granted, at_or_wait, level, spent, foreign, rest = answer
         self._without_redis.redis_is_back(gap_told=gap)
+        self._report(level, spent)
         if not granted:
             return Throttled(rest.decode(), retry_after=at_or_wait / 1000)
-        self._without_redis.spare = rest
+        self._foreign, self._without_redis.spare = foreign, rest
         token = f"{priority}:{at_or_wait}:{nonce}:{tenant}"
         return Permit(lambda headers, status: self._end(token, at_or_wait, headers, status))
+
+    def _report(self, level: int, spent: int) -> None:
+        """Write one line, of one process, for each time that the level rises."""
+        if level:
+            write = log.error if LEVELS[level] == "critical" else log.warning
+            write("calcom_rate", alert=LEVELS[level], requests=spent)
 
     def _take_without_redis(self, priority: Priority, longest_call_s: float, pause: float) -> Permit | Throttled:
         wait = pause or self._without_redis.take(priority, longest_call_s)

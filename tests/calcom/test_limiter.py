@@ -246,20 +246,85 @@ def test_nobody_sends_when_nothing_remains(clock: Stopwatch) -> None:
 
 
 def test_tenants_of_one_key_keep_a_floor(clock: Stopwatch) -> None:
-    """Experiment 17: one tenant asks for everything, the other still gets its part at once, reads and writes."""
+    """Experiment 17: one tenant and nobody's work ask for everything, the other still gets its part at once."""
     limiter = settled(clock)
-    ask(limiter, tenant="quiet").ended({}, 200)
+    for tenant in ("loud", "quiet"):
+        ask(limiter, tenant=tenant).ended({}, 200)
     clock.pass_(200)
 
     for priority in (Priority.LIVE, Priority.WRITE):
-        admitted(limiter, priority, tenant="loud")
-        assert admitted(limiter, priority, tenant="quiet") >= 10
+        for greedy in (Priority.BACKGROUND, Priority.REFRESH):
+            admitted(limiter, greedy)
+        for greedy in (Priority.REFRESH, Priority.LIVE, Priority.WRITE):
+            admitted(limiter, greedy, tenant="loud")
+        assert admitted(limiter, priority, tenant="quiet") >= 102 // 2 // 2
         clock.pass_(200)
+
+
+def test_floors_cost_only_what_their_owners_do_not_use(clock: Stopwatch) -> None:
+    """Experiment 17: who is alone at the moment has all but the others' floors, and nobody's work is not starved."""
+    limiter = settled(clock)
+    for tenant in ("loud", "quiet"):
+        ask(limiter, tenant=tenant).ended({}, 200)
+    clock.pass_(200)
+
+    assert admitted(limiter, Priority.BACKGROUND) == 48
+    assert admitted(limiter, Priority.LIVE, tenant="loud") == 115 - 48 - 25
+    assert admitted(limiter, Priority.WRITE, tenant="loud") == 0
+    assert admitted(limiter, Priority.LIVE, tenant="quiet") == 25
 
 
 def test_a_tenant_alone_has_everything(clock: Stopwatch) -> None:
     """A floor for others costs nothing where there are none."""
-    assert admitted(settled(clock), Priority.LIVE, tenant="only") == 102
+    limiter = settled(clock)
+
+    assert admitted(limiter, Priority.BACKGROUND) == 48
+    assert admitted(limiter, Priority.LIVE, tenant="only") == 102 - 48
+    assert admitted(limiter, Priority.WRITE, tenant="only") == 118 - 102
+
+
+def test_above_the_second_level_only_writes_go(clock: Stopwatch) -> None:
+    """Product: others' use included, at 115 everything but bookings stops, even where a tenant is below its floor."""
+    limiter = settled(clock)
+    for tenant in ("loud", "quiet"):
+        ask(limiter, tenant=tenant).ended(said(remaining=79, reset=5), 200)
+    clock.pass_(100)
+    state = limiter.state()
+    assert state
+    admitted(limiter, Priority.WRITE, tenant="quiet", most=20)
+    admitted(limiter, Priority.WRITE, tenant="loud")
+
+    admitted(limiter, Priority.LIVE, tenant="quiet")
+    full = limiter.state()
+
+    assert full
+    assert (full.spent, full.spent - full.foreign) == (115, 115 - state.foreign)
+    assert admitted(limiter, Priority.WRITE, tenant="quiet") == 3
+
+
+def test_a_level_is_told_once_for_each_time_that_it_is_reached(
+    clock: Stopwatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Product, alert levels: one line of one process, not one for each request at the border; and it is counted."""
+    limiters = [settled(clock), process(clock)]
+
+    def lines() -> list[str]:
+        return [line.msg["alert"] for line in caplog.records if line.msg["event"] == "calcom_rate"]  # type: ignore[index]
+
+    for number in range(300):
+        ask(limiters[number % 2], call=0).ended({}, 200)
+        clock.pass_(60.1 / 101.5)
+    assert lines() == ["warning"]
+
+    admitted(limiters[0], Priority.WRITE)
+    assert lines() == ["warning", "critical"]
+
+    clock.pass_(100)
+    admitted(limiters[1], Priority.WRITE)
+    assert lines() == ["warning", "critical", "warning", "critical"]
+    state = limiters[0].state()
+    assert state
+    assert (state.level, state.warnings, state.criticals) == ("critical", 2, 2)
 
 
 def test_without_redis_only_writes_go_then_half_the_limit(clock: Stopwatch) -> None:

@@ -28,6 +28,7 @@ class World:
     call_s: tuple[float, float] = (0.1, 0.8)
     delivery_s: tuple[float, float] = (0.0, 0.4)
     processes: int = 4
+    tenants: tuple[str | None, ...] = (None,)
     clock: Stopwatch = field(default_factory=Stopwatch)
     arrivals: list[float] = field(default_factory=list)
     breaches: list[float] = field(default_factory=list)
@@ -63,7 +64,9 @@ class World:
         limiter = self.random.choice(self.limiters)
         longest = 20.0 if priority is Priority.WRITE else 8.0
         try:
-            permit = limiter.permit(priority, tenant=None, longest_call_s=longest, deadline_left_s=0)
+            permit = limiter.permit(
+                priority, tenant=self.random.choice(self.tenants), longest_call_s=longest, deadline_left_s=0
+            )
         except Throttled:
             self.refused.append((self.clock.now, priority))
             return
@@ -125,7 +128,7 @@ def test_no_window_of_60_s_holds_more_than_the_limit(
     seed: int, window_began: float, bursts: list[tuple[float, int]], delivery: float, call: float
 ) -> None:
     """L-41, experiment 13: whenever Cal.com's window began, however late requests arrive, in bursts and steadily."""
-    world = World(Random(seed), delivery_s=(0.0, delivery), call_s=(0.0, call))
+    world = World(Random(seed), delivery_s=(0.0, delivery), call_s=(0.0, call), tenants=(None, "loud", "loud", "quiet"))
     world.clock.flush_redis()
     world.at(window_began, world.hit)
     for moment, size in bursts:
@@ -178,6 +181,28 @@ def test_steady_use_by_others_is_seen_and_left_to_them(per_minute: int) -> None:
     assert [moment for moment in world.breaches if moment > 120] == []
     late = [at for at, _ in world.admitted if at > world.clock.start + 180]
     assert len(late) / 7 > (110 - per_minute) * 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per_minute", [60, 80])
+def test_others_use_is_not_forgotten_with_redis_memory(per_minute: int) -> None:
+    """Experiment 14: the processes that had heard of it tell a Redis that has lost its memory; no second block."""
+    world = World(Random(5))
+    for i in range(400 * per_minute // 60):
+        world.at(1 + i * 60 / per_minute, world.hit)
+    world.demand(600, 400, MIXED)
+
+    def lose() -> None:
+        world.clock.flush_redis()
+        world.limiters[0] = world.limiter()
+
+    world.at(205, lose)
+    world.at(310, lose)
+
+    world.run(until=400)
+
+    assert [moment for moment in world.breaches if moment > 120] == []
+    assert [at for at, _ in world.admitted if at > world.clock.start + 320]
 
 
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])

@@ -11,11 +11,22 @@ local FOREVER = 8e15         -- score of the marker: above every time
 local MARGIN = 2             -- requests that are never spent
 local SHARES = {write = 1, live = 0.85, refresh = 0.6, background = 0.4}
 local FIELDS = {'epoch', 'limit', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window',
-                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted'}
+                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level', 'warnings', 'criticals'}
+-- The reports' levels at 120 a minute: above the first a warning, above the second only writes go.
+local WARNING, CRITICAL, OF = 100, 115, 120
+
+local function at_most(limit, requests)
+  return math.max(1, math.min(math.floor(requests), limit - MARGIN))
+end
 
 -- Requests that may count at once before `priority` has to wait, others' included.
 local function ceiling(limit, priority)
-  return math.max(1, math.min(math.floor(limit * SHARES[priority]), limit - MARGIN))
+  return at_most(limit, limit * SHARES[priority])
+end
+
+-- 0 ok, 1 warning, 2 critical
+local function level_of(spent, limit)
+  return spent * OF > limit * CRITICAL and 2 or spent * OF > limit * WARNING and 1 or 0
 end
 
 -- Permits whose call has not ended: they count for longer than a window.
@@ -29,14 +40,24 @@ local function total(now)
   return redis.call('ZCOUNT', log, '-inf', '(' .. FOREVER)
 end
 
--- What others are expected to send in a window: the most of the last ten, and a little more, because an answer shows
--- only what came before it.
-local function theirs(now)
+-- The most that others sent in one of the last ten windows.
+local function most_of_theirs(now)
   local most, windows = 0, redis.call('ZRANGE', foreign, 0, -1, 'WITHSCORES')
   for i = 1, #windows, 2 do
     if tonumber(windows[i]) > now - 10 * WINDOW then most = math.max(most, tonumber(windows[i + 1])) end
   end
+  return most
+end
+
+-- What they are expected to send in a window: a little more, because an answer shows only what came before it.
+local function expected(most)
   return most > 0 and most + 2 + math.ceil(most / 10) or 0
+end
+
+local function note_theirs(window, requests)
+  redis.call('ZADD', foreign, requests, window)
+  redis.call('ZREMRANGEBYRANK', foreign, 0, -21)
+  redis.call('PEXPIRE', foreign, 10 * WINDOW)
 end
 
 local function remembered(limit)
@@ -63,11 +84,13 @@ end
 -- Requests that must be taken for spent, by our log or by Cal.com's own count, whichever is more.
 -- Cal.com's is asked where the log cannot know all: after a loss, and while others use the key. It does not know yet
 -- the permits that ended after the request that brought it was sent (less that request itself).
+-- Returns them with what may come unseen; without that; and by our log alone.
 local function spent(memory, now, ours, others, fleet)
   local by_log = ours + others
   local distrusted = now < memory.distrusted
-  if now >= memory.latest_end or not (distrusted or others > 0) then return by_log, by_log end
+  if now >= memory.latest_end or not (distrusted or others > 0) then return by_log, by_log, by_log end
   local unseen = math.max(0, redis.call('ZCOUNT', log, memory.as_of + WINDOW, '(' .. FOREVER) - 1)
+  local counted = memory.limit - memory.remaining + unseen
   local coming = math.max(0, others - memory.foreign_now) + (distrusted and fleet or 0)
-  return math.max(by_log, memory.limit - memory.remaining + unseen + coming), by_log
+  return math.max(by_log, counted + coming), math.max(by_log, counted), by_log
 end

@@ -37,9 +37,7 @@ local function learn_foreign()
   if now < memory.distrusted or others <= 0 then return end
   local elapsed = math.max(TELLING, now - (memory.latest_end - WINDOW))
   memory.foreign_now = others
-  redis.call('ZADD', foreign, math.ceil(others * math.max(1, WINDOW / elapsed)), memory.window)
-  redis.call('ZREMRANGEBYRANK', foreign, 0, -21)
-  redis.call('PEXPIRE', foreign, 10 * WINDOW)
+  note_theirs(memory.window, math.ceil(others * math.max(1, WINDOW / elapsed)))
 end
 
 local function keep(names)

@@ -3,14 +3,15 @@
 -- ARGV[1] priority   ARGV[2] tenant, or ''   ARGV[3] nonce   ARGV[4] ms that the call may last
 -- ARGV[5] limit, unless Cal.com told another   ARGV[6] calls that all processes together can have in flight
 -- ARGV[7] ms for which a memory with a gap is not trusted   ARGV[8] 1 when this process left a gap
--- ARGV[9] ms for which this process knows of a pause
--- Returns {1, taken at ms, requests that writes may still send, beyond what live reads may use}
---      or {0, ms to wait, 'paused' | 'budget' | 'distrusted'}
+-- ARGV[9] ms for which this process knows of a pause   ARGV[10] others' requests a minute that it last heard of
+-- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
+--      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
 local ANSWER = 50  -- ms: when only a call in flight can tell more
 
 local priority, tenant = ARGV[1], ARGV[2]
 local now = clock()
 local memory = recalled(now, tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8] == '1')
+local limit = memory.limit
 local urgent = priority == 'write' or priority == 'live'
 
 local function paused_until()
@@ -22,14 +23,22 @@ local function paused_until()
   return urgent and memory.paused or math.max(memory.paused, memory.held_back)
 end
 
--- Half of what live reads may use is divided among the tenants seen within a day: whoever is above his part leaves
--- the others theirs; whoever is below it may go where only writes go.
-local function kept_for_others()
+-- What others use is lost with the memory, but not to the processes that had heard of it.
+local function heard_of_theirs()
+  local most, told = most_of_theirs(now), tonumber(ARGV[10])
+  if told <= most or now >= memory.distrusted then return most end
+  note_theirs(now, told)
+  return told
+end
+
+-- Half of what live reads may use is divided among the tenants seen within a day.
+-- Returns what the others have not yet used of their parts, and whether the tenant is below his own.
+local function floors()
   redis.call('ZREMRANGEBYSCORE', tenants, '-inf', now)
   if tenant ~= '' then redis.call('ZADD', tenants, now + KEPT, tenant) end
   local names = redis.call('ZRANGE', tenants, 0, -1)
   if #names < 2 then return 0, false end
-  local floor = math.floor(ceiling(memory.limit, 'live') / 2 / #names)
+  local floor = math.floor(ceiling(limit, 'live') / 2 / #names)
   local used, kept = {}, 0
   for _, permit in ipairs(redis.call('ZRANGE', log, 0, -1)) do
     local owner = string.match(permit, '^%a+:%d+:%w+:(.*)$')
@@ -38,31 +47,54 @@ local function kept_for_others()
   for _, name in ipairs(names) do
     if name ~= tenant then kept = kept + math.max(0, floor - (used[name] or 0)) end
   end
-  return kept, tenant ~= '' and urgent and (used[tenant] or 0) < floor
+  return kept, tenant ~= '' and (used[tenant] or 0) < floor
+end
+
+-- A tenant below his floor may go as far as anybody but writes; whoever is not leaves the others theirs.
+local function top()
+  local most, critical = ceiling(limit, priority), at_most(limit, limit * CRITICAL / OF)
+  local kept, below = floors()
+  if below and urgent then return math.max(most, critical) end
+  return kept > 0 and math.min(most, critical - kept) or most
+end
+
+-- Note the level and return it when it rose. It is left only well below: at its border each request would rise to it.
+local function risen_to(spent_now)
+  local level = level_of(spent_now, limit)
+  for passed = memory.level + 1, level do redis.call('HINCRBY', known, passed == 1 and 'warnings' or 'criticals', 1) end
+  if level > memory.level then
+    redis.call('HSET', known, 'level', level)
+    return level
+  end
+  local left_to = level_of(spent_now + limit / 12, limit)
+  if left_to < memory.level then redis.call('HSET', known, 'level', left_to) end
+  return 0
 end
 
 local pause = paused_until()
-if now < pause then return {0, pause - now, 'paused'} end
+if now < pause then return {0, pause - now, 0, 0, 0, 'paused'} end
 
-local ours, others, flying = total(now), theirs(now), in_flight(now)
-if now < memory.distrusted and now >= memory.latest_end and flying > 0 then return {0, ANSWER, 'distrusted'} end
+local ours, most, flying = total(now), heard_of_theirs(), in_flight(now)
+if now < memory.distrusted and now >= memory.latest_end and flying > 0 then
+  return {0, ANSWER, 0, 0, most, 'distrusted'}
+end
 
-local limit = memory.limit
-local top, kept, below_floor = ceiling(limit, priority), kept_for_others()
-if below_floor then top, kept = math.max(top, math.min(math.floor(limit * 115 / 120), limit - MARGIN)), 0 end
-
-local used, by_log = spent(memory, now, ours, others, tonumber(ARGV[6]))
-local missing = used + kept - top + 1
+local used, seen, by_log = spent(memory, now, ours, expected(most), tonumber(ARGV[6]))
+local missing = used - top() + 1
 if missing > 0 then
-  local reason = now < memory.distrusted and 'distrusted' or 'budget'
-  if used > by_log then return {0, flying > 0 and ANSWER or memory.latest_end - now, reason} end
-  local last = redis.call('ZRANGEBYSCORE', log, '-inf', '(' .. FOREVER, 'WITHSCORES', 'LIMIT', missing - 1, 1)
-  return {0, last[2] and math.ceil(last[2] - now) or WINDOW, reason}
+  local reason, wait = now < memory.distrusted and 'distrusted' or 'budget', WINDOW
+  if used > by_log then
+    wait = flying > 0 and ANSWER or memory.latest_end - now
+  else
+    local last = redis.call('ZRANGEBYSCORE', log, '-inf', '(' .. FOREVER, 'WITHSCORES', 'LIMIT', missing - 1, 1)
+    if last[2] then wait = math.ceil(last[2] - now) end
+  end
+  return {0, wait, risen_to(seen), seen, most, reason}
 end
 
 redis.call('ZADD', log, now + tonumber(ARGV[4]) + WINDOW, priority .. ':' .. now .. ':' .. ARGV[3] .. ':' .. tenant)
 redis.call('PEXPIRE', log, KEPT)
 redis.call('PEXPIRE', known, KEPT)
 redis.call('PEXPIRE', tenants, KEPT)
-local writes = ceiling(limit, 'write')
-return {1, now, math.max(0, writes - math.max(used + 1, ceiling(limit, 'live')))}
+local beyond_live = ceiling(limit, 'write') - math.max(used + 1, ceiling(limit, 'live'))
+return {1, now, risen_to(seen + 1), seen + 1, most, math.max(0, beyond_live)}
