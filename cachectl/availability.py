@@ -66,9 +66,11 @@ def refresh(
     if wait and patient:
         return wait + limits.REFRESH_MARGIN
     question.fly_until_good(needed, Deadline.after(limits.lease()))
+    again = _allowed_again(question) if patient else 0.0
+    kept = again + limits.REFRESH_QUEUED if again else limits.REFRESH_FAILED if question.failure else 0.0
     with suppress(RedisError):  # then the mark runs out by itself
-        store.unmark_refresh(account_id, event_type_id, limits.REFRESH_FAILED if question.failure else 0)
-    return 0.0
+        store.unmark_refresh(account_id, event_type_id, kept)
+    return again
 
 
 def queue_refresh(
@@ -122,6 +124,13 @@ def touch_epochs() -> None:
     """Notice an emptied Redis before a caller does: loads are believed from the settle time after that."""
     for account_id in sources.accounts():
         store.touch(account_id)
+
+
+def _allowed_again(question: Question) -> float:
+    """Return in how many seconds a refresh may try again that was refused for now; 0 where nobody said so."""
+    if not question.failure or question.retry_after is None:
+        return 0.0
+    return min(max(question.retry_after, limits.REFRESH_SOONEST), limits.REFRESH_LATEST)
 
 
 def _keep_fresh(question: Question) -> None:

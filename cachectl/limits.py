@@ -11,6 +11,9 @@ OUTLIVE = 3600.0
 # Seconds until a refresh that was queued and never ran may be queued again, and until one that failed may.
 REFRESH_QUEUED = 60.0
 REFRESH_FAILED = 10.0
+# Seconds after which a refresh that was refused for now comes back, whatever it was told: it is no hurry, and a queue
+# that holds messages for longer than Celery's visibility timeout sends them twice.
+REFRESH_SOONEST, REFRESH_LATEST = 5.0, 60.0
 # Seconds by which a refresh is put after the moment from which a load can be believed.
 REFRESH_MARGIN = 0.1
 # Seconds for which hourly counts of demand are kept.

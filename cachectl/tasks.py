@@ -7,7 +7,7 @@ from redis import RedisError
 
 from cachectl import availability, services
 
-# How often a refresh may be put off because the days keep changing.
+# How often a refresh may be put off, because the days keep changing or because requests are scarce.
 MOST_POSTPONEMENTS = 10
 
 

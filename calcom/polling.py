@@ -61,6 +61,11 @@ def poll(account: Account) -> int:
     return count
 
 
+def put_off(account: Account, seconds: float) -> None:
+    """Have the account polled again after so many seconds, because Cal.com could not be asked now."""
+    Cursor.objects.filter(account=account).update(next_poll_at=Now() + timedelta(seconds=seconds))
+
+
 def _put_off(cursor: Cursor, *, is_heard: bool) -> bool:
     pause = settings.CALCOM_POLL_EVERY if is_heard else settings.CALCOM_POLL_EVERY_IN_SILENCE
     same = Cursor.objects.filter(pk=cursor.pk, next_poll_at=cursor.next_poll_at)

@@ -5,7 +5,7 @@ from celery import shared_task
 from kombu.exceptions import OperationalError
 
 from calcom import inbox, polling
-from calcom.errors import CalcomError
+from calcom.errors import CalcomError, Unavailable
 from calcom.models import Account
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ def poll_bookings(**_newer: object) -> None:
 
 @shared_task(name="calcom.poll_account")
 def poll_account(*, account_id: int, **_newer: object) -> None:
-    """Read again what changed at one account. What could not be read now is read by the next poll."""
+    """Read again what changed at one account. What could not be read now is read as soon as Cal.com may be asked."""
     account = Account.objects.filter(pk=account_id, active=True).first()
     if account is None:
         return
@@ -59,5 +59,7 @@ def poll_account(*, account_id: int, **_newer: object) -> None:
         count = polling.poll(account)
     except CalcomError as exc:
         log.warning("account not polled", account_id=account_id, outcome=exc.outcome)
+        if isinstance(exc, Unavailable) and exc.retry_after is not None:
+            polling.put_off(account, exc.retry_after)
     else:
         log.info("account polled", account_id=account_id, count=count)

@@ -155,6 +155,24 @@ def test_refresh_that_fails_is_not_repeated_at_once_and_not_held_against_callers
     assert ask().band is Band.FRESH
 
 
+@pytest.mark.parametrize(("retry_after", "wait"), [(0.3, 5), (20, 20), (130, 60)])
+def test_refresh_that_is_refused_for_now_comes_back(
+    source: CountingSource, redis_time: RedisTime, retry_after: float, wait: float
+) -> None:
+    """Issue 4, 1: refused background work goes back to its queue: neither lost nor in a hot loop, nor queued twice."""
+    ask()
+    redis_time.pass_(121)
+    store.mark_refresh(ACCOUNT, CUT, 60)
+    source.fail(retry_after=retry_after)
+
+    assert availability.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY) == wait
+    assert wait * 1000 < redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= (wait + 60) * 1000
+
+    given_up = availability.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY, patient=False)
+    assert given_up == 0
+    assert redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= 10_000
+
+
 def test_old_day_is_loaded_before_it_is_answered(source: CountingSource, redis_time: RedisTime) -> None:
     """After fifteen minutes the answer waits for a load, and shows what changed."""
     ask()

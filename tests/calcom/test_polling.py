@@ -9,6 +9,7 @@ from django.utils import timezone
 from calcom import client, events, polling, service, tasks
 from calcom.errors import Unavailable
 from calcom.events import BookingRead, NotYet, Useless
+from calcom.limiter import limiter_for
 from calcom.models import Cursor, WebhookDelivery
 from tests.cast import at
 from tests.contract.api_user import ApiUser
@@ -144,6 +145,19 @@ def test_without_an_answer_nothing_is_lost(account, simulator, listener):
 
     tasks.poll_account(account_id=account.pk)
     assert len(listener.heard) == 1
+
+
+def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator, listener):
+    """Issue 4, 1: refused background work goes back to its queue, which is the row; the waiting is not a loop."""
+    polling.due_accounts()
+    limiter_for(account.api_key, account.requests_per_minute).hold_back(30)
+
+    tasks.poll_account(account_id=account.pk)
+    assert polling.due_accounts() == []
+    pass_time(seconds=31)
+    assert polling.due_accounts() == [account.pk]
+
+    assert simulator.count(LIST) == 0
 
 
 def test_silence_is_polled_more_often(account, settings):
