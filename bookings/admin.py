@@ -351,7 +351,7 @@ class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
                     appointment=appointment,
                     reason=request.POST.get("reason", "") or "Cancelled by staff.",
                     asked_by=None,
-                    calcom=CalcomService(appointment.event_type.account),
+                    calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
                     deadline=deadline,
                     now=timezone.now(),
                 )

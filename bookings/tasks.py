@@ -31,7 +31,9 @@ def settle(*, change_id: int, **_newer: object) -> None:
     """Bring one open change as far as it goes now. Safe to run twice."""
     change = Change.objects.open().select_related("appointment__event_type__account").filter(pk=change_id).first()
     if change is not None:
-        settling.settle(change_id=change_id, calcom=CalcomService(change.appointment.event_type.account))
+        appointment = change.appointment
+        calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)
+        settling.settle(change_id=change_id, calcom=calcom)
 
 
 @shared_task(name="bookings.expire_holds")

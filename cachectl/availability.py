@@ -23,7 +23,14 @@ log = structlog.get_logger(__name__)
 
 
 def read(
-    *, account_id: int, event_type_id: int, first: date, last: date, deadline: Deadline, max_age: float | None = None
+    *,
+    account_id: int,
+    event_type_id: int,
+    first: date,
+    last: date,
+    deadline: Deadline,
+    max_age: float | None = None,
+    tenant: int | None = None,
 ) -> Known:
     """
     Return what is known of the UTC dates `first` to `last` (inclusive), loading what is not good enough.
@@ -33,8 +40,9 @@ def read(
 
     Args:
         max_age: seconds; whatever was loaded earlier is loaded again.
+        tenant: who asks, where several share the account. A load is on whoever asked first.
     """
-    question = Question(account_id, event_type_id, first, last, urgent=True)
+    question = Question(account_id, event_type_id, first, last, urgent=True, tenant=tenant)
     oldest = question.asked - max_age if max_age is not None else -inf
     question.fly_until_good(lambda day: day.worth_loading or (day.loaded_at or inf) < oldest, deadline)
     _keep_fresh(question)
@@ -49,10 +57,11 @@ def refresh(
 
     Args:
         due: whether days are loaded, too, that only our own appointments changed.
-        patient: whether to wait until the last change of the days is settled, so that one load serves many changes.
+        patient: whether to come again: when the last change of the days is settled, so that one load serves many
+            changes; and when the source allows it, where it refused for now.
 
     Returns:
-        Seconds after which to call again, because a change is not settled yet; 0 when all is done.
+        Seconds after which to call again; 0 when all is done.
     """
     question = Question(account_id, event_type_id, first, last, urgent=False)
 

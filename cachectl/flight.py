@@ -37,6 +37,8 @@ class Block:
     last: date
     urgent: bool
     """Whether a caller waits. What fails in the background is not held against callers."""
+    tenant: int | None
+    """Whose caller started it, where several share the account."""
     wanted: Collection[date]
     """The days for which it flies; the others come along because they cost nothing."""
     needed: Callable[[Day], bool]
@@ -138,6 +140,7 @@ def _load(block: Block) -> Mapping[date, Sequence[int]]:
             first=block.first,
             last=block.last,
             urgent=block.urgent,
+            tenant=block.tenant,
         )
         return {day: sorted(set(loaded[day])) for day in block.dates}
     except LoadFailed as failure:

@@ -44,10 +44,20 @@ class Known:
 class Question:
     """A question for the days of an event type. Redis is asked once; after that it waits for flights only."""
 
-    def __init__(self, account_id: int, event_type_id: int, first: date, last: date, *, urgent: bool) -> None:
+    def __init__(
+        self,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        *,
+        urgent: bool,
+        tenant: int | None = None,
+    ) -> None:
         if not first <= last < first + timedelta(days=limits.MOST_DAYS):
             raise ValueError(f"Ask for 1 to {limits.MOST_DAYS} days, from first to last.")
-        self.account_id, self.event_type_id, self.urgent = account_id, event_type_id, urgent
+        self.account_id, self.event_type_id = account_id, event_type_id
+        self.urgent, self.tenant = urgent, tenant
         self.loaded = self.collapsed = False
         self.failure: str | None = None
         self.retry_after: float | None = None
@@ -80,7 +90,7 @@ class Question:
         wanted = [day.date for day in days if needed(day)]
         dates = [day.date for day in days if day.band is not Band.FRESH or day.date in wanted]
         last = max(dates[-1], dates[0] + timedelta(days=limits.block_days() - 1))
-        return Block(self.account_id, self.event_type_id, dates[0], last, self.urgent, wanted, needed)
+        return Block(self.account_id, self.event_type_id, dates[0], last, self.urgent, self.tenant, wanted, needed)
 
     def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
         try:

@@ -20,12 +20,13 @@ class Source(Protocol):
     """Loads free slots from where they are true."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts of every UTC date from `first` to `last` (inclusive), in epoch minutes.
 
-        A date without slots is there, with nothing in it. `urgent` says that a caller waits.
+        A date without slots is there, with nothing in it. `urgent` says that a caller waits, `tenant` whose caller it
+        is where several share the account; what goes on in the background is nobody's.
 
         Raises:
             LoadFailed: nothing was loaded; the reason is shared with everybody who waits.

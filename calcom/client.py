@@ -53,8 +53,10 @@ class Call:
 class Client:
     """Cal.com, asked with one account's key. Each method is one request, unless it says otherwise."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *, tenant: int | None = None) -> None:
+        """Ask on behalf of `tenant`, where several share the key: each keeps a part of what it may be asked."""
         self._account = account
+        self._tenant = None if tenant is None else str(tenant)
 
     def open_slots(
         self,
@@ -185,7 +187,9 @@ class Client:
         patience = _PATIENCE_S[call.priority]
         with (
             breaker.guard(self._account.id, breaker.Kind.WRITES if call.write else breaker.Kind.READS) as attempt,
-            limiter.permit(call.priority, tenant=None, longest_call_s=timeout, deadline_left_s=patience) as permit,
+            limiter.permit(
+                call.priority, tenant=self._tenant, longest_call_s=timeout, deadline_left_s=patience
+            ) as permit,
         ):
             answer = transport.send(
                 method="POST" if call.write else "GET",

@@ -23,7 +23,7 @@ class CalcomDays:
     """Days as Cal.com has them now."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts (epoch minutes, ascending) of each UTC day from `first` to `last`, empty days too.
@@ -34,7 +34,8 @@ class CalcomDays:
         try:
             # By account too: a day of one tenant is never filled from another's calendar.
             event_type = EventType.objects.select_related("account").get(id=event_type_id, account_id=account_id)
-            return _by_day(_slots(event_type, first, last, urgent=urgent), first, last)
+            client = Client(event_type.account, tenant=tenant)
+            return _by_day(_slots(client, event_type, first, last, urgent=urgent), first, last)
         except EventType.DoesNotExist:
             raise LoadFailed("unknown_event_type", None) from None
         except Refused as exc:
@@ -48,12 +49,12 @@ def accounts_in_use() -> Iterable[int]:
     return Account.objects.filter(active=True).values_list("id", flat=True)
 
 
-def _slots(event_type: EventType, first: date, last: date, *, urgent: bool) -> list[int]:
+def _slots(client: Client, event_type: EventType, first: date, last: date, *, urgent: bool) -> list[int]:
     """Ask in instants: date-only bounds are UTC days whatever the time zone (recorded 2026-11-21)."""
     start = datetime.combine(first, time(), UTC)
     end = datetime.combine(last + timedelta(days=1), time(), UTC) + timedelta(seconds=next(_rolling) % _ROLL)
     priority = Priority.LIVE if urgent else Priority.REFRESH
-    return Client(event_type.account).open_slots(event_type=event_type, start=start, end=end, priority=priority)
+    return client.open_slots(event_type=event_type, start=start, end=end, priority=priority)
 
 
 def _by_day(starts: Sequence[int], first: date, last: date) -> dict[date, list[int]]:

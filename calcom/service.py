@@ -44,9 +44,18 @@ class Owed:
 class CalcomService:
     """Cal.com as one account sees it. The rest of the house talks to nothing else."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *, tenant: int | None = None) -> None:
+        """
+        Open the door to an account.
+
+        Args:
+            account: whose calendars, and which credential.
+            tenant: for whom, where several share the credential: each keeps a part of its budget, however much the
+                others ask. None is nobody's work, such as polling; it leaves everybody theirs.
+        """
         self._account = account
-        self._client = Client(account)
+        self._tenant = tenant
+        self._client = Client(account, tenant=tenant)
 
     def open_slots(
         self,
@@ -73,6 +82,7 @@ class CalcomService:
             last=date_of(end - 1),
             deadline=deadline,
             max_age=max_age,
+            tenant=self._tenant,
         )
         starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
         return OpenSlots(starts, known.days, known)

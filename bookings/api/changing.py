@@ -44,7 +44,7 @@ class Reschedule(AgentView):
             conversation=conversation,
             idempotency_key=headers.idempotency_key(request.META),
             request_digest=digest("reschedule", asked | {"booking_id": booking_id}),
-            calcom=CalcomService(appointment.event_type.account),
+            calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
             deadline=self.deadline,
             now=timezone.now(),
         )

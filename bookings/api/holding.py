@@ -117,7 +117,7 @@ class Holds(AgentView):
             branch=self.key.branch,
         )
         self.service, self.event_type, self.staff = offer.service, offer.event_type, offer.staff
-        calcom = CalcomService(offer.event_type.account)
+        calcom = CalcomService(offer.event_type.account, tenant=self.key.company_id)
         held = holds.hold(offer=offer, calcom=calcom, deadline=self.deadline, now=timezone.now())
         body = answers.hold(held, staff=offer.staff.name if offer.staff else "", language=self.language)
         is_hold = held.expires_at is not None

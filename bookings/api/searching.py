@@ -84,7 +84,7 @@ class Search(AgentView):
             company=self.key.company,
             conversation=conversation,
             hold=body["hold"] is not None,
-            calcom=CalcomService(service.event_type.account),
+            calcom=CalcomService(service.event_type.account, tenant=self.key.company_id),
             deadline=self.deadline,
             now=now,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),

@@ -195,7 +195,7 @@ class Availability(AgentView):
             first=question.first,
             last=question.last,
             now=now,
-            calcom=CalcomService(question.service.event_type.account),
+            calcom=CalcomService(question.service.event_type.account, tenant=self.key.company_id),
             deadline=self.deadline,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
@@ -250,7 +250,8 @@ class Bookings(AgentView):
         self.asked_language = asked["caller"]["language"] or self.asked_language
         self.conversation(asked["conversation_id"])
         wish = self._wish(request, asked)
-        self.event_type, calcom = wish.event_type, CalcomService(wish.event_type.account)
+        self.event_type = wish.event_type
+        calcom = CalcomService(wish.event_type.account, tenant=self.key.company_id)
         booked = booking.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
         return changed(self, booked, HTTPStatus.CREATED)
 
@@ -325,7 +326,7 @@ class Cancel(AgentView):
             asked_by=self.key,
             idempotency_key=headers.idempotency_key(request.META),
             request_digest=digest("cancel", asked | {"booking_id": booking_id}),
-            calcom=CalcomService(appointment.event_type.account),
+            calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
             deadline=self.deadline,
             now=timezone.now(),
         )

@@ -80,7 +80,7 @@ class SlowSource:
         self.takes, self.lag_ms = takes, round(lag * 1000)
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
     ) -> dict[date, list[int]]:
         """Answer with one slot a day: the number of its changes so far."""
 

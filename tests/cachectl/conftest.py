@@ -40,7 +40,7 @@ class CountingSource:
         self.most_at_once = 0
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
     ) -> dict[date, list[int]]:
         """Answer as the truth was when it was asked for."""
         self.loads.append((event_type_id, first, last, urgent))

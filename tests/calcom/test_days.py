@@ -21,7 +21,7 @@ def load(service, first=TUESDAY, last=TUESDAY, **changes):
     """Load days of a service."""
     event_type = service.event_type
     question = {"account_id": event_type.account_id, "event_type_id": event_type.id, "first": first, "last": last}
-    return CalcomDays().load(**{**question, "urgent": True, **changes})
+    return CalcomDays().load(**{**question, "urgent": True, "tenant": None, **changes})
 
 
 def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: cast.Salon):

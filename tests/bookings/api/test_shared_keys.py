@@ -1,0 +1,78 @@
+"""Companies that share one credential of Cal.com: what each of them asks is counted for it, and each keeps a part."""
+
+from contextlib import suppress
+
+import pytest
+
+from bookings import tasks
+from bookings.models import AgentKey, Branch, Company, Service
+from cachectl.connections import redis_client
+from calcom.limiter import Throttled, keys_of, limiter_for
+from calcom.simulator import Simulator
+from calcom.types import Priority
+from tests.bookings.api.conftest import Agent
+from tests.bookings.stage import wish, write_down
+from tests.cast import ANNA, KARL, TUESDAY, Salon, at
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_jobs", "simulator")]
+
+
+@pytest.fixture
+def academy(salon: Salon) -> Company:
+    """The salon's school, at the same account."""
+    company = Company.objects.create(name="Academy", slug="academy", account=salon.account)
+    branch = Branch.objects.create(company=company, name="Wedding", time_zone="Europe/Berlin", language="de")
+    beard = salon.beard.event_type
+    Service.objects.create(branch=branch, event_type=beard, name="Shave", duration_minutes=beard.length_minutes)
+    return company
+
+
+def use_up(salon: Salon) -> None:
+    """Let the salon, and work that is nobody's, send whatever the limiter permits."""
+    limiter = limiter_for(salon.account.api_key, salon.account.requests_per_minute)
+    for priority in (Priority.BACKGROUND, Priority.REFRESH, Priority.LIVE, Priority.WRITE):
+        tenant = str(salon.company.pk) if priority in {Priority.LIVE, Priority.WRITE} else None
+        with suppress(Throttled):
+            for _ in range(200):
+                limiter.permit(priority, tenant=tenant, longest_call_s=8, deadline_left_s=0)
+
+
+def asked(salon: Salon) -> set[tuple[str, str]]:
+    """Return the priority and the company of every request."""
+    log, *_ = keys_of(salon.account.api_key)
+    permits = [permit.decode().split(":") for permit in redis_client().zrange(log, 0, -1)]
+    return {(priority, company) for priority, *_, company in permits if priority != "epoch"}
+
+
+def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> None:
+    """Issue 4, 1: questions, searches, bookings, moves and cancellations, and what a worker settles later."""
+    agent.get("availability", {"service": "Haircut", "date": str(TUESDAY)})
+    agent.post("availability/search", {"service": "Beard trim", "when": {"date": str(TUESDAY)}})
+    booking = agent.book(salon.colour, at(10)).json()["booking"]
+    moved = agent.post(f"bookings/{booking['id']}/reschedule", {"start": at(14).isoformat()})
+    cancelled = agent.post(f"bookings/{booking['id']}/cancel", {"reason": "ill"})
+    tasks.settle(change_id=write_down(wish(salon.colour, at(16), KARL)).pk)
+
+    assert (moved.status_code, cancelled.status_code) == (200, 200)
+    company = str(salon.company.pk)
+    assert asked(salon) == {("live", company), ("write", company)}
+
+
+def test_a_busy_company_leaves_the_others_their_part(
+    agent: Agent, salon: Salon, academy: Company, simulator: Simulator
+) -> None:
+    """Experiment 17: where one has used up all it may, the other's callers are answered and booked at once."""
+    _, key = AgentKey.objects.issue(company=academy, name="test agent", scopes=list(AgentKey.Scope.values))
+    other = Agent(key)
+    service = Service.objects.get(branch__company=academy)
+    other.get("availability", {"service": "Shave", "date": str(TUESDAY)}, cache_control="max-age=0")
+    use_up(salon)
+
+    found = other.get("availability", {"service": "Shave", "date": str(TUESDAY)}, cache_control="max-age=0")
+    booked = other.book(service, at(10), caller=ANNA)
+    refused = agent.get("availability", {"service": "Haircut", "date": str(TUESDAY)}, prefer="wait=0.2")
+
+    assert (found.status_code, found.json()["status"]) == (200, "available")
+    assert booked.status_code == 201
+    assert refused.status_code in {503, 504}
+    assert simulator.breaches() == 0
