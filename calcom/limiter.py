@@ -305,10 +305,10 @@ class Limiter:
         self._scripts.run("limiter/hold_back", keys=self._keys, args=[_ms(seconds)])
 
     def _take(self, priority: Priority, tenant: str, longest_call_s: float) -> Permit | Throttled:
-        nonce = token_hex(6)
+        token = f"{priority[0]}{token_hex(6)}{tenant}"
         pause = max(0.0, self._paused_until - self._monotonic())
         gap = self._without_redis.left_a_gap
-        args: list[Argument] = [priority, tenant, nonce, _ms(longest_call_s), self._limit, self._in_flight]
+        args: list[Argument] = [priority, tenant, token, _ms(longest_call_s), self._limit, self._in_flight]
         args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign]
         try:
             answer = self._scripts.run("limiter/take", keys=self._keys, args=args)
@@ -320,7 +320,6 @@ class Limiter:
         if not granted:
             return Throttled(rest.decode(), retry_after=at_or_wait / 1000)
         self._foreign, self._without_redis.spare = foreign, rest
-        token = f"{priority}:{at_or_wait}:{nonce}:{tenant}"
         return Permit(lambda headers, status: self._end(token, at_or_wait, headers, status))
 
     def _report(self, level: int, spent: int) -> None:

@@ -1,5 +1,6 @@
 -- What all verbs of the limiter agree on.
--- KEYS[1] log      zset: permit "priority:taken ms:nonce:tenant" -> ms until which it counts; and the epoch's marker
+-- KEYS[1] log      zset: permit -> ms until which it counts; and the epoch's marker. A permit is the first letter of
+--                  its priority, twelve of its nonce, and the tenant: cutting is ten times faster than matching
 -- KEYS[2] known    hash: what answers told us (all times in ms of Redis's clock)
 -- KEYS[3] foreign  zset: ms at which a window was first heard of -> requests that others send in it with the same key
 -- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key         (same {hash tag}: one node)
@@ -11,7 +12,7 @@ local FOREVER = 8e15         -- score of the marker: above every time
 local MARGIN = 2             -- requests that are never spent
 local SHARES = {write = 1, live = 0.85, refresh = 0.6, background = 0.4}
 local FIELDS = {'epoch', 'limit', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window',
-                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level', 'warnings', 'criticals'}
+                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level'}
 -- The reports' levels at 120 a minute: above the first a warning, above the second only writes go.
 local WARNING, CRITICAL, OF = 100, 115, 120
 
@@ -34,10 +35,9 @@ local function in_flight(now)
   return redis.call('ZCOUNT', log, '(' .. now + WINDOW, '(' .. FOREVER)
 end
 
--- Permits that count now, after those that no longer do are gone.
+-- Permits that count now. Those that no longer do are thrown away when a call ends.
 local function total(now)
-  redis.call('ZREMRANGEBYSCORE', log, '-inf', now)
-  return redis.call('ZCOUNT', log, '-inf', '(' .. FOREVER)
+  return redis.call('ZCOUNT', log, '(' .. now, '(' .. FOREVER)
 end
 
 -- The most that others sent in one of the last ten windows.
@@ -60,6 +60,9 @@ local function note_theirs(window, requests)
   redis.call('PEXPIRE', foreign, 10 * WINDOW)
 end
 
+local function letter_of(permit) return string.sub(permit, 1, 1) end
+local function tenant_of(permit) return string.sub(permit, 14) end
+
 local function remembered(limit)
   local memory = {}
   for i, value in ipairs(redis.call('HMGET', known, unpack(FIELDS))) do memory[FIELDS[i]] = tonumber(value) or 0 end
@@ -78,6 +81,8 @@ local function recalled(now, limit, distrust, gap)
   redis.call('ZADD', log, FOREVER, 'epoch:' .. now)
   memory.epoch, memory.distrusted, memory.earliest_end, memory.latest_end = now, now + distrust, 0, 0
   redis.call('HSET', known, 'epoch', now, 'distrusted', memory.distrusted, 'earliest_end', 0, 'latest_end', 0)
+  redis.call('PEXPIRE', log, KEPT)
+  redis.call('PEXPIRE', known, KEPT)
   return memory
 end
 

@@ -9,6 +9,8 @@ local TELLING = 10000  -- ms of a window after which others' use can be projecte
 
 local now, taken = clock(), tonumber(ARGV[2])
 local memory = recalled(now, tonumber(ARGV[8]), tonumber(ARGV[9]), false)
+local before = {}
+for name, value in pairs(memory) do before[name] = value end
 local limit, remaining, reset = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local silence = tonumber(ARGV[6])
 
@@ -32,35 +34,38 @@ end
 -- Every permit of ours that this window counted still counts when the window ends: what is missing was others' use.
 -- It goes on like that until the window ends; of its first moments little can be told.
 local function learn_foreign()
+  if now < memory.distrusted then return end
   local ours = redis.call('ZCOUNT', log, memory.earliest_end, '(' .. FOREVER)
   local others = math.max(memory.foreign_now, limit - remaining - ours)
-  if now < memory.distrusted or others <= 0 then return end
+  if others <= 0 then return end
   local elapsed = math.max(TELLING, now - (memory.latest_end - WINDOW))
   memory.foreign_now = others
   note_theirs(memory.window, math.ceil(others * math.max(1, WINDOW / elapsed)))
 end
 
-local function keep(names)
+local function keep_what_changed()
   local fields = {}
-  for _, name in ipairs(names) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = memory[name]
+  for name, value in pairs(memory) do
+    if value ~= before[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
   end
-  redis.call('HSET', known, unpack(fields))
+  if #fields > 0 then redis.call('HSET', known, unpack(fields)) end
 end
 
+redis.call('ZREMRANGEBYSCORE', log, '-inf', now)
 redis.call('ZADD', log, now + WINDOW, ARGV[1])
 if limit and silence == 0 then
   local earliest, latest = taken + (reset - 1) * 1000, now + (reset + 1) * 1000
   memory.limit, memory.told_at = limit, now
   if learn_window(earliest, latest) then learn_foreign() end
-  keep({'limit', 'told_at', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window', 'foreign_now', 'paused'})
 end
 if silence > 0 then
   memory.paused = math.max(memory.paused, now + silence)
   if ARGV[7] == '1' then memory.held_back = math.max(memory.held_back, memory.paused + WINDOW) end
-  keep({'paused', 'held_back'})
 end
+keep_what_changed()
 redis.call('PEXPIRE', log, KEPT)
 redis.call('PEXPIRE', known, KEPT)
 return math.max(0, memory.paused - now)

@@ -9,15 +9,16 @@ local PRIORITIES = {'write', 'live', 'refresh', 'background'}
 local now = clock()
 local memory = remembered(tonumber(ARGV[1]))
 local ours, others = total(now), expected(most_of_theirs(now))
-local counts, ceilings = {write = 0, live = 0, refresh = 0, background = 0}, {}
-for _, permit in ipairs(redis.call('ZRANGEBYSCORE', log, '-inf', '(' .. FOREVER)) do
-  local priority = string.match(permit, '^%a+')
-  counts[priority] = counts[priority] + 1
+local counts, ceilings = {w = 0, l = 0, r = 0, b = 0}, {}
+for _, permit in ipairs(redis.call('ZRANGEBYSCORE', log, '(' .. now, '(' .. FOREVER)) do
+  local letter = letter_of(permit)
+  counts[letter] = counts[letter] + 1
 end
 for i, priority in ipairs(PRIORITIES) do
-  counts[i], ceilings[i] = counts[priority], ceiling(memory.limit, priority)
+  counts[i], ceilings[i] = counts[letter_of(priority)], ceiling(memory.limit, priority)
 end
+local warnings, criticals = unpack(redis.call('HMGET', known, 'warnings', 'criticals'))
 local used, seen = spent(memory, now, ours, others, tonumber(ARGV[2]))
 return {now, memory.limit, used, in_flight(now), others, counts, ceilings, memory.remaining,
         memory.latest_end, memory.told_at, memory.paused, memory.held_back, memory.distrusted,
-        level_of(seen, memory.limit), memory.warnings, memory.criticals}
+        level_of(seen, memory.limit), tonumber(warnings) or 0, tonumber(criticals) or 0}

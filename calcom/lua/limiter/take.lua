@@ -1,12 +1,13 @@
 -- Take a permit for one request, or say how long to wait for one.
 -- KEYS as in common.lua
--- ARGV[1] priority   ARGV[2] tenant, or ''   ARGV[3] nonce   ARGV[4] ms that the call may last
+-- ARGV[1] priority   ARGV[2] tenant, or ''   ARGV[3] the permit, if it is granted   ARGV[4] ms that the call may last
 -- ARGV[5] limit, unless Cal.com told another   ARGV[6] calls that all processes together can have in flight
 -- ARGV[7] ms for which a memory with a gap is not trusted   ARGV[8] 1 when this process left a gap
 -- ARGV[9] ms for which this process knows of a pause   ARGV[10] others' requests a minute that it last heard of
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
 --      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
 local ANSWER = 50  -- ms: when only a call in flight can tell more
+local HOUR = 3600000
 
 local priority, tenant = ARGV[1], ARGV[2]
 local now = clock()
@@ -34,15 +35,13 @@ end
 -- Half of what live reads may use is divided among the tenants seen within a day.
 -- Returns what the others have not yet used of their parts, and whether the tenant is below his own.
 local function floors()
-  redis.call('ZREMRANGEBYSCORE', tenants, '-inf', now)
-  if tenant ~= '' then redis.call('ZADD', tenants, now + KEPT, tenant) end
-  local names = redis.call('ZRANGE', tenants, 0, -1)
+  local names = redis.call('ZRANGEBYSCORE', tenants, '(' .. now, '+inf')
   if #names < 2 then return 0, false end
   local floor = math.floor(ceiling(limit, 'live') / 2 / #names)
   local used, kept = {}, 0
-  for _, permit in ipairs(redis.call('ZRANGE', log, 0, -1)) do
-    local owner = string.match(permit, '^%a+:%d+:%w+:(.*)$')
-    if owner then used[owner] = (used[owner] or 0) + 1 end
+  for _, permit in ipairs(redis.call('ZRANGEBYSCORE', log, '(' .. now, '(' .. FOREVER)) do
+    local owner = tenant_of(permit)
+    used[owner] = (used[owner] or 0) + 1
   end
   for _, name in ipairs(names) do
     if name ~= tenant then kept = kept + math.max(0, floor - (used[name] or 0)) end
@@ -50,9 +49,11 @@ local function floors()
   return kept, tenant ~= '' and (used[tenant] or 0) < floor
 end
 
--- A tenant below his floor may go as far as anybody but writes; whoever is not leaves the others theirs.
-local function top()
+-- Requests from which on this one has to wait. A tenant below his floor may go as far as anybody but writes; whoever is
+-- not leaves the others theirs.
+local function top(used)
   local most, critical = ceiling(limit, priority), at_most(limit, limit * CRITICAL / OF)
+  if used < math.min(most, critical - ceiling(limit, 'live') / 2) then return most end  -- there is enough for everybody
   local kept, below = floors()
   if below and urgent then return math.max(most, critical) end
   return kept > 0 and math.min(most, critical - kept) or most
@@ -71,30 +72,37 @@ local function risen_to(spent_now)
   return 0
 end
 
+-- That a tenant was seen is written once an hour.
+local function note_tenant()
+  local known_until = tonumber(redis.call('ZSCORE', tenants, tenant) or 0)
+  if known_until > now + KEPT - HOUR then return end
+  redis.call('ZADD', tenants, now + KEPT, tenant)
+  redis.call('ZREMRANGEBYSCORE', tenants, '-inf', now)
+  redis.call('PEXPIRE', tenants, KEPT)
+end
+
 local pause = paused_until()
 if now < pause then return {0, pause - now, 0, 0, 0, 'paused'} end
 
-local ours, most, flying = total(now), heard_of_theirs(), in_flight(now)
-if now < memory.distrusted and now >= memory.latest_end and flying > 0 then
+local ours, most = total(now), heard_of_theirs()
+if now < memory.distrusted and now >= memory.latest_end and in_flight(now) > 0 then
   return {0, ANSWER, 0, 0, most, 'distrusted'}
 end
 
+if tenant ~= '' then note_tenant() end
 local used, seen, by_log = spent(memory, now, ours, expected(most), tonumber(ARGV[6]))
-local missing = used - top() + 1
+local missing = used - top(used) + 1
 if missing > 0 then
   local reason, wait = now < memory.distrusted and 'distrusted' or 'budget', WINDOW
   if used > by_log then
-    wait = flying > 0 and ANSWER or memory.latest_end - now
+    wait = in_flight(now) > 0 and ANSWER or memory.latest_end - now
   else
-    local last = redis.call('ZRANGEBYSCORE', log, '-inf', '(' .. FOREVER, 'WITHSCORES', 'LIMIT', missing - 1, 1)
+    local last = redis.call('ZRANGEBYSCORE', log, '(' .. now, '(' .. FOREVER, 'WITHSCORES', 'LIMIT', missing - 1, 1)
     if last[2] then wait = math.ceil(last[2] - now) end
   end
   return {0, wait, risen_to(seen), seen, most, reason}
 end
 
-redis.call('ZADD', log, now + tonumber(ARGV[4]) + WINDOW, priority .. ':' .. now .. ':' .. ARGV[3] .. ':' .. tenant)
-redis.call('PEXPIRE', log, KEPT)
-redis.call('PEXPIRE', known, KEPT)
-redis.call('PEXPIRE', tenants, KEPT)
+redis.call('ZADD', log, now + tonumber(ARGV[4]) + WINDOW, ARGV[3])
 local beyond_live = ceiling(limit, 'write') - math.max(used + 1, ceiling(limit, 'live'))
 return {1, now, risen_to(seen + 1), seen + 1, most, math.max(0, beyond_live)}
