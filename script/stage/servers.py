@@ -61,11 +61,11 @@ def bring_postgres(stage: Stage, data: Path) -> str:
     return url
 
 
-def bring_redis(stage: Stage) -> str:
-    """Start Redis on a free port of loopback, without persistence; return the URL of its first database."""
+def bring_redis(stage: Stage, name: str = "redis") -> str:
+    """Start a Redis on a free port of loopback, without persistence; return the URL of its first database."""
     port = free_port()
     options = ["--databases", "64", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
-    stage.start("redis", [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1", *options], serves=True)
+    stage.start(name, [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1", *options], serves=True)
     stage.wait_until(lambda: answers(port), what="Redis did not answer", within=10)
     return f"redis://127.0.0.1:{port}/0"
 
