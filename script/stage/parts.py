@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from script.stage.processes import Stage, answers, free_port
 
-PYTHON = sys.executable
 # Worker → its queues and threads. `cache` is alone so that forgetting never waits behind a load or a booking.
 WORKERS = {
     "cache": ("cache", 2),
@@ -16,11 +15,28 @@ WORKERS = {
 }
 
 
+def _celery(command: str, *options: str) -> list[str]:
+    return ["-m", "celery", "--app", "config", "--quiet", command, "--loglevel", "INFO", *options]
+
+
+def _worker(name: str, queues: str, threads: int) -> list[str]:
+    options = ["--pool", "threads", "--concurrency", str(threads), "--without-gossip", "--without-mingle"]
+    return _celery("worker", "--queues", queues, "--hostname", f"{name}@%h", *options)
+
+
+WEB = ["-m", "gunicorn", "--config", "config/gunicorn.py", "config.wsgi"]
+BACKGROUND = {
+    **{f"worker-{name}": _worker(name, *how) for name, how in WORKERS.items()},
+    "beat": _celery("beat", "--pidfile="),
+}
+"""What the interpreter is given to become each process; docker-compose.yml gives it the same."""
+
+
 def bring_simulator(stage: Stage, **options: object) -> str:
     """Start the Cal.com simulator on a free port, with its command's `options`; return its URL."""
     port = free_port()
     spelled = [f"--{name}={value}" for name, value in {"port": port, **options}.items()]
-    stage.start("simulator", [PYTHON, "manage.py", "calcom_simulator", *spelled])
+    stage.start("simulator", [sys.executable, "manage.py", "calcom_simulator", *spelled])
     stage.wait_until(lambda: answers(port), what="The simulator did not answer", within=30)
     return f"http://127.0.0.1:{port}"
 
@@ -28,7 +44,7 @@ def bring_simulator(stage: Stage, **options: object) -> str:
 def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 4, name: str = "web") -> str:
     """Start web; return its URL. `wait_for_web` waits until it answers."""
     environ = {"WEB_BIND": f"127.0.0.1:{port}", "WEB_PROCESSES": str(processes), "WEB_THREADS": str(threads)}
-    stage.start(name, [PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py", "config.wsgi"], environ)
+    stage.start(name, [sys.executable, *WEB], environ)
     return f"http://127.0.0.1:{port}"
 
 
@@ -39,10 +55,8 @@ def wait_for_web(stage: Stage, url: str) -> None:
 
 def bring_workers(stage: Stage) -> None:
     """Start the workers and beat. `wait_for_workers` waits until they take messages."""
-    for name, (queues, threads) in WORKERS.items():
-        options = ["--pool", "threads", "--concurrency", str(threads), "--without-gossip", "--without-mingle"]
-        stage.start(f"worker-{name}", [*_celery("worker"), "--queues", queues, "--hostname", f"{name}@%h", *options])
-    stage.start("beat", [*_celery("beat"), "--pidfile="])
+    for name, command in BACKGROUND.items():
+        stage.start(name, [sys.executable, *command])
 
 
 def wait_for_workers(stage: Stage) -> None:
@@ -54,10 +68,6 @@ def wait_for_workers(stage: Stage) -> None:
         return answered.issuperset(WORKERS)
 
     stage.wait_until(all_here, what="The workers did not answer", within=60)
-
-
-def _celery(command: str) -> list[str]:
-    return [PYTHON, "-m", "celery", "--app", "config", "--quiet", command, "--loglevel", "INFO"]
 
 
 def _is_ready(url: str) -> bool:

@@ -1,0 +1,86 @@
+"""The files for containers, as far as they can be checked without an engine: they start what `script/demo` starts."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from script.stage import parts
+from script.stage.local import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "slotline"}
+
+
+def test_web_and_workers_are_what_the_demo_starts():
+    """One set of commands: a worker without its queue, or a queue without its worker, would show nowhere else."""
+    for name, command in {"web": parts.WEB, **parts.BACKGROUND}.items():
+        assert SERVICES[name]["command"] == ["python", *command], name
+    workers = {name for name in SERVICES if name.startswith("worker-")}
+    assert workers | {"beat"} == set(parts.BACKGROUND)
+
+
+def test_the_image_is_web_unless_told_otherwise():
+    """Whoever runs the image without a command gets web."""
+    last = (ROOT / "Dockerfile").read_text(encoding="utf-8").strip().splitlines()[-1]
+
+    assert yaml.safe_load(last.removeprefix("CMD ")) == SERVICES["web"]["command"]
+
+
+def test_nothing_but_web_can_be_reached_from_outside():
+    """Not the databases, not the simulator, not Prometheus."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert published == {"simulator": ["${WEB_PORT:-8000}:8000"]}
+    assert {SERVICES[name]["network_mode"] for name in OURS if name != "simulator"} == {"service:simulator"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
+    """What is broken into can do little."""
+    service = OURS[name]
+
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert re.search(r"^USER slotline$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_whatever_stays_is_asked_how_it_is():
+    """A process that hangs is seen: all but the one that ends, and those that only wait for a time of day."""
+    unasked = {name for name, service in SERVICES.items() if "healthcheck" not in service}
+
+    assert unasked == {"migrate", "cron", "prometheus"}
+
+
+def test_secrets_come_as_files():
+    """None stands in the file, none in the environment, and `script/secrets` makes each of them."""
+    maker = (ROOT / "script" / "secrets").read_text(encoding="utf-8")
+    made = {f".local/secrets/{name}" for name in re.findall(r"^keep (\w+)", maker, re.MULTILINE)}
+
+    assert {secret["file"] for secret in COMPOSE["secrets"].values()} == made
+    for service in OURS.values():
+        environment = service["environment"]
+        assert not {"SECRET_KEY", "FIELD_KEYS", "DATABASE_URL", "MONITORING_TOKEN"} & set(environment)
+        read = {path for name, path in environment.items() if name.endswith("_FILE") and path.startswith("/run")}
+        assert read == {f"/run/secrets/{name}" for name in service.get("secrets", ())}
+
+
+def test_the_queues_are_never_thrown_away_and_the_cache_makes_room():
+    """One policy for both would lose tasks, or fail writes (measured 2026-11)."""
+    assert "noeviction" in SERVICES["broker"]["command"]
+    assert "yes" in SERVICES["broker"]["command"]
+    assert "volatile-lfu" in SERVICES["redis"]["command"]
+    assert OURS["web"]["environment"]["BROKER_URL"] != OURS["web"]["environment"]["REDIS_URL"]
+
+
+def test_every_scheduled_command_exists():
+    """A job whose command was renamed would fail every night, unseen."""
+    jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text(encoding="utf-8"))["jobs"]
+    commands = {path.stem for path in ROOT.glob("*/management/commands/*.py")}
+
+    assert jobs
+    for job in jobs:
+        assert job["command"][:2] == ["python", "manage.py"]
+        assert job["command"][2] in commands
