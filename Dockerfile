@@ -1,8 +1,8 @@
 # One image for every process of Slotline; docker-compose.yml says which command makes it which.
 FROM python:3.12-slim AS packages
-COPY requirements.txt .
+COPY requirements.txt /requirements.txt
 # yacron is cron for containers: it needs neither root nor a mail system.
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt yacron==0.19.0
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r /requirements.txt yacron==0.19.0
 
 FROM python:3.12-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHITENOISE_USE_FINDERS=0
@@ -12,6 +12,6 @@ COPY --from=packages /venv /venv
 COPY . .
 # Nothing secret is needed to collect static files, so nothing secret can be left in a layer.
 RUN DEBUG=1 python manage.py collectstatic --no-input && mkdir .local && chown slotline .local
-USER slotline
+USER 10001
 EXPOSE 8000
 CMD ["python", "-m", "gunicorn", "--config", "config/gunicorn.py", "config.wsgi"]

@@ -44,7 +44,7 @@ def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
 
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
-    assert re.search(r"^USER slotline$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(r"^USER 10001$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_whatever_stays_is_asked_how_it_is():
