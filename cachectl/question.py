@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import inf
 
 from redis import RedisError
@@ -85,12 +85,18 @@ class Question:
             self._wait(*flight.join(self._block(needed)), deadline)
 
     def _block(self, needed: Callable[[Day], bool]) -> Block:
-        """Return all days that are not fresh, and at least as many as one request carries anyway."""
+        """
+        Return all days that are not fresh, and at least as many as one request carries anyway.
+
+        A block begins at a fixed distance from today, so that callers who ask for different days share its load.
+        """
         days = self.days.values()
         wanted = [day.date for day in days if needed(day)]
         dates = [day.date for day in days if day.band is not Band.FRESH or day.date in wanted]
-        last = max(dates[-1], dates[0] + timedelta(days=limits.block_days() - 1))
-        return Block(self.account_id, self.event_type_id, dates[0], last, self.urgent, self.tenant, wanted, needed)
+        length = limits.block_days()
+        first = dates[0] - timedelta(days=max(0, (dates[0] - self.today).days) % length)
+        last = max(dates[-1], dates[0] + timedelta(days=length - 1))
+        return Block(self.account_id, self.event_type_id, first, last, self.urgent, self.tenant, wanted, needed)
 
     def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
         try:
@@ -104,6 +110,11 @@ class Question:
         self.loaded, self.collapsed = self.loaded or ours, self.collapsed or not ours
         self.now = max(self.now, landing.now)
         self.days = {date: landing.days.get(date, day) for date, day in self.days.items()}
+
+    @property
+    def today(self) -> date:
+        """Return the UTC date on Redis' clock; the first day that was asked for while it is away."""
+        return next(iter(self.days)) if self.redis_away else datetime.fromtimestamp(self.asked, UTC).date()
 
     @property
     def redis_away(self) -> bool:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from celery import Celery, current_app
@@ -66,6 +66,17 @@ def _empty_queue() -> Iterator[None]:
 def redis_refuses(settings: Settings, known_redis: None) -> None:
     """Take Redis away: nobody listens where it was."""
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+
+
+def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource) -> None:
+    """A block begins at a fixed distance from today: who asks for next week has loaded this week, too."""
+    today = datetime.now(UTC).date()
+
+    ask(today + timedelta(days=10))
+    ask(today + timedelta(days=2))
+    ask(today + timedelta(days=20))
+
+    assert source.loads == [(CUT, today, today + timedelta(days=23), True)]
 
 
 def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: CountingSource) -> None:
