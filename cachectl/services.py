@@ -1,10 +1,13 @@
 """Every change to the cache's own rows: forgettings owed, worked off, swept, pruned."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from datetime import date, datetime, timedelta
 
 import structlog
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from redis import RedisError
@@ -23,6 +26,17 @@ MOST_SWEPT = 500
 MANY_ATTEMPTS = 4
 # A failed forgetting is left to its task's retries for this long, then swept again at this pace.
 NEXT_SWEEP = timedelta(seconds=10)
+# How many others go along with one that is worked off; how many are remembered until their messages come.
+MOST_ALONG = 99
+MOST_REMEMBERED = 10_000
+_went_along: set[int] = set()
+
+_DONE = """
+    UPDATE cachectl_forgetting AS row
+    SET attempts = row.attempts + 1, done_at = now(), keys_forgotten = done.keys, took = done.took, error = ''
+    FROM unnest(%s::bigint[], %s::int[], %s::interval[]) AS done (id, keys, took)
+    WHERE row.id = done.id
+"""
 
 
 def owe(
@@ -64,20 +78,26 @@ def work_off(forgetting_id: int) -> int:
     """
     Forget the days of a row and write down how it went; return how many they were.
 
+    Others that are owed go along, so that a queue that piled up is cleared in few statements: when their own messages
+    come, there is nothing left to do.
+
     Raises:
         RedisError: they could not be forgotten; the row stays owed, try again.
     """
+    if forgetting_id in _went_along:
+        _went_along.discard(forgetting_id)
+        return 0
     row = Forgetting.objects.filter(id=forgetting_id, done_at=None).first()
     if row is None:
         return 0
-    began = time.perf_counter()
     try:
-        forgotten = forget(row)
+        done = [_forgotten(row)]
     except (RedisError, ValueError) as error:
         _note_failure(row, error)
         raise
-    _note_success(row, forgotten, timedelta(seconds=time.perf_counter() - began))
-    return forgotten
+    done += _forgotten_along(row)
+    _note_success(done)
+    return done[0].keys
 
 
 def sweep() -> int:
@@ -113,10 +133,39 @@ def _swept(forgetting_id: int) -> int:
     return 1
 
 
-def _note_success(row: Forgetting, forgotten: int, took: timedelta) -> None:
-    Forgetting.objects.filter(id=row.id).update(
-        attempts=F("attempts") + 1, done_at=Now(), keys_forgotten=forgotten, took=took, error=""
-    )
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A row whose days were forgotten, and what that took."""
+
+    row_id: int
+    keys: int
+    took: timedelta
+
+
+def _forgotten(row: Forgetting) -> _Done:
+    began = time.perf_counter()
+    keys = forget(row)
+    return _Done(row.id, keys, timedelta(seconds=time.perf_counter() - began))
+
+
+def _forgotten_along(row: Forgetting) -> list[_Done]:
+    """Forget the days of others that are owed. What fails is left to its own message, which notes why."""
+    done: list[_Done] = []
+    for other in Forgetting.objects.owed(Now()).exclude(id=row.id).order_by("next_attempt_at")[:MOST_ALONG]:
+        with suppress(ValueError):
+            try:
+                done.append(_forgotten(other))
+            except RedisError:
+                break
+    if len(_went_along) > MOST_REMEMBERED:
+        _went_along.clear()  # their messages were lost, or went to other workers; a query costs them little
+    _went_along.update(each.row_id for each in done)
+    return done
+
+
+def _note_success(done: Sequence[_Done]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_DONE, [list(column) for column in zip(*map(astuple, done), strict=True)])
 
 
 def _note_failure(row: Forgetting, error: Exception) -> None:

@@ -8,6 +8,7 @@ from celery import current_app
 from celery.exceptions import Retry
 from celery.signals import worker_ready
 from django.conf import settings as django_settings
+from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
@@ -21,12 +22,17 @@ from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, Count
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
 
-@pytest.fixture
-def owed() -> Forgetting:
+def owe() -> Forgetting:
     """Owe the forgetting of Monday and Tuesday for two event types, because of an appointment of ours."""
     return services.owe(
         account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=Forgetting.Cause.OWN
     )
+
+
+@pytest.fixture
+def owed() -> Forgetting:
+    """Owe one forgetting."""
+    return owe()
 
 
 @pytest.fixture
@@ -79,6 +85,35 @@ def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource
     assert ask().band is Band.FRESH
     owed.refresh_from_db()
     assert owed.attempts == 2
+
+
+def test_a_queue_that_piled_up_is_cleared_in_few_statements(
+    owed: Forgetting, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    """What is owed goes along with the first message; the others find nothing to do, and ask nobody."""
+    rows = [owe() for _ in range(50)]
+
+    with django_assert_max_num_queries(4):
+        for row in (owed, *rows):
+            tasks.forget_range(forgetting_id=row.id)
+
+    done = Forgetting.objects.all()
+    assert {(row.keys_forgotten, row.attempts) for row in done} == {(4, 1)}
+    assert all(row.done_at and row.took is not None for row in done)
+
+
+def test_one_that_cannot_be_forgotten_does_not_go_along(owed: Forgetting) -> None:
+    """Its own message says why, and is tried again."""
+    broken = owe()
+    Forgetting.objects.filter(id=broken.id).update(last=MONDAY + timedelta(days=40_000))
+
+    tasks.forget_range(forgetting_id=owed.id)
+    with pytest.raises(ValueError, match="Forget 1 to"):
+        tasks.forget_range(forgetting_id=broken.id)
+
+    broken.refresh_from_db()
+    assert (broken.attempts, broken.done_at) == (1, None)
+    assert broken.error.startswith("ValueError")
 
 
 def test_row_that_is_gone_is_no_error() -> None:
