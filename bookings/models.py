@@ -87,8 +87,8 @@ class TenantQuerySet(models.QuerySet[M]):
 
     path = "company"
 
-    def of(self, company: "Company") -> "TenantQuerySet[M]":
-        """Return the rows of `company` only."""
+    def of(self, company: "Company | int") -> "TenantQuerySet[M]":
+        """Return the rows of `company` only, which may be named by its primary key."""
         return self.filter(**{self.path: company})
 
 

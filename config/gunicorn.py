@@ -16,6 +16,8 @@ keepalive = 30
 # Seconds a request may take at most; the longest wait that an agent may ask for is 8 s.
 timeout = 30
 graceful_timeout = 10
+# Its file would be one for all servers of a user, and a container has no place for it.
+control_socket_disable = True
 # Requests are logged by monitoring, with an allow-list.
 accesslog = None
 errorlog = "-"

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from django.db.models import QuerySet
+
 from bookings.api.errors import ServiceAmbiguous, ServiceNotOffered
 from bookings.api.matching import named, ranked
 from bookings.api.remembered import Remembered
@@ -14,16 +16,18 @@ _ID = re.compile(r"(?:sv_)?([0-9]{1,18})")
 _STAFF_ID = re.compile(r"(?:st_)?([0-9]{1,18})")
 
 
-def _look_up(company: Company) -> Sequence[Service]:
-    return list(
-        Service.objects.of(company)
-        .filter(active=True)
-        .select_related("branch__company", "event_type__account")
-        .order_by("branch__name", "name")
-    )
+def _offered(company: Company | int) -> "QuerySet[Service]":
+    relations = "branch__company", "event_type__account"
+    return Service.objects.of(company).filter(active=True).select_related(*relations)
 
 
-_of_company = Remembered(_look_up)
+_of_company: Remembered[Company, Sequence[Service]] = Remembered(
+    lambda company: list(_offered(company).order_by("branch__name", "name"))
+)
+# A company may have thousands of services: whoever names one by its id does not wait for the others.
+_by_id: Remembered[tuple[int, int], Service | None] = Remembered(
+    lambda which: _offered(which[0]).filter(pk=which[1]).first(), most=10_000
+)
 
 
 def _look_up_people(service: Service) -> Mapping[Staff, Calendar | None]:
@@ -58,9 +62,12 @@ def service_of(key: AgentKey, asked: str) -> Service:
         ServiceAmbiguous: several are called so, in several branches for instance.
 
     """
+    if number := _ID.fullmatch(asked):
+        service = _by_id((key.company_id, int(number[1])))
+        if service is not None and key.branch_id in {None, service.branch_id}:
+            return service
     offered = services_of(key)
-    number = _ID.fullmatch(asked)
-    found = [one for one in offered if one.pk == int(number[1])] if number else named(offered, asked)
+    found = [] if number else named(offered, asked)
     if len(found) == 1:
         return found[0]
     if found:
@@ -84,4 +91,5 @@ def people_called(service: Service, asked: str) -> Sequence[Staff]:
 def forget() -> None:
     """Look everything up again."""
     _of_company.forget()
+    _by_id.forget()
     _people.forget()

@@ -41,6 +41,8 @@ class Ground:
     """Of web; empty where none was started."""
     tenants: Mapping[str, "Tenant"]
     """By the username of the API key's owner."""
+    world: Path
+    """The file that says what Cal.com knew at the beginning."""
 
     def agent(self, tenant: str = "", url: str = "") -> Agent:
         """Return an agent on a connection of its own; of the first tenant unless named."""
@@ -112,7 +114,7 @@ def brought_up(
         _use_redis(tenants)
         simulator.reset(log_only=True)
         try:
-            yield Ground(stage, simulator, url, tenants)
+            yield Ground(stage, simulator, url, tenants, simulated)
         finally:
             connections.close_all()
 

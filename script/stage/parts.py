@@ -32,11 +32,11 @@ BACKGROUND = {
 """What the interpreter is given to become each process; docker-compose.yml gives it the same."""
 
 
-def bring_simulator(stage: Stage, **options: object) -> str:
+def bring_simulator(stage: Stage, *, name: str = "simulator", **options: object) -> str:
     """Start the Cal.com simulator on a free port, with its command's `options`; return its URL."""
     port = free_port()
     spelled = [f"--{name}={value}" for name, value in {"port": port, **options}.items()]
-    stage.start("simulator", [sys.executable, "manage.py", "calcom_simulator", *spelled])
+    stage.start(name, [sys.executable, "manage.py", "calcom_simulator", *spelled])
     stage.wait_until(lambda: answers(port), what="The simulator did not answer", within=30)
     return f"http://127.0.0.1:{port}"
 
@@ -50,7 +50,7 @@ def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 4, 
 
 def wait_for_web(stage: Stage, url: str) -> None:
     """Wait until web says that it is ready."""
-    stage.wait_until(lambda: _is_ready(f"{url}/health/ready"), what=f"{url} did not become ready", within=30)
+    stage.wait_until(lambda: _is_ready(f"{url}/health/ready"), what=f"{url} did not become ready", within=60)
 
 
 def bring_workers(stage: Stage) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Promise:
-    """What a number may be at most, or must be at least."""
+    """What a number may be at most, or must be at least; without a limit it is told for comparison."""
 
     unit: str
-    limit: float
+    limit: float | None = None
     at_least: bool = False
 
     def is_kept_by(self, value: float) -> bool:
         """Return whether the value is on the right side of the limit; on the limit is on the right side."""
+        if self.limit is None:
+            return True
         return value >= self.limit if self.at_least else value <= self.limit
 
 
@@ -75,6 +77,11 @@ def show(row: Row) -> str:
     """Return the row as a line of the table."""
     value = "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
     verdict = "ok" if row.ok else "BROKEN"
-    side = "≥" if row.promise.at_least else "≤"
-    promise = f"{row.promise.unit:<9} {side} {row.promise.limit:<5g}"
+    promise = f"{row.promise.unit:<9} {_spelled(row.promise):<8}"
     return f"{row.name:<38} {value:>8} {promise} {verdict:<7} {row.found.remark}".rstrip()
+
+
+def _spelled(promise: Promise) -> str:
+    if promise.limit is None:
+        return ""
+    return f"{'≥' if promise.at_least else '≤'} {promise.limit:g}"
