@@ -16,7 +16,7 @@ from script.stage.bench import ground
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, Row, show, write
 
-GROUPS = ("searching", "forgetting", "governor", "booking", "throughput", "queues", "layers", "queries")
+GROUPS = ("searching", "forgetting", "governor", "booking", "throughput", "queues", "layers", "queries", "growth")
 """Modules, in the order in which they are measured; the last one fills the tables."""
 
 FAILURES = (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError, OSError)

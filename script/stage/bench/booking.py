@@ -26,7 +26,7 @@ AFTERMATH = 60.0
 
 def measure(ground: Ground) -> dict[str, Found]:
     """Measure own time, waits, and requests caused."""
-    own = [_own_times(ground, run) for run in range(RUNS)]
+    own = [own_times(ground, BOOKINGS_PER_RUN, 3 + run) for run in range(RUNS)]
     middles = [middle for times in own if (middle := median(times)) is not None]
     caused = _caused(ground)
     beyond = f"beyond one load of the event type; {caused['two-hosts']} in all"
@@ -38,14 +38,14 @@ def measure(ground: Ground) -> dict[str, Found]:
     }
 
 
-def _own_times(ground: Ground, run: int) -> list[float]:
-    """Book one after the other; return the milliseconds that were not Cal.com's."""
+def own_times(ground: Ground, bookings: int, ahead: int) -> list[float]:
+    """Book one after the other, so many days ahead; return the milliseconds that were not Cal.com's."""
     with ground.agent() as agent:
-        free = ground.free(agent, "own", ahead=3 + run)[:BOOKINGS_PER_RUN]
+        free = ground.free(agent, "own", ahead=ahead)[:bookings]
         seen = len(ground.simulator.requests(BOOK))
         took = [ground.book(agent, "own", start) for start in free]
     calcoms = [each["answered_at"] - each["arrived_at"] for each in ground.simulator.requests(BOOK)[seen:]]
-    if len(calcoms) != len(took) or len(took) < BOOKINGS_PER_RUN:
+    if len(calcoms) != len(took) or len(took) < bookings:
         raise StageError(f"{len(took)} bookings, of which Cal.com saw {len(calcoms)}")
     return [(whole - theirs) * 1000 for whole, theirs in zip(took, calcoms, strict=True)]
 

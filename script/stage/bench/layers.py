@@ -82,13 +82,13 @@ class Ours:
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
         self._day = datetime.now(UTC).date() + timedelta(days=3)
-        sources.register(self, accounts=lambda: [1])  # type: ignore[arg-type]  # it has the method that is asked for
+        sources.register(self, accounts=lambda: [1])
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """Answer as Cal.com would, some time after looking."""
-        del account_id, urgent
+        del account_id, urgent, tenant
         starts = self._calendar.read(event_type_id)
         time.sleep(LOADING_S)
         days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
@@ -151,7 +151,8 @@ class Cashews:
 
     def read(self, key: int) -> Sequence[int]:
         """Return what is kept, else load it."""
-        return self._wait(self._load(key=key))
+        starts: Sequence[int] = self._wait(self._load(key=key))
+        return starts
 
     def forget(self, key: int) -> None:
         """Delete the value."""

@@ -1,4 +1,4 @@
-"""A big house: 200,000 appointments of one company, as years of business leave them."""
+"""A big house: the appointments of one company, as years of business leave them."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from django.db import connection
 from bookings.models import Branch, Company, Customer, Service
 from calcom.models import Account, EventType, EventTypeHost, Host
 
-APPOINTMENTS, HOSTS, CUSTOMERS, BRANCHES, TYPES = 200_000, 200, 20_000, 200, 2_000
 BATCH = 5_000  # rows; a statement takes at most 65,535 parameters
+FIRST_ID = 1_000_000  # of event types and hosts at Cal.com: none of the simulator's
 
 # Each host has half an hour after the other, beginning ten days ago: the past took place, the future is confirmed, and
 # of both a seventh was cancelled.
@@ -16,11 +16,11 @@ _APPOINTMENTS = """
     INSERT INTO bookings_appointment (
         public_id, reference, company_id, branch_id, service_id, event_type_id, host_id, customer_id, state, origin,
         start, "end", attendee_name, attendee_email, language, notes, wish, remote_uid, earlier_remote_uids, moves)
-    SELECT 'bk_big' || n, lpad(n::text, 6, '0'), %(company)s, (%(branches)s)[1 + n %% %(places)s],
+    SELECT 'bk_' || %(name)s || n, lpad(n::text, 6, '0'), %(company)s, (%(branches)s)[1 + n %% %(places)s],
            (%(services)s)[1 + n %% %(types)s], (%(event_types)s)[1 + n %% %(types)s],
            (%(hosts)s)[1 + place], (%(customers)s)[1 + n * 7 %% %(callers)s],
            CASE WHEN n %% 7 = 0 THEN 'cancelled' WHEN starts < now() THEN 'completed' ELSE 'confirmed' END,
-           'agent', starts, starts + interval '30 minutes', 'Ada Byron', '', 'en', '', '', 'big' || n, '{}', 0
+           'agent', starts, starts + interval '30 minutes', 'Ada Byron', '', 'en', '', '', %(name)s || n, '{}', 0
     FROM generate_series(0, %(appointments)s - 1) AS n,
          LATERAL (SELECT n %% %(people)s AS place,
                          date_trunc('day', now()) + (n / %(people)s - 480) * interval '30 minutes' AS starts) AS its
@@ -28,8 +28,20 @@ _APPOINTMENTS = """
 _CLAIMS = """
     INSERT INTO bookings_claim (appointment_id, host_id, kind, start, "end", conflicting)
     SELECT id, host_id, 'confirmed', start, "end", false
-    FROM bookings_appointment WHERE state = 'confirmed' AND public_id LIKE 'bk_big%'
+    FROM bookings_appointment WHERE state = 'confirmed' AND public_id LIKE 'bk_' || %(name)s || '%%'
 """
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything, under a name of its own."""
+
+    name: str = "big"
+    appointments: int = 200_000
+    hosts: int = 200
+    customers: int = 20_000
+    branches: int = 200
+    types: int = 2_000
 
 
 @dataclass(frozen=True)
@@ -44,27 +56,38 @@ class House:
     customers: list[int]
 
 
-def fill() -> House:
-    """Write the house, and let PostgreSQL learn about it as it would overnight."""
-    account = Account.objects.create(name="big", base_url="http://127.0.0.1:9", api_key="cal_big")
-    company = Company.objects.create(name="Big", slug="big", account=account)
+def fill(size: Size, *, company: Company | None = None) -> House:
+    """Write the house, as a company of its own or into `company`, and let PostgreSQL learn about it."""
+    if company is None:
+        account = Account.objects.create(name=size.name, base_url="http://127.0.0.1:9", api_key=f"cal_{size.name}")
+        company = Company.objects.create(name=size.name, slug=size.name, account=account)
+    account, first = company.account, FIRST_ID + EventType.objects.filter(account=company.account).count()
     branches = Branch.objects.bulk_create(
-        Branch(company=company, name=f"branch {n}", time_zone="Europe/Berlin") for n in range(BRANCHES)
+        Branch(company=company, name=f"{size.name} {n}", time_zone="Europe/Berlin") for n in range(size.branches)
     )
     event_types = EventType.objects.bulk_create(
-        EventType(account=account, calcom_id=n, length_minutes=30, title=f"type {n}", slug=f"type-{n}")
-        for n in range(TYPES)
+        (
+            EventType(account=account, calcom_id=first + n, length_minutes=30, title=f"type {n}", slug=f"type-{n}")
+            for n in range(size.types)
+        ),
+        batch_size=BATCH,
     )
     services = Service.objects.bulk_create(
-        Service(branch=branches[n % BRANCHES], event_type=each, name=each.title, duration_minutes=30)
-        for n, each in enumerate(event_types)
+        (
+            Service(branch=branches[n % size.branches], event_type=each, name=each.title, duration_minutes=30)
+            for n, each in enumerate(event_types)
+        ),
+        batch_size=BATCH,
     )
-    hosts = Host.objects.bulk_create(Host(account=account, calcom_id=n, name=f"host {n}") for n in range(HOSTS))
+    hosts = Host.objects.bulk_create(
+        Host(account=account, calcom_id=first + n, name=f"host {n}") for n in range(size.hosts)
+    )
     EventTypeHost.objects.bulk_create(
-        EventTypeHost(event_type=each, host=hosts[n % HOSTS]) for n, each in enumerate(event_types)
+        (EventTypeHost(event_type=each, host=hosts[n % size.hosts]) for n, each in enumerate(event_types)),
+        batch_size=BATCH,
     )
     customers = Customer.objects.bulk_create(
-        (Customer(company=company, name=f"caller {n}") for n in range(CUSTOMERS)), batch_size=BATCH
+        (Customer(company=company, name=f"caller {n}") for n in range(size.customers)), batch_size=BATCH
     )
     house = House(
         account=account.pk,
@@ -74,16 +97,18 @@ def fill() -> House:
         hosts=[each.pk for each in hosts],
         customers=[each.pk for each in customers],
     )
-    _write_appointments(company.pk, house)
+    _write_appointments(company.pk, house, size)
     return house
 
 
-def _write_appointments(company: int, house: House) -> None:
-    values = {"company": company, "appointments": APPOINTMENTS, "people": HOSTS, "places": BRANCHES, "types": TYPES}
+def _write_appointments(company: int, house: House, size: Size) -> None:
     ids = {name: getattr(house, name) for name in ("branches", "services", "event_types", "hosts", "customers")}
+    counts = {"appointments": size.appointments, "people": size.hosts, "places": size.branches, "types": size.types}
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-        cursor.execute(_APPOINTMENTS, {**values, **ids, "callers": CUSTOMERS})
-        cursor.execute(_CLAIMS)
+        cursor.execute(
+            _APPOINTMENTS, {"name": size.name, "company": company, **counts, **ids, "callers": size.customers}
+        )
+        cursor.execute(_CLAIMS, {"name": size.name})
         cursor.execute("VACUUM ANALYZE")
         cursor.execute("RESET statement_timeout")
