@@ -67,6 +67,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
             "limit": row.promise.limit,
             "at_least": row.promise.at_least,
             "ok": row.ok,
+            "remark": row.found.remark,
         }
         for row in rows
     ]
@@ -75,13 +76,18 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def show(row: Row) -> str:
     """Return the row as a line of the table."""
-    value = "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
-    verdict = "ok" if row.ok else "BROKEN"
-    promise = f"{row.promise.unit:<9} {_spelled(row.promise):<8}"
-    return f"{row.name:<38} {value:>8} {promise} {verdict:<7} {row.found.remark}".rstrip()
+    verdict = "BROKEN" if not row.ok else "" if row.promise.limit is None else "ok"
+    promise = f"{row.promise.unit:<9} {limit_of(row.promise):<8}"
+    return f"{row.name:<38} {number_of(row):>8} {promise} {verdict:<7} {row.found.remark}".rstrip()
 
 
-def _spelled(promise: Promise) -> str:
+def number_of(row: Row) -> str:
+    """Return what was found, in two places at most."""
+    return "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
+
+
+def limit_of(promise: Promise) -> str:
+    """Return what is promised: the limit and its side, or nothing."""
     if promise.limit is None:
         return ""
     return f"{'≥' if promise.at_least else '≤'} {promise.limit:g}"

@@ -35,7 +35,15 @@ def test_the_table_and_the_file_say_which_side_is_meant(tmp_path):
     assert "≥ 0.95" in show(rows[0])
     assert "≤ 40" in show(rows[1])
     assert "BROKEN  the log was empty" in show(rows[1])
-    assert [(row["at_least"], row["ok"]) for row in json.loads((tmp_path / "rows.json").read_text())] == [
-        (True, True),
-        (False, False),
-    ]
+    written = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["at_least"], row["ok"]) for row in written] == [(True, True), (False, False)]
+    assert written[1]["remark"] == "the log was empty"
+
+
+def test_what_is_told_for_comparison_breaks_nothing():
+    """A row without a limit has no verdict; without a value it is still a failure (L-80)."""
+    told, missing = (Row("theirs", Promise("requests"), Found(value)) for value in (1e9, None))
+
+    assert told.ok
+    assert not missing.ok
+    assert "ok" not in show(told)

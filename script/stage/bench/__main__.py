@@ -1,8 +1,11 @@
-"""The command behind `script/bench`."""
+"""The command behind `script/bench`: the one table of what was promised and what was measured."""
 
 import argparse
+import json
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,14 +15,15 @@ from django.core.management import CommandError
 from django.db import DatabaseError
 from redis import RedisError
 
-from script.stage.bench import ground
+from script.stage import experiments, local
+from script.stage.bench import ground, publishing
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, Row, show, write
 
 GROUPS = ("searching", "forgetting", "governor", "booking", "throughput", "queues", "layers", "queries", "growth")
-"""Modules, in the order in which they are measured; the last one fills the tables."""
+"""Modules of this package, measured on one ground in this order; the last ones fill the tables."""
 
-FAILURES = (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError, OSError)
+FAILURES = (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError, OSError, ValueError)
 Measure = Callable[[ground.Ground], Mapping[str, Found]]
 
 
@@ -27,34 +31,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and return 1 if a promise is broken."""
     options = _parse(arguments)
     try:
-        rows = _measure(options.only)
+        sections = dict(_measured(options.only, full=options.full))
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running.", file=sys.stderr)
         return 130
     except FAILURES as exc:
         print(f"\nscript/bench: {exc}", file=sys.stderr)
         return 1
+    every = [row for rows in sections.values() for row in rows]
     if options.json:
-        write(rows, options.json)
-    return 0 if rows and all(row.ok for row in rows) else 1
+        write(every, options.json)
+    if options.publish:
+        publishing.publish(sections, full=options.full)
+    return 0 if every and all(row.ok for row in every) else 1
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = [*GROUPS, *experiments.names()]
     parser = argparse.ArgumentParser(prog="script/bench", description="Measure what Slotline promises.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
-    parser.add_argument("--only", metavar="GROUP", choices=GROUPS, help=f"one of {', '.join(GROUPS)}")
+    parser.add_argument("--only", metavar="NAME", choices=names, action="append", help=f"any of {', '.join(names)}")
+    parser.add_argument("--full", action="store_true", help="experiments and scenarios at full length: some hours")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md, with plots")
     return parser.parse_args(arguments)
 
 
-def _measure(only: str | None) -> list[Row]:
+def _measured(only: Sequence[str] | None, *, full: bool) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the rows of each section: first the groups, on one ground, then experiments, each with its own."""
+    wanted = only or [*GROUPS, *experiments.names()]
+    groups = [name for name in GROUPS if name in wanted]
+    if groups:
+        yield from _on_one_ground(groups)
+    for name in experiments.names():
+        if name in wanted:
+            rows = _experiment(name, full=full)
+            _print(rows)
+            yield name, rows
+
+
+def _on_one_ground(groups: Sequence[str]) -> Iterator[tuple[str, list[Row]]]:
     print("Bringing Slotline up …", file=sys.stderr)
-    rows = []
     with ground.brought_up() as here:
-        for name in [only] if only else GROUPS:
-            for row in _group(_module(name), here):
-                print(show(row), flush=True)
-                rows.append(row)
-    return rows
+        for name in groups:
+            rows = _group(_module(name), here)
+            _print(rows)
+            yield name, rows
 
 
 def _group(module: ModuleType, here: ground.Ground) -> list[Row]:
@@ -66,6 +87,25 @@ def _group(module: ModuleType, here: ground.Ground) -> list[Row]:
     except FAILURES as exc:
         found = dict.fromkeys(promises, Found(None, str(exc)))
     return [Row(name, promise, found.get(name, Found(None))) for name, promise in promises.items()]
+
+
+def _experiment(name: str, *, full: bool) -> list[Row]:
+    """Have an experiment run in a process of its own, and return its rows."""
+    print(f"Experiment {name} …", file=sys.stderr)
+    promises = experiments.named(name).PROMISES
+    with tempfile.TemporaryDirectory(prefix="slotline-bench-") as folder:
+        file = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", "script.stage.experiments", name, "--json", str(file)]
+        command += ["--full"] if full else []
+        subprocess.run(command, cwd=local.ROOT, stdout=sys.stderr, check=False)  # broken promises are for the table
+        told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    found = {row["name"]: Found(row["value"], row["remark"]) for row in told}
+    return [Row(name, promise, found.get(name, Found(None, "not measured"))) for name, promise in promises.items()]
+
+
+def _print(rows: Sequence[Row]) -> None:
+    for row in rows:
+        print(show(row), flush=True)
 
 
 def _module(name: str) -> ModuleType:

@@ -18,12 +18,22 @@ from script.stage.peers.reports import BROAD, SMART, Reports
 from script.stage.peers.slotline import Slotline
 from script.stage.rows import Found, Promise, percentile
 
+OURS, BROAD_LINE, SMART_LINE, DIRECT_LINE = "slotline", "reports_broad", "reports_smart", "direct"
+LINES = (OURS, BROAD_LINE, SMART_LINE, DIRECT_LINE)
 PROMISES = {
     "reads_vs_reports_system_ratio": Promise("times", 10, at_least=True),
     "reads_vs_direct_ratio": Promise("times", 10, at_least=True),
+    **{f"peers_reads_{line}": Promise("requests") for line in LINES},
+    **{f"peers_writes_{line}": Promise("requests") for line in LINES},
+    **{f"peers_429_{line}": Promise("answers", 0 if line == OURS else None) for line in LINES},
+    **{f"peers_question_p95_{line}": Promise("s") for line in LINES},
+    **{f"peers_refused_offers_{line}": Promise("bookings") for line in LINES},
+    **{f"peers_keys_cleared_{line}": Promise("keys") for line in (BROAD_LINE, SMART_LINE)},
 }
+PLOTS = {"Reads at Cal.com for the same conversations": [f"peers_reads_{line}" for line in LINES]}
 FULL_S, SHORT_S = 1800.0, 600.0
 KEY = "cal_peers"
+SLOTS = "GET /v2/slots"
 HOURS = (Hours(days=WEEKDAYS, start="08:00", end="20:00"),)
 # Ten event types: six people serve one or two each, and two kinds are served by whoever is free.
 HOSTS = {
@@ -50,27 +60,48 @@ def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
         with ThreadPoolExecutor(len(lines)) as pool:
             plays = {name: pool.submit(play, line, conversations) for name, line in lines.items()}
             heard = {name: each.result() for name, each in plays.items()}
-        reads = {name: calcom.count("GET /v2/slots") for name, calcom in calcoms.items()}
-        _tell(heard, calcoms, reads, len(conversations))
-    ours = reads["slotline"]
+        found: dict[str, Found] = {}
+        for name in LINES:
+            found |= _found(name, heard[name], calcoms[name])
+    for name, line in lines.items():
+        if isinstance(line, Reports):
+            found[f"peers_keys_cleared_{name}"] = Found(line.cleared, f"by {heard[name].booked} bookings")
+    print(f"{len(conversations)} conversations on each line")
     return {
-        "reads_vs_reports_system_ratio": _ratio(reads["reports, smart"], ours, len(conversations)),
-        "reads_vs_direct_ratio": _ratio(reads["direct"], ours, len(conversations)),
+        **found,
+        "reads_vs_reports_system_ratio": _ratio(found, SMART_LINE, len(conversations)),
+        "reads_vs_direct_ratio": _ratio(found, DIRECT_LINE, len(conversations)),
     }
 
 
-def _ratio(theirs: int, ours: int, conversations: int) -> Found:
-    if not ours:
-        return Found(None, "Slotline asked nothing at all")
-    return Found(theirs / ours, f"{theirs} reads against {ours}, {conversations} conversations")
+def _found(name: str, heard: Heard, calcom: SimulatorClient) -> dict[str, Found]:
+    """Return what Cal.com saw of one line, and what its callers heard."""
+    seen = calcom.summary()
+    counts: Mapping[str, int] = seen["counts"]
+    writes = sum(count for operation, count in counts.items() if operation.startswith("POST /v2/bookings"))
+    answered = f"of {heard.questions} questions, {heard.unanswered} without an answer"
+    return {
+        f"peers_reads_{name}": Found(counts.get(SLOTS, 0), answered),
+        f"peers_writes_{name}": Found(writes, f"{heard.booked} bookings"),
+        f"peers_429_{name}": Found(seen["too_many"], f"{seen['max_in_60_s']} in the fullest 60 s"),
+        f"peers_question_p95_{name}": Found(percentile(heard.waits_s, 0.95), f"slowest {max(heard.waits_s):.1f} s"),
+        f"peers_refused_offers_{name}": Found(heard.refused, "of times that were offered a moment before"),
+    }
+
+
+def _ratio(found: Mapping[str, Found], line: str, conversations: int) -> Found:
+    theirs, ours = (found[f"peers_reads_{name}"].value for name in (line, OURS))
+    if not theirs or not ours:
+        return Found(None, "somebody asked nothing at all")
+    return Found(theirs / ours, f"{theirs:.0f} reads against {ours:.0f}, {conversations} conversations")
 
 
 def _calcoms(ground: Ground, seed: int) -> dict[str, SimulatorClient]:
     """Return a Cal.com for each line; Slotline's is the ground's own."""
-    calcoms = {"slotline": ground.simulator}
-    for name in ("reports, broad", "reports, smart", "direct"):
-        options = {"world": ground.world, "limit": 120, "latency": 1.0, "seed": seed}
-        calcoms[name] = SimulatorClient(parts.bring_simulator(ground.stage, name=f"simulator of {name}", **options))
+    calcoms = {OURS: ground.simulator}
+    options = {"world": ground.world, "limit": 120, "latency": 1.0, "seed": seed}
+    for name in (BROAD_LINE, SMART_LINE, DIRECT_LINE):
+        calcoms[name] = SimulatorClient(parts.bring_simulator(ground.stage, name=f"simulator-{name}", **options))
     return calcoms
 
 
@@ -78,26 +109,11 @@ def _lines(ground: Ground, calcoms: Mapping[str, SimulatorClient]) -> dict[str, 
     tenant = ground.tenant()
     where = {name: (calcom.base_url, KEY, IDS) for name, calcom in calcoms.items()}
     return {
-        "slotline": Slotline(ground.url, tenant.key, tenant.services),
-        "reports, broad": Reports(*where["reports, broad"], clearing=BROAD),
-        "reports, smart": Reports(*where["reports, smart"], clearing=SMART),
-        "direct": Direct(*where["direct"]),
+        OURS: Slotline(ground.url, tenant.key, tenant.services),
+        BROAD_LINE: Reports(*where[BROAD_LINE], clearing=BROAD),
+        SMART_LINE: Reports(*where[SMART_LINE], clearing=SMART),
+        DIRECT_LINE: Direct(*where[DIRECT_LINE]),
     }
-
-
-def _tell(
-    heard: Mapping[str, Heard], calcoms: Mapping[str, SimulatorClient], reads: Mapping[str, int], conversations: int
-) -> None:
-    print(f"{conversations} conversations on each line:")
-    print("line            questions unanswered p50 s  p95 s  booked refused   reads writes fullest 60 s  429")
-    for name, what in heard.items():
-        seen = calcoms[name].summary()
-        writes = sum(count for operation, count in seen["counts"].items() if operation.startswith("POST"))
-        p50, p95 = (percentile(what.waits_s, share) or 0.0 for share in (0.5, 0.95))
-        print(
-            f"{name:<15} {what.questions:>9} {what.unanswered:>10} {p50:>5.2f} {p95:>6.2f} {what.booked:>7}"
-            f" {what.refused:>7} {reads[name]:>7} {writes:>6} {seen['max_in_60_s']:>12} {seen['too_many']:>4}"
-        )
 
 
 def _world() -> World:

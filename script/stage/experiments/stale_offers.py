@@ -32,6 +32,7 @@ PROMISES = {
     "stale_offers_direct": Promise("offers"),
     "stale_offers_http_cache": Promise("offers"),
 }
+PLOTS = {"Stale offers in a day of changes": list(PROMISES)}
 CHANGES, SHORT_CHANGES = 2_000, 400
 # By how much the day is shortened, and so every lifetime of those that are compared.
 FASTER = 120
@@ -155,7 +156,7 @@ def _days(ground: Ground, place: Path, seed: int) -> dict[str, Day]:
     direct = _another_calcom(ground, "direct", seed)
     days["stale_offers_direct"] = _day(Direct(direct.base_url, KEY, IDS), direct, _no_news, seed)
     if http_cache.is_here():
-        behind = _another_calcom(ground, "http cache", seed)
+        behind = _another_calcom(ground, "http-cache", seed)
         cache = http_cache.bring_http_cache(
             ground.stage, place / "nginx", upstream=behind.base_url, lifetime_s=120 // FASTER
         )
@@ -170,7 +171,7 @@ def _day(line: Line, calcom: SimulatorClient, await_news: Callable[[], None], se
 
 def _another_calcom(ground: Ground, name: str, seed: int) -> SimulatorClient:
     options = {"world": ground.world, "limit": 10**9, "latency": 0.0, "seed": seed}
-    calcom = SimulatorClient(parts.bring_simulator(ground.stage, name=f"simulator of {name}", **options))
+    calcom = SimulatorClient(parts.bring_simulator(ground.stage, name=f"simulator-{name}", **options))
     calcom.configure(slots_cache_s=2 / FASTER)
     return calcom
 
