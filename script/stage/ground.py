@@ -121,8 +121,9 @@ def brought_up(
 
 def _prepare(calcom_url: str, world: World, limit: int, log: Path) -> Mapping[str, "Tenant"]:
     """Migrate, and write the companies."""
-    with log.open("w") as said, redirect_stdout(said), redirect_stderr(said):
-        django.setup()  # from here on, what this process logs goes there, too
+    said = log.open("w")  # it stays open: from here on, what this process logs goes there, too
+    with redirect_stdout(said), redirect_stderr(said):
+        django.setup()
         call_command("migrate", verbosity=0)
         from script.stage import company  # noqa: PLC0415  models, which need the settings
 
