@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -25,10 +26,12 @@ _LOCK = """
     SELECT set_config('lock_timeout', '300ms', true), pg_advisory_xact_lock(host_id)
     FROM (SELECT host_id FROM calcom_eventtypehost WHERE event_type_id = %s ORDER BY host_id) AS hosts
 """
-# One row for each host and claim, and one with NULLs for a host without any.
+# One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
+# reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
 _READ = """
-    SELECT host.host_id, claim.appointment_id, claim.kind, claim.start, claim."end", claim.changed_at,
-           coalesce(claim.expires_at <= statement_timestamp(), false) AS is_dead
+    SELECT host.host_id, claim.appointment_id, claim.kind,
+           date_part('epoch', claim.start), date_part('epoch', claim."end"), date_part('epoch', claim.changed_at),
+           coalesce(claim.expires_at <= statement_timestamp(), false), date_part('epoch', statement_timestamp())
     FROM calcom_eventtypehost AS host
     LEFT JOIN bookings_claim AS claim ON claim.host_id = host.host_id AND claim."end" > %s AND claim.start < %s
     WHERE host.event_type_id = %s
@@ -36,26 +39,27 @@ _READ = """
 
 
 class Row(NamedTuple):
-    """A claim as the database says it."""
+    """A claim as the database says it, its instants in epoch seconds."""
 
     host_id: int
     appointment_id: int
     kind: str
-    start: datetime
-    end: datetime
-    changed_at: datetime
+    start: float
+    end: float
+    changed_at: float
     is_dead: bool
     """A hold that ran out: it claims nothing, swept or not."""
+    read_at: float
 
     @property
     def time(self) -> TakenTime:
         """Return it as what it takes from a list of slots."""
         return TakenTime(
             host_id=self.host_id,
-            start=(self.start - EPOCH) // MINUTE,
-            end=-((EPOCH - self.end) // MINUTE),
+            start=floor(self.start / 60),
+            end=ceil(self.end / 60),
             is_confirmed=self.kind == Kind.CONFIRMED,
-            changed_at=self.changed_at.timestamp(),
+            changed_at=self.changed_at,
         )
 
 
@@ -67,6 +71,8 @@ class Occupancy:
     rows: Sequence[Row]
     dead: frozenset[int] = frozenset()
     """Appointments whose hold ran out and still stands in the way of the constraint."""
+    read_at: float = 0.0
+    """When it was read, in epoch seconds by the database's clock."""
 
     def without(self, *appointment_ids: int) -> "Occupancy":
         """Return what is claimed by others than these appointments."""
@@ -104,6 +110,7 @@ def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
         host_ids=frozenset(row.host_id for row in rows),
         rows=[row for row in claimed if not row.is_dead],
         dead=frozenset(row.appointment_id for row in claimed if row.is_dead),
+        read_at=rows[0].read_at if rows else 0.0,
     )
 
 

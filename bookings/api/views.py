@@ -150,7 +150,6 @@ class AgentView(APIView):
         if public_id is None:
             return None
         calls = Conversation.objects.of(self.key.company).select_related("branch")
-        calls = Conversation.objects.of(self.key.company).select_related("branch")
         self.call = calls.filter(public_id=public_id).first() if _CONVERSATION_ID.fullmatch(public_id) else None
         if self.call is None:
             raise RequestInvalid("conversation_id", "There is no such conversation.")

@@ -50,13 +50,13 @@ class Asked:
     """Starts, in epoch minutes, that the caller has heard already."""
     most: int = MAX_OFFERS
 
-    def new(self, seen: Seen) -> list[int]:
-        """Return the starts that the caller has not heard yet."""
-        return [start for start in seen.starts if start not in self.offered]
+    def new(self, seen: Seen) -> Sequence[int]:
+        """Return the starts that the caller has not heard yet, ascending."""
+        return [start for start in seen.starts if start not in self.offered] if self.offered else seen.starts
 
     def wished(self, seen: Seen) -> list[int]:
         """Return those of them that are what was asked for."""
-        return [start for start in self.new(seen) if self.wanted.covers(start)]
+        return self.wanted.among(self.new(seen))
 
     @property
     def was_met(self) -> bool:
@@ -70,6 +70,8 @@ class Offer:
 
     start: datetime
     calendar: Calendar
+    loaded_at: float | None = None
+    """When the load of the list began that has it, in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +164,15 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
     return Found(
         status=_status(wished, best, known),
         reason=reason if known.verified or reason is not Reason.FULLY_BOOKED else None,
-        offers=[Offer(EPOCH + each.start * MINUTE, shown[each].calendar) for each in sorted(best)],
+        offers=[_offer(each.start, shown[each]) for each in sorted(best)],
         known=known,
         until=until,
         more=len({each.start for each in shown}) > len(best) or until < end,
     )
+
+
+def _offer(start: int, shown: Seen) -> Offer:
+    return Offer(EPOCH + start * MINUTE, shown.calendar, shown.day(start).loaded_at)
 
 
 def _decisive(

@@ -15,7 +15,7 @@ from cachectl.availability import Band, Day, Known
 from cachectl.bands import WORST_FIRST
 from cachectl.deadline import Deadline
 from calcom.models import EventType
-from calcom.ranges import EPOCH, MINUTE, date_of
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, date_of
 
 NEAR = 14 * A_DAY
 """What is looked at first: as much as one load carries anyway."""
@@ -54,7 +54,8 @@ class Seen:
         """Return only what a caller may be told without reserve."""
         if self.known.verified:
             return self
-        return replace(self, starts=[start for start in self.starts if self.day(start).band.verified])
+        certain = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.band.verified}
+        return replace(self, starts=[start for start in self.starts if start // MINUTES_A_DAY in certain])
 
     def day(self, start: int) -> Day:
         """Return the day of one of the starts."""

@@ -1,5 +1,6 @@
 """When a caller would like to come: dates and times of a branch become windows of instants. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -108,6 +109,14 @@ class Wanted:
     def covers(self, start: int) -> bool:
         """Return whether a slot at this epoch minute is what was asked for."""
         return any(first <= start < last for first, last in self.windows)
+
+    def among(self, starts: Sequence[int]) -> list[int]:
+        """Return those of the epoch minutes, ascending, that are what was asked for."""
+        return [
+            start
+            for first, last in self.windows
+            for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]
+        ]
 
 
 def instant_of(day: date, clock: time, zone: ZoneInfo) -> datetime:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -67,35 +68,36 @@ class Held:
 # --- tokens ------------------------------------------------------------------------------------------------------
 
 
-def issue_tokens(
+def new_offer(
     *,
     company: Company,
     conversation: Conversation | None,
     service: Service,
-    starts: Sequence[datetime],
+    start: datetime,
     staff: Staff | None = None,
     event_type: EventType | None = None,
     now: datetime,
-) -> list[SlotToken]:
+) -> SlotToken:
     """
-    Write down what is offered, and return it in the same order. Every offer has a token of its own.
+    Return an offer with a token of its own, which nobody can book before it is written down.
 
     Args:
         event_type: what books it, where it is not the service's own.
     """
-    offers = [
-        SlotToken(
-            company=company,
-            conversation=conversation,
-            service=service,
-            staff=staff,
-            event_type=event_type or service.event_type,
-            start=start,
-            expires_at=now + OFFERED_FOR,
-        )
-        for start in starts
-    ]
-    return SlotToken.objects.bulk_create(offers)
+    return SlotToken(
+        company=company,
+        conversation=conversation,
+        service=service,
+        staff=staff,
+        event_type=event_type or service.event_type,
+        start=start,
+        expires_at=now + OFFERED_FOR,
+    )
+
+
+def issue_tokens(*, starts: Sequence[datetime], **offered: Any) -> list[SlotToken]:
+    """Write down an offer for each start, made of `offered` as by `new_offer`; return them in the same order."""
+    return SlotToken.objects.bulk_create(new_offer(start=start, **offered) for start in starts)
 
 
 def resolve_slot_token(
@@ -180,6 +182,23 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             time.sleep(min(PAUSE, deadline.left))
 
 
+def hold_new(offer: SlotToken, *, loaded_at: float | None) -> Held | None:
+    """
+    Hold what was found this very moment, and write the offer down with its hold; None where somebody is just writing.
+
+    Args:
+        offer: not written down yet, so nobody else knows its token. Where this fails it is good for nothing.
+        loaded_at: when the load of the list began that has the slot, in epoch seconds.
+
+    Raises:
+        SlotTaken: somebody was faster.
+    """
+    try:
+        return Held(_write_down(offer, loaded_at))
+    except claims.Contention:
+        return None
+
+
 def release(*, appointment: Appointment) -> None:
     """Give a held time back at once; what is no hold, or none any more, stays as it is."""
     claims.end(Appointment.objects.held().filter(pk=appointment.pk))
@@ -188,9 +207,13 @@ def release(*, appointment: Appointment) -> None:
 
 def _led_to(offer: SlotToken) -> Appointment | None:
     """Return the hold or booking that the offer has led to, unless it was a hold that has ended."""
+    # It mostly is none, at little cost.
+    appointment_id = SlotToken.objects.values_list("appointment", flat=True).get(pk=offer.pk)
+    if appointment_id is None:
+        return None
     lasting = ~Q(state__in=[AppointmentState.HELD, AppointmentState.EXPIRED])
-    found = Appointment.objects.filter(lasting | Q(state=AppointmentState.HELD, expires_at__gt=Now()), offers=offer)
-    appointment = found.select_related("branch", "service", "event_type").first()
+    found = Appointment.objects.filter(lasting | Q(state=AppointmentState.HELD, expires_at__gt=Now()))
+    appointment = found.select_related("branch", "service", "event_type").filter(pk=appointment_id).first()
     if appointment is not None and not appointment.is_live:
         raise SlotNotOffered("This slot_token was used; what it led to is over.")
     return appointment
@@ -205,8 +228,9 @@ def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:
         Contention: somebody is just writing there; look again.
     """
     event_type = offer.event_type
+    is_new = offer.pk is None
     with claims.writing(event_type):
-        if _led_to(offer) is not None:
+        if not is_new and _led_to(offer) is not None:
             raise claims.Contention
         claims.end(Appointment.objects.held().filter(_replaced_by(offer)))
         occupancy = claims.read(event_type, offer.start, offer.end)
@@ -217,10 +241,11 @@ def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:
             raise SlotTaken("Somebody else has it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
-        appointment = _new_hold(offer)
+        appointment = _new_hold(offer, datetime.fromtimestamp(occupancy.read_at, UTC) + LIFETIME)
         # Cal.com may choose any of them, and knows nothing of our holds: so the time of each is kept.
         claims.take(appointment, host_ids, Claim.Kind.HELD)
-        SlotToken.objects.filter(pk=offer.pk).update(appointment=appointment)
+        offer.appointment = appointment
+        offer.save(force_insert=is_new, update_fields=None if is_new else ["appointment"])
     return appointment
 
 
@@ -229,8 +254,8 @@ def _replaced_by(offer: SlotToken) -> Q:
     return own if offer.conversation_id is None else own | Q(conversation=offer.conversation_id)
 
 
-def _new_hold(offer: SlotToken) -> Appointment:
-    appointment = Appointment.objects.create(
+def _new_hold(offer: SlotToken, expires_at: datetime) -> Appointment:
+    return Appointment.objects.create(
         company_id=offer.company_id,
         branch=offer.service.branch,
         service=offer.service,
@@ -241,7 +266,5 @@ def _new_hold(offer: SlotToken) -> Appointment:
         end=offer.end,
         wish=wish_of(offer),
         confirm_token=token(),
-        expires_at=Now() + LIFETIME,
+        expires_at=expires_at,
     )
-    appointment.refresh_from_db(fields=["expires_at"])
-    return appointment

@@ -1,6 +1,6 @@
 """A search with its consequences: each offer gets a token, an exact match is held, and the next page is remembered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,36 +44,53 @@ def offer(
 
     Raises like `find`, and as `holds.hold` does where it could not be tried.
     """
+    table = _Table(asked, company, conversation, now)
     found = find(asked, now=now, calcom=calcom, deadline=deadline, max_age=max_age)
-    tokens = _tokens(asked, found.offers, company, conversation, now)
-    held = None
-    if hold and found.status is Status.AVAILABLE and asked.wanted.start is not None:
-        try:
-            held = holds.hold(offer=tokens[0], calcom=calcom, deadline=deadline, now=now)
-        except AnotherTime:
-            # Somebody was faster. What could not be held is not offered, so the question is asked once more.
-            found = find(asked, now=now, calcom=calcom, deadline=deadline)
-            tokens = _tokens(asked, found.offers, company, conversation, now)
-    return Offered(found, tokens, held, _more_token(asked, found, company))
+    if not (hold and found.status is Status.AVAILABLE and asked.wanted.start is not None):
+        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
+    try:
+        token, held = _hold(table, found.offers[0], calcom, deadline)
+    except AnotherTime:
+        # Somebody was faster. What could not be held is not offered, so the question is asked once more.
+        found = find(asked, now=now, calcom=calcom, deadline=deadline)
+        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
+    return Offered(found, [token], held, _more_token(asked, found, company))
 
 
-def _tokens(
-    asked: Asked, offers: Sequence[Offer], company: Company, conversation: Conversation | None, now: datetime
-) -> list[SlotToken]:
-    by_start: Mapping[datetime, SlotToken] = {
-        token.start: token
-        for calendar in {each.calendar for each in offers}
-        for token in holds.issue_tokens(
-            company=company,
-            conversation=conversation,
-            service=asked.service,
-            starts=[each.start for each in offers if each.calendar == calendar],
-            staff=calendar.staff,
-            event_type=calendar.event_type,
-            now=now,
+def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
+    """Hold the one time that was asked for: in one step with writing it down, or after whoever is just writing."""
+    token = table.new(offer)
+    held = holds.hold_new(token, loaded_at=offer.loaded_at)
+    if held is None:
+        (token,) = table.lay([offer])
+        held = holds.hold(offer=token, calcom=calcom, deadline=deadline, now=table.now)
+    return token, held
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where offers are laid for a caller."""
+
+    asked: Asked
+    company: Company
+    conversation: Conversation | None
+    now: datetime
+
+    def new(self, offer: Offer) -> SlotToken:
+        """Return the token of an offer, not written down yet."""
+        return holds.new_offer(
+            company=self.company,
+            conversation=self.conversation,
+            service=self.asked.service,
+            start=offer.start,
+            staff=offer.calendar.staff,
+            event_type=offer.calendar.event_type,
+            now=self.now,
         )
-    }
-    return [by_start[each.start] for each in offers]
+
+    def lay(self, offers: Sequence[Offer]) -> list[SlotToken]:
+        """Write the offers down, and return their tokens in the same order."""
+        return SlotToken.objects.bulk_create(self.new(each) for each in offers)
 
 
 def _more_token(asked: Asked, found: Found, company: Company) -> str | None:

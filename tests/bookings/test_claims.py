@@ -20,7 +20,8 @@ TEN = at(10)
 
 def row(host, appointment, kind, start=TEN, minutes=30):
     """A claim that stands."""
-    return Row(host, appointment, kind, start, start + timedelta(minutes=minutes), start, False)
+    begins = start.timestamp()
+    return Row(host, appointment, kind, begins, begins + minutes * 60, begins, False, begins)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bookings.errors import TimeAmbiguous, TimeNonexistent, TimeNotUnderstood
 from bookings.question.wanted import PartOfDay, Wanted, Window, instant_of
+from calcom.ranges import EPOCH, MINUTE
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TUESDAY = date(2026, 11, 24)
@@ -69,6 +70,17 @@ def test_one_time_is_one_minute() -> None:
     assert asked.covers(asked.start)
     assert not asked.covers(asked.start + 1)
     assert not asked.covers(asked.start - 1)
+
+
+@given(
+    starts=st.lists(st.integers(0, 5_000), unique=True).map(sorted),
+    windows=st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 900)), min_size=1, max_size=5),
+)
+def test_among_many_starts_those_are_found_that_are_covered(starts: list[int], windows: list[tuple[int, int]]) -> None:
+    """L-53: brute force agrees, and their order stays."""
+    wanted = Wanted.between((EPOCH + first * MINUTE, EPOCH + (first + minutes) * MINUTE) for first, minutes in windows)
+
+    assert wanted.among(starts) == [start for start in starts if wanted.covers(start)]
 
 
 def test_a_time_that_comes_twice_is_never_guessed() -> None:

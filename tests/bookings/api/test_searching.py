@@ -12,11 +12,12 @@ from django.conf import settings as live_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bookings import claims
 from bookings.api import directory
 from bookings.api.docs import openapi
 from bookings.models import AgentKey, Appointment, Conversation, SlotToken, Staff
 from bookings.question import continuing
-from bookings.wish import offering
+from bookings.wish import holds, offering
 from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, agent_with
 from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, Practice, Salon, at
@@ -210,6 +211,26 @@ def test_what_could_not_be_held_is_not_offered(
     assert at(10) not in starts(body)
 
 
+def test_a_hold_waits_for_whoever_is_just_writing(
+    simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L-13: a write in the way says nothing about the time: it is looked at again, and nothing is left of the try."""
+    write_down, tries = holds._write_down, []
+
+    def stumble_once(*args: Any) -> Any:
+        tries.append(args)
+        if len(tries) == 1:
+            raise claims.Contention
+        return write_down(*args)
+
+    monkeypatch.setattr(holds, "_write_down", stumble_once)
+
+    body = search(agent, salon, when=TEN, hold="exact_match").json()
+
+    assert body["hold"]["status"] == "held"
+    assert [each.token for each in SlotToken.objects.all()] == [body["offers"][0]["slot_token"]]
+
+
 def test_holding_needs_the_right_to_book(simulator: Simulator, salon: Salon) -> None:
     """A key that may only look may not take anybody's time."""
     looking = agent_with(salon, scopes=[AgentKey.Scope.READ])
@@ -382,6 +403,26 @@ def test_a_cached_search_costs_two_statements(
 
     with django_assert_num_queries(2 + len(("BEGIN", "COMMIT"))):
         search(agent, salon, when={"date": str(TUESDAY)})
+
+
+def test_a_cached_search_that_holds_costs_seven_statements(
+    simulator: Simulator, agent: Agent, salon: Salon, django_assert_num_queries: Any
+) -> None:
+    """Claims are read, then under the lock: what this caller held before, claims again, the hold, and its offer."""
+    search(agent, salon, when=TEN)
+
+    with django_assert_num_queries(7 + len(("BEGIN", "COMMIT"))):
+        search(agent, salon, when=TEN, hold="exact_match")
+
+
+def test_an_offer_that_is_held_at_once_is_as_good_as_any(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """L-16: its slot_token says what was offered and leads to the hold, so a repeat by it hears of that."""
+    body = search(agent, salon, when=TEN, hold="exact_match").json()
+
+    again = agent.post("holds", {"slot_token": body["offers"][0]["slot_token"]})
+
+    assert (again.status_code, again.json()["replayed"]) == (200, True)
+    assert again.json()["confirm_token"] == body["hold"]["confirm_token"]
 
 
 def _components() -> dict[str, Any]:
