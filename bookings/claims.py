@@ -78,6 +78,10 @@ class Occupancy:
         """Return what is claimed by others than these appointments."""
         return replace(self, rows=[row for row in self.rows if row.appointment_id not in appointment_ids])
 
+    def beside_holds(self) -> "Occupancy":
+        """Return what is claimed more firmly than by a hold."""
+        return replace(self, rows=[row for row in self.rows if row.kind != Kind.HELD])
+
     def leaves(self, event_type: EventType, start: datetime, loaded_at: float | None) -> bool:
         """
         Return whether a list that has the slot, loaded at `loaded_at`, still proves a host free for it.

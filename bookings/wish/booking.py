@@ -174,6 +174,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
             held = _standing_hold(wish)
             if held is None:
                 _refuse_unoffered(wish, slot)
+                _refuse_taken(wish)
             return _write_down(wish, slot.deadline, held), False
         except (AnotherTime, claims.Contention) as exc:
             twin = _earlier(wish)
@@ -200,6 +201,15 @@ def _refuse_unoffered(wish: Wish, slot: Slot) -> None:
     if wish.offer and wish.offer.expires_at <= slot.now:
         raise SlotNotOffered("The offer has run out.")
     slot.loaded_at()
+
+
+def _refuse_taken(wish: Wish) -> None:
+    """Say no where that is certain without a lock: who loses a race need not queue behind those who may win."""
+    occupancy = claims.read(wish.event_type, wish.start, wish.end)
+    if wish.conversation is not None:
+        occupancy = occupancy.beside_holds()  # one of them may be its own
+    if claims.judge(occupancy)[0] is claims.Verdict.TAKEN:
+        raise SlotTaken("Somebody else has it.")
 
 
 def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None) -> Change:

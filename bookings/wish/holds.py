@@ -175,6 +175,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             loaded_at = slot.loaded_at()
+            _refuse_taken(offer)
             with suppress(claims.Contention):
                 return Held(_write_down(offer, loaded_at))
             if deadline.passed:
@@ -217,6 +218,14 @@ def _led_to(offer: SlotToken) -> Appointment | None:
     if appointment is not None and not appointment.is_live:
         raise SlotNotOffered("This slot_token was used; what it led to is over.")
     return appointment
+
+
+def _refuse_taken(offer: SlotToken) -> None:
+    """Say no where that is certain without a lock: who loses a race need not queue behind those who may win."""
+    occupancy = claims.read(offer.event_type, offer.start, offer.end)
+    others = occupancy.beside_holds() if offer.conversation_id else occupancy  # one of them may be its own
+    if claims.judge(others)[0] is claims.Verdict.TAKEN:
+        raise SlotTaken("Somebody else has it.")
 
 
 def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:

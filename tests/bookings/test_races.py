@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from threading import Barrier
 
@@ -9,8 +10,9 @@ import pytest
 from django.db import connection, connections
 
 from bookings.errors import BookingError, SlotTaken
-from bookings.models import Appointment, Claim
+from bookings.models import Appointment, Claim, Conversation
 from tests.bookings.stage import book, wish
+from tests.bookings.test_holds import hold, offer
 from tests.cast import NOBODY, at
 
 CALLERS = 50
@@ -52,6 +54,35 @@ def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
         (request["arrived_at"], request["answered_at"]) for request in simulator.requests("POST /v2/bookings")
     )
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(posts))
+
+
+def test_who_has_lost_does_not_queue_behind_those_who_write(salon, calcom):
+    """Experiment 20: taken is said at once to who would book and to who would hold, however long others write."""
+    calls = [Conversation.objects.create(company=salon.company) for _ in range(2)]
+    book(wish(salon.colour, at(14)), calcom)
+    offered = offer(salon.colour, at(14), calls[0])
+
+    with _writing(salon.emma.host_id):
+        for attempt in (
+            lambda: book(wish(salon.colour, at(14), NOBODY), calcom, wait=1),
+            lambda: book(wish(salon.colour, at(14), NOBODY, conversation=calls[1]), calcom, wait=1),
+            lambda: hold(offered, calcom, wait=1),
+        ):
+            with pytest.raises(SlotTaken) as caught:
+                attempt()
+            assert len(caught.value.alternatives) == 3
+
+
+@contextmanager
+def _writing(host_id):
+    """Somebody else writes what concerns the host, for as long as the block lasts."""
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [host_id])
+        yield
+    finally:
+        other.close()
 
 
 def _at_once(calcom, wishes):
