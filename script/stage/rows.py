@@ -9,17 +9,27 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Promise:
-    """What a number may be at most, or must be at least; without a limit it is told for comparison."""
+    """What a number may be at most, must be at least or exactly; without a limit it is told for comparison."""
 
     unit: str
     limit: float | None = None
     at_least: bool = False
+    exactly: bool = False
 
     def is_kept_by(self, value: float) -> bool:
         """Return whether the value is on the right side of the limit; on the limit is on the right side."""
         if self.limit is None:
             return True
+        if self.exactly:
+            return value == self.limit
         return value >= self.limit if self.at_least else value <= self.limit
+
+    @property
+    def sign(self) -> str:
+        """Return which side that is, as a sign."""
+        if self.exactly:
+            return "="
+        return "≥" if self.at_least else "≤"
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
             "unit": row.promise.unit,
             "limit": row.promise.limit,
             "at_least": row.promise.at_least,
+            "exactly": row.promise.exactly,
             "ok": row.ok,
             "remark": row.found.remark,
         }
@@ -90,4 +101,4 @@ def limit_of(promise: Promise) -> str:
     """Return what is promised: the limit and its side, or nothing."""
     if promise.limit is None:
         return ""
-    return f"{'≥' if promise.at_least else '≤'} {promise.limit:g}"
+    return f"{promise.sign} {promise.limit:g}"

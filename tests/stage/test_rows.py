@@ -23,6 +23,15 @@ def test_a_promise_is_kept_on_its_limit_and_never_without_a_number(at_least, val
     assert Row("name", Promise("requests", 40, at_least), Found(value)).ok is ok
 
 
+@pytest.mark.parametrize(("value", "ok"), [(20, True), (19, False), (21, False), (None, False)])
+def test_a_promise_may_be_exact(value, ok):
+    """L-81: of twenty slots twenty are sold, neither more nor fewer."""
+    row = Row("race_bookings", Promise("bookings", 20, exactly=True), Found(value))
+
+    assert row.ok is ok
+    assert "= 20" in show(row)
+
+
 def test_the_table_and_the_file_say_which_side_is_meant(tmp_path):
     """A reader of the file alone can tell a floor from a ceiling."""
     rows = [
