@@ -14,6 +14,10 @@ from script.stage.processes import StageError
 PATIENCE = 15.0
 
 
+class UnansweredError(StageError):
+    """No answer came: nobody knows what came of the request."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back, and after how many seconds."""
@@ -32,9 +36,9 @@ class Answer:
 class Agent:
     """One agent on one keep-alive connection; not for several threads."""
 
-    def __init__(self, url: str, key: str) -> None:
-        """Talk to Slotline at `url` with the agent key `key`."""
-        self._connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
+    def __init__(self, url: str, key: str, *, patience: float = PATIENCE) -> None:
+        """Talk to Slotline at `url` with the agent key `key`, and give up after `patience` seconds."""
+        self._connection = HTTPConnection(urlsplit(url).netloc, timeout=patience)
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
     def __enter__(self) -> Self:
@@ -44,7 +48,7 @@ class Agent:
         self._connection.close()
 
     def get(self, path: str, **query: str) -> Answer:
-        """Ask for `path`."""
+        """Ask for `path`. Raises `UnansweredError`, as `post` does."""
         return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, None, {})
 
     def post(self, path: str, body: Mapping[str, Any], **headers: str) -> Answer:
@@ -60,6 +64,6 @@ class Agent:
             content = response.read()
         except (OSError, HTTPException) as exc:
             self._connection.close()
-            raise StageError(f"{method} {target} got no answer: {exc!r}.") from exc
+            raise UnansweredError(f"{method} {target} got no answer: {exc!r}.") from exc
         took = time.monotonic() - began
         return Answer(response.status, dict(response.headers), json.loads(content) if content else None, took)

@@ -18,7 +18,7 @@ from django.db import connections
 from calcom.simulator.client import SimulatorClient
 from calcom.simulator.world import World
 from script.stage import local, parts
-from script.stage.agent import Agent
+from script.stage.agent import PATIENCE, Agent
 from script.stage.processes import Stage, free_port
 from script.stage.servers import bring_servers
 
@@ -44,9 +44,9 @@ class Ground:
     world: Path
     """The file that says what Cal.com knew at the beginning."""
 
-    def agent(self, tenant: str = "", url: str = "") -> Agent:
-        """Return an agent on a connection of its own; of the first tenant unless named."""
-        return Agent(url or self.url, self.tenant(tenant).key)
+    def agent(self, tenant: str = "", url: str = "", patience: float = PATIENCE) -> Agent:
+        """Return an agent on a connection of its own, who waits `patience` seconds; the first tenant's unless named."""
+        return Agent(url or self.url, self.tenant(tenant).key, patience=patience)
 
     def tenant(self, slug: str = "") -> "Tenant":
         """Return the tenant, the first one unless named."""
