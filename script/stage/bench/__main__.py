@@ -20,7 +20,18 @@ from script.stage.bench import ground, publishing
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, Row, show, write
 
-GROUPS = ("searching", "holding", "forgetting", "governor", "booking", "throughput", "queues", "layers", "queries", "growth")
+GROUPS = (
+    "searching",
+    "holding",
+    "forgetting",
+    "governor",
+    "booking",
+    "throughput",
+    "queues",
+    "layers",
+    "queries",
+    "growth",
+)
 """Modules of this package, measured on one ground in this order; the last ones fill the tables."""
 
 FAILURES = (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError, OSError, ValueError)
