@@ -1,0 +1,81 @@
+"""Whether a time that was refused was really somebody's. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from script.stage.load.evidence import EventType, Remote, Rows, instant
+from script.stage.load.ledger import Refused
+
+HEARD_WITHIN = 1.0
+"""Seconds after the end of a booking or hold in which we may still believe in it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Time that somebody had, and for how long they had it."""
+
+    hosts: frozenset[str]
+    start: float
+    end: float
+    since: float
+    until: float
+
+
+def unexplained(
+    refused: Sequence[Refused], *, event_types: Mapping[str, EventType], rows: Rows, remote: Sequence[Remote]
+) -> list[Refused]:
+    """
+    Return the refusals of a time for which a host was free all the while, from question to answer.
+
+    A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
+    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). What Cal.com refused in the end
+    explains nothing, nor does a hold that is gone before its time.
+    """
+    by_slug = {each.slug: each for each in event_types.values()}
+    blocks = [*_there(remote, by_slug), *_ours(rows, remote, by_slug)]
+    return [each for each in refused if not _is_explained(each, event_types[each.service], blocks)]
+
+
+def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) -> bool:
+    if refused.code == "hold_expired":
+        return False
+    start = instant(refused.start)
+    end = start + 60 * (kind.minutes + kind.after_minutes)
+    asked, answered = refused.at, refused.at + refused.took
+    taken: set[str] = set()
+    for block in blocks:
+        if block.start < end and start < block.end and block.since <= answered and asked <= block.until + HEARD_WITHIN:
+            taken |= block.hosts
+    return taken.issuperset(kind.hosts)
+
+
+def _there(remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
+    for each in remote:
+        until = inf if each.stands else each.updated_at
+        after = 60 * kinds[each.slug].after_minutes
+        yield Block(frozenset({each.host}), each.start, each.end + after, each.created_at, until)
+
+
+def _ours(rows: Rows, remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
+    first: dict[str, Remote] = {}
+    for booking in sorted(remote, key=lambda each: each.created_at):
+        if booking.booking:
+            first.setdefault(booking.booking, booking)
+    made = {each.booking: each for each in rows.wishes if each.operation == "create"}
+    own = {each.booking: each for each in rows.own}
+    for each in (each for each in own.values() if each.state != "rejected"):
+        # A moved appointment stands elsewhere by now; Cal.com still has where it was at first.
+        start = first[each.booking].start if each.booking in first else each.start
+        wish = made.get(each.booking)
+        over = wish.finished_at if wish else each.changed_at if each.state == "expired" else None
+        yield _of_all(kinds[each.slug], start, each.created_at, over)
+    for change in rows.wishes:
+        if change.new_start is not None and change.state != "refused" and change.booking in own:
+            kind = kinds[own[change.booking].slug]
+            yield _of_all(kind, change.new_start, change.asked_at, change.finished_at)
+
+
+def _of_all(kind: EventType, start: float, since: float, until: float | None) -> Block:
+    end = start + 60 * (kind.minutes + kind.after_minutes)
+    return Block(frozenset(kind.hosts), start, end, since, inf if until is None else until)

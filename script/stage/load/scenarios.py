@@ -1,0 +1,102 @@
+"""How many callers there are, for how long, and how they take their time. Pure: locust and its conductor share it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+Span = tuple[float, float]
+"""Seconds, from and to."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long people take, in seconds; L-01 was 14 to 44 s of talk between an offer and the booking."""
+
+    between_calls: Span = (50, 90)
+    says_wish: Span = (6, 14)
+    considers: Span = (8, 20)
+    agrees: Span = (10, 24)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens, as a release is meant to be tried with it."""
+
+    name: str
+    users: int
+    minutes: float
+    arrives_within: float = 30.0
+    """Seconds after which everybody is there."""
+    rivals: bool = False
+    """Whether everybody wants the same slot, instead of each what they like."""
+    begins: Mapping[str, float] | None = None
+    """What is done meanwhile, and after which share of the time."""
+
+
+SCENARIOS = {
+    each.name: each
+    for each in (
+        Scenario("cold", users=15, minutes=5, arrives_within=1),
+        Scenario("normal", users=10, minutes=30),
+        Scenario("burst", users=25, minutes=10, arrives_within=1),
+        Scenario("queue", users=3, minutes=2, begins={"stop": 0.2, "enqueue": 0.3, "start": 0.5}),
+        Scenario("contention", users=40, minutes=1, arrives_within=1, rivals=True),
+        Scenario("outage", users=10, minutes=6, arrives_within=10, begins={"away": 1 / 3, "back": 2 / 3}),
+    )
+}
+"""In the order in which they are played one after the other: the first one needs an empty cache."""
+
+QUEUED_JOBS = 80
+"""Clearing jobs that wait in the scenario `queue`."""
+FIRST_MINUTE = 60.0
+"""Seconds in which a cold start may be cold."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    A scenario as it is played this time.
+
+    A time scale shortens how long it lasts and how long people think, and nothing else: Cal.com is as slow and as
+    strict as ever, and our own lifetimes and deadlines are what they are in production.
+    """
+
+    scenario: Scenario
+    time_scale: float = 1.0
+    at_most: float | None = None
+    """Seconds after which it ends, however long it would last."""
+    pace: Pace = Pace()
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it lasts."""
+        whole = self.scenario.minutes * 60 * self.time_scale
+        return whole if self.at_most is None else min(whole, self.at_most)
+
+    @property
+    def arrives_within(self) -> float:
+        """Return the seconds after which everybody is there."""
+        return min(self.scenario.arrives_within * self.time_scale, self.seconds / 2)
+
+    @property
+    def first_minute(self) -> float:
+        """Return the seconds that its first minute takes."""
+        return FIRST_MINUTE * self.time_scale
+
+    def due(self, step: str) -> float:
+        """Return the seconds from the beginning until a step of the scenario."""
+        return (self.scenario.begins or {})[step] * self.seconds
+
+    def thinks(self, span: Span, chance: Random) -> float:
+        """Return the seconds that somebody takes for it this time."""
+        return chance.uniform(*span) * self.time_scale
+
+
+SHORT = {"cold": 25.0, "normal": 40.0, "burst": 30.0, "queue": 14.0, "contention": 12.0, "outage": 45.0}
+"""Seconds of each scenario in the form that CI plays; people take a fifth of their time in it."""
+SHORT_SCALE = 0.2
+
+
+def in_short(name: str) -> Run:
+    """Return the form that CI plays."""
+    return Run(SCENARIOS[name], SHORT_SCALE, SHORT[name])
