@@ -45,6 +45,8 @@ MOVES = 0.6
 """Of those who change something; the others cancel."""
 LISTS = 0.15
 """Calls in which a program asks for a plain list as well."""
+WEEKS_AWAY, DAYS_AHEAD = 0.1, 4.0
+"""Callers who plan far ahead; and how many days ahead the others want to come, in the mean."""
 PARTS = ("morning", "noon", "afternoon", "evening")
 CLOCKS = ("09:00", "10:30", "14:00", "17:30")
 
@@ -135,10 +137,11 @@ class Caller(PhoneLine):
         return day if likes < 0.9 else {}
 
     def _day(self, call: Mapping[str, Any]) -> date:
-        """Return a day, mostly one of the two weeks that an agent hears the names of."""
-        if self.chance.random() < 0.9:
-            return date.fromisoformat(self.chance.choice(call["days"][1:])["date"])
-        return date.fromisoformat(call["days"][-1]["date"]) + timedelta(days=self.chance.randint(1, 28))
+        """Return a day: most people want one of the next, and one in ten one that is weeks away."""
+        if self.chance.random() < WEEKS_AWAY:
+            return date.fromisoformat(call["days"][-1]["date"]) + timedelta(days=self.chance.randint(1, 28))
+        ahead = 1 + int(self.chance.expovariate(1 / DAYS_AHEAD))
+        return date.fromisoformat(call["days"][min(ahead, len(call["days"]) - 1)]["date"])
 
     # Taking a time
 

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = [in_short(name) if options.short else Run(SCENARIOS[name], options.time_scale) for name in names]
     played: list[Played] = []
     try:
-        for each in _play(runs, options.seed):
+        for each in _play(runs, options.seed, options.keep):
             played.append(each)
             print("\n".join(show(row) for row in each.rows), flush=True)
     except KeyboardInterrupt:
@@ -52,6 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="to repeat a run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what callers and Cal.com wrote down")
     options = parser.parse_args(arguments)
     if options.all == bool(options.scenario):
         parser.error("Name one scenario, or say --all.")
@@ -65,14 +66,14 @@ def _scale(text: str) -> float:
     return scale
 
 
-def _play(runs: Sequence[Run], seed: int) -> Iterator[Played]:
+def _play(runs: Sequence[Run], seed: int, keep: Path | None) -> Iterator[Played]:
     """Play on one ground; what cannot be played is broken, and so is all that would have come after it."""
     left = list(runs)
     try:
         print("Bringing Slotline up …", file=sys.stderr, flush=True)
         with local.only_one(local.LOCAL / "load.lock"), conductor.brought_up(seed) as here:
             while left:
-                yield _play_one(left[0], here, seed)
+                yield _play_one(left[0], here, seed, keep)
                 left.pop(0)
     except FAILURES as exc:
         print(f"\nscript/loadtest: {exc}", file=sys.stderr)
@@ -80,10 +81,10 @@ def _play(runs: Sequence[Run], seed: int) -> Iterator[Played]:
             yield Played(run.scenario.name, verdict.unjudged(run.scenario.name, str(exc).partition("\n")[0]))
 
 
-def _play_one(run: Run, here: Ground, seed: int) -> Played:
+def _play_one(run: Run, here: Ground, seed: int, keep: Path | None) -> Played:
     words = f"{run.scenario.users} callers, {run.seconds:.0f} s, time scale {run.time_scale:g}, seed {seed}"
     print(f"{run.scenario.name}: {words}", flush=True)
-    evidence = conductor.play(run, here, seed)
+    evidence = conductor.play(run, here, seed, keep)
     return Played(run.scenario.name, verdict.judge(evidence), evidence)
 
 

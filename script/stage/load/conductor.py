@@ -1,6 +1,7 @@
 """Plays a scenario on a ground: callers come, what the scenario is about happens, and then all sides are heard."""
 
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -38,9 +39,11 @@ def brought_up(seed: int) -> Iterator[ground.Ground]:
         yield here
 
 
-def play(run: Run, here: ground.Ground, seed: int) -> Evidence:
+def play(run: Run, here: ground.Ground, seed: int, keep: Path | None = None) -> Evidence:
     """
     Play a scenario and return what is known of it; what cannot be found out is missing, with the reason.
+
+    `keep` is a folder for what callers were told, and Cal.com's own log, to look into what went wrong.
 
     Raises:
         StageError: one of Slotline's processes died, or the callers did not end.
@@ -52,6 +55,8 @@ def play(run: Run, here: ground.Ground, seed: int) -> Evidence:
             show.perform(seed)
             ended = now()
             _let_settle()
+        if keep is not None:
+            show.keep(keep)
         return show.told_by_all(began, ended, watch)
 
 
@@ -142,6 +147,13 @@ class _Show:
         self.marks["back"] = now()
 
     # What all sides say
+
+    def keep(self, folder: Path) -> None:
+        """Copy what was told, and what Cal.com saw, to a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.ledger, folder / f"{self.run.scenario.name}-ledger.jsonl")
+        seen = json.dumps(self.here.simulator.requests(), indent=1)
+        (folder / f"{self.run.scenario.name}-calcom.json").write_text(seen, encoding="utf-8")
 
     def told_by_all(self, began: float, ended: float, watch: QueueWatch) -> Evidence:
         """Return everything that is known."""
