@@ -109,7 +109,8 @@ def _draw_times(axes: Axes, evidence: Evidence) -> None:
     bins = in_bins(searches, evidence)
     middle = [(place, percentile([each.took * 1000 for each in bin_], 0.95)) for place, bin_ in bins]
     axes.step(*_columns(middle), where="mid", color="tab:blue", label="searches, p95")
-    axes.set_yscale("log")
+    if asked:
+        axes.set_yscale("log")
     axes.set_ylabel("ms", fontsize=8)
 
 

@@ -21,6 +21,10 @@ TOLERATED = 0.1
 """Seconds that an answer may come after its deadline."""
 WINDOW = 60.0
 FEWEST_SEARCHES = 15
+AS_PEOPLE = 0.2
+"""The time scale down to which callers may be taken for as many people."""
+CLEARING = "cache"
+"""The queue of clearing jobs."""
 NOBODY_KNOWS = frozenset({"upstream_unavailable", "deadline_exceeded"})
 """What callers may be told while Cal.com is away."""
 POLITE = frozenset({"slot_taken", "slot_not_offered", "hold_expired", "already_cancelled", "too_many_moves"})
@@ -210,15 +214,23 @@ def hit_share(searches: Sequence[Asked]) -> float:
 
 
 def _requests_per_min(evidence: Evidence) -> Found:
-    """Count all requests, writes included."""
+    """
+    Count all requests, those of the wishes themselves included: ten people do not make more than that.
+
+    Callers who are hurried to more than five times the pace of people make wishes faster than ten people can, so then
+    what a wish costs by itself is left out, and the remark says so.
+    """
     seen = _requests(evidence)
     minutes = (evidence.ended - evidence.began) / 60
     writes = sum(each.is_write for each in seen)
-    spelled = f"{(len(seen) - writes) / minutes:.1f} reads and {writes / minutes:.1f} of wishes themselves"
-    faster = (
-        "" if evidence.run.time_scale == 1 else f", callers {1 / evidence.run.time_scale:.0f} times as fast as people"
-    )
-    return Found(len(seen) / minutes, f"{spelled}{faster}")
+    reads = f"{(len(seen) - writes) / minutes:.1f} reads"
+    scale = evidence.run.time_scale
+    if scale < AS_PEOPLE:
+        apart = (
+            f"{writes / minutes:.1f} of the wishes themselves left out: callers {1 / scale:.0f} times as fast as people"
+        )
+        return Found((len(seen) - writes) / minutes, apart)
+    return Found(len(seen) / minutes, f"{reads} and {writes / minutes:.1f} of the wishes themselves")
 
 
 # --- cold ---------------------------------------------------------------------------------------------------------
@@ -266,8 +278,12 @@ def _queue(evidence: Evidence) -> Found:
     jobs = _mark(evidence, "jobs")
     if jobs != QUEUED_JOBS:
         raise Missing(f"{jobs:.0f} of {QUEUED_JOBS} jobs were worked off")
+    depths = _there(evidence, "depths", evidence.depths)
+    deepest = max(each.by_queue[CLEARING] for each in depths)
+    if deepest < QUEUED_JOBS:
+        raise Missing(f"no more than {deepest} messages were ever seen waiting")
     took = _mark(evidence, "worked_off") - _mark(evidence, "consuming")
-    return Found(took, "from when the worker takes its first message")
+    return Found(took, f"from when the worker takes the first of {deepest} messages")
 
 
 def _winners(evidence: Evidence) -> Found:
