@@ -93,6 +93,7 @@ def brought_up(
     for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL"):  # what is tried here is for nobody's own servers
         os.environ.pop(name, None)
     os.environ.update(local.environment(), DJANGO_SETTINGS_MODULE=settings, BOOKINGS_THROTTLE_RATE=UNTHROTTLED)
+    os.environ["BEAT_SCHEDULE_FILE"] = str(place / "beat-schedule")  # two grounds may be up at once
     os.environ.update(environ or {})
     logs = local.LOGS / log
     with Stage(logs) as stage:

@@ -27,7 +27,7 @@ def checkout(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench"])
+@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench", "faults", "loadtest"])
 def test_scripts_are_posix_sh(name):
     """Debian's sh is dash: nothing of bash may creep in."""
     script = ROOT / "script" / name
