@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from django.db.models import Q
+from django.db.models import FilteredRelation, Q
 from django.utils import timezone
 
-from bookings.models import Appointment, AppointmentState, Change
+from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change
 from calcom.models import Account
 from calcom.types import RemoteBooking, RemoteState
 
@@ -16,6 +16,7 @@ State = AppointmentState
 
 # What was told longer ago about a booking that we do not know may be a repeat of old times: it is looked up.
 OLD_NEWS = timedelta(minutes=10)
+_OPEN_CHANGE = "open_change"
 _WERE_THERE = {State.COMPLETED, State.NO_SHOW}
 
 
@@ -85,9 +86,8 @@ def judge(news: News) -> Finding:
         return Finding(_of_unknown(news))
     if family.lacks_origin:
         return Finding(Drift.LINK, appointment)
-    change = Change.objects.open().filter(appointment=appointment).first()
-    drift = _of_known(news, appointment, change)
-    return Finding(drift, appointment, change)
+    change: Change | None = getattr(appointment, _OPEN_CHANGE, None)
+    return Finding(_of_known(news, appointment, change), appointment, change)
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,21 @@ class _Family:
 
 
 def _rows(news: News) -> Iterator[Appointment]:
+    """
+    Yield our rows that may be meant, each with its open change.
+
+    Both come of one statement: a webhook comes within milliseconds of the answer to our own request, and between two
+    statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
+    """
     booking = news.booking
     uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
     about = Q(remote_uid__in=uids) | Q(earlier_remote_uids__overlap=uids)
     if isinstance(booking.appointment_id, str):
         about |= Q(public_id=booking.appointment_id)
-    ours = Appointment.objects.filter(about, event_type__account=news.account)
-    return ours.select_related("event_type", "company").order_by("pk").iterator()
+    ours = Appointment.objects.filter(about, event_type__account=news.account).annotate(
+        **{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))}
+    )
+    return ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk").iterator()
 
 
 def _chain(appointment: Appointment) -> list[str]:

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import orjson
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from bookings.mirror import mirroring, overlaps
@@ -195,6 +196,24 @@ def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
     assert (mine.state, mine.origin, mine.remote_uid) == ("confirmed", "agent", answer.uid)
     assert (change.state, change.took is not None, claims_of(mine)) == ("done", True, {"Emma": "confirmed"})
     assert (simulator.count(CANCEL), hooks.notes()) == (0, ["answers a change of ours"])
+
+
+def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simulator):
+    """L-74: the answer is written down right after the echo's look at the appointment."""
+    case = begin(write_down(wish(salon.colour, at(14))), calcom)
+    answers = [case.ask()]
+
+    def and_then_the_answer(execute, sql, *arguments):
+        result = execute(sql, *arguments)
+        if answers and 'FROM "bookings_appointment"' in sql:
+            case.hear(answers.pop())
+        return result
+
+    with connection.execute_wrapper(and_then_the_answer):
+        hooks.bring(hooks.said())
+
+    assert (answers, hooks.notes(), only().state) == ([], ["answers a change of ours"], "confirmed")
+    assert simulator.count(READ) == 0
 
 
 def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulator):
