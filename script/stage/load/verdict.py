@@ -21,8 +21,6 @@ TOLERATED = 0.1
 """Seconds that an answer may come after its deadline."""
 WINDOW = 60.0
 FEWEST_SEARCHES = 15
-AS_PEOPLE = 0.2
-"""The time scale down to which callers may be taken for as many people."""
 CLEARING = "cache"
 """The queue of clearing jobs."""
 NOBODY_KNOWS = frozenset({"upstream_unavailable", "deadline_exceeded"})
@@ -217,20 +215,15 @@ def _requests_per_min(evidence: Evidence) -> Found:
     """
     Count all requests, those of the wishes themselves included: ten people do not make more than that.
 
-    Callers who are hurried to more than five times the pace of people make wishes faster than ten people can, so then
-    what a wish costs by itself is left out, and the remark says so.
+    Hurried callers make more wishes in a minute than ten people can: what these cost by themselves is then left out.
     """
     seen = _requests(evidence)
     minutes = (evidence.ended - evidence.began) / 60
     writes = sum(each.is_write for each in seen)
-    reads = f"{(len(seen) - writes) / minutes:.1f} reads"
-    scale = evidence.run.time_scale
-    if scale < AS_PEOPLE:
-        apart = (
-            f"{writes / minutes:.1f} of the wishes themselves left out: callers {1 / scale:.0f} times as fast as people"
-        )
-        return Found((len(seen) - writes) / minutes, apart)
-    return Found(len(seen) / minutes, f"{reads} and {writes / minutes:.1f} of the wishes themselves")
+    reads, own, scale = (len(seen) - writes) / minutes, writes / minutes, evidence.run.time_scale
+    if scale < 1:
+        return Found(reads, f"{own:.1f} of the wishes left out: callers {1 / scale:.0f} times as fast as people")
+    return Found(reads + own, f"{reads:.1f} reads and {own:.1f} of the wishes themselves")
 
 
 # --- cold ---------------------------------------------------------------------------------------------------------
