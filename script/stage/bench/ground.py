@@ -28,8 +28,6 @@ class Ground:
     """Where things are, and what they are called here."""
 
     below: ground.Ground
-    time_scale: float
-    """How much shorter than in life the load scenarios are played."""
 
     @property
     def stage(self) -> Stage:
@@ -83,13 +81,13 @@ class Ground:
 
 
 @contextmanager
-def brought_up(time_scale: float) -> Iterator[Ground]:
+def brought_up() -> Iterator[Ground]:
     """Bring everything up for the length of the context."""
     with (
         local.only_one(),
         ground.brought_up(_world(), log="bench", limit=10**9, settings="script.stage.bench.settings") as below,
     ):
-        yield Ground(below, time_scale)
+        yield Ground(below)
 
 
 def _world() -> World:

@@ -1,8 +1,8 @@
 """
 The load scenarios, as `script/loadtest --all` plays them.
 
-In full they last as long as they must before a release; short, a fifth of that. Only their length and the callers' pauses
-change, never what Cal.com allows or how long anything is believed.
+In full they last as long as they must before a release; short, a fifth of that. Only their length and the pauses of
+callers change, never what Cal.com allows or how long anything is believed.
 """
 
 import json
