@@ -11,7 +11,8 @@ WORKDIR /app
 COPY --from=packages /venv /venv
 COPY . .
 # Nothing secret is needed to collect static files, so nothing secret can be left in a layer.
-RUN DEBUG=1 python manage.py collectstatic --no-input && mkdir .local && chown slotline .local
+RUN DEBUG=1 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics python manage.py collectstatic --no-input && rm -r /tmp/metrics \
+    && mkdir .local /metrics && chown slotline .local /metrics
 USER 10001
 EXPOSE 8000
 CMD ["python", "-m", "gunicorn", "--config", "config/gunicorn.py", "config.wsgi"]

@@ -9,8 +9,12 @@ class BookingsConfig(AppConfig):
     name = "bookings"
 
     def ready(self) -> None:
-        """Listen to what Cal.com tells."""
+        """Listen to what Cal.com tells, and let monitoring see what is open."""
         from bookings.mirror import mirroring  # noqa: PLC0415  models are ready only now
+        from bookings.models import Change  # noqa: PLC0415
         from calcom import events  # noqa: PLC0415
+        from monitoring import outboxes  # noqa: PLC0415
+        from monitoring.registry import register_gauges  # noqa: PLC0415
 
         events.register(mirroring.hear)
+        register_gauges("changes", lambda: outboxes.read("changes", Change.objects.open()))

@@ -7,6 +7,7 @@ What is true of one row lives here: constraints and transitions. Appointments ch
 
 import hashlib
 import secrets
+import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
@@ -20,6 +21,7 @@ from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Now
 
+from bookings import figures
 from bookings.hours import Hours
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
@@ -759,6 +761,8 @@ class Change(models.Model):
     """It waits for another write to be answered, and may not be sent before."""
     is_awaited: bool
     """Whoever asked for it still waits for the answer."""
+    written_at: float | None = None
+    """When this process wrote it down, on its monotonic clock; None where it read it."""
 
     objects = ChangeQuerySet.as_manager()
 
@@ -803,6 +807,8 @@ class Change(models.Model):
         won = same.update(state=to, **fields) == 1
         if won:
             _adopt(self, {"state": to, **fields})
+            if to not in OPEN_STATES:
+                figures.count_end(self)
         return won
 
     def close(self, *, to: ChangeState, **fields: Any) -> bool:
@@ -811,11 +817,13 @@ class Change(models.Model):
         won = Change.objects.open().filter(pk=self.pk).update(**ended) == 1
         if won:
             _adopt(self, ended)
+            figures.count_end(self)
         return won
 
     def just_written(self, *, in_line: bool) -> Self:
         """Say of itself what `judged_now` would say of a row that was written a moment ago."""
         self.is_silent, self.is_late, self.is_in_line, self.is_awaited = False, False, in_line, True
+        self.written_at = time.monotonic()
         return self
 
 

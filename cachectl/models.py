@@ -10,9 +10,13 @@ from django.db.models.functions import Now
 class ForgettingQuerySet(models.QuerySet["Forgetting"]):
     """Filters over forgettings; they chain."""
 
+    def open(self) -> "ForgettingQuerySet":
+        """Return those that are not done."""
+        return self.filter(done_at__isnull=True)
+
     def owed(self, now: datetime | Now) -> "ForgettingQuerySet":
         """Return those that are not done and due for another attempt; `Now()` is the database's clock."""
-        return self.filter(done_at__isnull=True, next_attempt_at__lte=now)
+        return self.open().filter(next_attempt_at__lte=now)
 
 
 class Forgetting(models.Model):
@@ -60,6 +64,11 @@ class Forgetting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first} to {self.last}, {len(self.event_type_ids)} event types ({self.get_cause_display()})"
+
+    @property
+    def days(self) -> int:
+        """Return how many days are forgotten, of all its event types."""
+        return ((self.last - self.first).days + 1) * len(self.event_type_ids)
 
     @property
     def age_when_done(self) -> timedelta | None:

@@ -15,6 +15,7 @@ from redis import RedisError
 from cachectl import availability, limits
 from cachectl.flight import dates_between
 from cachectl.models import Forgetting, Warming
+from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,8 @@ _DONE = """
     UPDATE cachectl_forgetting AS row
     SET attempts = row.attempts + 1, done_at = now(), keys_forgotten = done.keys, took = done.took, error = ''
     FROM unnest(%s::bigint[], %s::int[], %s::interval[]) AS done (id, keys, took)
-    WHERE row.id = done.id
+    WHERE row.id = done.id AND row.done_at IS NULL
+    RETURNING row.cause, done.keys
 """
 
 
@@ -166,6 +168,8 @@ def _forgotten_along(row: Forgetting) -> list[_Done]:
 def _note_success(done: Sequence[_Done]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_DONE, [list(column) for column in zip(*map(astuple, done), strict=True)])
+        for cause, keys in cursor.fetchall():  # once, although two workers may have forgotten the same days
+            metrics.DAYS_FORGOTTEN.labels(cause).inc(keys)
 
 
 def _note_failure(row: Forgetting, error: Exception) -> None:
@@ -174,5 +178,7 @@ def _note_failure(row: Forgetting, error: Exception) -> None:
         next_attempt_at=Now() + NEXT_SWEEP,
         error=f"{type(error).__name__}: {error}"[:200],
     )
+    attempt = str(row.attempts + 1)
+    metrics.FORGETTING_FAILURES.labels(attempt if attempt in ("1", "2", "3") else "more").inc()
     report = log.error if row.attempts + 1 >= MANY_ATTEMPTS else log.warning
     report("cachectl.forgetting_owed", forgetting_id=row.id, attempts=row.attempts + 1, error_type=type(error).__name__)

@@ -4,19 +4,28 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from redis import RedisError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
-from calcom import inbox, tasks
+from calcom import governor, inbox, tasks
+from calcom.breaker import Kind
 from calcom.errors import CalcomError
-from calcom.models import Account, Cursor, EventType, EventTypeHost, Host, WebhookDelivery
+from calcom.models import Account, Cursor, EventType, EventTypeHost, Governor, Host, WebhookDelivery
 from calcom.sync import sync
 from calcom.types import Obstacle
 
 SECRETS = ("api_key", "webhook_secret")
+# Minutes for which staff may pause background work.
+PAUSES = (5, 15, 60)
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes arguments in stubs only
@@ -65,11 +74,18 @@ class AccountAdmin(ModelAdmin):
     """Accounts, and their sync."""
 
     form = AccountForm
-    list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at")
+    list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at", "budget")
     list_filter = ("active",)
     search_fields = ("name", "base_url")
-    readonly_fields = ("synced_at", "created_at")
+    readonly_fields = ("synced_at", "created_at", "budget")
     actions = ("sync_now",)
+
+    @admin.display(description="rate limit and breakers")
+    def budget(self, account: Account) -> str:
+        """Lead to where its budget stands."""
+        if not (account.pk and account.active):
+            return "-"
+        return format_html('<a href="{}?account={}">Look</a>', reverse("admin:calcom_governor_changelist"), account.pk)
 
     @admin.action(description="Sync hosts and event types from Cal.com", permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
@@ -81,6 +97,90 @@ class AccountAdmin(ModelAdmin):
                 self.message_user(request, f"{account} was not synced: {exc}", messages.ERROR)
             else:
                 self.message_user(request, f"{account}: {len(synced.event_types)} event types.", messages.SUCCESS)
+
+
+class GovernorForm(forms.Form):
+    """What staff may ask of the governor."""
+
+    account = forms.ModelChoiceField(Account.objects.filter(active=True))
+    verb = forms.ChoiceField(choices=[(verb, verb) for verb in ("pause", "resume", "probe")])
+    minutes = forms.TypedChoiceField(choices=[(minutes, minutes) for minutes in PAUSES], coerce=int, required=False)
+    kind = forms.TypedChoiceField(
+        choices=[(kind, kind) for kind in Kind], coerce=Kind, empty_value=Kind.READS, required=False
+    )
+
+    def do(self) -> str:
+        """Do it, and say in one sentence what was done; raises `RedisError` where nothing could be."""
+        account = self.cleaned_data["account"]
+        match self.cleaned_data["verb"]:
+            case "pause":
+                return governor.pause(account, self.cleaned_data["minutes"] or PAUSES[0])
+            case "resume":
+                return governor.resume(account)
+            case _:
+                return governor.probe(account, self.cleaned_data["kind"])
+
+
+@admin.register(Governor)
+class GovernorAdmin(ModelAdmin):
+    """One page: where budgets and breakers stand, and what staff may do about them."""
+
+    list_per_page = 20
+
+    def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+        """Nobody adds."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
+        """Nobody deletes."""
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the page, and none of the forms that a model has: they would show the account's."""
+        return [path("", self.admin_site.admin_view(self.page), name="calcom_governor_changelist")]
+
+    def page(self, request: HttpRequest) -> HttpResponse:
+        """Show the page, or its changing part, or do what was asked for on it."""
+        if request.method == "POST":
+            return self._act(request)
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        shown = self._shown(request)
+        if request.GET.get("part") == "accounts":
+            return TemplateResponse(request, "calcom/governor_accounts.html", shown)
+        context = {**self.admin_site.each_context(request), "title": "Rate limits and breakers", **shown}
+        return TemplateResponse(request, "calcom/governor.html", context)
+
+    def _shown(self, request: HttpRequest) -> dict[str, object]:
+        accounts = Account.objects.filter(active=True).order_by("name", "pk")
+        if chosen := request.GET.get("account", ""):
+            accounts = accounts.filter(pk=int(chosen)) if chosen.isdecimal() and len(chosen) < 10 else accounts.none()
+        page = Paginator(accounts, self.list_per_page).get_page(request.GET.get("page"))
+        panels = [governor.look(account) for account in page]
+        return {
+            "page": page,
+            "panels": panels,
+            "redis_away": any(panel.budget is None for panel in panels),
+            "may_change": self.has_change_permission(request),
+            "may_see_accounts": request.user.has_perm("calcom.view_account"),
+            "pauses": PAUSES,
+        }
+
+    def _act(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        form = GovernorForm(request.POST)
+        if not form.is_valid():
+            raise BadRequest("No account, or nothing that can be done.")
+        account = form.cleaned_data["account"]
+        try:
+            said = form.do()
+        except RedisError:
+            self.message_user(request, f"{account}: Redis does not answer; nothing was changed.", messages.ERROR)
+        else:
+            self.log_change(request, account, said)
+            self.message_user(request, f"{account}: {said}", messages.SUCCESS)
+        return HttpResponseRedirect(request.get_full_path())
 
 
 class HostsInline(ReadOnly, TabularInline):

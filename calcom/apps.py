@@ -11,7 +11,9 @@ class CalcomConfig(AppConfig):
     name = "calcom"
 
     def ready(self) -> None:
-        """Become the source of days."""
-        from calcom.days import CalcomDays, accounts_in_use  # noqa: PLC0415  models are ready only now
+        """Become the source of days, and let monitoring see budgets, breakers and the inbox."""
+        from calcom import gauges  # noqa: PLC0415  models are ready only now
+        from calcom.days import CalcomDays, accounts_in_use  # noqa: PLC0415
 
         sources.register(CalcomDays(), accounts=accounts_in_use)
+        gauges.register()

@@ -25,6 +25,7 @@ from redis import RedisError
 from calcom.errors import Unavailable
 from calcom.lua import Scripts, shared_scripts
 from calcom.transport import NoAnswer, NotSent
+from monitoring import metrics
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -59,6 +60,12 @@ class StillOpen(pybreaker.CircuitBreakerError):
     def __init__(self, retry_after: float) -> None:
         super().__init__("Cal.com did not answer; it is left alone for a while.")
         self.retry_after = retry_after
+
+
+class LeftAlone(Unavailable):
+    """The breaker is open, or somebody else probes. Nothing was sent; ask again after `retry_after` seconds."""
+
+    outcome = "left_alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +218,7 @@ class _Storage(pybreaker.CircuitBreakerStorage):
 
     def __init__(self, account_id: int, kind: Kind, *, shared: _Shared, local: _Local) -> None:
         super().__init__(f"{account_id}:{kind}")
+        self.kind = kind
         self._log = log.bind(account_id=account_id, kind=kind)
         self._shared = shared
         self._local = local
@@ -230,6 +238,8 @@ class _Storage(pybreaker.CircuitBreakerStorage):
         changed = self._local.open() if opened else self._local.close()
         shared = self._ask(self._shared.open if opened else self._shared.close)
         if changed if shared is None else shared:
+            if opened:
+                metrics.BREAKER_OPENED.labels(self.kind).inc()
             self._log.warning("calcom_breaker", state=state)
 
     @property
@@ -416,7 +426,7 @@ def guard(account_id: int, kind: Kind) -> Iterator[Attempt]:
     Guard the exchange of one request; put it around the transport, inside of what sorts its errors.
 
     Raises:
-        Unavailable: the breaker is open; nothing was sent.
+        LeftAlone: the breaker is open; nothing was sent.
     """
     with guarded(breaker_for(account_id, kind)) as attempt:
         yield attempt
@@ -431,7 +441,8 @@ def guarded(breaker: Breaker) -> Iterator[Attempt]:
             yield attempt
             attempt.judge()
     except StillOpen as exc:
-        raise Unavailable(str(exc), retry_after=exc.retry_after) from None
+        metrics.BREAKER_REFUSALS.labels(breaker.storage.kind).inc()
+        raise LeftAlone(str(exc), retry_after=exc.retry_after) from None
     except (ServerFailed, _NothingLearned):
         return
 

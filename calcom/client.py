@@ -17,6 +17,7 @@ from calcom.errors import CalcomError, Refused, Unavailable, unanswered
 from calcom.limiter import limiter_for
 from calcom.models import Account, EventType
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost
+from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -191,14 +192,15 @@ class Client:
                 call.priority, tenant=self._tenant, longest_call_s=timeout, deadline_left_s=patience
             ) as permit,
         ):
-            answer = transport.send(
-                method="POST" if call.write else "GET",
-                url=self._account.base_url.rstrip("/") + call.path,
-                headers=self._headers(call),
-                params=call.params,
-                body=orjson.dumps(call.body) if call.write else None,
-                timeout=timeout,
-            )
+            with metrics.CALCOM_SECONDS.labels(call.operation).time():
+                answer = transport.send(
+                    method="POST" if call.write else "GET",
+                    url=self._account.base_url.rstrip("/") + call.path,
+                    headers=self._headers(call),
+                    params=call.params,
+                    body=orjson.dumps(call.body) if call.write else None,
+                    timeout=timeout,
+                )
             permit.ended(answer.headers, answer.status)
             attempt.answered(answer.status)
         return answer
@@ -214,7 +216,7 @@ class Client:
 
 @contextmanager
 def _logged(call: Call) -> Iterator[dict[str, object]]:
-    """Write one line about the request, whatever comes of it. Nothing in it is personal or secret."""
+    """Count the request and write one line about it, whatever comes of it. Nothing in it is personal or secret."""
     began = time.monotonic()
     line: dict[str, object] = {"operation": call.operation, "priority": call.priority.value, "outcome": "crashed"}
     try:
@@ -224,6 +226,7 @@ def _logged(call: Call) -> Iterator[dict[str, object]]:
         line.update(outcome=exc.outcome, reason=exc.reason.value if isinstance(exc, Refused) else None)
         raise
     finally:
+        metrics.CALCOM_REQUESTS.labels(call.operation, line["outcome"], call.priority).inc()
         log.info("calcom_request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
 
 

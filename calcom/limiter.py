@@ -26,6 +26,7 @@ from redis import RedisError
 from calcom.errors import Unavailable
 from calcom.lua import Argument, Scripts, shared_scripts
 from calcom.types import Priority
+from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +115,8 @@ def _silence(status: int, said: list[Bucket]) -> float:
 class LimiterState:
     """Where the budget of a credential stands, for people."""
 
+    at: datetime
+    """When that was, by Redis's clock, which all instants here go by."""
     limit: int
     spent: int
     """Requests that must be taken for spent in the last 60 s, others' expected ones included."""
@@ -266,6 +269,7 @@ class Limiter:
             if isinstance(granted, Permit):
                 return granted
             if self._monotonic() + (granted.retry_after or 0.0) > until:
+                metrics.GOVERNOR_REFUSALS.labels(priority, granted.why).inc()
                 raise granted
             self._sleep(granted.retry_after or 0.0)
 
@@ -278,6 +282,7 @@ class Limiter:
         now, limit, spent, flying, foreign, used, ceilings, remaining, resets, *more = answer
         told, paused, held_back, distrusted, level, warnings, criticals = more
         return LimiterState(
+            at=datetime.fromtimestamp(now / 1000, UTC),
             limit=limit,
             spent=spent,
             in_flight=flying,
@@ -357,6 +362,7 @@ class Limiter:
         silence = _silence(status, said)
         self._pause(silence)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
+            metrics.CALCOM_RATE_LIMITED.inc()
             log.error("calcom_rate_limited", retry_after=silence)
         return silence
 

@@ -32,6 +32,15 @@ class Account(models.Model):
             raise ValidationError({"base_url": complaint})
 
 
+class Governor(Account):
+    """An account as the page of rate limits and breakers shows it: a model of its own, so that rights are, too."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "rate limit and breakers"
+        verbose_name_plural = "rate limits and breakers"
+
+
 class Host(models.Model):
     """A person at Cal.com whose time is booked."""
 

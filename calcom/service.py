@@ -17,6 +17,7 @@ from calcom.client import LARGEST_PAGE, Client
 from calcom.models import Account, EventType, Host
 from calcom.ranges import date_of, minute_from, touched
 from calcom.types import NewBooking, Priority, RemoteBooking
+from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -215,6 +216,7 @@ class CalcomService:
         for each in owed:
             _forget_now(each.forgetting)
         if owed:
+            metrics.CHANGE_DAYS.observe(sum(each.forgetting.days for each in owed))
             background.submit_load(_follow_up, owed)  # the caller need not wait for the broker
 
 

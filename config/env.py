@@ -10,6 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
+LOCAL = Path(__file__).resolve().parent.parent / ".local"
+"""What one checkout makes and keeps; git ignores it."""
+
 
 @dataclass(frozen=True)
 class Env:

@@ -1,6 +1,10 @@
 """How gunicorn serves web. Threads, because a request that waits for Cal.com must not keep others waiting."""
 
-from config.env import Env
+from pathlib import Path
+from typing import Any
+
+from config.env import LOCAL, Env
+from monitoring import processes
 
 env = Env()
 
@@ -21,3 +25,10 @@ control_socket_disable = True
 # Requests are logged by monitoring, with an allow-list.
 accesslog = None
 errorlog = "-"
+
+_metrics = Path(env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics")))
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  gunicorn's signature
+    """Keep what a worker counted when it is gone, however it went."""
+    processes.tidy(_metrics)

@@ -13,7 +13,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from config.env import Env
+from config.env import LOCAL, Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -42,7 +42,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_filters",
-    "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
@@ -105,6 +104,7 @@ STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
 DATABASES = {
     "default": dj_database_url.parse(
         env.text("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/slotline"),
+        engine="django_prometheus.db.backends.postgresql",  # Django's own, and it counts statements and connections
         # Seconds a connection is kept between requests.
         conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),
         # Off: it would ask PostgreSQL once more for every request. After a restart of PostgreSQL each thread's first
@@ -203,7 +203,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune the cache's history": {"task": "cachectl.prune", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 # Where beat remembers what it last sent.
-CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(BASE_DIR / ".local" / "beat-schedule"))
+CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(LOCAL / "beat-schedule"))
 
 # --- calcom: how we talk to Cal.com -----------------------------------------------------------------------------
 
@@ -287,6 +287,9 @@ SPECTACULAR_SETTINGS = {
 RELEASE = env.text("RELEASE", tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 # Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only, and no proxy between.
 MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
+# The directory in which web, workers and commands of one machine count together: on a disk of that machine, or a volume
+# that its containers share. docs/decisions/0007 has the rest.
+PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics"))
 # The least important lines that are written: DEBUG, INFO, WARNING, ERROR.
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 

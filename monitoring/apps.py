@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from monitoring import metrics  # noqa: F401  before anything is counted, by the database's backend for one
+
 
 class MonitoringConfig(AppConfig):
     """What the outside may know about us: metrics, health, logs. Imports no app of ours."""

@@ -1,4 +1,4 @@
-"""What happens to each request: it gets an id, and a line in the log."""
+"""What happens to each request: it gets an id, a line in the log, and is counted."""
 
 import re
 import secrets
@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from monitoring import metrics
 from monitoring.logs import current_request_id
 
 log = structlog.get_logger(__name__)
 
 _GIVEN = re.compile(r"(?!sl_|cal_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")  # no phone number, no key: it goes into the log
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
-_QUIET = ("/health", "/metrics", "/static/")
+_QUIET = ("/health", "/metrics", "/performance-metrics", "/static/")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a client may send any word
 
 
 def request_id(environ: Mapping[str, str]) -> str:
@@ -47,9 +49,13 @@ class RequestIdMiddleware:
 
 
 def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
-    """Log what was asked and how it went: the route, never the path, because a path may hold what a caller said."""
+    """Log and count how it went: by the route, never by the path, because a path may hold what a caller said."""
     if request.path.startswith(_QUIET):
         return
     route = request.resolver_match.route if request.resolver_match else ""
-    took_ms = round((time.perf_counter() - began) * 1000, 2)
-    log.info("request", method=request.method, route=route, status=response.status_code, took_ms=took_ms)
+    took = time.perf_counter() - began
+    log.info("request", method=request.method, route=route, status=response.status_code, took_ms=round(took * 1000, 2))
+    method = request.method if request.method in _METHODS else "other"
+    # All pages of the admin are one: nobody on the phone waits for them.
+    page = "admin/" if route.startswith("admin/") else route
+    metrics.REQUEST_SECONDS.labels(method, page, response.status_code).observe(took)

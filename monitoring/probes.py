@@ -1,30 +1,29 @@
-"""How the things are that belong to no app of ours: the database, its migrations, the broker."""
+"""How the things are that belong to no app of ours: the database, its migrations, the broker and its queues."""
 
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from celery import current_app
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from kombu import Connection
+from kombu.exceptions import ChannelError
 
-from monitoring.registry import Unhealthy, register_probe
+from monitoring import metrics
+from monitoring.registry import Reading, Unhealthy, register_gauges, register_probe
 
 
 def database() -> None:
     """Ask the database something."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    finally:
-        connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
 
 
 def migrations() -> None:
     """Compare the migrations of this code with those of the database: a deploy that did not deploy shows here."""
-    try:
-        missing = _wanted() - set(MigrationRecorder(connection).applied_migrations())
-    finally:
-        connection.close()
+    missing = _wanted() - set(MigrationRecorder(connection).applied_migrations())
     if missing:
         raise Unhealthy(f"{len(missing)} not applied")
 
@@ -38,7 +37,28 @@ def _wanted() -> frozenset[tuple[str, str]]:
 def broker() -> None:
     """Connect to Celery's broker, once and briefly."""
     with current_app.connection_for_write() as broker_connection:
-        broker_connection.ensure_connection(max_retries=1, timeout=1)
+        _connect(broker_connection)
+
+
+def queues() -> Iterator[Reading]:
+    """Count the messages of each queue that no worker has taken."""
+    with current_app.connection_for_read() as broker_connection:
+        _connect(broker_connection)
+        for queue in current_app.conf.task_queues:
+            yield metrics.QUEUE_DEPTH.at(_depth(broker_connection, queue.name), queue.name)
+
+
+def _connect(broker_connection: Connection) -> None:
+    broker_connection.ensure_connection(max_retries=1, timeout=1)
+
+
+def _depth(broker_connection: Connection, queue: str) -> int:
+    try:
+        channel: Any = broker_connection.default_channel
+        declared = channel.queue_declare(queue=queue, passive=True)
+    except ChannelError:
+        return 0  # on Redis an empty queue does not exist
+    return int(declared.message_count)
 
 
 def register() -> None:
@@ -46,3 +66,4 @@ def register() -> None:
     register_probe("database", database, vital=True)
     register_probe("migrations", migrations, vital=True)
     register_probe("broker", broker)
+    register_gauges("queues", queues)

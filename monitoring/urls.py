@@ -9,4 +9,5 @@ urlpatterns = [
     path("health/live", views.live),
     path("health/ready", views.ready),
     path("metrics", views.metrics),
+    path("performance-metrics", views.performance_metrics),
 ]

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django_prometheus.exports import ExportToDjangoView
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from monitoring import registry
+from monitoring import exporting, performance, registry
 
 
 @never_cache
@@ -47,8 +47,19 @@ def ready(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Export the metrics of this process in Prometheus' format."""
-    return ExportToDjangoView(request) if _may_see(request) else HttpResponseForbidden("Forbidden\n")
+    """Export the metrics of all processes that count together, in Prometheus' format."""
+    if not _may_see(request):
+        return HttpResponseForbidden("Forbidden\n")
+    return HttpResponse(exporting.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@never_cache
+@require_safe
+def performance_metrics(request: HttpRequest) -> HttpResponse:
+    """Say how we are doing, for people and scripts."""
+    if not _may_see(request):
+        return HttpResponseForbidden("Forbidden\n")
+    return JsonResponse(performance.report(), json_dumps_params={"indent": 1})
 
 
 def _may_see(request: HttpRequest) -> bool:

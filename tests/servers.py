@@ -1,6 +1,9 @@
 """A pytest plugin: real servers, and an environment in which nothing can reach a real Cal.com."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -27,4 +30,7 @@ def pytest_load_initial_conftests() -> Iterator[None]:
     # Databases from 8 on: a server that REDIS_URL names may hold something else in the first ones.
     server, _, _ = os.environ["REDIS_URL"].rpartition("/")
     os.environ["REDIS_URL"] = f"{server}/{8 + int(worker)}"
+    # Each worker counts for itself, as if it were alone on a machine.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="slotline-metrics-")
+    atexit.register(shutil.rmtree, os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
     yield

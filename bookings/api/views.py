@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from bookings import conversations
+from bookings import conversations, figures
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import service_of, services_of
@@ -198,6 +198,7 @@ class Availability(AgentView):
             deadline=self.deadline,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
+        figures.count_answer(found.known)
         return Response(self._answer(question.service, found), headers=headers.of_cache(found.known))
 
     def _answer(self, service: Service, found: search.OpenTimes) -> dict[str, object]:
@@ -404,6 +405,8 @@ def changed(view: AgentView, made: Booked, done: HTTPStatus) -> Response:
     if pending:
         location = {"Location": reverse("operation", args=[change.public_id]), "Retry-After": "1"}
         return Response(body, status=HTTPStatus.ACCEPTED, headers=location)
+    if not made.replayed:
+        figures.count_own_share(change, answered_after=timedelta(seconds=time.perf_counter() - view.began))
     return Response(body, status=done, headers={"Location": reverse("booking", args=[appointment.public_id])})
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
+from bookings import figures
 from bookings.errors import DeadlineExceeded, UpstreamUnavailable
 from bookings.models import Service
 from bookings.question.looking import BEFORE, Calendar, Seen, Span, known_of, look, spans
@@ -159,6 +160,7 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
     )
     reason = None if wished or asked.was_met else rules.reason(asked.wanted.windows)
     known = known_of(seen, _decisive(asked, seen, {each: shown[each] for each in best}, reason))
+    figures.count_answer(known)
     if not best and not known.verified:
         _refuse(known)
     return Found(

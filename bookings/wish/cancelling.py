@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import claims
+from bookings import claims, figures
 from bookings.errors import (
     AlreadyCancelled,
     BookingNotFound,
@@ -88,6 +88,7 @@ def _withdraw(ask: Change) -> bool:
         claims.release(ask.appointment)
         ask.state, ask.finished_at = ChangeState.DONE, timezone.now()
         ask.save()
+        figures.count_end(ask)
     return True
 
 

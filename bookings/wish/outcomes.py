@@ -11,6 +11,7 @@ import structlog
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
+from bookings import figures
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -156,4 +157,6 @@ def answer(change: Change, *, replayed: bool = False) -> Booked:
     if change.state == ChangeState.REFUSED:
         refusal = _REFUSALS.get(change.outcome, ConfigurationError)
         raise refusal(f"Cal.com did not accept it ({change.outcome}).")
+    if change.state in OPEN_STATES:
+        figures.count_pending(change)
     return Booked(change.appointment, change, replayed)

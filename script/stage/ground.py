@@ -94,6 +94,7 @@ def brought_up(
         os.environ.pop(name, None)
     os.environ.update(local.environment(), DJANGO_SETTINGS_MODULE=settings, BOOKINGS_THROTTLE_RATE=UNTHROTTLED)
     os.environ["BEAT_SCHEDULE_FILE"] = str(place / "beat-schedule")  # two grounds may be up at once
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place / "metrics")
     os.environ.update(environ or {})
     logs = local.LOGS / log
     with Stage(logs) as stage:

@@ -14,14 +14,14 @@ from monitoring.registry import Unhealthy, register_probe
 @pytest.fixture(autouse=True)
 def _own_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes of a test are its own, and nothing remembered reaches the next one."""
-    monkeypatch.setattr(registry, "_probes", dict(registry._probes))
-    monkeypatch.setattr(registry, "_latest", (0.0, ()))
+    monkeypatch.setattr(registry._probes, "questions", dict(registry._probes.questions))
+    registry._probes.forget()
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> None:
     """No probes but those of the test."""
-    registry._probes.clear()
+    registry._probes.questions.clear()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -47,6 +47,18 @@ def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
     assert re.search(r"^USER 10001$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_all_of_them_count_in_one_place():
+    """A worker that counts for itself is seen by nobody: its figures reach a scrape over this volume only."""
+    counting = {name: service for name, service in OURS.items() if name != "simulator"}
+
+    for name, service in counting.items():
+        assert service["environment"]["PROMETHEUS_MULTIPROC_DIR"] == "/metrics", name
+        assert "metrics:/metrics" in service["volumes"], name
+    assert "metrics" in COMPOSE["volumes"]
+    # A new volume belongs to whoever owns the folder in the image.
+    assert "chown slotline .local /metrics" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
 def test_whatever_stays_is_asked_how_it_is():
     """A process that hangs is seen: all but the one that ends, and those that only wait for a time of day."""
     unasked = {name for name, service in SERVICES.items() if "healthcheck" not in service}

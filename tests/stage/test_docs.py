@@ -4,6 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import Counter, Histogram
+
+from monitoring import metrics
+from monitoring.registry import Gauge
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -27,6 +31,37 @@ def test_only_variables_that_exist_are_documented():
     )
 
     assert [name for name in listed if f'"{name}"' not in sources] == []
+
+
+def test_every_metric_is_documented():
+    """With its labels, and none that there is not: dashboards and alerts are made from this table."""
+    table = OPERATIONS.partition("| metric |")[2].partition("Alerts, as")[0]
+    listed = {
+        name: labels.strip() for name, labels in re.findall(r"^\| `(slotline_\w+)` \|([^|]*)\|", table, re.MULTILINE)
+    }
+    counted = {each._name + "_total" * isinstance(each, Counter): each._labelnames for each in _of(Counter, Histogram)}
+
+    assert listed == {
+        name: ", ".join(labels)
+        for name, labels in {**counted, **{each.name: each.labels for each in _of(Gauge)}}.items()
+    }
+
+
+def test_alerts_ask_for_what_there_is():
+    """Each name in an expression is a metric, or a series of a histogram, with an edge that it has."""
+    table = OPERATIONS.partition("| alert |")[2].partition("\n\n")[0]
+    asked = set(re.findall(r"slotline_\w+", table))
+    series = {each.name for each in _of(Gauge)} | {f"{each._name}_total" for each in _of(Counter)}
+    series |= {f"{each._name}_{part}" for each in _of(Histogram) for part in ("bucket", "count", "sum")}
+
+    assert len(asked) > 5
+    assert asked <= series
+    assert {4.0, 6.5} <= set(metrics.CALCOM_SECONDS._upper_bounds)
+    assert 100.0 in metrics.CHANGE_DAYS._upper_bounds
+
+
+def _of(*kinds):
+    return [each for each in vars(metrics).values() if isinstance(each, kinds)]
 
 
 def test_every_command_is_documented():

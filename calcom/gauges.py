@@ -1,0 +1,62 @@
+"""What monitoring reads of Cal.com when somebody asks: budgets and breakers of accounts, webhooks that are owed."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from calcom import breaker, inbox
+from calcom.breaker import Kind
+from calcom.limiter import LimiterState, limiter_for
+from calcom.models import Account, WebhookDelivery
+from monitoring import metrics, outboxes
+from monitoring.registry import Reading, Unhealthy, register_gauges
+
+STATES = {"closed": 0, "half-open": 1, "open": 2}
+
+
+def governor() -> Iterator[Reading]:
+    """Read where the budget and the breakers of each account in use stand."""
+    for account in Account.objects.filter(active=True).order_by("pk"):
+        state = limiter_for(account.api_key, account.requests_per_minute).state()
+        if state is None:
+            raise Unhealthy("Redis does not answer")
+        yield from _budget(account.pk, state)
+        for kind in Kind:
+            yield _breaker(account.pk, kind)
+
+
+def webhooks() -> Iterator[Reading]:
+    """Count the deliveries that are not worked off."""
+    return outboxes.read("webhooks", WebhookDelivery.objects.filter(state__in=inbox.OWED))
+
+
+def _budget(account_id: int, state: LimiterState) -> Iterator[Reading]:
+    yield metrics.RATE_LIMIT.at(state.limit, account_id)
+    yield metrics.RATE_SPENT.at(state.spent, account_id)
+    yield metrics.RATE_FOREIGN.at(state.foreign, account_id)
+    yield metrics.RATE_IN_FLIGHT.at(state.in_flight, account_id)
+    if state.remaining is not None:
+        yield metrics.RATE_TOLD_REMAINING.at(state.remaining, account_id)
+    for priority, ceiling in state.ceilings.items():
+        yield metrics.RATE_USED.at(state.used[priority], account_id, priority)
+        yield metrics.RATE_CEILING.at(ceiling, account_id, priority)
+        yield metrics.RATE_FREE.at(max(0, ceiling - state.spent), account_id, priority)
+    yield metrics.PAUSE_SECONDS.at(_left(state.paused_until, state), account_id)
+    yield metrics.HELD_BACK_SECONDS.at(_left(state.held_back_until, state), account_id)
+    yield metrics.DISTRUSTED_SECONDS.at(_left(state.distrusted_until, state), account_id)
+
+
+def _left(until: datetime | None, state: LimiterState) -> float:
+    return (until - state.at).total_seconds() if until else 0.0
+
+
+def _breaker(account_id: int, kind: Kind) -> Reading:
+    state = breaker.state(account_id, kind)
+    if state is None:
+        raise Unhealthy("Redis does not answer")
+    return metrics.BREAKER_STATE.at(STATES[state.state], account_id, kind)
+
+
+def register() -> None:
+    """Register them."""
+    register_gauges("governor", governor)
+    register_gauges("webhooks", webhooks)

@@ -1,0 +1,46 @@
+// Keeps the accounts on the page up to date: the same page is asked for its changing part every few seconds.
+(() => {
+  const accounts = document.getElementById("governor");
+  const age = document.getElementById("governor-age");
+  if (!accounts) return;
+  let heard = Date.now();
+
+  const address = () => {
+    const url = new URL(window.location);
+    url.searchParams.set("part", "accounts");
+    return url;
+  };
+
+  // What somebody has chosen, and not sent yet, stays chosen.
+  const chosen = () => new Map([...accounts.querySelectorAll("select")].map((select) => [select.id, select.value]));
+
+  function replace(part) {
+    const before = chosen();
+    accounts.innerHTML = part;
+    for (const [id, value] of before) {
+      const select = document.getElementById(id);
+      if (select) select.value = value;
+    }
+  }
+
+  const busy = () => document.hidden || (accounts.contains(document.activeElement) && document.activeElement.matches("select, button"));
+
+  async function refresh() {
+    if (busy()) return;
+    try {
+      const answer = await fetch(address(), { signal: AbortSignal.timeout(5000), redirect: "error" });
+      if (!answer.ok) throw new Error(answer.status);
+      const part = await answer.text();
+      if (busy()) return;
+      replace(part);
+      heard = Date.now();
+      age.textContent = "This page keeps itself up to date.";
+      age.classList.remove("gov-late");
+    } catch {
+      age.textContent = `Not up to date: the last answer came ${Math.round((Date.now() - heard) / 1000)} seconds ago.`;
+      age.classList.add("gov-late");
+    }
+  }
+
+  setInterval(refresh, Number(accounts.dataset.every));
+})();

@@ -1,0 +1,177 @@
+"""
+Every metric, with its labels: dashboards and alerts depend on this page (docs/operations.md has the alerts).
+
+Counters and histograms are added to by the apps where the thing happens. Gauges are read when somebody asks; most say
+how something is that all processes share, so of several web processes each tells the same.
+
+A label has few values, and none of them comes from outside: words of our code, ids of accounts. Never a caller, a uid,
+a key or its hash, a text of Cal.com's.
+"""
+
+from pathlib import Path
+
+from django.conf import settings
+from prometheus_client import Counter as _Counter
+from prometheus_client import Histogram as _Histogram
+
+from monitoring import processes
+from monitoring.registry import Gauge
+
+processes.count_in(Path(settings.PROMETHEUS_MULTIPROC_DIR))
+
+
+def _counter(name: str, meaning: str, *labels: str) -> _Counter:
+    return _Counter(name, meaning, labels, registry=processes.COUNTED)
+
+
+def _histogram(name: str, meaning: str, *labels: str, edges: tuple[float, ...]) -> _Histogram:
+    return _Histogram(name, meaning, labels, buckets=edges, registry=processes.COUNTED)
+
+
+# --- requests of agents, staff, Cal.com's webhooks ---------------------------------------------------------------
+
+# Seconds. The deadlines of 2 and 3.5 s, and each with the 100 ms that an answer may be late, are among them.
+_ANSWER_EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.1, 3.5, 3.6, 8.0, 8.1)
+REQUEST_SECONDS = _histogram(
+    "slotline_request_seconds",
+    "Seconds until a request was answered.",
+    "method",
+    "route",
+    "status",
+    edges=_ANSWER_EDGES,
+)
+
+# --- Cal.com -----------------------------------------------------------------------------------------------------
+
+CALCOM_REQUESTS = _counter(
+    "slotline_calcom_requests_total",
+    "Requests to Cal.com by what came of them. `throttled` and `left_alone` were not sent.",
+    "operation",
+    "outcome",
+    "priority",
+)
+# Seconds. A booking's levels of 4.0 and 6.5 s are among them, and the time-outs of 8 and 20 s.
+_CALCOM_EDGES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.75, 6.5, 8.0, 10.0, 20.0)
+CALCOM_SECONDS = _histogram(
+    "slotline_calcom_request_seconds",
+    "Seconds from sending a request to Cal.com to the end of its answer, or of waiting for it.",
+    "operation",
+    edges=_CALCOM_EDGES,
+)
+CALCOM_RATE_LIMITED = _counter("slotline_calcom_rate_limited_total", "Answers of Cal.com with status 429.")
+GOVERNOR_REFUSALS = _counter(
+    "slotline_governor_refusals_total",
+    "Requests that got no permit in time: the budget is used, Cal.com asked for a pause, the log lost its memory, "
+    "or Redis is away.",
+    "priority",
+    "reason",
+)
+BREAKER_REFUSALS = _counter(
+    "slotline_breaker_refusals_total", "Requests that were not sent because the breaker is open.", "kind"
+)
+BREAKER_OPENED = _counter("slotline_breaker_opened_total", "How often a breaker opened.", "kind")
+
+RATE_LIMIT = Gauge("slotline_rate_limit", "Requests a minute that Cal.com allows the account's key.", ("account",))
+RATE_SPENT = Gauge(
+    "slotline_rate_spent",
+    "Requests of the last 60 s that must be taken for spent, by everybody who uses the key.",
+    ("account",),
+)
+RATE_USED = Gauge("slotline_rate_used", "Permits of ours that count now.", ("account", "priority"))
+RATE_CEILING = Gauge("slotline_rate_ceiling", "How much may be spent before a priority waits.", ("account", "priority"))
+RATE_FREE = Gauge(
+    "slotline_rate_free", "Requests that a priority may send now before it waits.", ("account", "priority")
+)
+RATE_FOREIGN = Gauge("slotline_rate_foreign", "Requests a minute that are left to others with the key.", ("account",))
+RATE_IN_FLIGHT = Gauge("slotline_rate_in_flight", "Requests that are on their way now.", ("account",))
+RATE_TOLD_REMAINING = Gauge(
+    "slotline_rate_told_remaining",
+    "What Cal.com last said remains of its window; absent when that window is over.",
+    ("account",),
+)
+PAUSE_SECONDS = Gauge("slotline_pause_seconds", "Seconds for which nobody may send; 0 without a pause.", ("account",))
+HELD_BACK_SECONDS = Gauge(
+    "slotline_held_back_seconds", "Seconds for which refresh and background work pause; 0 without.", ("account",)
+)
+DISTRUSTED_SECONDS = Gauge(
+    "slotline_distrusted_seconds", "Seconds for which the log of permits may have a gap; 0 without.", ("account",)
+)
+BREAKER_STATE = Gauge("slotline_breaker_state", "0 closed, 1 half open, 2 open.", ("account", "kind"))
+
+# --- availability ------------------------------------------------------------------------------------------------
+
+AVAILABILITY_ANSWERS = _counter(
+    "slotline_availability_answers_total",
+    "Answers to questions for free slots, by where they come from: fresh or stale from the cache; loaded, at the cost "
+    "of a request; awaited of somebody else's; old or missing, as no load came; rules, where nothing was looked up.",
+    "source",
+)
+# Seconds. 120, 900 and 86400 are the ages up to which a day is fresh, stale and old, unless set otherwise.
+AVAILABILITY_AGE = _histogram(
+    "slotline_availability_age_seconds",
+    "Age of the oldest day that an answer stands on.",
+    edges=(1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 3600.0, 14400.0, 86400.0),
+)
+DEGRADED_ANSWERS = _counter(
+    "slotline_degraded_answers_total",
+    "Answers that promise less than was asked for: slots that are not verified or not known, changes that are pending.",
+    "what",
+    "reason",
+)
+
+# --- changes -----------------------------------------------------------------------------------------------------
+
+CHANGES = _counter(
+    "slotline_changes_total", "Bookings, moves and cancellations that came to their end.", "operation", "outcome"
+)
+CHANGE_CALCOM_SECONDS = _histogram(
+    "slotline_change_calcom_seconds",
+    "Cal.com's share of the time, of changes that it made at once.",
+    "operation",
+    edges=_CALCOM_EDGES,
+)
+CHANGE_SECONDS = _histogram(
+    "slotline_change_seconds",
+    "Seconds from writing a change down to its end.",
+    "operation",
+    edges=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.5, 8.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 3600.0),
+)
+CHANGE_OWN_SECONDS = _histogram(
+    "slotline_change_own_seconds",
+    "Our share of the time, of answers that waited for Cal.com's yes.",
+    "operation",
+    edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.5),
+)
+
+# --- forgetting --------------------------------------------------------------------------------------------------
+
+DAYS_FORGOTTEN = _counter("slotline_days_forgotten_total", "Days that were forgotten, of all event types.", "cause")
+CHANGE_DAYS = _histogram(
+    "slotline_change_days",
+    "Days of event types that one booking, move, cancellation or piece of news had forgotten.",
+    edges=(1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0, 100.0, 200.0, 400.0, 1000.0),
+)
+FORGETTING_FAILURES = _counter(
+    "slotline_forgetting_failures_total", "Attempts to forget that failed, by their number in a row.", "attempt"
+)
+
+# --- what waits --------------------------------------------------------------------------------------------------
+
+QUEUE_DEPTH = Gauge("slotline_queue_depth", "Messages that wait for a worker.", ("queue",))
+OUTBOX_SIZE = Gauge("slotline_outbox_size", "Rows that are not worked off: at most 10000 are counted.", ("outbox",))
+OUTBOX_OVERDUE_SECONDS = Gauge(
+    "slotline_outbox_overdue_seconds", "For how long the first row is due that nobody worked off.", ("outbox",)
+)
+
+# --- this page itself --------------------------------------------------------------------------------------------
+
+INFO = Gauge("slotline_info", "1, for the version that answers.", ("version",))
+READABLE = Gauge(
+    "slotline_readable", "1 where a part could be read just now, 0 where its gauges are missing.", ("part",)
+)
+
+# Prometheus sees an increase only of what it has seen before, and these are alerted of at the first.
+for _attempt in ("1", "2", "3", "more"):
+    FORGETTING_FAILURES.labels(_attempt)
+for _kind in ("reads", "writes"):
+    BREAKER_OPENED.labels(_kind)

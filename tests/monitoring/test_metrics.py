@@ -1,0 +1,265 @@
+"""What is counted after real actions."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from redis import RedisError
+
+from bookings.models import Change
+from cachectl import services, tasks
+from cachectl.models import Forgetting
+from calcom.breaker import FAILURES_IN_A_ROW
+from calcom.errors import CalcomError
+from calcom.service import CalcomService
+from calcom.simulator import Kind, Simulator
+from monitoring import metrics, processes
+from monitoring.registry import Gauge
+from script.stage.servers import free_port
+from tests.agent import Agent
+from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.cast import KARL, TUESDAY, Salon, at
+from tests.monitoring import figures
+
+LIST = "GET /v2/slots"
+BOOK = "POST /v2/bookings"
+
+
+def answers(grown: dict[str, float]) -> dict[str, float]:
+    """Return how many answers for free slots there were, by source."""
+    prefix = 'slotline_availability_answers_total{source="'
+    return {line.removeprefix(prefix)[:-2]: count for line, count in grown.items() if line.startswith(prefix)}
+
+
+class TestAvailability:
+    """Answers to questions for free slots."""
+
+    def test_the_first_question_costs_a_request_and_the_second_does_not(self, agent: Agent, salon: Salon) -> None:
+        """The hit rate is counted where it arises."""
+        with figures.growth() as grown:
+            agent.availability(salon.cut, TUESDAY)
+            agent.availability(salon.cut, TUESDAY)
+
+        assert answers(grown) == {"loaded": 1, "fresh": 1}
+        assert grown['slotline_calcom_requests_total{operation="open_slots",outcome="ok",priority="live"}'] == 1
+        assert grown['slotline_calcom_request_seconds_count{operation="open_slots"}'] == 1
+        assert grown["slotline_availability_age_seconds_count"] == 2
+        assert grown['slotline_request_seconds_count{method="GET",route="v1/availability",status="200"}'] == 2
+
+    def test_a_search_counts_once_however_often_it_looks(self, agent: Agent, salon: Salon) -> None:
+        """Note [One request, however far]: to look at what is known first is no answer."""
+        body = {"service": f"sv_{salon.cut.pk}", "when": {"date": TUESDAY.isoformat()}}
+
+        with figures.growth() as grown:
+            assert agent._post("/v1/availability/search", body, {}).status_code == 200
+
+        assert answers(grown) == {"loaded": 1}
+
+    def test_an_answer_that_knows_nothing_is_one(self, agent: Agent, salon: Salon, simulator: Simulator) -> None:
+        """An error is an answer, too: a hit rate without it would flatter us."""
+        simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
+
+        with figures.growth() as grown:
+            assert agent.availability(salon.cut, TUESDAY).status_code == 503
+
+        assert answers(grown) == {"missing": 1}
+        assert grown['slotline_degraded_answers_total{reason="unavailable",what="availability"}'] == 1
+
+    def test_where_rules_decide_nothing_was_looked_up(self, agent: Agent, salon: Salon) -> None:
+        """Neither hit nor miss: a service that callers must book a month ahead has nothing on Tuesday."""
+        salon.cut.notice_minutes = 60 * 24 * 30
+        salon.cut.save()
+
+        with figures.growth() as grown:
+            agent.availability(salon.cut, TUESDAY)
+
+        assert answers(grown) == {"rules": 1}
+
+
+class TestChanges:
+    """Bookings, moves and cancellations."""
+
+    def test_a_booking_is_counted_with_its_times(self, agent: Agent, salon: Salon) -> None:
+        """Cal.com's time, the time to the end, and what we added."""
+        agent.availability(salon.cut, TUESDAY)
+
+        with figures.growth() as grown:
+            assert agent.book(salon.cut, at(10)).status_code == 201
+            let_jobs_finish()
+
+        assert grown['slotline_changes_total{operation="create",outcome="done"}'] == 1
+        for name in ("change_seconds", "change_calcom_seconds", "change_own_seconds"):
+            assert grown[f'slotline_{name}_count{{operation="create"}}'] == 1
+            assert 0 < grown[f'slotline_{name}_sum{{operation="create"}}'] < 5
+        assert grown["slotline_change_days_count"] == 1
+        # Emma and Ben share haircuts, and whoever is chosen has event types of his own.
+        assert grown["slotline_change_days_sum"] == Forgetting.objects.get().days
+        assert grown['slotline_calcom_requests_total{operation="create_booking",outcome="ok",priority="write"}'] == 1
+
+    def test_a_refusal_is_counted_by_its_reason(self, agent: Agent, salon: Salon, simulator: Simulator) -> None:
+        """In Cal.com's own words, as far as we know them."""
+        agent.availability(salon.beard, TUESDAY)
+        simulator.busy("ben", at(10), at(11))
+
+        with figures.growth() as grown:
+            assert agent.book(salon.beard, at(10)).status_code == 409
+            let_jobs_finish()
+
+        assert grown['slotline_changes_total{operation="create",outcome="not_available"}'] == 1
+        assert 'slotline_change_calcom_seconds_count{operation="create"}' not in grown
+
+    def test_an_answer_that_could_not_wait_is_degraded(self, agent: Agent, salon: Salon, simulator: Simulator) -> None:
+        """It says pending; the end is counted when it comes."""
+        agent.availability(salon.cut, TUESDAY)
+
+        with figures.growth() as later:
+            with simulator.holding(BOOK), figures.growth() as grown:
+                assert agent.book(salon.cut, at(10), prefer="wait=0.5").status_code == 202
+            let_jobs_finish()
+
+        assert grown['slotline_degraded_answers_total{reason="pending",what="create"}'] == 1
+        assert not [line for line in grown if line.startswith("slotline_changes_total")]
+        assert later['slotline_changes_total{operation="create",outcome="done"}'] == 1
+
+    def test_one_that_another_process_settles_has_its_whole_time(self, calcom: CalcomService, salon: Salon) -> None:
+        """Who wrote it down died; the database's clock knows when that was."""
+        change = write_down(wish(salon.cut, at(10)))
+        pass_time(40)
+
+        with figures.growth() as grown:
+            assert settle(change, calcom).state == Change.State.DONE
+
+        assert 40 <= grown['slotline_change_seconds_sum{operation="create"}'] < 45
+
+    def test_a_cancellation_before_anything_left_ends_two_changes(self, calcom: CalcomService, salon: Salon) -> None:
+        """The booking was withdrawn, and the wish to cancel it is fulfilled."""
+        change = write_down(wish(salon.cut, at(10)))
+
+        with figures.growth() as grown:
+            cancel(change.appointment, calcom)
+
+        assert grown['slotline_changes_total{operation="create",outcome="withdrawn"}'] == 1
+        assert grown['slotline_changes_total{operation="cancel",outcome="done"}'] == 1
+
+    def test_what_is_rolled_back_was_not(self, calcom: CalcomService, salon: Salon) -> None:
+        """Counted after the commit: a step that fails is taken again."""
+        booked = book(wish(salon.cut, at(10)), calcom)
+        Change.objects.filter(pk=booked.change.pk).update(state=Change.State.SENDING)
+
+        with figures.growth() as grown, transaction.atomic():
+            assert booked.change.close(to=Change.State.DONE)
+            transaction.set_rollback(True)
+
+        assert not [line for line in grown if line.startswith("slotline_changes_total")]
+
+
+class TestForgetting:
+    """Days that are not believed any more."""
+
+    def test_days_are_counted_by_cause_and_once(self, salon: Salon) -> None:
+        """However often the same forgetting is worked off."""
+        row = owed(salon)
+
+        with figures.growth() as grown:
+            for _ in range(2):
+                tasks.forget_range(forgetting_id=row.pk)
+
+        assert {line: count for line, count in grown.items() if "days_forgotten" in line} == {
+            'slotline_days_forgotten_total{cause="command"}': 4
+        }
+
+    def test_the_third_failure_in_a_row_can_be_told_from_the_first(self, salon: Salon, settings) -> None:
+        """Experiment 5's alert: a person is called at the third."""
+        row = owed(salon)
+        settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+
+        with figures.growth() as grown:
+            for _ in range(5):
+                with pytest.raises(RedisError):
+                    services.work_off(row.pk)
+
+        failures = {line: count for line, count in grown.items() if "forgetting_failures" in line}
+        assert failures == {
+            f'slotline_forgetting_failures_total{{attempt="{attempt}"}}': count
+            for attempt, count in {"1": 1, "2": 1, "3": 1, "more": 2}.items()
+        }
+
+
+def owed(salon: Salon) -> Forgetting:
+    """Owe two days of two event types."""
+    return services.owe(
+        account_id=salon.account.pk,
+        event_type_ids=[salon.cut.event_type_id, salon.colour.event_type_id],
+        first=TUESDAY,
+        last=TUESDAY + timedelta(days=1),
+        cause=Forgetting.Cause.COMMAND,
+    )
+
+
+class TestGovernor:
+    """Requests that were not sent, and why."""
+
+    def test_a_429_and_what_it_silences(self, calcom: CalcomService, simulator: Simulator) -> None:
+        """L-43: one answer of 429, and then refusals of our own."""
+        simulator.fail("GET *", Kind.TOO_MANY)
+
+        with figures.growth() as grown:
+            for _ in range(2):
+                with pytest.raises(CalcomError):
+                    calcom.get_booking(uid="nobody")
+
+        assert grown["slotline_calcom_rate_limited_total"] == 1
+        assert grown['slotline_governor_refusals_total{priority="write",reason="paused"}'] == 1
+        assert (
+            grown['slotline_calcom_requests_total{operation="get_booking",outcome="throttled",priority="write"}'] == 1
+        )
+        assert grown['slotline_calcom_request_seconds_count{operation="get_booking"}'] == 1
+
+    def test_an_open_breaker_turns_requests_away(self, calcom: CalcomService, simulator: Simulator) -> None:
+        """L-45: opened once, and each request that was spared is counted."""
+        simulator.fail("GET *", Kind.ERROR_BEFORE, times=None)
+
+        with figures.growth() as grown:
+            for _ in range(FAILURES_IN_A_ROW + 2):
+                with pytest.raises(CalcomError):
+                    calcom.get_booking(uid="nobody")
+
+        assert grown['slotline_breaker_opened_total{kind="reads"}'] == 1
+        assert grown['slotline_breaker_refusals_total{kind="reads"}'] == 2
+        assert (
+            grown['slotline_calcom_requests_total{operation="get_booking",outcome="left_alone",priority="write"}'] == 2
+        )
+
+
+class TestLabels:
+    """No label may hold what comes from outside."""
+
+    def test_nothing_of_a_caller_is_in_the_figures(
+        self, agent: Agent, salon: Salon, simulator: Simulator, client: Client
+    ) -> None:
+        """L-83: no name, number, address, id, uid, key or hash, whatever was asked and refused."""
+        booked = agent.book(salon.cut, at(11), KARL)
+        agent.booking(booked.json()["booking"]["id"])
+        agent.cancel(booked.json()["booking"]["id"], reason="Karl Weber is ill")
+        client.generic("BREW", "/v1/bookings/bk_KARLWEBER0000000")
+        client.get("/nowhere/+4915187654321")
+        let_jobs_finish()
+
+        said = "\n".join(figures.now())
+
+        uids = [booking["uid"] for booking in simulator.bookings()]
+        secret = [KARL.name, KARL.phone[1:], "BREW", "nowhere", "bk_", "op_", salon.key, salon.account.api_key, *uids]
+        assert uids
+        assert [word for word in secret if word in said] == []
+
+    def test_labels_are_few(self) -> None:
+        """All that are declared are known here: whoever adds one thinks about its values."""
+        counters = processes.COUNTED._names_to_collectors.values()
+        gauges = [each for each in vars(metrics).values() if isinstance(each, Gauge)]
+
+        of_counters = {label for each in counters for label in each._labelnames}
+        of_gauges = {label for each in gauges for label in each.labels}
+        words = "attempt cause kind method operation outcome priority reason route source status what"
+        assert " ".join(sorted(of_counters)) == words
+        assert " ".join(sorted(of_gauges)) == "account kind outbox part priority queue version"
