@@ -15,6 +15,7 @@ from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailabl
 
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
 from bookings.question.offers import TakenTime, subtract
+from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY
 
@@ -23,9 +24,10 @@ Kind = Claim.Kind
 # Writers take these locks before they look at claims. Without them a fifth of racing losers die of a deadlock instead
 # of a clean refusal (measured 2026-11). Taken in the order of ids; whoever waits longer than the time-out tries again.
 _LOCK = """
-    SELECT set_config('lock_timeout', '300ms', true), pg_advisory_xact_lock(host_id)
+    SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(host_id)
     FROM (SELECT host_id FROM calcom_eventtypehost WHERE event_type_id = %s ORDER BY host_id) AS hosts
 """
+LONGEST_LOCK_S = 0.3
 # One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
 # reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
 _READ = """
@@ -123,17 +125,20 @@ class Contention(Exception):
 
 
 @contextmanager
-def writing(event_type: EventType) -> Iterator[None]:
+def writing(event_type: EventType, deadline: Deadline | None = None) -> Iterator[None]:
     """
     Open a transaction in which nobody else takes time of the event type's hosts.
 
     Raises:
-        Contention: somebody did so for longer than 300 ms, or wrote the same row; nothing was written here.
+        Contention: somebody did so for longer than 300 ms, or than the caller waits, or wrote the same row; nothing was
+            written here.
     """
+    patience = LONGEST_LOCK_S if deadline is None else min(LONGEST_LOCK_S, deadline.left)
     try:
         with transaction.atomic(durable=True):
             with connection.cursor() as cursor:
-                cursor.execute(_LOCK, [event_type.pk])
+                # Never 0: that means for ever.
+                cursor.execute(_LOCK, [f"{max(1, round(patience * 1000))}ms", event_type.pk])
             yield
     except (OperationalError, IntegrityError) as exc:
         if isinstance(exc.__cause__, LockNotAvailable | DeadlockDetected | UniqueViolation | ExclusionViolation):

@@ -83,7 +83,7 @@ def prepare(services: Collection[Service], *, now: datetime) -> None:
     last = first + timedelta(days=limits.block_days() - 1)
     event_types = {service.event_type_id: service.event_type for service in services if not service.obstacle()}
     for event_type in list(event_types.values())[:MOST_PREPARED]:
-        background.submit_load(
+        background.submit_errand(
             availability.queue_refresh,
             account_id=event_type.account_id,
             event_type_id=event_type.pk,

@@ -146,7 +146,7 @@ def _keep_fresh(question: Question) -> None:
     aging = [] if question.refresh_queued else question.aging()
     if aging:
         wait = max(day.settled_at for day in aging) - question.now + limits.REFRESH_MARGIN
-        background.submit_load(
+        background.submit_errand(
             queue_refresh,
             account_id=question.account_id,
             event_type_id=question.event_type_id,

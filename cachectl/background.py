@@ -2,14 +2,17 @@
 Work that a caller may stop waiting for, on bounded threads of this process.
 
 Loads and writes have pools of their own: slots that come slowly must not keep a booking from being sent. So have
-questions, which wait for loads: on the pool that they wait for they could fill it and wait for ever.
+questions, which wait for loads: on the pool that they wait for they could fill it and wait for ever. So have errands,
+which wait for the broker. And of each pool one account has at most half: whose Cal.com hangs keeps nobody else waiting.
 """
 
 import os
+import threading
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
@@ -18,34 +21,106 @@ from django.db import close_old_connections, connections
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ERRAND_THREADS = 4
+# Not an account's: whatever is done for all of them.
+NOBODYS = 0
 
-@lru_cache(maxsize=3)
-def _pool(name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(settings.CALCOM_CALL_THREADS, thread_name_prefix=name)
+
+class Pool:
+    """Threads for the jobs of many accounts. What is above an account's share waits, and only for its own jobs."""
+
+    def __init__(self, name: str, threads: int, *, most_of_one: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most = most_of_one
+        self._running: Counter[int] = Counter()
+        self._waiting: defaultdict[int, deque[Callable[[], None]]] = defaultdict(deque)
+        self._changed = threading.Condition()
+
+    def submit(self, account_id: int, job: Callable[[], R]) -> "Future[R]":
+        """Run `job` as soon as a thread is free and the account may have one more."""
+        future: Future[R] = Future()
+        work = partial(_work, future, job)
+        with self._changed:
+            if self._running[account_id] < self._most:
+                self._running[account_id] += 1
+                self._threads.submit(self._run, account_id, work)
+            else:
+                self._waiting[account_id].append(work)
+        return future
+
+    def finish(self) -> None:
+        """Wait until everything is done that was submitted, and take no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
+        self._threads.shutdown(wait=True)
+
+    def _run(self, account_id: int, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._go_on(account_id)
+
+    def _go_on(self, account_id: int) -> None:
+        """Let the account's next job wait for a thread like everybody else's; or have one less under way."""
+        with self._changed:
+            if waiting := self._waiting.get(account_id):
+                self._threads.submit(self._run, account_id, waiting.popleft())
+                return
+            self._waiting.pop(account_id, None)
+            self._running[account_id] -= 1
+            if not self._running[account_id]:
+                del self._running[account_id]
+            self._changed.notify_all()
+
+
+def _work(future: "Future[R]", job: Callable[[], R]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except BaseException as exc:  # noqa: BLE001  it reaches whoever waits, as from any executor
+        future.set_exception(exc)
+    else:
+        future.set_result(result)
+
+
+@lru_cache(maxsize=4)
+def _pool(name: str) -> Pool:
+    if name == "errands":
+        return Pool(name, ERRAND_THREADS, most_of_one=ERRAND_THREADS)
+    threads = settings.CALCOM_CALL_THREADS
+    return Pool(name, threads, most_of_one=max(1, threads // 2))
 
 
 # A child process inherits the pools without their threads.
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def submit_load(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-    """Run `job` on the pool for reads: loads, and what is sent on their occasion."""
-    # Idle threads keep no connection: two pools in each process would use up PostgreSQL's.
-    return _submit("loads", connections.close_all, job, *args, **kwargs)
+def submit_load(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+    """Run `job` on the pool for reads of an account's Cal.com."""
+    # Idle threads keep no connection: the pools of each process would use up PostgreSQL's.
+    return _submit("loads", connections.close_all, account_id, job, *args, **kwargs)
 
 
-def submit_question(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+def submit_question(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     """Run `job` on the pool for questions of one caller that are asked side by side."""
-    return _submit("questions", connections.close_all, job, *args, **kwargs)
+    return _submit("questions", connections.close_all, account_id, job, *args, **kwargs)
 
 
-def submit_write(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+def submit_write(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     """Run `job` on the pool for writes: it goes on to its end when the caller has stopped waiting."""
     # The connection stays for the next booking: a new one costs 5 ms and a cold cache (measured 2026-11).
-    return _submit("writes", close_old_connections, job, *args, **kwargs)
+    return _submit("writes", close_old_connections, account_id, job, *args, **kwargs)
 
 
-def _submit(pool: str, tidy: Callable[[], None], job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+def submit_errand(job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+    """Run `job`, which tells the broker something, where nobody who asks or books has to wait for it."""
+    return _submit("errands", connections.close_all, NOBODYS, job, *args, **kwargs)
+
+
+def _submit(
+    pool: str, tidy: Callable[[], None], account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> "Future[R]":
     context = copy_context()  # so that the logs of the job carry the caller's request id
 
     def run() -> R:
@@ -54,4 +129,4 @@ def _submit(pool: str, tidy: Callable[[], None], job: Callable[P, R], *args: P.a
         finally:
             tidy()
 
-    return _pool(pool).submit(run)
+    return _pool(pool).submit(account_id, run)

@@ -81,7 +81,7 @@ def join(block: Block) -> "tuple[Future[Landing], bool]":
     with _lock:
         if block.lane in _aloft:
             return _aloft[block.lane], False
-        flight = _aloft[block.lane] = background.submit_load(_fly, block)
+        flight = _aloft[block.lane] = background.submit_load(block.account_id, _fly, block)
     return flight, True
 
 

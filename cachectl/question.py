@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 
 from redis import RedisError
 
-from cachectl import flight, limits, store
+from cachectl import flight, limits, store, waiting
 from cachectl.bands import WORST_FIRST, Band, Day, missing
 from cachectl.deadline import Deadline
 from cachectl.flight import Block, Landing, dates_between
@@ -79,10 +80,15 @@ class Question:
         for _ in range(ROUNDS):
             if self.failure or not any(needed(day) for day in self.days.values()):
                 return
-            if deadline.passed:
-                self.failure = "deadline"
-                return
-            self._wait(*flight.join(self._block(needed)), deadline)
+            with self._place(deadline) as until:
+                if until.passed:
+                    self.failure = "deadline"
+                    return
+                self._wait(*flight.join(self._block(needed)), until)
+
+    def _place(self, deadline: Deadline) -> AbstractContextManager[Deadline]:
+        """Return where to wait: callers share the places of web, workers have theirs to themselves."""
+        return waiting.place(self.account_id, deadline) if self.urgent else nullcontext(deadline)
 
     def _block(self, needed: Callable[[Day], bool]) -> Block:
         """

@@ -58,6 +58,11 @@ class CalcomService:
         self._tenant = tenant
         self._client = Client(account, tenant=tenant)
 
+    @property
+    def account_id(self) -> int:
+        """Return whose Cal.com it is."""
+        return self._account.pk
+
     def open_slots(
         self,
         *,
@@ -217,7 +222,7 @@ class CalcomService:
             _forget_now(each.forgetting)
         if owed:
             metrics.CHANGE_DAYS.observe(sum(each.forgetting.days for each in owed))
-            background.submit_load(_follow_up, owed)  # the caller need not wait for the broker
+            background.submit_errand(_follow_up, owed)  # the caller need not wait for the broker
 
 
 def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:

@@ -43,7 +43,7 @@ def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
     delivery_id = inbox.receive(account_id=account.pk, body=webhooks.read(body))
     if delivery_id is not None:
         # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the sweep finds the row anyway.
-        background.submit_load(tasks.hand_out, delivery_id)
+        background.submit_errand(tasks.hand_out, delivery_id)
     return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
 
 

@@ -11,7 +11,8 @@ env = Env()
 bind = env.text("WEB_BIND", "127.0.0.1:8000")
 # One process per core; what a process knows of flights and throttles, the others learn over Redis.
 workers = env.integer("WEB_PROCESSES", 2)
-threads = env.integer("WEB_THREADS", 4)
+# Each waits with its caller, for seconds where Cal.com is slow; config/settings.py says how many of them may.
+threads = env.integer("WEB_THREADS", 20)
 worker_class = "gthread"
 # Without it one of two workers often takes all connections, which halves the throughput (measured 2026-11).
 reuse_port = True

@@ -63,6 +63,11 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# Requests that one process of web works on at once; gunicorn reads the same variable. Three quarters of them may wait
+# for Cal.com, and of these three quarters for one account: the others stay free for what is known. PostgreSQL must bear
+# a connection for each, and for CALCOM_CALL_THREADS more.
+WEB_THREADS = env.integer("WEB_THREADS", 20)
+
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -225,7 +230,7 @@ CALCOM_WRITE_TIMEOUT = env.number("CALCOM_WRITE_TIMEOUT", 20.0)
 # Seconds between two polls of an account for changes that no webhook told: while webhooks come, and in their silence.
 CALCOM_POLL_EVERY = env.number("CALCOM_POLL_EVERY", 240)
 CALCOM_POLL_EVERY_IN_SILENCE = env.number("CALCOM_POLL_EVERY_IN_SILENCE", 60)
-# How many calls one process has in flight at once.
+# How many reads one process has in flight at once, and how many writes; one account has at most half of them.
 CALCOM_CALL_THREADS = env.integer("CALCOM_CALL_THREADS", 16)
 # How many processes may send to Cal.com: while Redis is away they divide what little goes.
 CALCOM_PROCESSES = env.integer("CALCOM_PROCESSES", 8)

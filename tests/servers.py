@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "CALCOM_LOOPBACK_ONLY": "1",
     "BOOKINGS_ATTENDEE_DOMAIN": "callers.example",
     "BROKER_URL": "memory://",
+    "WEB_THREADS": "400",  # tests have many callers in one process; where places are what is tested, there are few
     "DATABASE_CONN_MAX_AGE": "0",  # an idle thread's connection would keep the test database from being dropped
 }
 

@@ -1,6 +1,7 @@
 """What several calendars show for one question, loaded side by side where they must be loaded."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from bookings.models import Staff
 from bookings.question.offers import Rules
 from bookings.question.search import OpenTimes
 from bookings.question.wanted import A_DAY, Wanted
-from cachectl import background
+from cachectl import background, waiting
 from cachectl.availability import Band, Day, Known
 from cachectl.bands import WORST_FIRST
 from cachectl.deadline import Deadline
@@ -92,17 +93,21 @@ def look(
     deadline: Deadline,
 ) -> list[Seen]:
     """Return what each calendar shows. At a deadline that has passed, what is known: then nothing has to wait."""
-    if deadline.passed:
-        shown = [read(calendar, span, deadline) for calendar in calendars]
-    else:
-        others = [background.submit_question(read, calendar, span, deadline) for calendar in calendars[1:]]
-        shown = [read(calendars[0], span, deadline)]
-        for other in others:
-            try:
-                shown.append(other.result(timeout=deadline.left))
-            except FutureTimeoutError:
-                shown.append(_NOT_HEARD)
+    account_id = calendars[0].event_type.account_id
+    with waiting.place(account_id, deadline) as until:
+        if until.passed:
+            shown = [read(calendar, span, until) for calendar in calendars]
+        else:
+            others = [background.submit_question(account_id, read, each, span, until) for each in calendars[1:]]
+            shown = [read(calendars[0], span, until), *(_heard(other, until) for other in others)]
     return [Seen(each, times.starts, times.known) for each, times in zip(calendars, shown, strict=True)]
+
+
+def _heard(coming: "Future[OpenTimes]", deadline: Deadline) -> OpenTimes:
+    try:
+        return coming.result(timeout=deadline.left)
+    except FutureTimeoutError:
+        return _NOT_HEARD
 
 
 def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]]) -> Known:

@@ -135,7 +135,10 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         change, is_repeat = _earlier(wish), True
         if change is None:
             change, is_repeat = _enter(wish, slot)
-        change = outcomes.join(change, deadline) if is_repeat else outcomes.pursue(change, calcom, deadline)
+        if is_repeat:
+            change = outcomes.join(change, calcom.account_id, deadline)
+        else:
+            change = outcomes.pursue(change, calcom, deadline)
         return outcomes.answer(change, replayed=is_repeat)
 
 
@@ -215,7 +218,7 @@ def _refuse_taken(wish: Wish) -> None:
 def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None) -> Change:
     """Commit the appointment, its claims and its change: from here on it will be settled, whoever dies."""
     event_type = wish.event_type
-    with claims.writing(event_type):
+    with claims.writing(event_type, deadline):
         if _booked_before(wish) is not None:
             raise claims.Contention
         occupancy = _others(claims.read(event_type, wish.start, wish.end), wish, held)

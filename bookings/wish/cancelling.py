@@ -60,7 +60,7 @@ def cancel(
             return outcomes.answer(ask)
         earlier = _queue(ask, deadline, now)
     if earlier is not None:
-        return outcomes.answer(outcomes.join(earlier, deadline), replayed=True)
+        return outcomes.answer(outcomes.join(earlier, calcom.account_id, deadline), replayed=True)
     return outcomes.answer(outcomes.pursue(ask, calcom, deadline))
 
 
@@ -112,7 +112,8 @@ def await_others(appointment: Appointment, deadline: Deadline) -> None:
         IdempotencyInProgress: it has not come to its end by the deadline.
     """
     change = outcomes.read(Change.objects.open().filter(appointment=appointment))
-    if change is not None and outcomes.join(change, deadline).state in OPEN_STATES:
+    account_id = appointment.event_type.account_id
+    if change is not None and outcomes.join(change, account_id, deadline).state in OPEN_STATES:
         raise IdempotencyInProgress("The appointment is just being changed.")
     appointment.refresh_from_db(fields=["state", "start", "end", "host", "moves", "remote_uid", "earlier_remote_uids"])
 

@@ -32,6 +32,7 @@ from bookings.models import (
 )
 from bookings.question import search
 from bookings.wish.listed import Slot
+from cachectl import waiting
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.service import CalcomService
@@ -177,13 +178,14 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             loaded_at = slot.loaded_at()
             _refuse_taken(offer)
             with suppress(claims.Contention):
-                return Held(_write_down(offer, loaded_at))
-            if deadline.passed:
-                raise DeadlineExceeded("Somebody else is just booking there.")
-            time.sleep(min(PAUSE, deadline.left))
+                return Held(_write_down(offer, loaded_at, deadline))
+            with waiting.place(offer.event_type.account_id, deadline) as until:
+                if until.passed:
+                    raise DeadlineExceeded("Somebody else is just booking there.")
+                time.sleep(min(PAUSE, until.left))
 
 
-def hold_new(offer: SlotToken, *, loaded_at: float | None) -> Held | None:
+def hold_new(offer: SlotToken, *, loaded_at: float | None, deadline: Deadline) -> Held | None:
     """
     Hold what was found this very moment, and write the offer down with its hold; None where somebody is just writing.
 
@@ -195,7 +197,7 @@ def hold_new(offer: SlotToken, *, loaded_at: float | None) -> Held | None:
         SlotTaken: somebody was faster.
     """
     try:
-        return Held(_write_down(offer, loaded_at))
+        return Held(_write_down(offer, loaded_at, deadline))
     except claims.Contention:
         return None
 
@@ -228,7 +230,7 @@ def _refuse_taken(offer: SlotToken) -> None:
         raise SlotTaken("Somebody else has it.")
 
 
-def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:
+def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -> Appointment:
     """
     Commit the hold, in place of what the conversation held before: both or neither.
 
@@ -238,7 +240,7 @@ def _write_down(offer: SlotToken, loaded_at: float | None) -> Appointment:
     """
     event_type = offer.event_type
     is_new = offer.pk is None
-    with claims.writing(event_type):
+    with claims.writing(event_type, deadline):
         if not is_new and _led_to(offer) is not None:
             raise claims.Contention
         claims.end(Appointment.objects.held().filter(_replaced_by(offer)))

@@ -44,7 +44,7 @@ from bookings.question.wanted import Wanted
 from bookings.wish import outcomes
 from bookings.wish.cancelling import await_others, refuse_unchangeable
 from bookings.wish.outcomes import Booked
-from cachectl import background
+from cachectl import background, waiting
 from cachectl.deadline import Deadline
 from calcom.errors import CalcomError, Unavailable
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
@@ -98,14 +98,14 @@ def move(
         await_others(appointment, deadline)
         earlier = _earlier(ask)
     if earlier is not None:
-        return outcomes.answer(outcomes.join(earlier, deadline), replayed=True)
+        return outcomes.answer(outcomes.join(earlier, calcom.account_id, deadline), replayed=True)
     _refuse_unmovable(ask, now)
     calendar = _Calendar(ask, calcom, deadline, now)
     try:
         if offer is not None and offer.expires_at <= now:
             raise SlotNotOffered("The offer has run out.")
         twin = _enter(ask, calendar, _own_holds(start, offer, conversation))
-        change = outcomes.join(twin, deadline) if twin else outcomes.pursue(ask, calcom, deadline)
+        change = outcomes.join(twin, calcom.account_id, deadline) if twin else outcomes.pursue(ask, calcom, deadline)
         return outcomes.answer(change, replayed=twin is not None)
     except AnotherTime as exc:
         exc.alternatives = tuple(calendar.alternatives())
@@ -217,23 +217,30 @@ class _Calendar:
             UpstreamUnavailable: Cal.com was not reached.
             ConfigurationError: Cal.com refuses to say.
         """
-        start = _new_start(self.ask)
-        first = max(start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), self.now)
-        job = background.submit_load(
-            self.calcom.open_slots_for_move,
-            event_type=self.appointment.event_type,
-            uid=self.appointment.remote_uid,
-            first=first,
-            last=max(first, start) + SEARCHED,
-        )
         try:
-            return job.result(timeout=self.deadline.left)
+            with waiting.place(self.calcom.account_id, self.deadline) as until:
+                return self._asked(until)
         except NotInTime as exc:
             raise DeadlineExceeded("Cal.com's slots did not come in time.") from exc
         except Unavailable as exc:
             raise UpstreamUnavailable("Cal.com's slots are not known.", retry_after=exc.retry_after or 1.0) from exc
         except CalcomError as exc:
             raise ConfigurationError("Cal.com does not say when the appointment could be.") from exc
+
+    def _asked(self, until: Deadline) -> Sequence[int]:
+        if until.passed:  # nobody would hear the answer, and it would be a request all the same
+            raise NotInTime
+        start = _new_start(self.ask)
+        first = max(start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), self.now)
+        job = background.submit_load(
+            self.calcom.account_id,
+            self.calcom.open_slots_for_move,
+            event_type=self.appointment.event_type,
+            uid=self.appointment.remote_uid,
+            first=first,
+            last=max(first, start) + SEARCHED,
+        )
+        return job.result(timeout=until.left)
 
     def _allowed(self, starts: Iterable[int]) -> list[int]:
         starts = list(starts)
@@ -289,7 +296,7 @@ def _write_down(ask: Change, kept: Q | None, deadline: Deadline) -> None:
     """Commit the claims on the new time and the change: from here on it will be settled, whoever dies."""
     appointment, start = ask.appointment, _new_start(ask)
     end = start + (appointment.end - appointment.start)
-    with claims.writing(appointment.event_type):
+    with claims.writing(appointment.event_type, deadline):
         _insist_on_its_place(appointment)
         if kept is not None:
             claims.end(Appointment.objects.held().filter(kept))

@@ -26,7 +26,7 @@ from bookings.errors import (
 from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
 from bookings.wish import cases, settling
 from bookings.wish.remote import case_of
-from cachectl import background
+from cachectl import background, waiting
 from cachectl.deadline import Deadline
 from calcom.errors import Reason
 from calcom.service import CalcomService
@@ -102,19 +102,23 @@ def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
 
     Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come.
     """
-    if _work_until(deadline, settling.send, case_of(change, calcom)) and change.state not in OPEN_STATES:
-        return change  # it was settled here: these objects are what their rows are
-    change = _whole(change.pk)
-    while change.state == ChangeState.QUEUED and not change.attempts and not deadline.passed:
-        time.sleep(min(PAUSE, deadline.left))
-        _work_until(deadline, settling.settle, change_id=change.pk, calcom=calcom)
+    account_id = calcom.account_id
+    with waiting.place(account_id, deadline) as until:
+        if _work_until(until, account_id, settling.send, case_of(change, calcom)) and change.state not in OPEN_STATES:
+            return change  # it was settled here: these objects are what their rows are
         change = _whole(change.pk)
+        while change.state == ChangeState.QUEUED and not change.attempts and not until.passed:
+            time.sleep(min(PAUSE, until.left))
+            _work_until(until, account_id, settling.settle, change_id=change.pk, calcom=calcom)
+            change = _whole(change.pk)
     return change
 
 
-def _work_until(deadline: Deadline, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+def _work_until(
+    deadline: Deadline, account_id: int, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+) -> bool:
     """Take a step on a thread for writes; return whether it was done by the deadline. It is taken to its end anyway."""
-    job = background.submit_write(step, *args, **kwargs)
+    job = background.submit_write(account_id, step, *args, **kwargs)
     job.add_done_callback(_tell_crash)
     done, _ = wait([job], timeout=deadline.left)
     return bool(done)
@@ -126,11 +130,12 @@ def _tell_crash(job: "Future[None]") -> None:
         log.error("settling crashed", exc_info=exc)
 
 
-def join(change: Change, deadline: Deadline) -> Change:
+def join(change: Change, account_id: int, deadline: Deadline) -> Change:
     """Wait until the deadline for a change that somebody else is working on, and return it as it is then."""
-    while change.state in OPEN_STATES and not deadline.passed:
-        time.sleep(min(PAUSE, deadline.left))
-        change = _whole(change.pk)
+    with waiting.place(account_id, deadline) as until:
+        while change.state in OPEN_STATES and not until.passed:
+            time.sleep(min(PAUSE, until.left))
+            change = _whole(change.pk)
     return change
 
 

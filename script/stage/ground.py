@@ -69,7 +69,7 @@ def brought_up(
     latency: float = 0.0,
     seed: int = 0,
     processes: int = 2,
-    threads: int = 4,
+    threads: int = 20,
     workers: bool = True,
     settings: str = "config.settings",
     environ: Mapping[str, str] | None = None,

@@ -41,7 +41,7 @@ def bring_simulator(stage: Stage, *, name: str = "simulator", **options: object)
     return f"http://127.0.0.1:{port}"
 
 
-def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 4, name: str = "web") -> str:
+def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 20, name: str = "web") -> str:
     """Start web; return its URL. `wait_for_web` waits until it answers."""
     environ = {"WEB_BIND": f"127.0.0.1:{port}", "WEB_PROCESSES": str(processes), "WEB_THREADS": str(threads)}
     stage.start(name, [sys.executable, *WEB], environ)

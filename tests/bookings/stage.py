@@ -10,7 +10,7 @@ from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, 
 from bookings.wish import booking, cancelling, moving, outcomes, settling
 from bookings.wish.cases import Case
 from bookings.wish.remote import case_of
-from cachectl import background
+from cachectl import background, waiting
 from cachectl.deadline import Deadline
 from calcom.service import CalcomService
 from tests.cast import ANNA, Caller
@@ -112,6 +112,7 @@ def claims_of(appointment: Appointment) -> dict[str, str]:
 
 def let_jobs_finish() -> None:
     """Wait for what goes on after its caller has gone."""
-    for name in ("questions", "writes", "loads"):  # questions wait for loads, and writes hand refreshes to them
-        background._pool(name).shutdown(wait=True)
+    for name in ("questions", "writes", "loads", "errands"):  # questions wait for loads, and writes send errands
+        background._pool(name).finish()
     background._pool.cache_clear()
+    waiting._room.cache_clear()

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from celery import Celery, current_app
-from django.conf import settings as django_settings
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
@@ -35,12 +34,11 @@ FORTNIGHT = MONDAY + timedelta(days=13)
 pytestmark = pytest.mark.usefixtures("known_redis")
 
 
-def loads_done() -> None:
-    """Wait until the pool for loads has done what it was given so far: until all its threads meet here."""
-    threads = django_settings.CALCOM_CALL_THREADS
-    everybody = threading.Barrier(threads + 1)
-    for _ in range(threads):
-        background.submit_load(everybody.wait, 5)
+def errands_done() -> None:
+    """Wait until the pool for errands has done what it was given so far: until all its threads meet here."""
+    everybody = threading.Barrier(background.ERRAND_THREADS + 1)
+    for _ in range(background.ERRAND_THREADS):
+        background.submit_errand(everybody.wait, 5)
     everybody.wait(5)
 
 
@@ -123,7 +121,7 @@ def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource
     redis_time.pass_(121)
 
     answers = [ask(MONDAY, FORTNIGHT) for _ in range(3)]
-    loads_done()
+    errands_done()
 
     assert {(known.band, known.verified, known.loaded) for known in answers} == {(Band.STALE, True, False)}
     assert len(source.loads) == 1
@@ -240,7 +238,7 @@ def test_own_appointment_costs_no_request(source: CountingSource) -> None:
 
     forget(own=True)
     known = ask(MONDAY, FORTNIGHT)
-    loads_done()
+    errands_done()
 
     assert (known.verified, known.loaded, known.days[MONDAY].due, known.days[TUESDAY].due) == (True, False, True, False)
     assert len(source.loads) == 1
@@ -285,7 +283,7 @@ def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
     forget(own=False)
 
     known = ask()
-    loads_done()
+    errands_done()
 
     assert (known.band, known.failure, known.loaded) == (Band.OLD, "settling", False)
     assert known.retry_after is not None
@@ -444,7 +442,7 @@ def test_broker_that_refuses_is_not_felt(
     monkeypatch.setattr(availability, "current_app", refusing)
 
     known = ask()
-    loads_done()
+    errands_done()
 
     assert known.band is Band.STALE
     assert redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= 1000

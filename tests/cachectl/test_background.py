@@ -1,4 +1,4 @@
-"""What the pools promise to those who stop waiting."""
+"""What the pools promise to those who stop waiting, and to those who wait for something else."""
 
 import threading
 from contextvars import ContextVar
@@ -9,28 +9,89 @@ from django.db import connection, connections
 
 from cachectl import background
 
+SALON, PRACTICE = 1, 2
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def test_full_pool_for_loads_does_not_keep_a_write_waiting() -> None:
     """A bulkhead: slots that do not come must not keep a booking from being sent."""
     released = threading.Event()
-    loads = [background.submit_load(released.wait, 10) for _ in range(settings.CALCOM_CALL_THREADS + 1)]
+    loads = [background.submit_load(SALON, released.wait, 10) for _ in range(settings.CALCOM_CALL_THREADS + 1)]
 
-    assert background.submit_write(lambda: "sent").result(5) == "sent"
+    assert background.submit_write(SALON, lambda: "sent").result(5) == "sent"
 
     assert not any(load.done() for load in loads)
     released.set()
     assert all(load.result(5) for load in loads)
 
 
+@pytest.mark.parametrize("submit", [background.submit_load, background.submit_question, background.submit_write])
+def test_account_whose_calls_hang_keeps_no_other_account_waiting(submit) -> None:
+    """L-46, invariant 7: however many of its calls hang, half of the threads are left to others."""
+    released = threading.Event()
+    hanging = [submit(SALON, released.wait, 10) for _ in range(3 * settings.CALCOM_CALL_THREADS)]
+
+    others = [submit(PRACTICE, lambda: "answered") for _ in range(50)]
+
+    assert {other.result(5) for other in others} == {"answered"}
+    assert not any(job.done() for job in hanging)
+    released.set()
+    assert all(job.result(10) for job in hanging)
+
+
+def test_jobs_above_an_accounts_share_are_done_in_their_order() -> None:
+    """They wait for that account's jobs only, and none is lost or starves."""
+    gate, done = threading.Event(), []
+    pool = background.Pool("test", 2, most_of_one=1)
+    first = pool.submit(SALON, lambda: gate.wait(10))
+    later = [pool.submit(SALON, lambda number=number: done.append(number)) for number in range(20)]
+
+    pool.submit(PRACTICE, lambda: done.append("other")).result(5)
+    gate.set()
+    pool.finish()
+
+    assert first.result(0)
+    assert all(job.done() for job in later)
+    assert done == ["other", *range(20)]
+
+
+def test_job_that_nobody_wants_any_more_makes_room_for_the_next() -> None:
+    """Cancelled while it waited: it is left out."""
+    gate, done = threading.Event(), []
+    pool = background.Pool("test", 1, most_of_one=1)
+    pool.submit(SALON, lambda: gate.wait(10))
+    unwanted, wanted = (pool.submit(SALON, lambda name=name: done.append(name)) for name in ("unwanted", "wanted"))
+
+    unwanted.cancel()
+    gate.set()
+    wanted.result(5)
+    pool.finish()
+
+    assert done == ["wanted"]
+
+
+def test_broker_that_is_silent_keeps_no_load_waiting() -> None:
+    """Errands have threads of their own, and few."""
+    released = threading.Event()
+    errands = [background.submit_errand(released.wait, 10) for _ in range(20)]
+
+    assert background.submit_load(SALON, lambda: "loaded").result(5) == "loaded"
+
+    released.set()
+    assert all(errand.result(10) for errand in errands)
+
+
 def test_job_knows_the_request_it_belongs_to() -> None:
-    """The logs of a job carry the caller's request id."""
+    """The logs of a job carry the caller's request id, also when it had to wait."""
+    released = threading.Event()
+    for _ in range(settings.CALCOM_CALL_THREADS):
+        background.submit_load(SALON, released.wait, 10)
     token = request_id.set("r-1")
-
-    assert background.submit_load(request_id.get).result(5) == "r-1"
-
+    job = background.submit_load(SALON, request_id.get)
     request_id.reset(token)
+    released.set()
+
+    assert job.result(5) == "r-1"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -42,7 +103,7 @@ def test_idle_thread_keeps_no_database_connection() -> None:
             cursor.execute("SELECT pg_backend_pid()")
             return int(cursor.fetchone()[0])
 
-    backend = background.submit_write(uses_the_database).result(5)
+    backend = background.submit_write(SALON, uses_the_database).result(5)
 
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state <> 'idle'", [backend])
@@ -52,4 +113,4 @@ def test_idle_thread_keeps_no_database_connection() -> None:
 def test_error_of_a_job_reaches_who_waits() -> None:
     """Nothing is swallowed."""
     with pytest.raises(ZeroDivisionError):
-        background.submit_load(lambda: 1 / 0).result(5)
+        background.submit_load(SALON, lambda: 1 / 0).result(5)

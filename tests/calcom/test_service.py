@@ -63,8 +63,8 @@ def _empty_queues():
 
 
 def jobs_done() -> None:
-    """Wait for what was left to the pool for loads."""
-    background._pool("loads").shutdown(wait=True)
+    """Wait for what was left to the pool for errands."""
+    background._pool("errands").finish()
     background._pool.cache_clear()
 
 

@@ -19,7 +19,7 @@ def measure(ground: Ground) -> dict[str, Found]:
     """Measure the requests of cold and of warm questions."""
     ground.simulator.configure(latency=1)  # as slow as Cal.com: callers must really wait for each other
     try:
-        url = ground.more_web(processes=4, threads=32)
+        url = ground.more_web(processes=4, threads=64)
         crowds = [_crowd(ground, url, slug) for slug in COLD]
         cold, warm = _two_weeks(ground)
     finally:
