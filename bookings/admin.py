@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from bookings.callbacks import finish
 from bookings.errors import BookingError
 from bookings.models import (
     AgentKey,
@@ -57,7 +58,7 @@ class ShowsState:
     """A column with the state as a coloured label."""
 
     @display(description="state", label=STATE_COLOURS, ordering="state")  # type: ignore[untyped-decorator]
-    def shown_state(self, row: Appointment | Change) -> tuple[str, str]:
+    def shown_state(self, row: Appointment | Change | CallbackRequest) -> tuple[str, str]:
         """Return the state and its words."""
         return row.state, row.get_state_display()
 
@@ -385,14 +386,28 @@ class ChangeAdmin(ShowsState, ReadOnly, ModelAdmin):
 
 
 @admin.register(CallbackRequest)
-class CallbackRequestAdmin(ModelAdmin):
+class CallbackRequestAdmin(ShowsState, ModelAdmin):
     """Whom a person shall call back."""
 
-    list_display = ("name", "phone", "topic", "branch", "asked_at", "state", "done_by")
-    list_filter = ("state", "company", "branch")
-    search_fields = ("name", "phone", "topic")
-    readonly_fields = ("company", "branch", "conversation", "appointment", "asked_at", "done_at", "done_by")
-    list_select_related = ("branch__company",)
+    list_display = ("name", "phone", "topic", "branch", "appointment", "asked_at", "shown_state", "done_at", "done_by")
+    list_filter = ("state", "company", "branch", "asked_at")
+    search_fields = ("name", "phone", "topic", "public_id", "appointment__reference")
+    ordering = ("-state", "asked_at")  # open before done, and who has waited longest first
+    date_hierarchy = "asked_at"
+    readonly_fields = (
+        "public_id",
+        "company",
+        "branch",
+        "conversation",
+        "appointment",
+        "asked_by",
+        "language",
+        "asked_at",
+        "state",
+        "done_at",
+        "done_by",
+    )
+    list_select_related = ("branch__company", "appointment")
     actions = ("mark_done",)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
@@ -402,7 +417,5 @@ class CallbackRequestAdmin(ModelAdmin):
     @admin.action(description="Done: they were called back", permissions=["change"])
     def mark_done(self, request: HttpRequest, callbacks: QuerySet[CallbackRequest]) -> None:
         """Take them off the list."""
-        done = callbacks.filter(state=CallbackRequest.State.OPEN).update(
-            state=CallbackRequest.State.DONE, done_at=timezone.now(), done_by=request.user.get_username()
-        )
+        done = finish(callbacks, by=request.user.get_username())
         self.message_user(request, f"{done} callbacks done.", messages.SUCCESS)

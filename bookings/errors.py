@@ -1,9 +1,9 @@
 """
 What an agent can be told instead of what it asked for, sorted by what it does next.
 
-Offer another time (`AnotherTime`), ask the caller (`AskCaller`), try again (`TryLater`), say how it is (`Final`), or
-fetch a person (`ConfigurationError`). The stable `code` is part of the API; `api/errors.py` gives each its status and
-its words.
+Offer another time (`AnotherTime`), ask the caller (`AskCaller`), hold the time first (`HoldRequired`), try again
+(`TryLater`), say how it is (`Final`), or fetch a person (`ConfigurationError`). The stable `code` is part of the API;
+`api/errors.py` gives each its status and its words.
 """
 
 from collections.abc import Sequence
@@ -103,6 +103,12 @@ class IdentityMismatch(AskCaller):
     code = "identity_mismatch"
 
 
+class PhoneRequired(AskCaller):
+    """Nobody can be called back without a number: none was given, and none is known from a trusted source."""
+
+    code = "phone_required"
+
+
 class TimeNotUnderstood(AskCaller):
     """The time is not one: no offset, no such date, an end before its start."""
 
@@ -124,6 +130,12 @@ class TimeNonexistent(AskCaller):
     """Clocks are set forward and skip that local time."""
 
     code = "time_nonexistent"
+
+
+class HoldRequired(BookingError):
+    """The time was free when last known, and Cal.com could not be asked: it is held and read back, and then booked."""
+
+    code = "hold_required"
 
 
 class TryLater(BookingError):

@@ -86,7 +86,7 @@ def _of_the_number(upcoming: AppointmentQuerySet, conversation: Conversation) ->
 def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:
     """Return what fits everything that was said."""
     if proof.reference:
-        upcoming = upcoming.filter(reference=_letters(proof.reference))
+        upcoming = upcoming.filter(reference=letters(proof.reference))
     if proof.day is None or not proof.name:
         return list(upcoming)
     midnight = datetime.combine(proof.day, time(), UTC)
@@ -100,7 +100,7 @@ def _date_of(appointment: Appointment) -> date:
     return appointment.start.astimezone(ZoneInfo(appointment.branch.time_zone)).date()
 
 
-def _letters(reference: str) -> str:
+def letters(reference: str) -> str:
     """Return a reference as it is stored, however it was said: with pauses, hyphens, small letters."""
     return re.sub(r"[\W_]", "", reference).upper()
 

@@ -50,6 +50,11 @@ def operation_id() -> str:
     return f"op_{_random(ID_ALPHABET, 16)}"
 
 
+def callback_id() -> str:
+    """Return a new public id of a callback."""
+    return f"cb_{_random(ID_ALPHABET, 16)}"
+
+
 def token() -> str:
     """Return a new token: what an agent is given to name an offer or a hold by. Nobody can guess one."""
     return _random(ID_ALPHABET, 10)
@@ -320,6 +325,7 @@ class AgentKey(models.Model):
         READ = "availability:read", "ask for services and free slots"
         BOOK = "bookings:write", "book, move and cancel"
         SEE = "bookings:read", "read bookings"
+        CALL_BACK = "callbacks:write", "ask that a person calls back"
         VOUCH = "callers:identify", "say who is calling: the number comes from the network, never from a model"
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="agent_keys")
@@ -828,7 +834,11 @@ class Change(models.Model):
 
 
 class CallbackRequest(models.Model):
-    """A person shall call back: the way out that always works."""
+    """
+    A person shall call back: the way out that always works.
+
+    What is the same concern is asked for once while it is open (`wish`); afterwards it may be asked for again.
+    """
 
     class State(models.TextChoices):
         """Whether somebody took care of it."""
@@ -836,13 +846,23 @@ class CallbackRequest(models.Model):
         OPEN = "open", "open"
         DONE = "done", "done"
 
+    public_id = models.CharField(max_length=20, unique=True, default=callback_id, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="callbacks", db_index=False)
     branch = models.ForeignKey(Branch, models.SET_NULL, null=True, blank=True)
     conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, blank=True)
     appointment = models.ForeignKey(Appointment, models.SET_NULL, null=True, blank=True)
+    asked_by = models.ForeignKey(
+        AgentKey, models.SET_NULL, null=True, blank=True, related_name="+", help_text="empty = Slotline itself"
+    )
     name = models.CharField(max_length=200, blank=True, default="")
     phone = models.CharField(max_length=20, help_text="E.164")
+    language = models.CharField(max_length=10, blank=True, default="", help_text="what the caller spoke")
     topic = models.TextField(blank=True, default="")
+    wish = models.CharField(max_length=64, blank=True, default="", editable=False, help_text="which concern it is")
+    idempotency_key = models.CharField(max_length=255, blank=True, default="", editable=False)
+    request_digest = models.CharField(
+        max_length=64, blank=True, default="", editable=False, help_text="what came with that key"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     asked_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True, blank=True)
@@ -851,6 +871,16 @@ class CallbackRequest(models.Model):
     objects = TenantQuerySet["CallbackRequest"].as_manager()
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "wish"], condition=~Q(wish="") & Q(state="open"), name="callback_open_once"
+            ),
+            models.UniqueConstraint(
+                fields=["company", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="callback_idempotency_key_once",
+            ),
+        ]
         indexes = [models.Index(fields=["company", "state", "asked_at"], name="callback_open_first")]
 
     def __str__(self) -> str:

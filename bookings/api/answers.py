@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.utils import timezone
 
-from bookings.models import Appointment, Branch, Change, Service
+from bookings.models import Appointment, Branch, CallbackRequest, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
 from bookings.wish.holds import Held
+from bookings.wish.outcomes import waits_for_calcom
 from cachectl.availability import Known
 
 DAY = 1440  # minutes
@@ -158,10 +159,47 @@ def hold(held: Held, *, staff: str, language: str) -> dict[str, object]:
         "confirm_token": held.confirm_token,
         "expires_at": held.expires_at.astimezone(zone).isoformat(timespec="seconds") if held.expires_at else None,
         "read_back": sentence,
+        "verified": held.verified,
         "service": booked,
         "staff": staff or None,
         **time_of(appointment.start, appointment.end, zone=zone.key, language=language),
         "replayed": held.replayed,
+    }
+
+
+_CALLBACK_HINT = "Say spoken. The staff has it on its list; promise no time."
+_SETTLED_HINT = "Say spoken."
+_PENDING_HINT = (
+    "Promise nothing. Ask the operation after Retry-After until it is done or refused, then say its spoken. If the call"
+    " ends before, somebody calls the caller back should it come to nothing."
+)
+_PENDING_HINT_NO_NUMBER = (
+    "Promise nothing. Ask the operation after Retry-After until it is done or refused, then say its spoken. There is no"
+    " number to call back: ask for one before the call ends, and send it to POST /v1/callbacks."
+)
+
+
+def told(change: Change, *, language: str) -> dict[str, object]:
+    """Return what the caller may hear of a change that was not refused, and what the agent does next."""
+    if change.state == Change.State.DONE:
+        status, hint = str(change.appointment.state), _SETTLED_HINT
+    else:
+        status = "waiting" if waits_for_calcom(change) else "pending"
+        hint = _PENDING_HINT if change.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
+    return {"spoken": changes.changed(change.operation, status, language), "agent_hint": hint}
+
+
+def callback(asked: CallbackRequest, *, own_number: str | None, replayed: bool, language: str) -> dict[str, object]:
+    """Return what became of a wish to be called back. The number itself is not told: who asks may not be its owner."""
+    is_done = asked.state == CallbackRequest.State.DONE
+    is_own = asked.phone == own_number
+    return {
+        "status": asked.state,
+        "callback_id": asked.public_id,
+        "number": "caller_id" if is_own else "given",
+        "spoken": changes.called_back(done=is_done, own_number=is_own, language=language),
+        "agent_hint": _CALLBACK_HINT,
+        "replayed": replayed,
     }
 
 

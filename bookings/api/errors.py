@@ -209,6 +209,14 @@ TABLE: Mapping[str, Told] = {
         "I'm sorry, I cannot match that to an appointment. Could you check it once more?",
         "Say nothing about whether such an appointment exists. After three tries offer a call back.",
     ),
+    "phone_required": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "There is no number to call back",
+        "Unter welcher Nummer erreichen wir Sie?",
+        "What number can we reach you on?",
+        "Ask for the number, and send it as the caller says it, with the country code if it is a foreign one.",
+    ),
     "time_not_understood": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         False,
@@ -234,14 +242,25 @@ TABLE: Mapping[str, Told] = {
         "That time is skipped when the clocks change. What time do you mean?",
         "Ask the caller for another time.",
     ),
+    # hold first
+    "hold_required": Told(
+        HTTPStatus.CONFLICT,
+        False,
+        "This time is not certain and must be held first",
+        "Ich halte die Zeit erst einmal für Sie fest. Einen Moment bitte.",
+        "Let me keep that time for you first. One moment, please.",
+        "Nothing was booked: Cal.com could not be asked whether the time is still free. Hold its slot_token (search for"
+        " the time where you have none), say read_back, and book with confirm_token once the caller agrees.",
+    ),
     # try again
     "upstream_unavailable": Told(
         HTTPStatus.SERVICE_UNAVAILABLE,
         True,
         "The calendar cannot be reached",
-        "Unser Kalender antwortet gerade nicht. Einen Moment bitte.",
-        "Our calendar is not answering right now. One moment, please.",
-        "Nothing was changed. Try again after Retry-After; if it fails again, offer a call back.",
+        "Unser Kalender antwortet gerade nicht. Soll Sie jemand zurückrufen?",
+        "Our calendar is not answering right now. Shall somebody call you back?",
+        "Nothing was changed. Try again after Retry-After. If it fails again, say spoken, and send who shall be called"
+        " back to POST /v1/callbacks: that works without the calendar.",
     ),
     "deadline_exceeded": Told(
         HTTPStatus.GATEWAY_TIMEOUT,
@@ -249,7 +268,8 @@ TABLE: Mapping[str, Told] = {
         "The time to answer was over",
         "Das dauert gerade etwas länger. Einen Moment bitte.",
         "This is taking a little longer. One moment, please.",
-        "Nothing was promised. Try again, with a longer Prefer: wait if the caller can wait.",
+        "Nothing was promised. Try again, with a longer Prefer: wait if the caller can wait; if it fails again, offer a"
+        " call back (POST /v1/callbacks).",
     ),
     "idempotency_in_progress": Told(
         HTTPStatus.CONFLICT,

@@ -1,5 +1,6 @@
 """What agents ask for, and are told, in headers."""
 
+import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -67,6 +68,11 @@ def _weight(parameter: str) -> float:
         return float(parameter.partition("=")[2] or 1)
     except ValueError:
         return 0.0
+
+
+def retry_after(seconds: float | None) -> dict[str, str]:
+    """Return when asking again makes sense: a second from now where nobody knows better."""
+    return {"Retry-After": str(max(1, math.ceil(seconds or 1)))}
 
 
 def of_cache(known: Known) -> dict[str, str]:

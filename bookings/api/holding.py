@@ -24,6 +24,10 @@ from calcom.service import CalcomService
 
 _CALL_HINT = "Take dates from days and never work one out. Send conversation_id with every request of this call."
 _HOLD_HINT = "Say read_back. Book with confirm_token as soon as the caller agrees, before expires_at."
+_UNVERIFIED_HINT = (
+    "It is kept for this caller, and nobody knows whether it is still free: Cal.com could not be asked. Say read_back,"
+    " book with confirm_token once the caller agrees, and promise nothing until it is confirmed."
+)
 _BOOKED_HINT = "It is booked already: POST /v1/bookings with this confirm_token says what became of it."
 
 
@@ -120,9 +124,9 @@ class Holds(AgentView):
         calcom = CalcomService(offer.event_type.account, tenant=self.key.company_id)
         held = holds.hold(offer=offer, calcom=calcom, deadline=self.deadline, now=timezone.now())
         body = answers.hold(held, staff=offer.staff.name if offer.staff else "", language=self.language)
-        is_hold = held.expires_at is not None
+        hint = _HOLD_HINT if held.verified else _UNVERIFIED_HINT
         return Response(
-            {"ok": True, **body, "agent_hint": _HOLD_HINT if is_hold else _BOOKED_HINT},
+            {"ok": True, **body, "agent_hint": hint if held.expires_at else _BOOKED_HINT},
             status=HTTPStatus.OK if held.replayed else HTTPStatus.CREATED,
         )
 

@@ -61,6 +61,7 @@ _CACHE = [
     _header("X-Cache-Hit", "true where Cal.com was not asked for this answer", answers=(200,)),
     _header("Age", "of the oldest day in the answer, s", answers=(200,)),
 ]
+_AGAIN = _header("Retry-After", "seconds until asking again makes sense, where nothing is known", answers=(200,))
 _LATER = [
     _header("Location", "where the outcome, or the booking, is found", answers=(200, 201, 202)),
     _header("Retry-After", "seconds until asking again makes sense", answers=(202,)),
@@ -135,13 +136,15 @@ search = extend_schema(
     tags=["availability"],
     description=(
         "What was asked for, or up to three real times instead and the reason why. Cal.com is asked once at most,"
-        " however far it has to look."
+        " however far it has to look. `degraded`: it could not be asked; offers are as last known and must be held to"
+        " be booked, and without any nobody knows: then offer a call back."
     ),
     parameters=[
         _header("Cache-Control", "max-age=N: how old the answer may be, s; no-cache: not at all"),
         *_EVERY,
         *_WAIT,
         *_CACHE,
+        _AGAIN,
     ],
     request=search_shapes.SearchRequest,
     responses={
@@ -159,7 +162,8 @@ book = extend_schema(
     tags=["bookings"],
     description=(
         "By confirm_token of a hold, by slot_token, or by service and start. 201 when Cal.com said yes; 202 when it did"
-        " not within the caller's wait: then ask the operation."
+        " not within the caller's wait: then ask the operation. While Cal.com cannot be asked whether the time is still"
+        " free, only what is held is booked (`hold_required`)."
     ),
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
     request=shapes.BookingRequest,
@@ -168,8 +172,8 @@ book = extend_schema(
         202: shapes.ChangedAnswer,
         **_problems(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
-            "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "slot_taken",
-            "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed", "upstream_unavailable",
+            "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
+            "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed", "upstream_unavailable",
             "deadline_exceeded", "configuration_error",
         ),
     },
@@ -223,6 +227,22 @@ find = extend_schema(
     responses={
         200: shapes.FoundAnswer,
         **_problems(*_BODY, "identity_required", "identity_mismatch"),
+    },
+)
+
+call_back = extend_schema(
+    operation_id="request_callback",
+    tags=["callbacks"],
+    description=(
+        "A person shall call back: it works when Cal.com cannot be reached. The same topic in the same conversation, or"
+        " for the same number, is one callback while it is open: 201 the first time, then 200."
+    ),
+    parameters=[_IDEMPOTENCY, *_EVERY],
+    request=shapes.CallbackRequest,
+    responses={
+        200: shapes.CallbackAnswer,
+        201: shapes.CallbackAnswer,
+        **_problems(*_BODY, "phone_required", "booking_not_found", "idempotency_key_reused"),
     },
 )
 

@@ -196,7 +196,7 @@ class SearchAnswer(serializers.Serializer[Any]):
 
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
-        [*Status, NEEDS_CLARIFICATION], help_text="degraded: it was free when last known, and is not certain"
+        [*Status, NEEDS_CLARIFICATION], help_text="degraded: offers were free when last known; without any nobody knows"
     )
     reason = serializers.ChoiceField(
         [*Reason, *STAFF_REASONS], allow_null=True, help_text="why it is not what was asked for"

@@ -20,7 +20,7 @@ from bookings.api.search_shapes import NEEDS_CLARIFICATION, SearchRequest, wante
 from bookings.api.views import AgentView
 from bookings.models import AgentKey, Service, SlotToken, Staff
 from bookings.question import continuing
-from bookings.question.finding import Asked, Offer, Status
+from bookings.question.finding import Asked, Found, Offer, Status
 from bookings.question.looking import Calendar
 from bookings.question.wanted import Wanted
 from bookings.speech import sentences
@@ -35,8 +35,15 @@ _HINTS = {
     Status.AVAILABLE: _OFFER_HINT,
     Status.ALTERNATIVES: _OFFER_HINT,
     Status.NONE: "Say so. With more_token look further ahead; else ask for another service or person, or a call back.",
-    Status.DEGRADED: "These were free when last known. Promise nothing: hold the one the caller chooses to be certain.",
+    Status.DEGRADED: (
+        "These were free when last known, and Cal.com could not be asked. Promise nothing: hold the slot_token of the"
+        " one the caller chooses, a booking needs it."
+    ),
 }
+_NOBODY_KNOWS_HINT = (
+    "Nothing is known: this does not mean that nothing is free. Search once more after Retry-After; if it is degraded"
+    " again, say spoken, and send who shall be called back to POST /v1/callbacks."
+)
 _HELD_HINT = "It is held. Say spoken, and book with the confirm_token of hold once the caller agrees."
 _STAFF_HINT = "Ask the caller, then search again with the id of a candidate as staff, or without staff for anybody."
 MOST_CANDIDATES = 5
@@ -89,7 +96,11 @@ class Search(AgentView):
             now=now,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
-        return Response(self._answer(asked, offered, now), headers=headers.of_cache(offered.found.known))
+        found = offered.found
+        told = headers.of_cache(found.known)
+        if _nobody_knows(found):
+            told |= headers.retry_after(found.known.retry_after)
+        return Response(self._answer(asked, offered, now), headers=told)
 
     def _question(self, body: Mapping[str, Any], now: datetime) -> _Question:
         """Return what is asked, or what was asked before; the service is known first, for its zone and language."""
@@ -114,7 +125,7 @@ class Search(AgentView):
             else None,
             "more_token": offered.more_token,
             "spoken": sentences.result(_spoken_about(asked, offered, now), self.language),
-            "agent_hint": _HELD_HINT if offered.held else _HINTS[found.status],
+            "agent_hint": _hint(offered),
             "freshness": answers.freshness(found.known),
         }
 
@@ -193,6 +204,16 @@ def _spoken_about(asked: Asked, offered: Offered, now: datetime) -> sentences.Re
         held=offered.held is not None,
         further=found.more,
     )
+
+
+def _nobody_knows(found: Found) -> bool:
+    return found.status is Status.DEGRADED and not found.offers
+
+
+def _hint(offered: Offered) -> str:
+    if offered.held:
+        return _HELD_HINT
+    return _NOBODY_KNOWS_HINT if _nobody_knows(offered.found) else _HINTS[offered.found.status]
 
 
 def _name(staff: Staff | None) -> str | None:

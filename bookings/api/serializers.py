@@ -150,6 +150,13 @@ class PrintableField(serializers.CharField):
         return text
 
 
+def not_a_placeholder(name: str) -> str:
+    """Return the name, unless nobody is called so."""
+    if _PLACEHOLDER.search(name):
+        raise serializers.ValidationError("It looks like a placeholder: ask the caller for the name.")
+    return name
+
+
 class CallerRequest(serializers.Serializer[Any]):
     """Who the appointment is for. A phone number and an address are both optional: numbers are withheld."""
 
@@ -168,9 +175,7 @@ class CallerRequest(serializers.Serializer[Any]):
 
     def validate_name(self, value: str) -> str:
         """Refuse what a template or a model puts where it knows no name."""
-        if _PLACEHOLDER.search(value):
-            raise serializers.ValidationError("It looks like a placeholder: ask the caller for the name.")
-        return value
+        return not_a_placeholder(value)
 
     def validate_email(self, value: str | None) -> str | None:
         """Return the address in lower case, or None."""
@@ -271,6 +276,55 @@ class RescheduleRequest(serializers.Serializer[Any]):
         return attrs
 
 
+class CallbackRequest(serializers.Serializer[Any]):
+    """Who shall be called back, and what about. Without a number it is the one that the caller calls from."""
+
+    topic = serializers.CharField(max_length=1000, help_text="what it is about, in a few words; the staff reads it")
+    name = PrintableField(max_length=200, required=False, allow_null=True, allow_blank=True, default=None)
+    phone = PrintableField(
+        max_length=40,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        default=None,
+        help_text="as the caller said it; else the number of the conversation, if it came from a trusted source",
+    )
+    branch = PrintableField(
+        max_length=100, required=False, allow_null=True, default=None, help_text="its name, where the caller means one"
+    )
+    booking_id = PrintableField(
+        max_length=40, required=False, allow_null=True, default=None, help_text="the booking it is about"
+    )
+    reference = PrintableField(
+        max_length=40,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="or its reference, as the caller said it",
+    )
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
+    )
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
+        max_length=10,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="BCP 47; else Accept-Language, else the call's or the branch's",
+    )
+
+    def validate_name(self, value: str | None) -> str:
+        """Refuse what a template or a model puts where it knows no name."""
+        return not_a_placeholder(value or "")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse two answers to one question."""
+        if attrs["booking_id"] is not None and attrs["reference"] is not None:
+            raise serializers.ValidationError({"reference": "Send booking_id or reference, not both."})
+        return attrs
+
+
 class FindRequest(serializers.Serializer[Any]):
     """
     Whose appointments: those of the number that the caller calls from, or what only they know.
@@ -300,16 +354,20 @@ class FindRequest(serializers.Serializer[Any]):
         return attrs
 
 
-def phone_number(text: str | None, region: str) -> str | None:
-    """Return a number as E.164, read as in `region`; None where the caller withheld it."""
+def phone_number(text: str | None, region: str | None, *, field: str = "caller.phone") -> str | None:
+    """
+    Return a number as E.164, read as in `region`; None where the caller withheld it.
+
+    Without a region it must come with its country code.
+    """
     if text is None or text.strip().lower() in _WITHHELD:
         return None
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException as exc:
-        raise RequestInvalid("caller.phone", "It is not a phone number.") from exc
+        raise RequestInvalid(field, "It is not a phone number.") from exc
     if not phonenumbers.is_valid_number(number):
-        raise RequestInvalid("caller.phone", "Nobody has such a number.")
+        raise RequestInvalid(field, "Nobody has such a number.")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -379,7 +437,8 @@ class AvailabilityAnswer(serializers.Serializer[Any]):
 
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
-        ["available", "none", "degraded"], help_text="degraded: some of the days in unknown_days could not be looked up"
+        ["available", "none", "degraded"],
+        help_text="degraded: Cal.com could not be asked; slots are as last known, of unknown_days nobody knows",
     )
     service = ServiceAnswer()
     time_zone = serializers.CharField()
@@ -410,6 +469,7 @@ class ChangedAnswer(BookedAnswer):
 
     status = serializers.ChoiceField(["pending", "confirmed", "cancelled", "completed", "no_show"])
     spoken = serializers.CharField()
+    agent_hint = serializers.CharField()
     operation_id = serializers.CharField(help_text="see GET /v1/operations/{id}")
     replayed = serializers.BooleanField(help_text="an earlier request was the same wish; this is its outcome")
 
@@ -422,6 +482,18 @@ class FoundAnswer(serializers.Serializer[Any]):
     bookings = BookingAnswer(many=True)
     spoken = serializers.CharField()
     agent_hint = serializers.CharField()
+
+
+class CallbackAnswer(serializers.Serializer[Any]):
+    """Who wants to be called back is on the list."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(["open", "done"])
+    callback_id = serializers.CharField(help_text="such as cb_7K3QX9M2TA4PWJ5R")
+    number = serializers.ChoiceField(["caller_id", "given"], help_text="which number will be called; never the number")
+    spoken = serializers.CharField()
+    agent_hint = serializers.CharField()
+    replayed = serializers.BooleanField(help_text="the same was asked for before, and is still on the list")
 
 
 class DayAnswer(serializers.Serializer[Any]):
@@ -464,6 +536,9 @@ class HoldAnswer(TimeAnswer):
     confirm_token = serializers.CharField(help_text="what books it, once the caller has agreed to read_back")
     expires_at = serializers.DateTimeField(allow_null=True)
     read_back = serializers.CharField(help_text="what the caller is asked to agree to")
+    verified = serializers.BooleanField(
+        help_text="false where Cal.com could not be asked whether it is still free; from us nobody else gets it"
+    )
     service = ServiceAnswer()
     staff = serializers.CharField(allow_null=True, help_text="who was asked for by name")
     replayed = serializers.BooleanField()
@@ -502,6 +577,8 @@ class OperationsAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["pending", "done", "refused"])
     operation = OperationAnswer()
     booking = BookingAnswer()
+    spoken = serializers.CharField(help_text="what the caller may be told of it now")
+    agent_hint = serializers.CharField()
 
 
 class FieldProblem(serializers.Serializer[Any]):

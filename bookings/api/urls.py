@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bookings.api import changing, docs, holding, searching, views
+from bookings.api import callbacks, changing, docs, holding, searching, views
 
 urlpatterns = [
     path("services", views.Services.as_view(), name="services"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("bookings/<str:booking_id>", views.Booking.as_view(), name="booking"),
     path("bookings/<str:booking_id>/cancel", views.Cancel.as_view(), name="cancel"),
     path("bookings/<str:booking_id>/reschedule", changing.Reschedule.as_view(), name="reschedule"),
+    path("callbacks", callbacks.Callbacks.as_view(), name="callbacks"),
     path("operations/<str:operation_id>", views.Operation.as_view(), name="operation"),
     path("openapi.json", docs.OpenApi.as_view(), name="openapi"),
     path("docs", docs.Docs.as_view(), name="docs"),

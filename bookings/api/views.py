@@ -23,15 +23,14 @@ from bookings import conversations, figures
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import service_of, services_of
-from bookings.api.errors import IdempotencyKeyRequired, RequestInvalid
+from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestInvalid
 from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
 from bookings.api.throttles import Standing
 from bookings.errors import BookingNotFound, DateInPast, DeadlineExceeded, TooFar, UpstreamUnavailable
 from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
 from bookings.question import search
-from bookings.speech import changes as sentences
-from bookings.wish import booking, cancelling, holds
+from bookings.wish import booking, cancelling, holds, outcomes
 from bookings.wish.outcomes import Booked
 from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
@@ -155,6 +154,11 @@ class AgentView(APIView):
             raise RequestInvalid("conversation_id", "There is no such conversation.")
         return self.call
 
+    @property
+    def own_number(self) -> str | None:
+        """Return the number that the caller calls from, where it came from a trusted source."""
+        return self.call.caller_phone if self.call else None
+
     def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return what the body says, checked."""
         body = serializer(data=self.request.data)
@@ -203,16 +207,15 @@ class Availability(AgentView):
 
     def _answer(self, service: Service, found: search.OpenTimes) -> dict[str, object]:
         zone, known = service.branch.time_zone, found.known
-        unknown = _unknown_days(known)
         return {
             "ok": True,
-            "status": "degraded" if unknown else "available" if found.starts else "none",
+            "status": "degraded" if not known.verified else "available" if found.starts else "none",
             "service": answers.service(service),
             "time_zone": zone,
             "slots": answers.slots(
                 tuple(found.starts), zone=zone, minutes=service.event_type.length_minutes, language=self.language
             ),
-            "unknown_days": unknown,
+            "unknown_days": _unknown_days(known),
             "freshness": answers.freshness(known),
         }
 
@@ -265,7 +268,7 @@ class Bookings(AgentView):
             company=self.key.company,
             agent_key=self.key,
             attendee_name=caller["name"],
-            attendee_phone=phone_number(caller["phone"], service.branch.phone_region) or self._own_number(),
+            attendee_phone=phone_number(caller["phone"], service.branch.phone_region) or self.own_number,
             attendee_email=caller["email"],
             language=self.language,
             notes=asked["notes"],
@@ -274,9 +277,6 @@ class Bookings(AgentView):
             request_digest=digest("book", asked),
             **slot,
         )
-
-    def _own_number(self) -> str | None:
-        return self.call.caller_phone if self.call else None
 
     def _slot(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parts of the wish that say which slot. A token decides; what is said beside it may only agree."""
@@ -349,8 +349,16 @@ class Operation(AgentView):
             "status": status,
             "operation": answers.operation(change),
             "booking": answers.booking(change.appointment, language=self.language),
+            **self._told(change),
         }
         return Response(body, headers={"Retry-After": "1"} if status == "pending" else None)
+
+    def _told(self, change: Change) -> dict[str, object]:
+        """Return what the caller may hear of it; of a refusal what they would have heard had they waited."""
+        if change.state != Change.State.REFUSED:
+            return answers.told(change, language=self.language)
+        refused = TABLE[outcomes.refusal(change).code]
+        return {"spoken": refused.spoken(self.language), "agent_hint": refused.hint}
 
 
 class Nothing(AgentView):
@@ -399,7 +407,7 @@ def changed(view: AgentView, made: Booked, done: HTTPStatus) -> Response:
         "status": status,
         "booking": answers.booking(appointment, language=view.language),
         "operation_id": change.public_id,
-        "spoken": sentences.changed(change.operation, status, view.language),
+        **answers.told(change, language=view.language),
         "replayed": made.replayed,
     }
     if pending:

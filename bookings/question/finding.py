@@ -10,11 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from bookings import figures
-from bookings.errors import DeadlineExceeded, UpstreamUnavailable
 from bookings.models import Service
 from bookings.question.looking import BEFORE, Calendar, Seen, Span, known_of, look, spans
 from bookings.question.offers import Reason, Rules
@@ -36,7 +34,7 @@ class Status(StrEnum):
     ALTERNATIVES = "alternatives"
     NONE = "none"
     DEGRADED = "degraded"
-    """There are offers, and they are not certain: some days that decide could not be looked up just now."""
+    """Some days that decide could not be looked up just now: offers are not certain, and without any nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +94,11 @@ def find(
     asked: Asked, *, now: datetime, calcom: CalcomService, deadline: Deadline, max_age: float | None = None
 ) -> Found:
     """
-    Return what was asked for, or the best that is free instead.
+    Return what was asked for, or the best that is free instead; at the deadline, what is known.
+
+    Where nothing is found and not everything could be looked up, nobody may say that nothing is free.
 
     Raises:
-        TryLater: nothing is found, and not everything could be looked up: then nobody may say that nothing is free.
         ConfigurationError: the service cannot be booked through us.
     """
 
@@ -161,15 +160,13 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
     reason = None if wished or asked.was_met else rules.reason(asked.wanted.windows)
     known = known_of(seen, _decisive(asked, seen, {each: shown[each] for each in best}, reason))
     figures.count_answer(known)
-    if not best and not known.verified:
-        _refuse(known)
     return Found(
         status=_status(wished, best, known),
         reason=reason if known.verified or reason is not Reason.FULLY_BOOKED else None,
         offers=[_offer(each.start, shown[each]) for each in sorted(best)],
         known=known,
         until=until,
-        more=len({each.start for each in shown}) > len(best) or until < end,
+        more=(known.verified or bool(best)) and (len({each.start for each in shown}) > len(best) or until < end),
     )
 
 
@@ -190,16 +187,8 @@ def _decisive(
 
 
 def _status(wished: Collection[Candidate], best: Collection[Candidate], known: Known) -> Status:
-    if not best:
-        return Status.NONE
     if not known.verified:
         return Status.DEGRADED
+    if not best:
+        return Status.NONE
     return Status.AVAILABLE if wished else Status.ALTERNATIVES
-
-
-def _refuse(known: Known) -> NoReturn:
-    """Say that nobody knows, which is not the same as that nothing is free."""
-    retry_after = known.retry_after or 1.0
-    if known.failure == "deadline":
-        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=retry_after)
-    raise UpstreamUnavailable("The calendar could not be asked.", retry_after=retry_after)

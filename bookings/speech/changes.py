@@ -19,6 +19,25 @@ _PENDING: Mapping[str, Sentence] = {
         "en": "I am cancelling your appointment right now. One moment, please.",
     },
 }
+_WAITING: Mapping[str, Sentence] = {
+    "create": {
+        "de": "Unser Kalender antwortet gerade nicht. Ich habe Ihren Wunsch notiert und trage ihn ein, sobald es geht."
+        " Sicher ist der Termin noch nicht.",
+        "en": "Our calendar is not answering right now. I have noted your wish, and will enter it as soon as I can. The"
+        " appointment is not certain yet.",
+    },
+    "move": {
+        "de": "Unser Kalender antwortet gerade nicht. Ich habe notiert, dass Sie verlegen möchten. Bis ich es eintragen"
+        " kann, gilt der alte Termin.",
+        "en": "Our calendar is not answering right now. I have noted that you would like to move it. Until I can enter"
+        " that, the old appointment stands.",
+    },
+    "cancel": {
+        "de": "Unser Kalender antwortet gerade nicht. Ich habe Ihre Absage notiert und trage sie ein, sobald es geht.",
+        "en": "Our calendar is not answering right now. I have noted that you cancel, and will enter it as soon as I"
+        " can.",
+    },
+}
 _BOOKED: Sentence = {"de": "Ihr Termin steht.", "en": "Your appointment is booked."}
 _MOVED: Sentence = {"de": "Ihr Termin ist verlegt.", "en": "Your appointment has been moved."}
 _CANCELLED: Sentence = {"de": "Ihr Termin ist abgesagt.", "en": "Your appointment is cancelled."}
@@ -34,13 +53,37 @@ _FOUND_SEVERAL: Sentence = {
     "en": "I have found several appointments of yours. Which one is it about?",
 }
 
+_CALL_THIS_NUMBER: Sentence = {
+    "de": "Ich habe es notiert. Es ruft Sie jemand unter der Nummer zurück, von der Sie anrufen.",
+    "en": "I have made a note of it. Somebody will call you back on the number you are calling from.",
+}
+_CALL_THE_NUMBER: Sentence = {
+    "de": "Ich habe es notiert. Es ruft Sie jemand unter der Nummer zurück, die Sie genannt haben.",
+    "en": "I have made a note of it. Somebody will call you back on the number you gave me.",
+}
+_CALLED_BEFORE: Sentence = {
+    "de": "Darum hat sich schon jemand gekümmert.",
+    "en": "Somebody has taken care of that already.",
+}
+
 
 def changed(operation: str, status: str, language: str) -> str:
-    """Return what may be said about a change: `pending`, or the state that the appointment is in after it."""
-    if status == "pending":
-        return _PENDING[operation][language]
+    """
+    Return what may be said about a change.
+
+    `status` is `pending`, `waiting` where it is pending because Cal.com cannot be asked, or the state that the
+    appointment is in after it.
+    """
+    if status in {"pending", "waiting"}:
+        return (_PENDING if status == "pending" else _WAITING)[operation][language]
     known = {"confirmed": _MOVED if operation == "move" else _BOOKED, "cancelled": _CANCELLED}
     return known.get(status, _OVER)[language]
+
+
+def called_back(*, done: bool, own_number: bool, language: str) -> str:
+    """Return what whoever wants to be called back may be told. The number itself is read out to nobody."""
+    sentence = _CALLED_BEFORE if done else _CALL_THIS_NUMBER if own_number else _CALL_THE_NUMBER
+    return sentence[language]
 
 
 def found(number: int, language: str) -> str:

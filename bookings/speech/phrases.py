@@ -35,6 +35,8 @@ class Phrases:
     nothing_up_to: str
     """{until}"""
     look_further: str
+    no_answer: str
+    """The calendar cannot be asked."""
     call_back: str
     unknown_person: str
     several_people: str
@@ -74,6 +76,7 @@ GERMAN = Phrases(
     not_free_with_person="Bei {staff} ist da leider nichts mehr frei.",
     nothing_up_to="{until} finde ich leider nichts Freies.",
     look_further="Soll ich noch weiter vorausschauen?",
+    no_answer="Unser Kalender antwortet gerade nicht.",
     call_back="Soll Sie jemand zurückrufen?",
     unknown_person="Diese Person finde ich bei uns nicht.",
     several_people="Da kommen mehrere infrage.",
@@ -114,6 +117,7 @@ ENGLISH = Phrases(
     not_free_with_person="I'm sorry, {staff} is not free then.",
     nothing_up_to="I'm sorry, I cannot find anything free {until}.",
     look_further="Shall I look further ahead?",
+    no_answer="Our calendar is not answering right now.",
     call_back="Shall somebody call you back?",
     unknown_person="I cannot find that person here.",
     several_people="There are several people by that name.",

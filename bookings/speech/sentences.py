@@ -57,7 +57,7 @@ def result(found: Result, language: str) -> str:
     if found.status is Status.NONE:
         return voice.nothing(found)
     if found.status is Status.DEGRADED:
-        return _fitting(found.times, [voice.uncertain])
+        return _fitting(found.times, [voice.uncertain]) if found.times else voice.nobody_knows(found)
     if found.status is Status.AVAILABLE and found.exact:
         return voice.yes(found)
     offer = voice.phrases.otherwise if found.status is Status.ALTERNATIVES and not found.reason else voice.phrases.offer
@@ -132,6 +132,9 @@ class _Voice:
         until = self.tongue.up_to(dated(found.until, self.today))
         nothing = _opened(self.phrases.nothing_up_to.format(until=until)).replace(",.", ".")
         return f"{why}{nothing} {self.phrases.look_further if found.further else self.phrases.call_back}"
+
+    def nobody_knows(self, found: Result) -> str:
+        return f"{self.why(found.reason)}{self.phrases.no_answer} {self.phrases.call_back}"
 
     def why(self, reason: Reason | None) -> str:
         if reason is None:

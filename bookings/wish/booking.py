@@ -12,6 +12,7 @@ from bookings.errors import (
     AnotherTime,
     DeadlineExceeded,
     HoldExpired,
+    HoldRequired,
     SlotNotOffered,
     SlotTaken,
 )
@@ -126,6 +127,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
 
     Raises:
         AnotherTime: not then, or not held any more; carries alternatives.
+        HoldRequired: Cal.com could not be asked, so what is not held is not booked.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
         ConfigurationError: staff must put something right; nothing was booked.
@@ -200,10 +202,11 @@ def _standing_hold(wish: Wish) -> Appointment | None:
 
 
 def _refuse_unoffered(wish: Wish, slot: Slot) -> None:
-    """Raise why not, unless the offer still holds and Cal.com lists the slot."""
+    """Raise why not, unless the offer still holds and Cal.com lists the slot, now or as far as it could be asked."""
     if wish.offer and wish.offer.expires_at <= slot.now:
         raise SlotNotOffered("The offer has run out.")
-    slot.loaded_at()
+    if slot.listing().must_be_held:
+        raise HoldRequired("Cal.com could not be asked whether the time is still free.")
 
 
 def _refuse_taken(wish: Wish) -> None:

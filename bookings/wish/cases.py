@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import structlog
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings.models import Appointment, CallbackRequest, Change, ChangeState
+from bookings import callbacks
+from bookings.models import Appointment, Change, ChangeState
 from cachectl.models import Forgetting
 from calcom.errors import Reason
 from calcom.service import CalcomService, Owed
@@ -40,8 +42,8 @@ class Case(ABC):
     change: Change
     calcom: CalcomService
 
-    # What a person calls about when it could not be done in time.
-    topic = ""
+    # What a person calls about when it could not be done, and the caller has gone.
+    topic: ClassVar[str]
 
     @property
     def appointment(self) -> Appointment:
@@ -137,17 +139,17 @@ class Case(ABC):
 
     def give_up(self) -> None:
         """Stop trying at the time it should have begun: a person calls the caller back."""
-        appointment = self.appointment
         self.refuse(NOT_IN_TIME)
-        if self.change.state == ChangeState.REFUSED and appointment.attendee_phone:
-            CallbackRequest.objects.create(
-                company_id=appointment.company_id,
-                branch_id=appointment.branch_id,
-                appointment=appointment,
-                name=appointment.attendee_name,
-                phone=appointment.attendee_phone,
-                topic=self.topic,
-            )
+
+    def have_called_back(self, outcome: str) -> None:
+        """
+        See to it that whoever asked hears of a refusal, within the transaction that writes it down.
+
+        Who still waits is answered. Who was told that it is on its way would wait for it: a person calls them.
+        """
+        still_waits = Change.objects.filter(pk=self.change.pk, answer_by__gt=Now())
+        if not still_waits.exists() and not callbacks.owe(self.appointment, f"{self.topic} ({outcome})"):
+            self.tell("nobody can call back", outcome=outcome, alert=True)
 
     def owe(
         self, start: datetime, end: datetime, host_ids: Collection[int], cause: Forgetting.Cause = Forgetting.Cause.OWN

@@ -54,6 +54,8 @@ class Held:
     appointment: Appointment
     replayed: bool = False
     """An earlier request had held it."""
+    verified: bool = True
+    """Cal.com's list could be checked; else it was free when last known, and only a booking will tell."""
 
     @property
     def confirm_token(self) -> str:
@@ -159,7 +161,8 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
     Keep the time that was offered free for two minutes.
 
     A conversation holds one time: this one instead of what it held before. A repeat gets the same hold, or the booking
-    that it became; what ran out may be held again.
+    that it became; what ran out may be held again. Where Cal.com cannot be asked, what was free when last known is
+    held: the caller is promised that nobody else gets it from us, and no more.
 
     Raises:
         AnotherTime: it is not to be had; carries alternatives, and what was held before still is.
@@ -172,13 +175,13 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
         while True:
             earlier = _led_to(offer)
             if earlier is not None:
-                return Held(earlier, replayed=True)
+                return Held(earlier, replayed=True, verified=slot.is_verified())
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
-            loaded_at = slot.loaded_at()
+            listing = slot.listing()
             _refuse_taken(offer)
             with suppress(claims.Contention):
-                return Held(_write_down(offer, loaded_at, deadline))
+                return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
             with waiting.place(offer.event_type.account_id, deadline) as until:
                 if until.passed:
                     raise DeadlineExceeded("Somebody else is just booking there.")

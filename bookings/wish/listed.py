@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from bookings import claims
 from bookings.errors import AnotherTime, DeadlineExceeded, SlotNotOffered, SlotTaken, UpstreamUnavailable
@@ -11,9 +12,26 @@ from bookings.models import Service
 from bookings.question import search
 from bookings.question.offers import Rules
 from cachectl.deadline import Deadline
+from cachectl.waiting import NO_TIME
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE
-from calcom.service import CalcomService
+from calcom.service import CalcomService, OpenSlots
+
+
+class Listing(NamedTuple):
+    """What a list of Cal.com's that has a slot is worth."""
+
+    loaded_at: float | None
+    """When its load began, in epoch seconds; None if nobody knows."""
+    verified: bool
+    """Whether a caller may be told so without reserve."""
+    settling: bool
+    """Whether it is not verified only because its day changed moments ago."""
+
+    @property
+    def must_be_held(self) -> bool:
+        """Return whether only a hold books it: Cal.com could not be asked. After a change the booking itself asks."""
+        return not (self.verified or self.settling)
 
 
 @dataclass(frozen=True)
@@ -28,22 +46,21 @@ class Slot:
     deadline: Deadline
     now: datetime
 
-    def loaded_at(self) -> float | None:
+    def listing(self) -> Listing:
         """
-        Return when the load of the list that has it began, in epoch seconds; None if nobody knows.
+        Return what the list is worth that has it.
 
         Costs no request where its day is known.
 
         Raises:
             AnotherTime: rules forbid it, or Cal.com does not list it.
-            TryLater: Cal.com could not be asked.
+            TryLater: Cal.com could not be asked, and nothing is known of that day.
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
-        listed = self.calcom.open_slots(
-            event_type=self.event_type, first=self.start, last=self.start + MINUTE, deadline=self.deadline
-        )
+        listed = self._look(self.deadline)
         if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
-            return next(iter(listed.days.values())).loaded_at
+            (day,) = listed.days.values()
+            return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
         if listed.known.failure == "deadline":
             raise DeadlineExceeded("Cal.com's slots did not come in time.")
         if not listed.known.verified:
@@ -51,6 +68,15 @@ class Slot:
         if claims.read(self.event_type, self.start, self.start + self.event_type.length_minutes * MINUTE).rows:
             raise SlotTaken("Somebody else has it.")
         raise SlotNotOffered("Cal.com does not offer it.")
+
+    def is_verified(self) -> bool:
+        """Return whether its day is known well enough to speak of it without reserve. Waits for nothing."""
+        return self._look(NO_TIME).known.verified
+
+    def _look(self, deadline: Deadline) -> OpenSlots:
+        return self.calcom.open_slots(
+            event_type=self.event_type, first=self.start, last=self.start + MINUTE, deadline=deadline
+        )
 
     @contextmanager
     def or_others(self) -> Iterator[None]:

@@ -157,11 +157,20 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
 }
 
 
+def waits_for_calcom(change: Change) -> bool:
+    """Return whether it was tried, and nothing was sent, because Cal.com cannot be asked just now."""
+    return change.state == ChangeState.QUEUED and change.attempts > 0
+
+
+def refusal(change: Change) -> BookingError:
+    """Return why a refused change came to nothing, as whoever asked for it would have heard."""
+    return _REFUSALS.get(change.outcome, ConfigurationError)(f"Cal.com did not accept it ({change.outcome}).")
+
+
 def answer(change: Change, *, replayed: bool = False) -> Booked:
     """Return what the change came to, or raise why it came to nothing."""
     if change.state == ChangeState.REFUSED:
-        refusal = _REFUSALS.get(change.outcome, ConfigurationError)
-        raise refusal(f"Cal.com did not accept it ({change.outcome}).")
+        raise refusal(change)
     if change.state in OPEN_STATES:
         figures.count_pending(change)
     return Booked(change.appointment, change, replayed)

@@ -33,7 +33,7 @@ def case_of(change: Change, calcom: CalcomService) -> Case:
 class Booking(Case):
     """An appointment that shall be made at Cal.com."""
 
-    topic = "The appointment could not be entered at Cal.com in time."
+    topic = "The appointment could not be entered at Cal.com."
 
     def ask(self) -> RemoteBooking:
         """Book."""
@@ -113,6 +113,7 @@ class Booking(Case):
                 return
             appointment.move_on(to=AppointmentState.REJECTED, changed_at=Now())
             claims.release(appointment)
+            self.have_called_back(outcome)
             if list_was_wrong:
                 cause = Forgetting.Cause.REFUSED
                 forgettings = self.owe(appointment.start, appointment.end, self.host_ids, cause)
@@ -131,7 +132,7 @@ class Move(Case):
     gives it another uid and keeps our id, so an unknown outcome is found by following the uid we have.
     """
 
-    topic = "The appointment could not be moved at Cal.com in time."
+    topic = "The appointment could not be moved at Cal.com."
 
     @property
     def start(self) -> datetime:
@@ -263,6 +264,7 @@ class Move(Case):
                 return
             appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
             claims.release(appointment)
+            self.have_called_back(outcome)
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             forgettings = self.owe(appointment.start, appointment.end, host_ids)
         self.calcom.availability_changed(forgettings)
@@ -275,6 +277,7 @@ class Move(Case):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
             claims.release_other_time(self.appointment)
+            self.have_called_back(outcome)
             if list_was_wrong:
                 forgettings = self.owe(self.start, self.end, self.host_ids, Forgetting.Cause.REFUSED)
         self.calcom.availability_changed(forgettings)
@@ -286,6 +289,8 @@ class Move(Case):
 
 class Cancellation(Case):
     """An appointment that shall not take place. To ask for it twice does no harm, and it is never too late to try."""
+
+    topic = "The appointment could not be cancelled at Cal.com."
 
     @property
     def is_too_late(self) -> bool:
@@ -344,8 +349,11 @@ class Cancellation(Case):
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
         """Leave the appointment as it is."""
-        if self.change.close(to=ChangeState.REFUSED, outcome=outcome):
-            self.tell("cancellation refused", outcome=outcome)
+        with transaction.atomic(durable=True):
+            if not self.change.close(to=ChangeState.REFUSED, outcome=outcome):
+                return
+            self.have_called_back(outcome)
+        self.tell("cancellation refused", outcome=outcome)
 
 
 _KINDS: Mapping[Change.Operation, type[Case]] = {

@@ -179,6 +179,36 @@ def test_a_callback_is_done(desk, salon):
     assert (callback.state, callback.done_by) == ("done", "owner")
 
 
+def test_whoever_waits_longest_to_be_called_back_comes_first(desk, salon):
+    """And what is done comes last; a click on the state shows only what is open."""
+    for minutes, topic, state in ((1, "Newest", "open"), (9, "Oldest", "open"), (30, "Done before", "done")):
+        CallbackRequest.objects.create(
+            company=salon.company,
+            phone="+4930123456",
+            topic=topic,
+            state=state,
+            asked_at=timezone.now() - timedelta(minutes=minutes),
+        )
+
+    page = desk.get(url("callbackrequest")).content.decode()
+    still_open = desk.get(url("callbackrequest"), {"state__exact": "open"}).content.decode()
+
+    assert page.index("Oldest") < page.index("Newest") < page.index("Done before")
+    assert "Done before" not in still_open
+
+
+def test_a_callback_is_done_by_the_button_only(desk, salon):
+    """So that it always says by whom."""
+    callback = CallbackRequest.objects.create(company=salon.company, phone="+4930123456", topic="A perm")
+
+    desk.post(
+        url("callbackrequest", "change", callback.pk), {"phone": "+4930123457", "topic": "A perm", "state": "done"}
+    )
+
+    callback.refresh_from_db()
+    assert (callback.state, callback.phone) == ("open", "+4930123457")
+
+
 def test_a_call_shows_its_timeline(desk, salon):
     """In order: what was asked, what was answered, how long it took and where the data came from; no token."""
     call = Conversation.objects.create(company=salon.company)

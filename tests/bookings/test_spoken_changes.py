@@ -8,11 +8,15 @@ import pytest
 from bookings.speech import changes
 
 OPERATIONS = ("create", "move", "cancel")
-STATUSES = ("pending", "confirmed", "cancelled", "completed", "no_show")
+STATUSES = ("pending", "waiting", "confirmed", "cancelled", "completed", "no_show")
 
 
 def _all(language):
     told = {changes.changed(*each, language) for each in product(OPERATIONS, STATUSES)}
+    told |= {
+        changes.called_back(done=done, own_number=own, language=language)
+        for done, own in product((False, True), repeat=2)
+    }
     return sorted(told | {changes.found(number, language) for number in range(4)})
 
 
@@ -30,7 +34,8 @@ def test_what_is_pending_is_not_promised(language):
     """L-07: "moved" is said only after Cal.com said so."""
     known = {changes.changed(operation, "confirmed", language) for operation in OPERATIONS}
 
-    assert not known & {changes.changed(operation, "pending", language) for operation in OPERATIONS}
+    for status in ("pending", "waiting"):
+        assert not known & {changes.changed(operation, status, language) for operation in OPERATIONS}
 
 
 def test_golden():
@@ -39,5 +44,6 @@ def test_golden():
     assert changes.changed("move", "confirmed", "en") == "Your appointment has been moved."
     assert changes.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
     assert changes.changed("cancel", "completed", "en") == "That appointment is already over."
+    assert changes.changed("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
     assert changes.found(1, "de") == "Ich habe Ihren Termin gefunden."
     assert changes.found(2, "en") == "I have found several appointments of yours. Which one is it about?"

@@ -1,4 +1,4 @@
-"""The agents of these tests, and a process that remembers nothing between them."""
+"""The agents of these tests, and what they have left of their rate."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from bookings.api import auth, directory, throttles
+from bookings.api import throttles
 from bookings.models import AgentKey, Service
 from tests.cast import ANNA, Caller, Practice, Salon
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    """Keys, services and permits are looked up anew."""
-    auth.key_named.forget()
-    directory.forget()
+def _every_permit() -> None:
+    """No key has asked for anything yet."""
     throttles.buckets.forget()
 
 

@@ -112,6 +112,7 @@ def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
         ([AgentKey.Scope.READ], {"services", "conversations"}),
         ([AgentKey.Scope.SEE], {"booking", "operation"}),
         ([AgentKey.Scope.BOOK], {"bookings", "cancel", "holds", "hold"}),
+        ([AgentKey.Scope.CALL_BACK], {"callbacks"}),
         ([], set()),
     ],
 )
@@ -127,6 +128,7 @@ def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed
         "conversations": limited.post("conversations", {"call_id": "call-1"}),
         "holds": limited.post("holds", {"slot_token": "ZZZZZZZZZZ"}),
         "hold": limited.delete(f"holds/{SAMPLE['hold_id']}"),
+        "callbacks": limited.post("callbacks", {"topic": "A perm"}),
     }
 
     refused = {name for name, answer in answers.items() if answer.json().get("code") == "scope_missing"}

@@ -125,6 +125,8 @@ def test_answers_are_what_the_document_says(
         ("get", "/v1/operations/{operation_id}", agent.get(f"operations/{operation}")),
         ("post", "/v1/bookings/find", agent.post("bookings/find", {"conversation_id": _call_of(salon)})),
         ("post", "/v1/bookings/find", agent.post("bookings/find", {})),
+        ("post", "/v1/callbacks", agent.post("callbacks", {"topic": "A perm", "conversation_id": call_id})),
+        ("post", "/v1/callbacks", agent.post("callbacks", {"topic": "A perm"})),
         (
             "post",
             "/v1/bookings/{booking_id}/reschedule",

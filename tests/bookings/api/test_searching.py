@@ -352,12 +352,17 @@ def test_a_time_that_comes_twice_is_told_with_its_readings(agent: Agent, salon: 
 
 
 def test_an_outage_is_no_full_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-32: nobody hears that nothing is free because Cal.com was not reached."""
+    """L-32: nobody hears that nothing is free because Cal.com was not reached: a call back is offered instead."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     answer = search(agent, salon, when=TEN)
 
-    assert (answer.status_code, answer.json()["code"]) == (503, "upstream_unavailable")
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["offers"], body["more_token"]) == (200, "degraded", [], None)
+    assert body["spoken"] == "Unser Kalender antwortet gerade nicht. Soll Sie jemand zurückrufen?"
+    assert "POST /v1/callbacks" in body["agent_hint"]
+    assert body["freshness"]["verified"] is False
+    assert int(answer["Retry-After"]) >= 1
 
 
 def test_what_was_known_is_read_out_as_uncertain(
@@ -380,7 +385,7 @@ def test_a_caller_waits_as_for_any_question(simulator: Simulator, agent: Agent, 
     with simulator.holding(LIST):
         answer = search(agent, salon, when=TEN)
 
-    assert answer.json()["code"] == "deadline_exceeded"
+    assert (answer.json()["status"], answer.json()["offers"]) == ("degraded", [])
     assert 400 <= float(answer["Server-Timing"].removeprefix("total;dur=")) < 600
     assert live_settings.BOOKINGS_WRITE_WAIT > 1
 

@@ -57,6 +57,8 @@ CASES: dict[str, Callable[[str], str]] = {
     "nothing in two weeks": result(_NONE, reason=Reason.FULLY_BOOKED, further=True),
     "not certain": result(_UNSURE, at(4, 10)),
     "not certain, several": result(_UNSURE, *_MORNING, staff="Emma"),
+    "nobody knows": result(_UNSURE),
+    "nobody knows, and it was closed": result(_UNSURE, reason=Reason.CLOSED),
     "so many far days that not all can be told": result(
         _OTHERS, at(20, 17, 45), at(34, 17, 45), at(48, 17, 45), reason=Reason.TOO_FAR
     ),

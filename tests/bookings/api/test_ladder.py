@@ -1,0 +1,319 @@
+"""
+The ladder an outage leads down: fresh, stale, old (said so, and booked by a hold only), nothing known (a call back).
+
+And the way of a wish meanwhile: it waits, and ends in a booking or in the truth.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from bookings import tasks
+from bookings.models import Appointment, CallbackRequest, Change, Claim, Conversation
+from cachectl import availability
+from calcom import breaker
+from calcom.errors import Unavailable
+from calcom.service import CalcomService
+from calcom.simulator import Kind, Simulator
+from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.stage import let_jobs_finish, pass_time
+from tests.cachectl.conftest import RedisTime
+from tests.cast import ANNA, NOBODY, TUESDAY, Salon, at
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "GET /v2/slots"
+BOOK = "POST /v2/bookings"
+TEN = {"date": str(TUESDAY), "time": "10:00"}
+
+
+@pytest.fixture
+def call(salon: Salon) -> Conversation:
+    """A phone call, from a number that is known."""
+    return Conversation.objects.create(company=salon.company, branch=salon.branch, caller_phone=ANNA.phone)
+
+
+@pytest.fixture
+def _outage(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Tuesday is known, and has grown old; and Cal.com cannot be asked any more."""
+    ask(agent, salon)
+    RedisTime().pass_(1000)
+    simulator.fail("* /v2/*", Kind.ERROR_BEFORE, times=None, status=503)
+
+
+def ask(agent: Agent, salon: Salon) -> Any:
+    """Ask for Tuesday's haircuts."""
+    return agent.get("availability", {"service": f"sv_{salon.cut.pk}", "date": str(TUESDAY)})
+
+
+def search(agent: Agent, salon: Salon, call: Conversation | None = None, **asked: Any) -> Any:
+    """Search for a haircut."""
+    body = {"service": f"sv_{salon.cut.pk}", "when": TEN, **asked}
+    return agent.post("availability/search", body | ({"conversation_id": call.public_id} if call else {}))
+
+
+def hold(agent: Agent, call: Conversation, token: str) -> Any:
+    """Hold what was offered."""
+    return agent.post("holds", {"slot_token": token, "conversation_id": call.public_id})
+
+
+def book(agent: Agent, call: Conversation, **slot: object) -> Any:
+    """Book by a token."""
+    caller = {"name": ANNA.name, "phone": ANNA.phone, "language": "de"}
+    return agent.post("bookings", {"caller": caller, "conversation_id": call.public_id, **slot})
+
+
+def writes_are_left_alone(salon: Salon) -> None:
+    """Open the breaker, as three bookings that failed do."""
+    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).open()
+
+
+# --- a question ---------------------------------------------------------------------------------------------------
+
+
+RUNGS = {
+    "fresh": (0, "available", True, "Slotline; hit"),
+    "stale": (300, "available", True, "Slotline; fwd=stale"),
+    "old": (1000, "degraded", False, "Slotline; fwd=miss; collapsed"),
+    "nothing": (90_000, "upstream_unavailable", None, ""),
+}
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_the_rungs(simulator: Simulator, agent: Agent, salon: Salon, rung: str) -> None:
+    """Fresh and stale days are said without reserve, old ones with it; of what nobody knows nothing is said."""
+    age, status, verified, cache_status = RUNGS[rung]
+    known = ask(agent, salon).json()["slots"]
+    simulator.fail(LIST, Kind.ERROR_BEFORE, times=None, status=503)
+    RedisTime().pass_(age)
+
+    answer = ask(agent, salon)
+
+    body = answer.json()
+    assert body.get("code", body["status"]) == status
+    assert body.get("freshness", {}).get("verified") == verified
+    assert body.get("slots", []) == (known if verified is not None else [])
+    assert answer.get("Cache-Status", "").startswith(cache_status)
+
+
+@pytest.mark.usefixtures("_outage")
+def test_what_is_not_certain_is_offered_with_reserve(agent: Agent, salon: Salon, call: Conversation) -> None:
+    """It is not held by itself either: nothing may sound like a promise."""
+    body = search(agent, salon, call, hold="exact_match").json()
+
+    assert (body["status"], len(body["offers"]), body["hold"]) == ("degraded", 1, None)
+    assert "sicher ist das aber nicht" in body["spoken"]
+    assert "hold the slot_token" in body["agent_hint"]
+
+
+def test_where_nothing_is_known_a_call_back_is_offered(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """In the search's own words, and in those of the problem that a program gets; both say where to send it."""
+    simulator.fail(LIST, Kind.ERROR_BEFORE, times=None, status=503)
+
+    for answer in (search(agent, salon), ask(agent, salon)):
+        assert answer.json()["spoken"] == "Unser Kalender antwortet gerade nicht. Soll Sie jemand zurückrufen?"
+        assert "POST /v1/callbacks" in answer.json()["agent_hint"]
+        assert int(answer["Retry-After"]) >= 1
+
+
+# --- a hold is mandatory ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_outage")
+def test_what_is_not_certain_is_not_booked_directly(
+    agent: Agent, salon: Salon, call: Conversation, simulator: Simulator
+) -> None:
+    """Neither by its offer nor by service and start; and nothing is written down."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+
+    by_offer = book(agent, call, slot_token=offer["slot_token"])
+    by_start = agent.post("bookings", wish(salon.cut, at(10)), idempotency_key="program")
+
+    for refused in (by_offer, by_start):
+        assert (refused.status_code, refused.json()["code"]) == (409, "hold_required")
+        assert refused.json()["spoken"].startswith("Ich halte die Zeit erst einmal für Sie fest.")
+    assert not Change.objects.exists()
+    assert simulator.count(BOOK) == 0
+
+
+@pytest.mark.usefixtures("_outage")
+def test_what_is_not_certain_is_held_and_then_booked(
+    agent: Agent, salon: Salon, call: Conversation, simulator: Simulator
+) -> None:
+    """The hold says what it is worth; the booking waits, and is made when Cal.com is back."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+
+    held = hold(agent, call, offer["slot_token"])
+    again = hold(agent, call, offer["slot_token"])
+    booked = book(agent, call, confirm_token=held.json()["confirm_token"])
+
+    assert (held.status_code, held.json()["verified"]) == (201, False)
+    assert (again.status_code, again.json()["verified"], again.json()["replayed"]) == (200, False, True)
+    assert "nobody knows whether it is still free" in held.json()["agent_hint"]
+    assert (booked.status_code, booked.json()["status"]) == (202, "pending")
+
+    simulator.clear_faults()
+    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+    assert _settled(agent, booked) == "done"
+    assert [each["status"] for each in simulator.bookings()] == ["accepted"]
+
+
+@pytest.mark.usefixtures("_outage")
+def test_two_callers_are_not_promised_one_time_meanwhile(agent: Agent, salon: Salon, call: Conversation) -> None:
+    """L-05: from us nobody else gets what is held, certain or not."""
+    other = Conversation.objects.create(company=salon.company, branch=salon.branch)
+    (offer,), (same,) = (search(agent, salon, each).json()["offers"] for each in (call, other))
+
+    assert hold(agent, call, offer["slot_token"]).status_code == 201
+    assert hold(agent, other, same["slot_token"]).json()["code"] == "slot_taken"
+
+
+def test_what_is_certain_is_held_as_ever(simulator: Simulator, agent: Agent, salon: Salon, call: Conversation) -> None:
+    """And booked directly where nobody wants to be asked again."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+
+    assert hold(agent, call, offer["slot_token"]).json()["verified"] is True
+    assert agent.book(salon.cut, at(12)).status_code == 201
+
+
+def test_a_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Cal.com answers, so the booking itself asks whether the time is still free."""
+    ask(agent, salon)
+    availability.forget(
+        forgetting_id=None,
+        account_id=salon.account.pk,
+        event_type_ids=[salon.cut.event_type_id],
+        first=TUESDAY,
+        last=TUESDAY,
+        own=False,
+    )
+
+    assert ask(agent, salon).json()["freshness"]["verified"] is False
+    assert agent.book(salon.cut, at(10)).status_code == 201
+
+
+def test_a_slow_calendar_makes_no_booking_of_what_is_old(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """At the deadline the list is as old as before: it is held, the list comes meanwhile, and it is certain."""
+    ask(agent, salon)
+    RedisTime().pass_(1000)
+    with simulator.holding(LIST):
+        refused = agent.book(salon.cut, at(10), prefer="wait=0.5")
+    let_jobs_finish()
+    (offer,) = search(agent, salon, call).json()["offers"]
+
+    assert refused.json()["code"] == "hold_required"
+    assert hold(agent, call, offer["slot_token"]).json()["verified"] is True
+
+
+# --- a wish in an outage ------------------------------------------------------------------------------------------
+
+
+def test_a_wish_under_an_open_breaker_waits_and_says_so(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """202 at once: nothing was sent, nothing is promised, and the time is kept."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+    writes_are_left_alone(salon)
+
+    answer = book(agent, call, slot_token=offer["slot_token"])
+
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["booking"]["state"]) == (202, "pending", "pending")
+    assert float(answer["Server-Timing"].removeprefix("total;dur=")) < 1000
+    assert body["spoken"].startswith("Unser Kalender antwortet gerade nicht. Ich habe Ihren Wunsch notiert")
+    assert body["spoken"].endswith("Sicher ist der Termin noch nicht.")
+    assert "somebody calls the caller back" in body["agent_hint"]
+    assert agent.get(answer["Location"].removeprefix("/v1/")).json()["spoken"] == body["spoken"]
+    assert set(Claim.objects.values_list("kind", flat=True)) == {"pending"}
+    assert simulator.count(BOOK) == 0
+
+
+def test_it_is_made_when_the_breaker_closes(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """The sweep sends what is queued; the agent hears of it where it was told to ask."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+    writes_are_left_alone(salon)
+    pending = book(agent, call, slot_token=offer["slot_token"])
+
+    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+
+    assert _settled(agent, pending) == "done"
+    operation = agent.get(pending["Location"].removeprefix("/v1/")).json()
+    assert (operation["spoken"], operation["booking"]["state"]) == ("Ihr Termin steht.", "confirmed")
+    assert simulator.count(BOOK) == 1
+
+
+def test_it_is_refused_with_the_truth_when_somebody_was_faster_there(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """Whoever asks hears it in the words of a refusal; whoever has hung up is called back."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+    writes_are_left_alone(salon)
+    pending = book(agent, call, slot_token=offer["slot_token"])
+    for host in ("emma", "ben"):
+        simulator.book_elsewhere("haircut", at(10), host=host, webhook=False)
+    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+
+    assert _settled(agent, pending) == "refused"
+    operation = agent.get(pending["Location"].removeprefix("/v1/")).json()
+    assert operation["spoken"].startswith("Diese Zeit wurde leider gerade vergeben.")
+    assert operation["booking"]["state"] == "rejected"
+    assert CallbackRequest.objects.get().phone == ANNA.phone
+    assert not Claim.objects.exists()
+
+
+def test_it_is_given_up_when_its_time_has_come(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """A wish keeps its time until it should begin; then a person calls."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+    writes_are_left_alone(salon)
+    pending = book(agent, call, slot_token=offer["slot_token"])
+    ago = timezone.now() - timedelta(minutes=1)
+    Appointment.objects.update(start=ago, end=ago + timedelta(minutes=30))
+
+    assert _settled(agent, pending) == "refused"
+    assert CallbackRequest.objects.get().topic == "The appointment could not be entered at Cal.com. (not_in_time)"
+    assert simulator.count(BOOK) == 0
+
+
+def test_a_caller_without_a_number_is_asked_for_one(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Nobody could call them back."""
+    ask(agent, salon)
+    writes_are_left_alone(salon)
+
+    body = agent.book(salon.cut, at(10), caller=NOBODY).json()
+
+    assert body["status"] == "pending"
+    assert "ask for one before the call ends" in body["agent_hint"]
+
+
+def test_an_exhausted_budget_makes_a_pending_wish(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
+    """L-42: it waits no longer than its caller, and is sent when there is a permit again."""
+    (offer,) = search(agent, salon, call).json()["offers"]
+    simulator.fail("GET /v2/bookings", Kind.TOO_MANY)
+    with pytest.raises(Unavailable, match="limit"):
+        CalcomService(salon.account).find_booking(
+            event_type=salon.cut.event_type, attendee_email="a@b.example", start=at(9), end=at(10), appointment_id="x"
+        )
+
+    answer = book(agent, call, slot_token=offer["slot_token"])
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert float(answer["Server-Timing"].removeprefix("total;dur=")) < 3600
+    assert simulator.count(BOOK) == 0
+    assert Change.objects.get().next_attempt_at > timezone.now() + timedelta(seconds=50)
+
+
+def _settled(agent: Agent, pending: Any) -> str:
+    """Let time pass and the sweep's task run; return what the operation says then."""
+    pass_time(120)
+    tasks.settle(change_id=Change.objects.latest("pk").pk)
+    return str(agent.get(pending["Location"].removeprefix("/v1/")).json()["status"])
