@@ -71,6 +71,8 @@ class Offer:
     calendar: Calendar
     loaded_at: float | None = None
     """When the load of the list began that has it, in epoch seconds."""
+    verified: bool = True
+    """Whether a caller may be told of it without reserve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
 
 
 def _offer(start: int, shown: Seen) -> Offer:
-    return Offer(EPOCH + start * MINUTE, shown.calendar, shown.day(start).loaded_at)
+    day = shown.day(start)
+    return Offer(EPOCH + start * MINUTE, shown.calendar, day.loaded_at, day.band.verified)
 
 
 def _decisive(

@@ -188,19 +188,20 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
                 time.sleep(min(PAUSE, until.left))
 
 
-def hold_new(offer: SlotToken, *, loaded_at: float | None, deadline: Deadline) -> Held | None:
+def hold_new(offer: SlotToken, *, loaded_at: float | None, verified: bool, deadline: Deadline) -> Held | None:
     """
     Hold what was found this very moment, and write the offer down with its hold; None where somebody is just writing.
 
     Args:
         offer: not written down yet, so nobody else knows its token. Where this fails it is good for nothing.
         loaded_at: when the load of the list began that has the slot, in epoch seconds.
+        verified: whether that list may be believed without reserve.
 
     Raises:
         SlotTaken: somebody was faster.
     """
     try:
-        return Held(_write_down(offer, loaded_at, deadline))
+        return Held(_write_down(offer, loaded_at, deadline), verified=verified)
     except claims.Contention:
         return None
 
