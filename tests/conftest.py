@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from celery import current_app
+from django.conf import settings
 
 from bookings.api import auth, directory
-from cachectl import keys
+from cachectl import connections, keys
 from cachectl.connections import redis_client
 from calcom import breaker, limiter
 from calcom.models import Account
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
+    connections._rest(settings.REDIS_URL).until = 0.0  # a time-out of the test before is none of this one's
     redis_client().flushdb()
     current_app.control.purge()
     limiter.limiter_for.cache_clear()
