@@ -272,6 +272,9 @@ def test_floors_cost_only_what_their_owners_do_not_use(clock: Stopwatch) -> None
     assert admitted(limiter, Priority.LIVE, tenant="loud") == 115 - 48 - 25
     assert admitted(limiter, Priority.WRITE, tenant="loud") == 0
     assert admitted(limiter, Priority.LIVE, tenant="quiet") == 25
+    clock.pass_(700)
+    assert admitted(limiter, Priority.LIVE, tenant="loud") == 102  # the other was not seen for ten minutes
+    assert admitted(limiter, Priority.LIVE, tenant="quiet") == 115 - 102
 
 
 def test_a_tenant_alone_has_everything(clock: Stopwatch) -> None:

@@ -7,7 +7,7 @@
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
 --      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
 local ANSWER = 50  -- ms: when only a call in flight can tell more
-local HOUR = 3600000
+local SEEN, NOTED = 10 * WINDOW, WINDOW  -- ms for which a tenant counts, and after which that is written anew
 
 local priority, tenant = ARGV[1], ARGV[2]
 local now = clock()
@@ -32,7 +32,7 @@ local function heard_of_theirs()
   return told
 end
 
--- Half of what live reads may use is divided among the tenants seen within a day.
+-- Half of what live reads may use is divided among the tenants seen of late.
 -- Returns what the others have not yet used of their parts, and whether the tenant is below his own.
 local function floors()
   local names = redis.call('ZRANGEBYSCORE', tenants, '(' .. now, '+inf')
@@ -72,13 +72,12 @@ local function risen_to(spent_now)
   return 0
 end
 
--- That a tenant was seen is written once an hour.
 local function note_tenant()
   local known_until = tonumber(redis.call('ZSCORE', tenants, tenant) or 0)
-  if known_until > now + KEPT - HOUR then return end
-  redis.call('ZADD', tenants, now + KEPT, tenant)
+  if known_until > now + SEEN - NOTED then return end
+  redis.call('ZADD', tenants, now + SEEN, tenant)
   redis.call('ZREMRANGEBYSCORE', tenants, '-inf', now)
-  redis.call('PEXPIRE', tenants, KEPT)
+  redis.call('PEXPIRE', tenants, SEEN)
 end
 
 local pause = paused_until()
