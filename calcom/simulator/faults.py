@@ -16,6 +16,7 @@ from aiohttp import web
 from calcom.simulator.world import Json
 
 HUGE_BYTES = 50_000_000
+WRONG_ZONE = "Pacific/Auckland"
 
 _POLL_S = 0.2
 
@@ -27,7 +28,7 @@ class Kind(StrEnum):
     HANG waits between the check and the effect (of a read: between the look and the answer), for `seconds` or until
     the fault is cleared, and then goes on: with it a test decides the order of a race. A time-out is accepted and
     never answered. DRIP sends a byte each `seconds`. WRONG_BOOKING answers a new booking with somebody else's
-    existing one.
+    existing one. WRONG_ZONE answers with the days and clocks of the other side of the world, as if asked for them.
     """
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     INVALID_JSON = "invalid_json"
     EMPTY = "empty"
     WRONG_BOOKING = "wrong_booking"
+    WRONG_ZONE = "wrong_zone"
     TOO_MANY = "too_many"
 
 

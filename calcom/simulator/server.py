@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from aiohttp import web
@@ -87,6 +87,8 @@ class Server:
         """Run the operation between the faults that prevent it and those that hide its effect."""
         if (instead := await self._before(exchange, call)) is not None:
             return instead
+        if exchange.is_hit_by(Kind.WRONG_ZONE):
+            call = _asked_elsewhere(call)
         try:
             answer = await handler(call)
         except RefusedError as refusal:
@@ -211,6 +213,11 @@ async def _somebody_elses(call: Call) -> Answer | None:
         return None
     await call.think()
     return success(fresh(min(others, key=lambda booking: booking.start != start)), 201)
+
+
+def _asked_elsewhere(call: Call) -> Call:
+    zone = {"timeZone": faults.WRONG_ZONE}
+    return replace(call, query={**call.query, **zone}, raw_query=f"{call.raw_query}&{urlencode(zone)}")
 
 
 def _target(call: Call, exchange: Exchange) -> Target:

@@ -56,6 +56,14 @@ def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytes
     assert days[TUESDAY][-1] == int(at(23, 30, zone=UTC).timestamp() // 60)
 
 
+def test_days_of_another_zone_are_put_where_they_belong(simulator: Simulator, salon: cast.Salon):
+    """L-31, L-50: whatever zone Cal.com answers in, what counts is the instant."""
+    right = load(salon.cut, TUESDAY, WEDNESDAY)
+    simulator.fail(SLOTS, Kind.WRONG_ZONE)
+
+    assert load(salon.cut, TUESDAY, WEDNESDAY) == right
+
+
 def test_no_two_loads_are_answered_from_one_cache(simulator: Simulator, salon: cast.Salon):
     """L-24: Cal.com keeps an answer for 2 s by its exact query; the second load sees the booking all the same."""
     before = load(salon.beard)

@@ -4,6 +4,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -113,6 +114,18 @@ def test_empty_slots(simulator, salon):
 
     assert salon.slots(COLOUR, "2027-03-02") == []
     assert salon.slots(COLOUR, "2027-03-02")
+
+
+def test_slots_of_the_other_side_of_the_world(simulator, salon):
+    """The same instants, on other days and by other clocks; and the next one who asks is answered as ever."""
+    simulator.fail("GET /v2/slots", Kind.WRONG_ZONE)
+
+    wrong, right = (salon.slots(COLOUR, "2027-03-02") for _ in range(2))
+
+    assert [datetime.fromisoformat(start) for start in wrong] == [datetime.fromisoformat(start) for start in right]
+    assert {start[:10] for start in right} == {"2027-03-02"}
+    assert {start[:10] for start in wrong} == {"2027-03-02", "2027-03-03"}
+    assert all(start.endswith("+13:00") for start in wrong)
 
 
 def test_somebody_elses_booking_is_answered_as_if_new(simulator, salon):
