@@ -63,7 +63,7 @@ def only_one(path: Path = LOCAL / "running.lock") -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StageError("script/demo or script/bench already runs in this folder. Stop it first.") from exc
+            raise StageError("Another script of this folder already runs. Stop it first.") from exc
         yield
 
 
