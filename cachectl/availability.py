@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from math import inf
 from uuid import uuid4
@@ -16,10 +17,25 @@ from cachectl.bands import Band, Day
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
 from cachectl.question import Known, Question
+from cachectl.sources import Urgency
 
-__all__ = ["Band", "Day", "Known", "forget", "queue_refresh", "read", "refresh", "touch_epochs"]
+__all__ = ["Band", "Day", "Known", "Warmed", "forget", "queue_refresh", "read", "refresh", "touch_epochs", "warm"]
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """What came of warming an event type."""
+
+    days: int
+    """How many were loaded; 0 where somebody else had loaded them meanwhile."""
+    requests: int
+    """How many were answered: none, one, or another one to resolve a doubt."""
+    failure: str | None
+    """The source's reason, `deadline`, or `redis_away`."""
+    retry_after: float | None
+    """Seconds after which to try again, where known."""
 
 
 def read(
@@ -42,7 +58,7 @@ def read(
         max_age: seconds; whatever was loaded earlier is loaded again.
         tenant: who asks, where several share the account. A load is on whoever asked first.
     """
-    question = Question(account_id, event_type_id, first, last, urgent=True, tenant=tenant)
+    question = Question(account_id, event_type_id, first, last, urgency=Urgency.CALLER, tenant=tenant)
     oldest = question.asked - max_age if max_age is not None else -inf
     question.fly_until_good(lambda day: day.worth_loading or (day.loaded_at or inf) < oldest, deadline)
     _keep_fresh(question)
@@ -63,7 +79,7 @@ def refresh(
     Returns:
         Seconds after which to call again; 0 when all is done.
     """
-    question = Question(account_id, event_type_id, first, last, urgent=False)
+    question = Question(account_id, event_type_id, first, last, urgency=Urgency.REFRESH)
 
     def needed(day: Day) -> bool:
         wanting = day.band is not Band.FRESH or (due and day.due)
@@ -80,6 +96,23 @@ def refresh(
     with suppress(RedisError):  # then the mark runs out by itself
         store.unmark_refresh(account_id, event_type_id, kept)
     return again
+
+
+def warm(*, account_id: int, event_type_id: int, first: date, last: date) -> Warmed:
+    """
+    Load the days that are no longer fresh, before anybody asks for them and behind everybody who does.
+
+    What changed a moment ago is left to those who ask: it could not be believed yet.
+    """
+    question = Question(account_id, event_type_id, first, last, urgency=Urgency.WARMING)
+    if question.redis_away:
+        return Warmed(0, 0, "redis_away", None)
+    question.fly_until_good(
+        lambda day: day.worth_loading or (day.band is Band.STALE and (day.loaded_at or inf) < question.asked),
+        Deadline.after(limits.lease()),
+    )
+    loaded = [day for day in question.days.values() if day.loaded_at is not None and day.loaded_at >= question.asked]
+    return Warmed(len(loaded) if question.loads else 0, question.loads, question.failure, question.retry_after)
 
 
 def queue_refresh(

@@ -19,12 +19,12 @@ from redis import RedisError
 
 from cachectl import background, sources, store
 from cachectl.bands import Band, Day
-from cachectl.sources import LoadFailed
+from cachectl.sources import LoadFailed, Urgency
 
 log = structlog.get_logger(__name__)
 
 _lock = threading.Lock()
-_aloft: "dict[tuple[int, int, bool], Future[Landing]]" = {}
+_aloft: "dict[tuple[int, int, Urgency], Future[Landing]]" = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Block:
     event_type_id: int
     first: date
     last: date
-    urgent: bool
-    """Whether a caller waits. What fails in the background is not held against callers."""
+    urgency: Urgency
+    """Who waits. What fails in the background is not held against callers."""
     tenant: int | None
     """Whose caller started it, where several share the account."""
     wanted: Collection[date]
@@ -45,9 +45,9 @@ class Block:
     """Whether a wanted day, as it is known now, must be loaded."""
 
     @property
-    def lane(self) -> tuple[int, int, bool]:
+    def lane(self) -> tuple[int, int, Urgency]:
         """Return what only one flight of a process may be for."""
-        return self.account_id, self.event_type_id, self.urgent
+        return self.account_id, self.event_type_id, self.urgency
 
     @property
     def dates(self) -> list[date]:
@@ -117,7 +117,7 @@ def _lead(block: Block, token: str, began: int) -> Landing:
         landing = _look(block)
         return landing if block.needless(landing.days) else _keep(block, _load(block), began)
     except LoadFailed as exc:
-        failure = exc if block.urgent else None
+        failure = exc if block.urgency is Urgency.CALLER else None
         raise
     finally:
         with suppress(RedisError):  # then the lease runs out by itself
@@ -139,7 +139,7 @@ def _load(block: Block) -> Mapping[date, Sequence[int]]:
             event_type_id=block.event_type_id,
             first=block.first,
             last=block.last,
-            urgent=block.urgent,
+            urgency=block.urgency,
             tenant=block.tenant,
         )
         return {day: sorted(set(loaded[day])) for day in block.dates}

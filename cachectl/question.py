@@ -13,6 +13,7 @@ from cachectl import flight, limits, store, waiting
 from cachectl.bands import WORST_FIRST, Band, Day, missing
 from cachectl.deadline import Deadline
 from cachectl.flight import Block, Landing, dates_between
+from cachectl.sources import Urgency
 
 # How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
 ROUNDS = 3
@@ -52,21 +53,21 @@ class Question:
         first: date,
         last: date,
         *,
-        urgent: bool,
+        urgency: Urgency,
         tenant: int | None = None,
     ) -> None:
         if not first <= last < first + timedelta(days=limits.MOST_DAYS):
             raise ValueError(f"Ask for 1 to {limits.MOST_DAYS} days, from first to last.")
         self.account_id, self.event_type_id = account_id, event_type_id
-        self.urgent, self.tenant = urgent, tenant
-        self.loaded = self.collapsed = False
+        self.urgency, self.tenant = urgency, tenant
+        self.loads, self.collapsed = 0, False
         self.failure: str | None = None
         self.retry_after: float | None = None
         self._look(dates_between(first, last))
 
     def _look(self, dates: list[date]) -> None:
         try:
-            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgent)
+            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgency is Urgency.CALLER)
         except RedisError:
             self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
             self.days = {day: missing(day) for day in dates}
@@ -88,7 +89,7 @@ class Question:
 
     def _place(self, deadline: Deadline) -> AbstractContextManager[Deadline]:
         """Return where to wait: callers share the places of web, workers have theirs to themselves."""
-        return waiting.place(self.account_id, deadline) if self.urgent else nullcontext(deadline)
+        return waiting.place(self.account_id, deadline) if self.urgency is Urgency.CALLER else nullcontext(deadline)
 
     def _block(self, needed: Callable[[Day], bool]) -> Block:
         """
@@ -102,7 +103,7 @@ class Question:
         length = limits.block_days()
         first = dates[0] - timedelta(days=max(0, (dates[0] - self.today).days) % length)
         last = max(dates[-1], dates[0] + timedelta(days=length - 1))
-        return Block(self.account_id, self.event_type_id, first, last, self.urgent, self.tenant, wanted, needed)
+        return Block(self.account_id, self.event_type_id, first, last, self.urgency, self.tenant, wanted, needed)
 
     def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
         try:
@@ -113,7 +114,7 @@ class Question:
         if landing.failure:
             self.failure, self.retry_after = landing.failure.reason, landing.failure.retry_after
         ours = started and landing.loaded_here
-        self.loaded, self.collapsed = self.loaded or ours, self.collapsed or not ours
+        self.loads, self.collapsed = self.loads + ours, self.collapsed or not ours
         self.now = max(self.now, landing.now)
         self.days = {date: landing.days.get(date, day) for date, day in self.days.items()}
 
@@ -142,7 +143,7 @@ class Question:
         oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
         age = None if oldest is None else max(0.0, self.now - oldest)
         failure, retry_after = (None, None) if band.verified else self._why()
-        return Known(self.days, band, age, self.loaded, self.collapsed, failure, retry_after)
+        return Known(self.days, band, age, self.loads > 0, self.collapsed, failure, retry_after)
 
     def _why(self) -> tuple[str, float | None]:
         """Return why not all is verified, and after how many seconds it may be."""

@@ -2,7 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from enum import StrEnum
 from typing import Protocol
+
+# The reason of a load for which the budget of requests has no room now. Nothing was sent.
+THROTTLED = "throttled"
+
+
+class Urgency(StrEnum):
+    """Who waits for a load."""
+
+    CALLER = "caller"  # somebody on the phone
+    REFRESH = "refresh"  # nobody: it was asked for a moment ago
+    WARMING = "warming"  # nobody: it may be asked for soon
 
 
 class LoadFailed(Exception):
@@ -20,13 +32,13 @@ class Source(Protocol):
     """Loads free slots from where they are true."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts of every UTC date from `first` to `last` (inclusive), in epoch minutes.
 
-        A date without slots is there, with nothing in it. `urgent` says that a caller waits, `tenant` whose caller it
-        is where several share the account; what goes on in the background is nobody's.
+        A date without slots is there, with nothing in it. The less urgent, the less of the budget may it use. `tenant`
+        says whose caller waits, where several share the account; what goes on in the background is nobody's.
 
         Raises:
             LoadFailed: nothing was loaded; the reason is shared with everybody who waits.

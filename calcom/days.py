@@ -5,9 +5,10 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from cachectl.sources import LoadFailed
+from cachectl.sources import THROTTLED, LoadFailed, Urgency
 from calcom.client import Client
 from calcom.errors import CalcomError, Refused, Unavailable
+from calcom.limiter import Throttled
 from calcom.models import Account, EventType
 from calcom.ranges import date_of
 from calcom.types import Priority
@@ -18,12 +19,18 @@ from calcom.types import Priority
 _ROLL = 3600
 _rolling = itertools.count(secrets.randbelow(_ROLL))
 
+_PRIORITIES = {
+    Urgency.CALLER: Priority.LIVE,
+    Urgency.REFRESH: Priority.REFRESH,
+    Urgency.WARMING: Priority.BACKGROUND,
+}
+
 
 class CalcomDays:
     """Days as Cal.com has them now."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts (epoch minutes, ascending) of each UTC day from `first` to `last`, empty days too.
@@ -35,13 +42,14 @@ class CalcomDays:
             # By account too: a day of one tenant is never filled from another's calendar.
             event_type = EventType.objects.select_related("account").get(id=event_type_id, account_id=account_id)
             client = Client(event_type.account, tenant=tenant)
-            return _by_day(_slots(client, event_type, first, last, urgent=urgent), first, last)
+            return _by_day(_slots(client, event_type, first, last, _PRIORITIES[urgency]), first, last)
         except EventType.DoesNotExist:
             raise LoadFailed("unknown_event_type", None) from None
         except Refused as exc:
             raise LoadFailed(exc.reason.value, None) from exc
         except CalcomError as exc:
-            raise LoadFailed("unavailable", exc.retry_after if isinstance(exc, Unavailable) else None) from exc
+            reason = THROTTLED if isinstance(exc, Throttled) else "unavailable"
+            raise LoadFailed(reason, exc.retry_after if isinstance(exc, Unavailable) else None) from exc
 
 
 def accounts_in_use() -> Iterable[int]:
@@ -49,11 +57,10 @@ def accounts_in_use() -> Iterable[int]:
     return Account.objects.filter(active=True).values_list("id", flat=True)
 
 
-def _slots(client: Client, event_type: EventType, first: date, last: date, *, urgent: bool) -> list[int]:
+def _slots(client: Client, event_type: EventType, first: date, last: date, priority: Priority) -> list[int]:
     """Ask in instants: date-only bounds are UTC days whatever the time zone (recorded 2026-11-21)."""
     start = datetime.combine(first, time(), UTC)
     end = datetime.combine(last + timedelta(days=1), time(), UTC) + timedelta(seconds=next(_rolling) % _ROLL)
-    priority = Priority.LIVE if urgent else Priority.REFRESH
     return client.open_slots(event_type=event_type, start=start, end=end, priority=priority)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from cachectl import availability, sources
 from cachectl.connections import blocking_redis_client, redis_client
 from cachectl.deadline import Deadline
+from cachectl.sources import Urgency
 
 ACCOUNT, CUT = 7, 12
 MONDAY = date(2026, 11, 23)
@@ -80,7 +81,7 @@ class SlowSource:
         self.takes, self.lag_ms = takes, round(lag * 1000)
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
     ) -> dict[date, list[int]]:
         """Answer with one slot a day: the number of its changes so far."""
 

@@ -12,7 +12,7 @@ from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
 from cachectl.question import Known
-from cachectl.sources import LoadFailed
+from cachectl.sources import LoadFailed, Urgency
 
 ACCOUNT = 7
 CUT = 12
@@ -31,7 +31,7 @@ class CountingSource:
 
     def __init__(self) -> None:
         self.truth: dict[date, list[int]] = {}
-        self.loads: list[tuple[int, date, date, bool]] = []
+        self.loads: list[tuple[int, date, date, Urgency]] = []
         self.failure: Exception | None = None
         self.may_answer = threading.Event()
         self.may_answer.set()
@@ -40,10 +40,10 @@ class CountingSource:
         self.most_at_once = 0
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
     ) -> dict[date, list[int]]:
         """Answer as the truth was when it was asked for."""
-        self.loads.append((event_type_id, first, last, urgent))
+        self.loads.append((event_type_id, first, last, urgency))
         answer = {day: list(self.truth.get(day, [minute(day)])) for day in dates_between(first, last)}
         self.aloft += 1
         self.most_at_once = max(self.most_at_once, self.aloft)

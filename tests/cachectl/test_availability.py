@@ -15,6 +15,7 @@ from redis import ConnectionError as RedisConnectionError
 from cachectl import availability, background, keys, store
 from cachectl.bands import Band
 from cachectl.connections import redis_client
+from cachectl.sources import Urgency
 from script.stage.servers import free_port
 from tests.cachectl.conftest import (
     ACCOUNT,
@@ -82,7 +83,7 @@ def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: Coun
     cold = ask(MONDAY, FORTNIGHT)
     warm = ask(MONDAY, FORTNIGHT)
 
-    assert source.loads == [(CUT, MONDAY, FORTNIGHT, True)]
+    assert source.loads == [(CUT, MONDAY, FORTNIGHT, Urgency.CALLER)]
     assert (cold.loaded, cold.band, cold.verified) == (True, Band.FRESH, True)
     assert (warm.loaded, warm.collapsed, warm.band, warm.failure) == (False, False, Band.FRESH, None)
     assert warm.days[TUESDAY].starts == [minute(TUESDAY)]
@@ -144,7 +145,7 @@ def test_refresh_loads_what_is_stale_and_lets_the_next_be_queued(source: Countin
     wait = availability.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY)
 
     assert wait == 0
-    assert [urgent for *_, urgent in source.loads] == [True, False]
+    assert [urgency for *_, urgency in source.loads] == [Urgency.CALLER, Urgency.REFRESH]
     assert ask().band is Band.FRESH
     assert store.mark_refresh(ACCOUNT, CUT, 60)
 

@@ -12,6 +12,7 @@ from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
 from cachectl.question import Question
+from cachectl.sources import Urgency
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, CountingSource, ask
 
 BLOCK = dates_between(MONDAY, MONDAY + timedelta(days=13))
@@ -94,7 +95,7 @@ def test_load_of_another_process_is_waited_for(source: CountingSource) -> None:
 
 def test_question_that_comes_to_the_lease_late_does_not_load_again(source: CountingSource) -> None:
     """Between looking and leading somebody else may have landed: one look more saves a request."""
-    before = Question(ACCOUNT, CUT, MONDAY, MONDAY, urgent=True)
+    before = Question(ACCOUNT, CUT, MONDAY, MONDAY, urgency=Urgency.CALLER)
     ask()
 
     before.fly_until_good(lambda day: day.worth_loading, Deadline.after(5))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cachectl import sources
-from cachectl.sources import LoadFailed
+from cachectl.sources import THROTTLED, LoadFailed, Urgency
 from calcom.days import CalcomDays
 from calcom.simulator import Hours, Kind, Simulator, World
 from calcom.simulator.world import WEEKDAYS
@@ -21,7 +21,7 @@ def load(service, first=TUESDAY, last=TUESDAY, **changes):
     """Load days of a service."""
     event_type = service.event_type
     question = {"account_id": event_type.account_id, "event_type_id": event_type.id, "first": first, "last": last}
-    return CalcomDays().load(**{**question, "urgent": True, "tenant": None, **changes})
+    return CalcomDays().load(**{**question, "urgency": Urgency.CALLER, "tenant": None, **changes})
 
 
 def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: cast.Salon):
@@ -105,6 +105,21 @@ def test_a_refused_load_says_why(simulator: Simulator, salon: cast.Salon):
         load(salon.cut)
 
     assert failed.value.reason == "not_found"
+
+
+def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator, salon: cast.Salon):
+    """L-44: nothing was sent, so whoever can wait waits as told; the less urgent first."""
+    simulator.configure(limit=10)
+    for _ in range(4):  # background work stops at 40 %
+        load(salon.cut)
+
+    with pytest.raises(LoadFailed) as refused:
+        load(salon.cut, urgency=Urgency.WARMING)
+    load(salon.cut, urgency=Urgency.REFRESH)
+
+    assert refused.value.reason == THROTTLED
+    assert 0 < (refused.value.retry_after or 0) <= 61
+    assert simulator.count(SLOTS) == 5
 
 
 def test_cachectl_knows_where_days_come_from(salon: cast.Salon):

@@ -19,6 +19,7 @@ from dogpile.cache import make_region
 
 from cachectl import availability, sources
 from cachectl.deadline import Deadline
+from cachectl.sources import Urgency
 from script.stage.bench.ground import Ground
 from script.stage.ground import BELIEVED
 from script.stage.rows import Found, Promise
@@ -85,10 +86,10 @@ class Ours:
         sources.register(self, accounts=lambda: [1])
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgent: bool, tenant: int | None
+        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
     ) -> Mapping[date, Sequence[int]]:
         """Answer as Cal.com would, some time after looking."""
-        del account_id, urgent, tenant
+        del account_id, urgency, tenant
         starts = self._calendar.read(event_type_id)
         time.sleep(LOADING_S)
         days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
