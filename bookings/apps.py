@@ -9,12 +9,15 @@ class BookingsConfig(AppConfig):
     name = "bookings"
 
     def ready(self) -> None:
-        """Listen to what Cal.com tells, and let monitoring see what is open."""
+        """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
         from bookings.mirror import mirroring  # noqa: PLC0415  models are ready only now
         from bookings.models import Change  # noqa: PLC0415
+        from bookings.question.offered import offered  # noqa: PLC0415
+        from cachectl import warming  # noqa: PLC0415
         from calcom import events  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
         from monitoring.registry import register_gauges  # noqa: PLC0415
 
         events.register(mirroring.hear)
+        warming.register(offered)
         register_gauges("changes", lambda: outboxes.read("changes", Change.objects.open()))

@@ -89,6 +89,7 @@ class WarmingAdmin(HistoryAdmin):
         "started_at",
         "finished_at",
         "account_id",
+        "planned",
         "event_types",
         "days",
         "requests",

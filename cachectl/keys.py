@@ -56,6 +56,11 @@ def refresh(account_id: int, event_type_id: int) -> str:
     return _key(account_id, f"refresh:{event_type_id}")
 
 
+def warming(account_id: int) -> str:
+    """Return the key of the token of whoever warms the account."""
+    return _key(account_id, "warming")
+
+
 def demand(account_id: int, hours_ago: int = 0) -> str:
     """Return the key of an hour's demand: event types by how often they were asked for."""
     return _key(account_id, time.strftime("demand:%Y%m%d%H", time.gmtime(time.time() - hours_ago * 3600)))

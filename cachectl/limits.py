@@ -16,6 +16,8 @@ REFRESH_FAILED = 10.0
 REFRESH_SOONEST, REFRESH_LATEST = 5.0, 60.0
 # Seconds by which a refresh is put after the moment from which a load can be believed.
 REFRESH_MARGIN = 0.1
+# Seconds after which a warming that was killed no longer keeps the next one from its account.
+WARMING_LEASE = 30.0
 # Seconds for which hourly counts of demand are kept.
 DEMAND_KEPT = 48 * 3600
 # Days one question may span; keys (event type and day) one forgetting may touch.

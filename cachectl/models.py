@@ -77,19 +77,39 @@ class Forgetting(models.Model):
 
 
 class Warming(models.Model):
-    """One run of `warm_calcom_cache`: what it loaded, and at what cost."""
+    """One run of `warm_calcom_cache` on one account: what it loaded, and at what cost."""
+
+    class Stop(models.TextChoices):
+        """Why a run ended before it had loaded everything."""
+
+        BUDGET = "budget", "callers needed the budget of requests"
+        TIME = "time", "its time was over"
+        ANOTHER = "another", "another warming of the account was running"
+        SOURCE = "source", "the calendar could not be asked"
+        REDIS = "redis", "Redis did not answer"
+        INTERRUPTED = "interrupted", "it was interrupted"
+        KILLED = "killed", "it was killed"
 
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
     account_id = models.BigIntegerField(null=True, blank=True)
-    event_types = models.PositiveIntegerField(default=0)
-    days = models.PositiveIntegerField(default=0)
-    requests = models.PositiveIntegerField(default=0)
-    failures = models.PositiveIntegerField(default=0)
-    stopped_early = models.CharField(max_length=100, blank=True, default="", help_text="why, if it was")
+    planned = models.PositiveIntegerField(default=0, help_text="event types that were worth a request")
+    event_types = models.PositiveIntegerField(default=0, help_text="of these, the ones that are fresh now")
+    days = models.PositiveIntegerField(default=0, help_text="days that were loaded")
+    requests = models.PositiveIntegerField(default=0, help_text="requests that were answered")
+    failures = models.PositiveIntegerField(default=0, help_text="event types that could not be loaded")
+    stopped_early = models.CharField(max_length=100, choices=Stop, blank=True, default="", help_text="why, if it was")
 
     class Meta:
         indexes = [models.Index(fields=["-started_at"], name="warming_newest")]
 
     def __str__(self) -> str:
         return f"{self.event_types} event types, {self.requests} requests"
+
+    @property
+    def broke(self) -> bool:
+        """Return whether something failed: not merely less was loaded than planned."""
+        return self.failures > 0 or self.stopped_early in _BROKEN
+
+
+_BROKEN = {Warming.Stop.SOURCE, Warming.Stop.REDIS, Warming.Stop.INTERRUPTED, Warming.Stop.KILLED}

@@ -164,6 +164,16 @@ def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> N
     redis_client().pexpire(keys.refresh(account_id, event_type_id), int(after * 1000))
 
 
+def lease_warming(account_id: int, token: str) -> bool:
+    """Become, or stay, the one who warms the account; return False while somebody else does."""
+    return bool(_call("warming", [keys.warming(account_id)], [token, int(limits.WARMING_LEASE * 1000)]))
+
+
+def release_warming(account_id: int, token: str) -> None:
+    """Let somebody else warm the account."""
+    _call("warming", [keys.warming(account_id)], [token, 0])
+
+
 def demand(account_id: int, hours: int) -> dict[int, int]:
     """Return how often each event type was asked for in the last hours, the current one included."""
     each_hour = [keys.demand(account_id, hours_ago) for hours_ago in range(hours)]

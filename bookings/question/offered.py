@@ -1,0 +1,58 @@
+"""What callers can ask for, and how much of it is booked: so that the cache knows what is worth warming."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from django.db.models import Count, F, QuerySet
+from django.utils import timezone
+
+from bookings.models import Appointment, AppointmentState, Company, Service, StaffService
+from cachectl.warming import BOOKED_AFTER, BOOKED_BEFORE
+from calcom.models import EventType
+
+_BOOKED = (AppointmentState.CONFIRMED, AppointmentState.COMPLETED, AppointmentState.NO_SHOW)
+
+
+def offered(company: str | None) -> Mapping[int, Mapping[int, int]]:
+    """
+    Return, by account, the event types that can be booked through us, with their appointments in the weeks around now.
+
+    Args:
+        company: the slug of the one whose offers are meant; None for those of all.
+
+    Raises:
+        LookupError: no company that is served has this slug.
+    """
+    companies = Company.objects.filter(active=True, account__active=True)
+    if company is not None:
+        companies = companies.filter(slug=company)
+        if not companies.exists():
+            raise LookupError(f"There is no company “{company}” that is served.")
+    of_account: dict[int, dict[int, int]] = {account: {} for account in companies.values_list("account", flat=True)}
+    appointments = _appointments(companies, timezone.now())
+    for event_type in _event_types(companies):
+        of_account[event_type.account_id][event_type.pk] = appointments.get(event_type.pk, 0)
+    return of_account
+
+
+def _event_types(companies: "QuerySet[Company]") -> Iterator[EventType]:
+    """Yield what books the companies' services, with anybody or with one person."""
+    services = Service.objects.filter(branch__company__in=companies, active=True)
+    # An event type of another account cannot be chosen for a service; one that got there all the same stays out.
+    whole = services.filter(event_type__account=F("branch__company__account")).select_related("event_type")
+    yield from (service.event_type for service in whole if not service.obstacle())
+    own = StaffService.objects.filter(
+        service__in=services, staff__active=True, event_type__account=F("service__branch__company__account")
+    )
+    for one in own.select_related("service__event_type", "event_type"):
+        if not one.service.obstacle(one.event_type):
+            yield one.event_type
+
+
+def _appointments(companies: "QuerySet[Company]", now: datetime) -> dict[int, int]:
+    """Return how many appointments each event type has, by our ids."""
+    around = Appointment.objects.filter(
+        company__in=companies, start__gte=now - BOOKED_BEFORE, start__lt=now + BOOKED_AFTER, state__in=_BOOKED
+    )
+    counts = around.values_list("event_type").annotate(count=Count("pk")).order_by()
+    return dict(counts)
