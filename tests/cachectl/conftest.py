@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-import orjson
 import pytest
 
 from cachectl import availability, keys, sources
@@ -13,6 +12,7 @@ from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
 from cachectl.question import Known
 from cachectl.sources import LoadFailed, Urgency
+from script.stage import redis_time
 
 ACCOUNT = 7
 CUT = 12
@@ -64,22 +64,14 @@ class RedisTime:
 
     def pass_(self, seconds: float) -> None:
         """Let seconds pass for days, changes and epochs."""
-        client = redis_client()
-        for key in client.scan_iter("sl1:*"):
-            if b":day:" in key or b":changed:" in key or key.endswith(b":epoch"):
-                client.set(key, self._earlier(client.get(key), round(seconds * 1000)), keepttl=True)
-
-    @staticmethod
-    def _earlier(value: bytes, ms: int) -> bytes:
-        parsed = orjson.loads(value)
-        if isinstance(parsed, int):
-            return b"%d" % max(0, parsed - ms)
-        instants = 1 if len(parsed) == 3 else 2  # a day has one, a change has two
-        return orjson.dumps([max(0, part - ms) for part in parsed[:instants]] + parsed[instants:])
+        all_keys = redis_client().scan_iter("sl1:*")
+        redis_time.let_pass(
+            (key for key in all_keys if b":day:" in key or b":changed:" in key or key.endswith(b":epoch")), seconds
+        )
 
 
-@pytest.fixture
-def redis_time() -> RedisTime:
+@pytest.fixture(name="redis_time")
+def _redis_time() -> RedisTime:
     """Return the hands of Redis' clock."""
     return RedisTime()
 

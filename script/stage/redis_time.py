@@ -1,0 +1,27 @@
+"""Time that passes on Redis' clock, by setting back every instant that is written there. Lifetimes stay as they are."""
+
+from collections.abc import Iterable
+from typing import cast
+
+import orjson
+
+from cachectl.connections import redis_client
+
+
+def let_pass(keys: Iterable[str | bytes], seconds: float) -> None:
+    """Let seconds pass for days, last changes and epochs, by their keys; where nothing is written nothing happens."""
+    client, those = redis_client(), list(keys)
+    values = cast("list[bytes | None]", client.mget(those) if those else [])
+    pipeline = client.pipeline(transaction=False)
+    for key, value in zip(those, values, strict=True):
+        if value is not None:
+            pipeline.set(key, _earlier(value, round(seconds * 1000)), keepttl=True)
+    pipeline.execute()
+
+
+def _earlier(value: bytes, ms: int) -> bytes:
+    parsed = orjson.loads(value)
+    if isinstance(parsed, int):
+        return b"%d" % max(0, parsed - ms)
+    instants = 1 if len(parsed) == 3 else 2  # a day has one, a change has two
+    return orjson.dumps([max(0, part - ms) for part in parsed[:instants]] + parsed[instants:])
