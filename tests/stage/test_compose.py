@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.core.management import get_commands, load_command_class
 
 from script.stage import parts
 from script.stage.local import ROOT
@@ -88,11 +89,22 @@ def test_the_queues_are_never_thrown_away_and_the_cache_makes_room():
 
 
 def test_every_scheduled_command_exists():
-    """A job whose command was renamed would fail every night, unseen."""
+    """A job whose command or option was renamed would fail every night, unseen."""
     jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text(encoding="utf-8"))["jobs"]
-    commands = {path.stem for path in ROOT.glob("*/management/commands/*.py")}
 
     assert jobs
     for job in jobs:
-        assert job["command"][:2] == ["python", "manage.py"]
-        assert job["command"][2] in commands
+        python, manage, name, *words = map(str, job["command"])
+        assert (python, manage) == ("python", "manage.py")
+        load_command_class(get_commands()[name], name).create_parser(manage, name).parse_args(words)
+
+
+def test_cron_on_a_server_does_what_it_does_in_a_container():
+    """The same commands at the same times."""
+    jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text(encoding="utf-8"))["jobs"]
+    lines = (ROOT / "docs" / "deploy" / "crontab").read_text(encoding="utf-8").splitlines()
+    entries = [re.split(r"\s+", line, maxsplit=5) for line in lines if re.match(r"[\d*]", line)]
+
+    assert sorted((job["schedule"], " ".join(map(str, job["command"][1:]))) for job in jobs) == sorted(
+        (" ".join(times), re.search(r"manage\.py [^>]*\w", command)[0]) for *times, command in entries
+    )
