@@ -6,62 +6,30 @@ and a black hole 59 s (measured 2026-11). Here nothing is retried, nothing takes
 that did not answer is left alone for a moment: the first to notice pays, the others do not.
 """
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
-import structlog
 from django.conf import settings
 from redis import ConnectionError as RedisConnectionError
-from redis import ConnectionPool, Redis, RedisError
+from redis import ConnectionPool, Redis
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-log = structlog.get_logger(__name__)
+from cachectl.rest import Rest
 
 # More than a process has threads: who gets none would take Redis for dead. redis-py's default is 100.
 MOST_CONNECTIONS = 1000
-# Seconds for which a process leaves a Redis alone that did not answer.
-REST = 1.0
 
 
 class RedisAway(RedisConnectionError):
     """Redis did not answer a moment ago; it was not asked again."""
 
 
-class _Rest:
-    """Until when all clients of this process leave one Redis alone, on the monotonic clock."""
-
-    def __init__(self) -> None:
-        self.until = 0.0
-
-    @contextmanager
-    def kept(self, longest: float) -> Iterator[None]:
-        """Refuse while it lasts; after it let one command find out, for `longest` seconds, while others go without."""
-        now = time.monotonic()
-        if now < self.until:
-            raise RedisAway("Redis did not answer a moment ago.")
-        if self.until:
-            self.until = now + longest
-        try:
-            yield
-        except (RedisConnectionError, RedisTimeoutError) as exc:
-            self.until = time.monotonic() + REST
-            log.warning("redis_left_alone", error_type=type(exc).__name__)
-            raise
-        except RedisError:
-            self.until = 0.0  # a no is an answer
-            raise
-        self.until = 0.0
-
-
 class _Client(Redis):
     """A client that keeps the rest. Each command is one trip: a pipeline would pass it by."""
 
-    rest: _Rest
+    rest: Rest
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command, unless Redis is left alone."""
@@ -70,8 +38,8 @@ class _Client(Redis):
 
 
 @cache
-def _rest(_url: str) -> _Rest:
-    return _Rest()
+def _rest(_url: str) -> Rest:
+    return Rest("redis", failures=(RedisConnectionError, RedisTimeoutError), refusal=RedisAway)
 
 
 @lru_cache(maxsize=4)

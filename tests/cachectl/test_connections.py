@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
-from cachectl import connections, store
+from cachectl import connections, rest, store
 from cachectl.connections import RedisAway, blocking_redis_client, redis_client
 from tests.cachectl.conftest import ACCOUNT, CUT
 
@@ -25,11 +25,11 @@ def silent_redis(settings: Settings) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def rest() -> Iterator[connections._Rest]:
+def ours() -> Iterator[rest.Rest]:
     """Return the rest of the tests' Redis, and end it."""
-    rest = connections._rest(connections.settings.REDIS_URL)
-    yield rest
-    rest.until = 0.0
+    ours = connections._rest(connections.settings.REDIS_URL)
+    yield ours
+    ours.until = 0.0
 
 
 @pytest.mark.usefixtures("silent_redis")
@@ -53,7 +53,7 @@ def test_only_the_first_to_notice_pays() -> None:
 
 def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 4, 5: a black hole costs the many threads of a process one time-out a second, not one each."""
-    monkeypatch.setattr(connections, "REST", 0.0)
+    monkeypatch.setattr(rest, "SECONDS", 0.0)
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
     silent_redis.accept()[0].close()
@@ -70,13 +70,13 @@ def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatc
         one.join()
 
 
-def test_an_answer_ends_the_rest(rest: connections._Rest) -> None:
+def test_an_answer_ends_the_rest(ours: rest.Rest) -> None:
     """Whatever it says: a script that is not there any more is loaded by the next command."""
-    rest.until = time.monotonic()
+    ours.until = time.monotonic()
     with pytest.raises(ResponseError):
         redis_client().evalsha("0" * 40, 0)
     assert redis_client().ping()
 
-    rest.until = time.monotonic()
+    ours.until = time.monotonic()
     assert redis_client().ping()
-    assert rest.until == 0.0
+    assert ours.until == 0.0
