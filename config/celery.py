@@ -2,10 +2,11 @@
 
 import os
 
-from celery import Celery
+from config import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("slotline")
+broker.register()
+app = broker.Application("slotline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

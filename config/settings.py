@@ -176,6 +176,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5.0
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A broker that is full or has become a replica says no: without this a worker that hears it ends for good. So does one
+# that has tried a hundred times to connect, after 48 minutes.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# No sender waits for another's connection: more than a process has threads that send.
+CELERY_BROKER_POOL_LIMIT = 64
 # One attempt: what may not be lost is a row that a sweep finds again.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_TRANSPORT_OPTIONS = {

@@ -1,0 +1,99 @@
+"""A broker that does not answer, or says no: what it costs who sends, and that nobody ends because of it."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import current_app
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from cachectl import rest
+from config.broker import Application
+from config.celery import app
+
+OPTIONS = app.conf.broker_transport_options
+
+
+def application(url: str) -> Application:
+    """Return Celery as web has it, with another broker."""
+    made = Application("elsewhere", broker=url, set_as_current=False)
+    made.conf.update(
+        task_publish_retry_policy=app.conf.task_publish_retry_policy,
+        broker_transport_options=OPTIONS,
+        broker_pool_limit=app.conf.broker_pool_limit,
+    )
+    return made
+
+
+def took(send: Application) -> float:
+    """Send a message that nobody takes; return the seconds until that was clear."""
+    began = time.monotonic()
+    with pytest.raises(OperationalError):
+        send.send_task("cachectl.forget_range")
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def silent() -> Iterator[Application]:
+    """Return Celery with a broker that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield application(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+
+
+def test_only_the_first_message_waits_for_a_silent_broker(silent: Application) -> None:
+    """Issue 4, 5: the first dispatch may cost 0.3 s, those of the second that follows at most 50 ms."""
+    first, others = took(silent), [took(silent) for _ in range(20)]
+
+    assert 0.25 < first < 0.6
+    assert sum(others) < 0.05
+
+
+def test_after_a_second_one_message_finds_out(silent: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 4, 5: a broker that came back is noticed, at the price of one time-out a second while it does not."""
+    monkeypatch.setattr(rest, "SECONDS", 0.0)
+    took(silent)
+
+    assert took(silent) > 0.25
+
+
+def test_refused_broker_costs_nothing() -> None:
+    """Where nobody listens that is known at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+    assert took(application(url)) < 0.25
+
+
+def test_taken_message_ends_the_rest() -> None:
+    """The next one is sent without asking anybody."""
+    sending = application("memory://")
+    sending.rest.until = time.monotonic()
+
+    sending.send_task("cachectl.forget_range")
+
+    assert sending.rest.until == 0.0
+
+
+def test_tasks_are_sent_by_the_application_that_rests() -> None:
+    """Every way to send a message leads through the one place that knows whether the broker answers."""
+    assert isinstance(current_app._get_current_object(), Application)
+
+
+def test_channel_that_lost_its_connection_says_so() -> None:
+    """A worker that acknowledges a message after Redis went away hears a connection error, which it survives."""
+    connection = Connection(os.environ["REDIS_URL"], transport_options=OPTIONS)
+    channel = connection.channel()
+    connection.close()
+
+    with pytest.raises(RedisError):
+        channel.qos.ack("1")
+
+
+def test_workers_outlive_a_broker_that_says_no() -> None:
+    """A broker that is full, or became a replica, is tried again; and however long it is away."""
+    assert app.conf.broker_channel_error_retry
+    assert app.conf.broker_connection_max_retries is None
