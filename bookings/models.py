@@ -708,8 +708,8 @@ class ChangeQuerySet(TenantQuerySet["Change"]):
         """Return those whose outcome is not known."""
         return self.filter(state__in=OPEN_STATES)
 
-    def owed(self, now: datetime) -> "ChangeQuerySet":
-        """Return the open ones that are due for another attempt."""
+    def owed(self, now: datetime | Now) -> "ChangeQuerySet":
+        """Return the open ones that are due for another attempt; `Now()` is the database's clock."""
         return self.open().filter(next_attempt_at__lte=now)
 
     def judged_now(self) -> "ChangeQuerySet":

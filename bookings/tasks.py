@@ -2,15 +2,19 @@
 
 from datetime import timedelta
 
+import structlog
 from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from bookings import claims
 from bookings.mirror import overlaps
 from bookings.models import Change
 from bookings.wish import holds, settling
 from calcom.service import CalcomService
+
+log = structlog.get_logger(__name__)
 
 BATCH = 200
 # How long a change is left to the worker it was given to: longer than a look-up and a write take together.
@@ -20,10 +24,18 @@ LEASE = timedelta(seconds=45)
 @shared_task(name="bookings.settle_open_changes")
 def settle_open_changes(**_newer: object) -> None:
     """Hand each open change that is due to a worker. The row is the job: what gets lost is handed out again."""
-    due = Change.objects.owed(timezone.now()).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
+    due = Change.objects.owed(Now()).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
     for change_id in due:
-        if Change.objects.owed(timezone.now()).filter(pk=change_id).update(next_attempt_at=Now() + LEASE):
-            settle.delay(change_id=change_id)
+        if Change.objects.owed(Now()).filter(pk=change_id).update(next_attempt_at=Now() + LEASE):
+            _hand_out(change_id)
+
+
+def _hand_out(change_id: int) -> None:
+    try:
+        settle.delay(change_id=change_id)
+    except OperationalError as exc:
+        log.warning("change left to the next sweep", change_id=change_id, error_type=type(exc).__name__)
+        Change.objects.open().filter(pk=change_id).update(next_attempt_at=Now())
 
 
 @shared_task(name="bookings.settle")

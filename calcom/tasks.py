@@ -11,14 +11,14 @@ from calcom.models import Account
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-# Seconds after which a message of the sweep is not worth reading: the next sweep has sent another.
-SWEPT_EVERY = 10.0
+# Seconds after which a message is not worth reading: sweeps have sent others. Clocks of sender and worker may differ.
+WORTH_READING = 60.0
 
 
-def hand_out(delivery_id: int, *, expires: float = 60.0) -> None:
+def hand_out(delivery_id: int) -> None:
     """Give a delivery to a worker. Where no broker takes it, it stays owed and is swept."""
     try:
-        process.apply_async(kwargs={"delivery_id": delivery_id}, expires=expires)
+        process.apply_async(kwargs={"delivery_id": delivery_id}, expires=WORTH_READING)
     except OperationalError as exc:
         log.warning("webhook left to the sweep", delivery_id=delivery_id, error_type=type(exc).__name__)
 
@@ -33,7 +33,7 @@ def process(*, delivery_id: int, **_newer: object) -> None:
 def sweep(**_newer: object) -> None:
     """Hand out what is owed. The row is the job: what gets lost is handed out again."""
     for delivery_id in inbox.owed().values_list("pk", flat=True)[:BATCH]:
-        hand_out(delivery_id, expires=SWEPT_EVERY)
+        hand_out(delivery_id)
 
 
 @shared_task(name="calcom.webhooks.prune")
@@ -46,7 +46,7 @@ def prune(**_newer: object) -> None:
 def poll_bookings(**_newer: object) -> None:
     """Have the accounts polled whose time has come."""
     for account_id in polling.due_accounts():
-        poll_account.apply_async(kwargs={"account_id": account_id}, expires=60)
+        poll_account.apply_async(kwargs={"account_id": account_id}, expires=WORTH_READING)
 
 
 @shared_task(name="calcom.poll_account")

@@ -202,16 +202,24 @@ CELERY_TASK_ROUTES = {
     "bookings.*": {"queue": "bookings"},
     "calcom.webhooks.*": {"queue": "webhooks"},
 }
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """Send a task again and again. A message that no worker took for a minute longer than that is not worth taking."""
+    # Not sooner: beat's clock says when, a worker's clock judges, and they may differ by ten seconds.
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds + 60}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "sweep forgettings": {"task": "cachectl.sweep_forgettings", "schedule": 10.0, "options": {"expires": 10}},
-    "settle open changes": {"task": "bookings.settle_open_changes", "schedule": 5.0, "options": {"expires": 5}},
-    "expire holds": {"task": "bookings.expire_holds", "schedule": 30.0, "options": {"expires": 30}},
-    "detect overlaps": {"task": "bookings.detect_overlaps", "schedule": 60.0, "options": {"expires": 60}},
-    "sweep webhooks": {"task": "calcom.webhooks.sweep", "schedule": 10.0, "options": {"expires": 10}},
-    "prune webhooks": {"task": "calcom.webhooks.prune", "schedule": 86_400.0, "options": {"expires": 3600}},
-    "poll bookings": {"task": "calcom.poll_bookings", "schedule": 15.0, "options": {"expires": 15}},
-    "forget offers": {"task": "bookings.forget_offers", "schedule": 3600.0, "options": {"expires": 3600}},
-    "prune the cache's history": {"task": "cachectl.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+    "sweep forgettings": _every(10, "cachectl.sweep_forgettings"),
+    "settle open changes": _every(5, "bookings.settle_open_changes"),
+    "expire holds": _every(30, "bookings.expire_holds"),
+    "detect overlaps": _every(60, "bookings.detect_overlaps"),
+    "sweep webhooks": _every(10, "calcom.webhooks.sweep"),
+    "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
+    "poll bookings": _every(15, "calcom.poll_bookings"),
+    "forget offers": _every(3600, "bookings.forget_offers"),
+    "prune the cache's history": _every(3600, "cachectl.prune"),
 }
 # Where beat remembers what it last sent.
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(LOCAL / "beat-schedule"))

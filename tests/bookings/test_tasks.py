@@ -1,8 +1,10 @@
 """What goes on when nobody waits."""
 
+import time
 from datetime import timedelta
 
 import pytest
+import time_machine
 from celery import current_app
 from django.utils import timezone
 
@@ -44,6 +46,33 @@ def test_what_is_due_is_handed_out_once(salon, calcom, handed_out):
     pass_time(60)
     tasks.settle_open_changes()
     assert handed_out() == [first.pk]
+
+
+def test_what_no_broker_took_is_due_at_once(salon, calcom, handed_out, monkeypatch):
+    """Issue 4, 5: a change is not put off for the time of a worker that never got it."""
+    change = write_down(wish(salon.colour, at(10)))
+    pass_time(6)
+    monkeypatch.setattr(current_app.rest, "until", time.monotonic() + 60)
+    tasks.settle_open_changes()
+
+    monkeypatch.setattr(current_app.rest, "until", 0.0)
+    tasks.settle_open_changes()
+
+    assert handed_out() == [change.pk]
+
+
+@pytest.mark.parametrize("skew", [-10, 10], ids=["slow", "fast"])
+def test_what_is_due_is_so_by_the_databases_clock(salon, calcom, handed_out, skew):
+    """Issue 4, 5: a worker whose clock is wrong by ten seconds hands out neither later nor too early."""
+    change = write_down(wish(salon.colour, at(10)))
+
+    with time_machine.travel(timezone.now() + timedelta(seconds=skew)):
+        tasks.settle_open_changes()
+        assert handed_out() == []
+        pass_time(6)
+        tasks.settle_open_changes()
+
+    assert handed_out() == [change.pk]
 
 
 def test_what_was_just_sent_is_left_alone(salon, calcom, handed_out):

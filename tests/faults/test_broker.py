@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -97,3 +98,9 @@ def test_workers_outlive_a_broker_that_says_no() -> None:
     """A broker that is full, or became a replica, is tried again; and however long it is away."""
     assert app.conf.broker_channel_error_retry
     assert app.conf.broker_connection_max_retries is None
+
+
+@pytest.mark.parametrize("entry", app.conf.beat_schedule.values(), ids=lambda entry: entry["task"])
+def test_sweeps_are_run_by_workers_with_another_clock(entry: dict[str, Any]) -> None:
+    """Issue 4, 5: what a slow beat sends is no older for a fast worker than its interval and their difference."""
+    assert entry["options"]["expires"] >= entry["schedule"] + 2 * 10
