@@ -109,23 +109,26 @@ STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
 DATABASES = {
     "default": dj_database_url.parse(
         env.text("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/slotline"),
-        engine="django_prometheus.db.backends.postgresql",  # Django's own, and it counts statements and connections
+        # Django's own, which counts statements and connections, and looks before the first query of a request whether
+        # PostgreSQL has hung up, for nothing.
+        engine="config.postgresql",
+        conn_health_checks=True,
         # Seconds a connection is kept between requests.
         conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),
-        # Off: it would ask PostgreSQL once more for every request. After a restart of PostgreSQL each thread's first
-        # request answers 503, and Django throws its dead connection away.
-        conn_health_checks=False,
     )
 }
+# Milliseconds that a lock is waited for (writers take milliseconds), that a statement and an idle transaction may last.
+_LIMITS = {"lock_timeout": 1_000, "statement_timeout": 10_000, "idle_in_transaction_session_timeout": 20_000}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         # Seconds until a connection attempt counts as failed: the database is near, and a caller is on the phone.
         "connect_timeout": env.integer("DATABASE_CONNECT_TIMEOUT", 2),
+        # Milliseconds after which a machine that no longer acknowledges what is sent counts as gone.
+        "tcp_user_timeout": 2_000,
         # What is asked often is planned once. A pooler that shares connections between transactions forbids it.
         "server_side_binding": True,
         "prepare_threshold": 5,
-        # Milliseconds a statement, or a transaction that does nothing, may last.
-        "options": "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=20000",
+        "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
     }
 )
 # No transaction may be open while Cal.com thinks: services open their own, short ones.
