@@ -54,6 +54,15 @@ class Child:
         """Send it the signal on which it finishes what it does."""
         if self.alive:
             self.process.send_signal(self.stop_with)
+            self.resume()  # who is paused hears nothing
+
+    def pause(self) -> None:
+        """Let it and its group hang: its connections stay open, and nobody answers on them."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was paused."""
+        os.killpg(self.process.pid, signal.SIGCONT)
 
     def finish(self) -> None:
         """Wait until it has stopped, but not for ever; nothing of its group stays."""
@@ -131,9 +140,17 @@ class Stage:
         self._children.remove(child)
         child.kill()
 
+    def end(self, child: Child) -> float:
+        """Ask one child to stop, wait until it has, and return the seconds that took; nobody misses it from now on."""
+        self._children.remove(child)
+        began = time.monotonic()
+        child.ask_to_stop()
+        child.finish()
+        return time.monotonic() - began
+
     def start_again(self, child: Child) -> Child:
         """
-        Start a child that was killed as it was started before; its log goes on.
+        Start a child that is gone as it was started before; its log goes on.
 
         Call it in the thread in which the stage lives: on Linux children end with the thread that started them.
         """

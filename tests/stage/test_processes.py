@@ -104,6 +104,47 @@ def test_child_that_was_killed_starts_again_as_it_was(tmp_path):
     assert not again.alive
 
 
+def test_child_that_was_asked_to_stop_starts_again(tmp_path):
+    """One child ends in its own way while the others go on, and nobody misses it."""
+    with Stage(tmp_path) as stage:
+        other, child = stage.start("other", SLEEPER), stage.start("sleeper", SLEEPER)
+
+        took = stage.end(child)
+        stage.check()
+
+        assert child.process.returncode == -signal.SIGTERM
+        assert took < 5
+        assert other.alive
+        assert stage.start_again(child).alive
+
+
+def test_paused_child_goes_on_or_is_stopped_all_the_same(tmp_path):
+    """A program that hangs is neither dead nor answers; and it may not keep the script from ending."""
+    ticking = [sys.executable, "-c", "import time\nwhile True: print('tick', flush=True); time.sleep(0.01)"]
+    with Stage(tmp_path) as stage:
+        child = stage.start("clock", ticking)
+        stage.wait_until(lambda: "tick" in child.last_words(), what="it said nothing", within=20)
+
+        child.pause()
+        said = state(child.process.pid), child.log.stat().st_size
+        assert said[0] == "T"
+        assert child.log.stat().st_size == said[1]
+
+        child.resume()
+        stage.wait_until(lambda: child.log.stat().st_size > said[1], what="it said no more", within=20)
+        child.pause()
+
+    assert child.process.returncode == -signal.SIGTERM
+
+
+def state(pid: int) -> str:
+    """Return the state of a process by the letter that ps has for it, once it is no longer running."""
+    until = time.monotonic() + 20
+    while (letter := subprocess.check_output(["ps", "-o", "state=", "-p", str(pid)], text=True).strip()) in "RSD":
+        assert time.monotonic() < until
+    return letter
+
+
 def test_port_in_use_is_said(tmp_path):
     """A second server may not share the port of the first without anybody noticing."""
     port = claim_port(0, option="--port")
