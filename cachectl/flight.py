@@ -3,12 +3,17 @@ One loads, the others wait: threads of a process on its future, processes on a l
 
 A flight belongs to nobody who waits for it. It runs on the pool for loads and fills the cache even when every caller
 has given up; its own time-out ends it, and the lease outlives that time-out, so that a dead loader is replaced.
+
+Note [A lease that was lost]
+    Redis may be emptied in the middle of a load. At peak the next process asks within a millisecond, and would load the
+    same. So whoever loads looks every 150 ms whether its lease still stands, and puts it back; and for half a second
+    from the epoch, the moment it was first seen empty, Redis gives no lease to anybody.
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from math import inf
@@ -17,8 +22,9 @@ from uuid import uuid4
 import structlog
 from redis import RedisError
 
-from cachectl import background, sources, store
+from cachectl import background, limits, sources, store
 from cachectl.bands import Band, Day
+from cachectl.deadline import Deadline
 from cachectl.sources import LoadFailed, Urgency
 
 log = structlog.get_logger(__name__)
@@ -115,13 +121,34 @@ def _lead(block: Block, token: str, began: int) -> Landing:
     try:
         # Somebody may have landed since the question looked.
         landing = _look(block)
-        return landing if block.needless(landing.days) else _keep(block, _load(block), began)
+        if block.needless(landing.days):
+            return landing
+        with _leased(block, token):
+            loaded = _load(block)
+        return _keep(block, loaded, began)
     except LoadFailed as exc:
         failure = exc if block.urgency is Urgency.CALLER else None
         raise
     finally:
         with suppress(RedisError):  # then the lease runs out by itself
             store.release(block.account_id, block.event_type_id, token, failure=failure)
+
+
+@contextmanager
+def _leased(block: Block, token: str) -> Iterator[None]:
+    """See to it that our lease stands as long as the block lasts: see Note [A lease that was lost]."""
+    over, until = threading.Event(), Deadline.after(limits.lease())
+
+    def look_after() -> None:
+        while not over.wait(limits.LEASE_SEEN_EVERY):
+            with suppress(RedisError):
+                store.keep_lease(block.account_id, block.event_type_id, token, until.left)
+
+    threading.Thread(target=look_after, name="lease", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _fly_alone(block: Block) -> Landing:

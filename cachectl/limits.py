@@ -6,6 +6,9 @@ from django.conf import settings
 
 # Seconds for which a failure is shared: whoever asks meanwhile does not repeat it.
 FAILURE_NOTE = 2.0
+# Seconds between two looks whether our lease still stands, and for which an empty Redis gives none.
+LEASE_SEEN_EVERY = 0.15
+NO_LEASE = 0.5
 # Seconds by which what is needed to judge an entry outlives it.
 OUTLIVE = 3600.0
 # Seconds until a refresh that was queued and never ran may be queued again, and until one that failed may.

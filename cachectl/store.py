@@ -37,6 +37,7 @@ class Lease:
     """Who loads an event type."""
 
     holder: str
+    """Empty where nobody may, for a moment: see Note [A lease that was lost]."""
     began: int | None
     """When our load begins; None while somebody else loads."""
     left: float
@@ -81,7 +82,7 @@ def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str
             keys.failed(account_id, event_type_id),
             *keys.changes(account_id, event_type_id, dates),
         ],
-        [token, int(limits.lease() * 1000), lasting.settle, lasting.memory],
+        [token, int(limits.lease() * 1000), lasting.settle, lasting.memory, int(limits.NO_LEASE * 1000)],
     )
     if outcome == b"failed":
         reason, retry_after = orjson.loads(rest[0])
@@ -89,6 +90,14 @@ def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str
     if outcome == b"ours":
         return Lease(token, int(rest[0]), limits.lease())
     return Lease(rest[0].decode(), None, rest[1] / 1000)
+
+
+def keep_lease(account_id: int, event_type_id: int, token: str, left: float) -> bool:
+    """Put a lease back for the `left` seconds of its lifetime, where Redis lost it; return whether it had."""
+    if left <= 0:
+        return False
+    ours = [keys.lease(account_id, event_type_id), keys.done(account_id, token)]
+    return bool(_call("keep", ours, [token, max(1, int(left * 1000))]))
 
 
 def believe(account_id: int, event_type_id: int, days: Mapping[date, Sequence[int]], *, began: int) -> int:

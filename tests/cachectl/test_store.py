@@ -20,6 +20,12 @@ DAYS = [MONDAY, TUESDAY]
 LATE = minute(MONDAY + timedelta(days=3000))
 
 
+@pytest.fixture(autouse=True)
+def _leases_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an emptied Redis give leases at once: that it waits is seen in `faults/test_cache_flights.py`."""
+    monkeypatch.setattr(limits, "NO_LEASE", 0.0)
+
+
 def begin(event_type: int = CUT, token: str = "a") -> int:
     """Begin a load of both days, and let others begin too; return when it began."""
     lease = store.lease(ACCOUNT, event_type, DAYS, token)

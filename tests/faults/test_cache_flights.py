@@ -1,14 +1,18 @@
-"""Experiments 10 and 11: many callers on one cold key, and a loader that dies."""
+"""Experiments 9 to 11: many callers on one cold key, a Redis that is emptied meanwhile, and a loader that dies."""
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from cachectl import keys
+from cachectl import keys, limits, store
 from cachectl.connections import redis_client
 from tests.cachectl.callers import ACCOUNT, ALOFT, CUT, LOADS, MONDAY, MOST, Callers, started
+from tests.cachectl.conftest import CountingSource, ask, source
+
+__all__ = ["source"]
 
 # Two cores carry all processes here: a late thread must not look like an absent Redis.
 PATIENT = {"REDIS_TIMEOUT": "5"}
@@ -68,3 +72,44 @@ def test_waiters_outlive_the_death_of_the_loader() -> None:
     assert redis_client().zscore(MOST, "most") == 2, "the dead one never landed"
     assert redis_client().get(ALOFT) == b"1"
     assert redis_client().exists(*keys.days(ACCOUNT, CUT, [MONDAY + timedelta(days=i) for i in range(14)])) == 14
+
+
+def test_empty_redis_gives_no_lease_for_a_moment(source: CountingSource) -> None:
+    """Experiment 9: whoever was loading when Redis lost everything has time to put their lease back."""
+    redis_client().flushdb()
+    began = time.monotonic()
+
+    assert ask().days
+
+    assert time.monotonic() - began > limits.NO_LEASE
+    assert len(source.loads) == 1
+
+
+def test_lease_that_redis_lost_is_put_back(source: CountingSource) -> None:
+    """Experiment 9: after a FLUSHALL in the middle of a load the next process waits for it, and loads nothing."""
+    source.may_answer.clear()
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        assert source.asked.acquire(timeout=10)
+        redis_client().flushdb()
+
+        other = store.lease(ACCOUNT, CUT, [MONDAY], "other")
+        assert other.holder == ""
+        time.sleep(other.left)
+        other = store.lease(ACCOUNT, CUT, [MONDAY], "other")
+        assert other.holder
+
+        source.may_answer.set()
+        assert store.wait(ACCOUNT, other.holder, 5)
+        asking.result()
+    assert store.lease(ACCOUNT, CUT, [MONDAY], "other").began is not None
+
+
+def test_lease_is_not_put_back_after_the_load() -> None:
+    """Who looks after it may be late: what has landed must not keep the next one from loading."""
+    token = "late"
+    assert store.lease(ACCOUNT, CUT, [MONDAY], token).began is not None
+    store.release(ACCOUNT, CUT, token)
+
+    assert not store.keep_lease(ACCOUNT, CUT, token, 5)
+    assert store.lease(ACCOUNT, CUT, [MONDAY], "next").began is not None
