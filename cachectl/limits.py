@@ -6,6 +6,8 @@ from django.conf import settings
 
 # Seconds for which a failure is shared: whoever asks meanwhile does not repeat it.
 FAILURE_NOTE = 2.0
+# Seconds for which one command waits for somebody's load: a Redis that falls silent meanwhile is noticed after that.
+WAITS_AT_ONCE = 0.5
 # Seconds between two looks whether our lease still stands, and for which an empty Redis gives none.
 LEASE_SEEN_EVERY = 0.15
 NO_LEASE = 0.5

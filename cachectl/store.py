@@ -17,6 +17,7 @@ from redis.commands.core import Script
 from cachectl import keys, limits
 from cachectl.bands import Day, judge
 from cachectl.connections import blocking_redis_client, redis_client
+from cachectl.deadline import Deadline
 from cachectl.limits import lifetimes
 from cachectl.sources import LoadFailed
 
@@ -134,11 +135,15 @@ def release(account_id: int, event_type_id: int, token: str, *, failure: LoadFai
 
 def wait(account_id: int, token: str, seconds: float) -> bool:
     """Sleep until the load of `token` has ended; return False when `seconds` passed without."""
-    done = keys.done(account_id, token)
-    client = blocking_redis_client(limits.lease())
-    # Moving the one element of the list onto itself wakes the next one who waits. Never 0: that means for ever.
-    timeout = max(seconds, 0.01)
-    return client.blmove(done, done, timeout, "LEFT", "RIGHT") is not None  # type: ignore[arg-type]  # redis takes 0.5
+    done, until = keys.done(account_id, token), Deadline.after(seconds)
+    client = blocking_redis_client(limits.WAITS_AT_ONCE)
+    while True:
+        # Moving the one element of the list onto itself wakes the next one who waits. Never 0: that means for ever.
+        slice_ = min(max(until.left, 0.01), limits.WAITS_AT_ONCE)
+        if client.blmove(done, done, slice_, "LEFT", "RIGHT") is not None:  # type: ignore[arg-type]  # redis takes 0.5
+            return True
+        if until.passed:
+            return False
 
 
 def forget(account_id: int, event_type_ids: Collection[int], dates: Sequence[date], *, own: bool, mark: str) -> int:

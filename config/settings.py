@@ -160,12 +160,11 @@ CACHES: dict[str, dict[str, Any]] = {
         "KEY_PREFIX": "sl1:django",
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",  # the default, pickle, runs what it reads
-            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT,
-            "SOCKET_TIMEOUT": REDIS_TIMEOUT,
             "IGNORE_EXCEPTIONS": True,
         },
     },
 }
+DJANGO_REDIS_CONNECTION_FACTORY = "cachectl.connections.ForDjango"
 
 # --- Celery -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from django.core.cache import caches
 from pytest_django.fixtures import Settings
 from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
@@ -49,6 +50,40 @@ def test_only_the_first_to_notice_pays() -> None:
         with pytest.raises(RedisAway):
             ask()
     assert time.monotonic() - began < 0.1
+
+
+@pytest.mark.usefixtures("silent_redis")
+def test_djangos_cache_finds_redis_away_with_all_others() -> None:
+    """Issue 4, 5: whoever asked first has paid; what is not there is None, and nothing is raised."""
+    cache = caches.create_connection("default")
+    with pytest.raises(RedisTimeoutError):
+        redis_client().ping()
+    began = time.monotonic()
+
+    assert cache.get("search") is None
+    assert not cache.add("search", {"service": 1}, timeout=60)
+
+    assert time.monotonic() - began < 0.1
+
+
+def test_djangos_cache_works() -> None:
+    """And where Redis answers, it keeps what it is given, as JSON."""
+    cache = caches.create_connection("default")
+
+    assert cache.add("search", {"service": 1}, timeout=60)
+    assert cache.get("search") == {"service": 1}
+    assert redis_client().get("sl1:django:1:search") == b'{"service": 1}'
+
+
+@pytest.mark.usefixtures("silent_redis")
+def test_who_waits_for_a_load_notices_that_redis_fell_silent() -> None:
+    """Issue 4, 5: others who ask for those days would wait with it, each to their deadline."""
+    began = time.monotonic()
+
+    with pytest.raises(RedisTimeoutError):
+        store.wait(ACCOUNT, "token", 10)
+
+    assert time.monotonic() - began < 1
 
 
 def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
