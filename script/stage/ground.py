@@ -20,7 +20,7 @@ from calcom.simulator.world import World
 from script.stage import local, parts
 from script.stage.agent import PATIENCE, Agent
 from script.stage.processes import Stage, free_port
-from script.stage.servers import bring_servers
+from script.stage.servers import bring_redis, bring_servers
 
 if TYPE_CHECKING:
     from script.stage.company import Tenant  # models, which need the settings
@@ -71,6 +71,7 @@ def brought_up(
     processes: int = 2,
     threads: int = 20,
     workers: bool = True,
+    own_broker: bool = False,
     settings: str = "config.settings",
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Ground]:
@@ -86,6 +87,7 @@ def brought_up(
         processes: of web; 0 starts none.
         threads: of each process of web.
         workers: whether workers and beat are started.
+        own_broker: whether Celery's queues have a Redis of their own, the child `broker`.
         settings: Django's settings module.
         environ: more environment, for this process and all others.
     """
@@ -100,6 +102,8 @@ def brought_up(
     with Stage(logs) as stage:
         stage.finally_call(lambda: shutil.rmtree(place))
         bring_servers(stage, place / "postgres")
+        if own_broker:
+            os.environ["BROKER_URL"] = bring_redis(stage, "broker")
         simulated = place / "world.json"
         simulated.write_text(json.dumps(world.to_json()), encoding="utf-8")
         simulator = SimulatorClient(

@@ -1,0 +1,245 @@
+"""
+What becomes of work when workers are killed, asked to stop, hang, or lose their broker; callers feel none of it.
+
+Experiments 1 and 2, and the broker that is silent, gone, a replica, or full. What must be done is a row: so Celery may
+lose messages, and the sweep finds the rows again.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+
+from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from script.stage import breaking, ground
+from script.stage.callers import Caller, Callers, Heard, spelled
+from script.stage.ground import BELIEVED, Ground
+from script.stage.parts import WORKERS, wait_for_workers
+from script.stage.processes import StageError
+from script.stage.rows import Found, Promise, median
+
+PROMISES = {
+    "cache_worker_kill9_lost": Promise("jobs", 0),
+    "cache_worker_kill9_done_s": Promise("s", 130),
+    "sigterm_exit_s": Promise("s", 5),
+    "sigterm_lost": Promise("jobs", 0),
+    "broker_away_added_ms": Promise("ms", 50),
+    "broker_away_failures": Promise("answers", 0),
+    "broker_away_lost": Promise("rows", 0),
+}
+# Seconds: what an unacknowledged message may take to come again, and the sweep after it.
+DONE_WITHIN = 130.0
+BOOKERS, ASKERS = 2, 4
+ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
+FAR = date(2031, 1, 1)
+
+
+def measure(*, full: bool, seed: int) -> dict[str, Found]:
+    """Break workers and their broker, one after the other."""
+    chance = Random(seed)  # noqa: S311  the same moments in each run
+    with ground.brought_up(_world(), log="workers", limit=10**6, seed=seed, own_broker=True) as here:
+        killed = _killed(here, chance, times=15 if full else 2, jobs=1_500 if full else 300)
+        stopped = _stopped(here, chance, times=12 if full else 2)
+        return killed | stopped | _away(here, seconds=60.0 if full else 4.0)
+
+
+def _world() -> World:
+    hosts = [f"host-{number}" for number in range(BOOKERS + 1)]
+    return World(
+        users=(
+            User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_workers", hours=ALWAYS),
+            *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(hosts, 2)),
+        ),
+        event_types=tuple(
+            EventType(number, "salon", f"with-{name}", name, 15, hosts=(name,)) for number, name in enumerate(hosts, 1)
+        ),
+    )
+
+
+# --- jobs ----------------------------------------------------------------------------------------------------------
+
+
+def _owe(here: Ground, jobs: int) -> Sequence[int]:
+    """Write down days to be forgotten, and send a message for each, as a booking does; return the ids of the rows."""
+    from cachectl import services, tasks  # noqa: PLC0415  models, which need the settings
+    from cachectl.models import Forgetting  # noqa: PLC0415
+    from calcom.models import EventType as Mirrored  # noqa: PLC0415
+
+    event_type = Mirrored.objects.filter(account=here.tenant().account_id).latest("id")
+    own = Forgetting.Cause.OWN
+    ids = [
+        services.owe(
+            account_id=event_type.account_id, event_type_ids=[event_type.pk], first=FAR, last=FAR, cause=own
+        ).pk
+        for _ in range(jobs)
+    ]
+    for forgetting_id in ids:
+        tasks.forget_range.delay(forgetting_id=forgetting_id)
+    return ids
+
+
+def _left(ids: Sequence[int]) -> int:
+    """Return how many of the jobs are not done."""
+    from cachectl.models import Forgetting  # noqa: PLC0415  models, which need the settings
+
+    return Forgetting.objects.filter(pk__in=ids, done_at__isnull=True).count()
+
+
+def _await(ids: Sequence[int], within: float, *, leaving: int = 0) -> int:
+    """Wait until all jobs are done but so many; return how many are not, at the latest after so many seconds."""
+    until = time.monotonic() + within
+    while (left := _left(ids)) > leaving and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+# --- experiment 1 --------------------------------------------------------------------------------------------------
+
+
+def _killed(here: Ground, chance: Random, *, times: int, jobs: int) -> dict[str, Found]:
+    """Kill the worker `cache` in the middle of its jobs, again and again."""
+    ids: list[int] = []
+    for _ in range(times):
+        ids += (new := _owe(here, jobs))
+        _await(new, 60.0, leaving=int(jobs * chance.uniform(0.1, 0.9)))
+        worker = here.stage.child("worker-cache")
+        here.stage.kill(worker)
+        here.stage.start_again(worker)
+    killed_at = time.monotonic()
+    behind = _left(ids)
+    lost = _await(ids, DONE_WITHIN)
+    took = time.monotonic() - killed_at
+    print(f"  1: {times} kills among {len(ids)} jobs; {behind} were open at the last one, {lost} {took:.1f} s later")
+    return {
+        "cache_worker_kill9_lost": Found(lost, f"{times} kills, {len(ids)} jobs"),
+        "cache_worker_kill9_done_s": Found(took if not lost else None),
+    }
+
+
+# --- experiment 2 --------------------------------------------------------------------------------------------------
+
+
+def _stopped(here: Ground, chance: Random, *, times: int) -> dict[str, Found]:
+    """Ask the worker `cache` to stop while jobs keep coming, again and again; and the others once."""
+    exits: list[float] = []
+    with _jobs_keep_coming(here) as ids:
+        for name in ["cache"] * times + [name for name in WORKERS if name != "cache"]:
+            wait_for_workers(here.stage)
+            time.sleep(chance.uniform(0.2, 1.0))
+            worker = here.stage.child(f"worker-{name}")
+            exits.append(here.stage.end(worker))
+            here.stage.start_again(worker)
+    lost = _await(ids, DONE_WITHIN)
+    print(f"  2: {len(exits)} workers were gone after {', '.join(f'{took:.1f}' for took in exits)} s")
+    print(f"  2: of {len(ids)} jobs meanwhile {lost} were lost")
+    return {
+        "sigterm_exit_s": Found(max(exits), f"{len(exits)} times"),
+        "sigterm_lost": Found(lost, f"{len(ids)} jobs"),
+    }
+
+
+@contextmanager
+def _jobs_keep_coming(here: Ground) -> Iterator[list[int]]:
+    """Send jobs, a hundred a second, for the length of the context."""
+    ids: list[int] = []
+    over = threading.Event()
+
+    def send() -> None:
+        from django.db import connections  # noqa: PLC0415  needs the settings
+
+        while not over.wait(0.1):
+            ids.extend(_owe(here, 10))
+        connections.close_all()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield ids
+    finally:
+        over.set()
+        sender.join()
+
+
+# --- workers that hang, and a broker that is away -------------------------------------------------------------------
+
+
+def _away(here: Ground, *, seconds: float) -> dict[str, Found]:
+    """Let callers ask and book while workers hang, and while the broker is silent, gone, a replica, and full."""
+    from django.conf import settings  # noqa: PLC0415  needs the environment
+
+    from script.stage import ledger  # noqa: PLC0415  models, which need the settings
+
+    wait_for_workers(here.stage)
+    workers = [here.stage.child(f"worker-{name}") for name in WORKERS]
+    broken = {
+        "workers hang": breaking.hanging(*workers),
+        "broker silent": breaking.hanging(here.stage.child("broker")),
+        "broker a replica": breaking.replica(settings.BROKER_URL),
+        "broker full": breaking.full(settings.BROKER_URL),
+        "broker gone": breaking.gone(here.stage, "broker"),
+    }
+    with Callers(here) as callers:
+        _let_call(callers, here)
+        usual = _heard_during(callers, "all is well", nullcontext(), seconds)
+        heard = {name: _heard_during(callers, name, fault, seconds) for name, fault in broken.items()}
+    here.stage.wait_until(lambda: not ledger.left_over(), what="Not everything came to its end", within=DONE_WITHIN)
+    differences = ledger.balance(here.simulator).lines
+    print("\n".join(f"  !!! {line}" for line in differences) or "  here and at Cal.com it is the same")
+    answers = [each for name in heard for each in heard[name]]
+    added = {name: _usual(heard[name], what) - _usual(usual, what) for name in heard for what in ("ask", "book")}
+    return {
+        "broker_away_added_ms": Found(max(added.values()) * 1000, f"median while {max(added, key=added.__getitem__)}"),
+        "broker_away_failures": Found(sum(each.status not in (200, 201) for each in answers), f"of {len(answers)}"),
+        "broker_away_lost": Found(len(differences)),
+    }
+
+
+def _heard_during(callers: Callers, what: str, fault: AbstractContextManager[None], seconds: float) -> list[Heard]:
+    """Break something for a while; return what callers heard meanwhile."""
+    began = time.monotonic()
+    with fault:
+        time.sleep(seconds)
+        heard = callers.heard(began)
+    print(f"  {what}, {seconds:.0f} s", *spelled(heard), sep="\n")
+    return heard
+
+
+def _let_call(callers: Callers, here: Ground) -> None:
+    """Let callers ask for days that are known, and book slots of their own."""
+    services = list(here.tenant().services.values())
+    days = [(datetime.now(UTC) + timedelta(days=ahead)).date().isoformat() for ahead in range(3, 10)]
+    free = {service: _free(here, service, days) for service in services}
+    time.sleep(BELIEVED)
+
+    def ask(caller: Caller) -> None:
+        number = caller.number + caller.calls
+        service, day = services[number % len(services)], days[number % len(days)]
+        caller.get("ask", "/v1/availability", service=service, date=day)
+
+    def book(caller: Caller) -> None:
+        service = services[caller.number]
+        wish = {"service": service, "start": free[service].pop(), "caller": {"name": "Ada Byron"}}
+        caller.post("book", "/v1/bookings", wish, Idempotency_Key=f"workers-{caller.number}-{caller.calls}")
+
+    callers.let(book, number=BOOKERS, every=0.25)
+    callers.let(ask, number=ASKERS, every=0.1)
+
+
+def _free(here: Ground, service: str, days: Sequence[str]) -> list[str]:
+    """Return the free slots of the days, the first one last; from now on they are known."""
+    with here.agent() as agent:
+        answers = [agent.get("/v1/availability", service=service, date=day) for day in days]
+    slots = [slot["start"] for answer in answers if answer.status == 200 for slot in answer.body["slots"]]
+    if not slots:
+        raise StageError(f"Nothing is free: {answers[0].status} {str(answers[0].body)[:200]}")
+    return slots[::-1]
+
+
+def _usual(heard: Sequence[Heard], what: str) -> float:
+    """Return what an answer usually took, in seconds."""
+    took = median([each.took for each in heard if each.what == what])
+    if took is None:
+        raise StageError(f"Nobody heard an answer to “{what}”.")
+    return took
