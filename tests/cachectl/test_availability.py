@@ -75,7 +75,7 @@ def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource)
     ask(today + timedelta(days=2))
     ask(today + timedelta(days=20))
 
-    assert source.loads == [(CUT, today, today + timedelta(days=23), True)]
+    assert source.loads == [(CUT, today, today + timedelta(days=23), Urgency.CALLER)]
 
 
 def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: CountingSource) -> None:
