@@ -25,7 +25,6 @@ from threading import Event
 
 from cachectl import store
 from cachectl.connections import redis_client
-from calcom.limiter import keys_of, limiter_for
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from calcom.types import Priority
 from script.stage import ground, local
@@ -44,6 +43,8 @@ DAYS_TO_WARM = 1000
 CALLERS = 6
 # Seconds between an answer and the same caller's next question.
 THINKING = 0.08
+# All who ask at once find a place to wait in, and a thread that loads: what is tried is the budget.
+WEB_THREADS, ROOM = 100, {"CALCOM_CALL_THREADS": "80"}
 # Event types that callers know, and that are warmed.
 KNOWN, WARMED = 2, 120
 
@@ -133,7 +134,8 @@ class Callers:
 
     def get_ready(self) -> None:
         """Know some event types, and have wanted those that are to be warmed, each more often than the next."""
-        from calcom.models import EventType as Mirrored  # noqa: PLC0415  models, which need the settings
+        from calcom.limiter import keys_of  # noqa: PLC0415  needs the settings
+        from calcom.models import EventType as Mirrored  # noqa: PLC0415
 
         _, known, *_ = keys_of(CREDENTIAL)
         redis_client().hset(known, "distrusted", 0)  # no request was forgotten: this Redis is new, not emptied
@@ -190,7 +192,9 @@ class Callers:
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Time callers in pairs, then let warming meet the reserve."""
     form = FULL if full else SHORT
-    with ground.brought_up(_world(form), log=LOG, limit=LIMIT, latency=1.0, seed=seed) as here:
+    with ground.brought_up(
+        _world(form), log=LOG, limit=LIMIT, latency=1.0, seed=seed, threads=WEB_THREADS, environ=ROOM
+    ) as here:
         callers = Callers(here)
         callers.get_ready()
         ratios = [_pair(callers, form) for _ in range(form.pairs)]
@@ -226,6 +230,8 @@ def _pair(callers: Callers, form: Form) -> float:
 
 def _burst(here: Ground, callers: Callers) -> None:
     """Let warming take all it may, and callers at once all that is theirs."""
+    from calcom.limiter import limiter_for  # noqa: PLC0415  needs the settings
+
     here.simulator.configure(latency=0)
     said = _warm(f"--top={WARMED}", "--days=90", "--minutes=0.05", may_stop=True)
     here.simulator.configure(latency=1)
