@@ -17,6 +17,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from cachectl.deadline import Deadline
+from monitoring import metrics
 
 NO_TIME = Deadline(float("-inf"))
 """Of whoever finds no place."""
@@ -65,6 +66,7 @@ def place(account_id: int, deadline: Deadline) -> Iterator[Deadline]:
         yield deadline
         return
     if not _room().enter(account_id):
+        metrics.NO_PLACE.inc()
         yield NO_TIME
         return
     token = _seated.set(True)

@@ -119,6 +119,11 @@ DEGRADED_ANSWERS = _counter(
     "reason",
 )
 
+NO_PLACE = _counter(
+    "slotline_no_place_total",
+    "Requests that were answered at once with what is known, because too many waited for Cal.com.",
+)
+
 # --- changes -----------------------------------------------------------------------------------------------------
 
 CHANGES = _counter(

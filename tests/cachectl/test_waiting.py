@@ -6,6 +6,7 @@ from cachectl import waiting
 from cachectl.deadline import Deadline
 from cachectl.waiting import Room
 from tests.cachectl.conftest import CUT, MONDAY, CountingSource, ask
+from tests.monitoring import figures
 
 SALON, PRACTICE = 1, 2
 
@@ -59,9 +60,11 @@ def test_question_without_a_place_is_answered_at_once(source: CountingSource, kn
         for _ in first:
             assert source.asked.acquire(timeout=5)
 
-        crowded = callers.submit(ask, event_type=CUT + 9).result(1)
+        with figures.growth() as grown:
+            crowded = callers.submit(ask, event_type=CUT + 9).result(1)
 
         source.may_answer.set()
         assert all(answer.result(5).verified for answer in first)
     assert (crowded.failure, crowded.days[MONDAY].band) == ("deadline", "missing")
     assert len(source.loads) == 3
+    assert grown["slotline_no_place_total"] == 1

@@ -1,0 +1,9 @@
+"""Whatever Cal.com does, a caller waits no longer than they said, and hears nothing that is not known."""
+
+import pytest
+
+
+@pytest.mark.campaign
+def test_cal_com_in_every_trouble(experiment):
+    """Experiment 18, L-46: slow, hanging, refused, failing, dripping, flooding, garbled, in the wrong zone."""
+    experiment("deadlines")
