@@ -23,6 +23,7 @@ import structlog
 from redis import RedisError
 
 from calcom.errors import Unavailable
+from calcom.keys import breaker_keys
 from calcom.lua import Scripts, shared_scripts
 from calcom.transport import NoAnswer, NotSent
 from monitoring import metrics
@@ -466,4 +467,4 @@ def probe_now(account_id: int, kind: Kind) -> bool:
 
 
 def _shared(account_id: int, kind: Kind, scripts: Scripts) -> _Shared:
-    return _Shared([f"sl1:{{{account_id}}}:breaker:{kind}{part}" for part in ("", ":history")], scripts)
+    return _Shared(breaker_keys(account_id, kind), scripts)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from hashlib import sha256
 from http import HTTPStatus
 from secrets import token_hex
 from types import TracebackType
@@ -24,6 +23,7 @@ from django.conf import settings
 from redis import RedisError
 
 from calcom.errors import Unavailable
+from calcom.keys import limiter_keys
 from calcom.lua import Argument, Scripts, shared_scripts
 from calcom.types import Priority
 from monitoring import metrics
@@ -238,7 +238,7 @@ class Limiter:
             sleep: how to wait.
             monotonic: the process's clock, for waits and for the time without Redis.
         """
-        self._keys = keys_of(credential)
+        self._keys = limiter_keys(credential)
         self._limit = requests_per_minute
         self._in_flight = in_flight
         self._scripts = scripts or shared_scripts()
@@ -369,12 +369,6 @@ class Limiter:
     def _pause(self, seconds: float) -> None:
         if seconds > 0:
             self._paused_until = max(self._paused_until, self._monotonic() + seconds)
-
-
-def keys_of(credential: str) -> list[str]:
-    """Return the keys of a credential's log, of what answers told, of others' use, and of its tenants."""
-    tag = f"sl1:{{{sha256(credential.encode()).hexdigest()[:16]}}}"
-    return [f"{tag}:{name}" for name in ("permits", "known", "foreign", "tenants")]
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from bookings.api import auth, directory
 from cachectl import connections, keys
 from cachectl.connections import redis_client
 from calcom import breaker, limiter
+from calcom.keys import limiter_keys
 from calcom.models import Account
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
@@ -95,7 +96,7 @@ def trust_redis(account: Account) -> None:
     """Make this Redis one that has been up for long: what is loaded now is believed, and the budget is known."""
     redis = redis_client()
     redis.set(keys.epoch(account.pk), 1)
-    permits, known, *_ = limiter.keys_of(account.api_key)
+    permits, known, *_ = limiter_keys(account.api_key)
     redis.hset(known, "epoch", 1)
     redis.zadd(permits, {"epoch:1": 8e15})
 

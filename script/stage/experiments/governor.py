@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from calcom.limiter import keys_of
+from calcom.keys import limiter_keys
 from calcom.simulator.client import SimulatorClient
 from calcom.simulator.faults import Kind
 from script.stage import fleet, local, parts
@@ -125,7 +125,7 @@ def _brought_up(seed: int) -> Iterator[tuple[SimulatorClient, Fleet, Fleet, str]
 
 def _trust(redis_url: str, name: str) -> None:
     """Make this a Redis that has known the key for long: its log has no gap."""
-    permits, known, *_ = keys_of(f"cal_{name}")
+    permits, known, *_ = limiter_keys(f"cal_{name}")
     redis = Redis.from_url(redis_url)
     redis.hset(known, "epoch", 1)
     redis.zadd(permits, {"epoch:1": 8e15})

@@ -25,6 +25,7 @@ from threading import Event
 
 from cachectl import store
 from cachectl.connections import redis_client
+from calcom.keys import limiter_keys
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from calcom.types import Priority
 from script.stage import ground, local
@@ -134,10 +135,9 @@ class Callers:
 
     def get_ready(self) -> None:
         """Know some event types, and have wanted those that are to be warmed, each more often than the next."""
-        from calcom.limiter import keys_of  # noqa: PLC0415  needs the settings
         from calcom.models import EventType as Mirrored  # noqa: PLC0415
 
-        _, known, *_ = keys_of(CREDENTIAL)
+        _, known, *_ = limiter_keys(CREDENTIAL)
         redis_client().hset(known, "distrusted", 0)  # no request was forgotten: this Redis is new, not emptied
         account_id = self._tenant.account_id
         ids = dict(Mirrored.objects.filter(account=account_id).values_list("slug", "pk"))

@@ -7,7 +7,8 @@ import pytest
 from bookings import tasks
 from bookings.models import AgentKey, Branch, Company, Service
 from cachectl.connections import redis_client
-from calcom.limiter import Throttled, keys_of, limiter_for
+from calcom.keys import limiter_keys
+from calcom.limiter import Throttled, limiter_for
 from calcom.simulator import Simulator
 from calcom.types import Priority
 from tests.bookings.api.conftest import Agent
@@ -39,7 +40,7 @@ def use_up(salon: Salon) -> None:
 
 def asked(salon: Salon) -> set[tuple[str, str]]:
     """Return the first letter of the priority, and the company, of every request."""
-    log, *_ = keys_of(salon.account.api_key)
+    log, *_ = limiter_keys(salon.account.api_key)
     permits = [permit.decode() for permit in redis_client().zrange(log, 0, -1)]
     return {(permit[0], permit[13:]) for permit in permits if not permit.startswith("epoch:")}
 
