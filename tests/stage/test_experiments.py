@@ -1,4 +1,4 @@
-"""The campaign: every experiment can be asked what it promises before there is a server, and no two promise the same."""
+"""The campaign: every experiment tells what it promises before there is a server, and no two promise the same."""
 
 import json
 import subprocess
