@@ -438,7 +438,7 @@ class AvailabilityAnswer(serializers.Serializer[Any]):
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
         ["available", "none", "degraded"],
-        help_text="degraded: Cal.com could not be asked; slots are as last known, of unknown_days nobody knows",
+        help_text="degraded: some days could not be looked up; slots are as last known, of unknown_days nobody knows",
     )
     service = ServiceAnswer()
     time_zone = serializers.CharField()
