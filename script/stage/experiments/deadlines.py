@@ -69,7 +69,7 @@ BESIDE = 40
 
 def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Break every Cal.com but one, let callers come, and compare what they heard with what was promised."""
-    with brought_up(_world(), log="deadlines", seed=seed, processes=4, threads=8) as here:
+    with brought_up(_world(), log="deadlines", seed=seed, processes=4) as here:
         chance, heard = Random(seed), list[Heard]()  # noqa: S311  the same callers in each run of a seed
         companies = {slug: _Company.prepared(here, slug) for slug in (*TROUBLES, WELL)}
         for wave in [[slug] for slug in TROUBLES] if full else [list(TROUBLES)]:
