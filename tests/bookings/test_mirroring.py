@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from bookings.mirror import mirroring, overlaps
+from bookings.mirror import drift, mirroring, overlaps
 from bookings.models import Appointment, Change, Claim, Company, Customer, Service
 from cachectl.models import Forgetting
 from calcom import events
 from calcom.answers import METADATA_KEY
-from calcom.events import BookingRead, NotYet, Useless
+from calcom.events import BookingRead, BookingTold, NotYet, Useless
 from calcom.models import EventType, WebhookDelivery
 from calcom.service import CalcomService
 from tests import cast
@@ -381,6 +381,30 @@ def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, 
     assert hooks.notes()[-1] == "carries the id of a wish that is settled without it"
     assert simulator.count(READ) == 1
     assert late["uid"] not in {only().remote_uid, *only().earlier_remote_uids}
+
+
+@pytest.mark.parametrize("heard", [BookingRead, BookingTold])
+def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking(
+    salon, calcom, simulator, monkeypatch, heard
+):
+    """L-15, L-74: between two looks at our rows it is confirmed; it is no second booking, to be cancelled there."""
+    case = begin(write_down(wish(salon.colour, at(14))), calcom)
+    remote = case.ask()
+    look, settled = drift._Family.of, []
+
+    def look_and_be_overtaken(news):
+        seen = look(news)
+        if not settled:
+            settled.append(case.hear(remote))
+        return seen
+
+    monkeypatch.setattr(drift._Family, "of", look_and_be_overtaken)
+
+    mirroring.hear(salon.account, heard(remote))
+
+    assert only().state == "confirmed"
+    assert as_there(simulator) == as_here()
+    assert simulator.count(CANCEL) == 0
 
 
 def test_a_second_booking_of_one_wish_is_cancelled_there(salon, hooks, calcom, simulator):
