@@ -50,7 +50,7 @@ def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 20,
 
 def wait_for_web(stage: Stage, url: str) -> None:
     """Wait until web says that it is ready."""
-    stage.wait_until(lambda: _is_ready(f"{url}/health/ready"), what=f"{url} did not become ready", within=60)
+    stage.wait_until(lambda: is_ready(f"{url}/health/ready"), what=f"{url} did not become ready", within=60)
 
 
 def bring_workers(stage: Stage) -> None:
@@ -61,16 +61,19 @@ def bring_workers(stage: Stage) -> None:
 
 def wait_for_workers(stage: Stage) -> None:
     """Wait until every worker answers a ping over the broker."""
+    stage.wait_until(all_workers_answer, what="The workers did not answer", within=60)
+
+
+def all_workers_answer() -> bool:
+    """Return whether every worker answers a ping over the broker."""
     from config.celery import app  # noqa: PLC0415  reads the settings, which need the servers' URLs
 
-    def all_here() -> bool:
-        answered = {name.partition("@")[0] for reply in app.control.ping(timeout=0.3) or [] for name in reply}
-        return answered.issuperset(WORKERS)
-
-    stage.wait_until(all_here, what="The workers did not answer", within=60)
+    answered = {name.partition("@")[0] for reply in app.control.ping(timeout=0.3) or [] for name in reply}
+    return answered.issuperset(WORKERS)
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Return whether web says at this address that it is ready."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=2)
     try:

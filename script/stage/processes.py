@@ -158,6 +158,27 @@ class Stage:
         self._children.append(again)
         return again
 
+    def bring_back(self, child: Child, ready: Callable[[], bool], *, within: float) -> Child:
+        """
+        Start a child that was killed once more, and wait until it is ready.
+
+        One that dies at once is started again: what the dead one held, memory for instance, is let go in a moment.
+
+        Raises:
+            StageError: it was not ready `within` seconds.
+        """
+        until = time.monotonic() + within
+        again = self.start_again(child)
+        while not (again.alive and ready()):
+            if time.monotonic() > until:
+                said = again.last_words()
+                raise StageError(f"“{child.name}” was not back within {within:.0f} s. The end of {child.log}:\n{said}")
+            time.sleep(0.05)
+            if not again.alive:
+                self._children.remove(again)
+                again = self.start_again(again)
+        return again
+
     def child(self, name: str) -> Child:
         """Return the child of this name."""
         return next(child for child in self._children if child.name == name)

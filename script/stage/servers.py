@@ -57,7 +57,7 @@ def bring_postgres(stage: Stage, data: Path) -> str:
     options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=200"]
     stage.start("postgres", [*_as_whom(), _binary("postgres"), *options], stop_with=signal.SIGINT, serves=True)
     url = f"postgresql://postgres:@/postgres?host={sockets}"
-    stage.wait_until(lambda: _accepts(url), what="PostgreSQL did not answer", within=30)
+    stage.wait_until(lambda: accepts(url), what="PostgreSQL did not answer", within=30)
     return url
 
 
@@ -98,7 +98,8 @@ def _give_away(directory: Path) -> None:
         os.chown(directory, pwd.getpwnam("nobody").pw_uid, -1)
 
 
-def _accepts(url: str) -> bool:
+def accepts(url: str) -> bool:
+    """Return whether PostgreSQL takes connections."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:

@@ -145,6 +145,39 @@ def state(pid: int) -> str:
     return letter
 
 
+def test_child_that_cannot_come_back_at_once_comes_back_later(tmp_path):
+    """What the dead one held is let go in a moment: PostgreSQL's shared memory, for instance."""
+    stumbles = f"""
+        import pathlib, time
+        lives = pathlib.Path({str(tmp_path)!r}, "lives")
+        lives.open("a").write("x")
+        if lives.read_text() == "xx":
+            raise SystemExit("still in use")
+        print("up", flush=True)
+        time.sleep(60)
+    """
+    with Stage(tmp_path) as stage:
+        child = stage.start("server", [sys.executable, "-c", textwrap.dedent(stumbles)])
+        stage.wait_until(lambda: "up" in child.last_words(), what="it said nothing", within=20)
+        stage.kill(child)
+
+        again = stage.bring_back(child, lambda: child.last_words().count("up") == 2, within=20)
+
+        assert again.alive
+        assert "still in use" in again.last_words()
+        stage.check()
+
+
+def test_child_that_does_not_come_back_is_named(tmp_path):
+    """The wait for it ends, and says what it said."""
+    with Stage(tmp_path) as stage:
+        child = stage.start("server", SLEEPER)
+        stage.kill(child)
+
+        with pytest.raises(StageError, match="“server” was not back within 0 s"):
+            stage.bring_back(child, lambda: False, within=0.1)
+
+
 def test_port_in_use_is_said(tmp_path):
     """A second server may not share the port of the first without anybody noticing."""
     port = claim_port(0, option="--port")
