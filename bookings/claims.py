@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
+from bookings.errors import DeadlineExceeded, RecordsLocked
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
 from bookings.question.offers import TakenTime, subtract
 from cachectl.deadline import Deadline
@@ -27,7 +28,9 @@ _LOCK = """
     SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(host_id)
     FROM (SELECT host_id FROM calcom_eventtypehost WHERE event_type_id = %s ORDER BY host_id) AS hosts
 """
-LONGEST_LOCK_S = 0.3
+LONGEST_LOCK_S = 0.5
+# A writer has them for milliseconds. Who got them in none of several tries waits for somebody who hangs.
+PATIENCE_S = 1.4
 # One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
 # reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
 _READ = """
@@ -123,6 +126,27 @@ def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
 class Contention(Exception):
     """Another writer was in the way. Look again: it says nothing about anybody's time."""
 
+    def insist(self, deadline: Deadline, patience: Deadline) -> None:  # noqa: ARG002  who writes is soon done
+        """
+        Do nothing where it is worth looking again.
+
+        Raises:
+            DeadlineExceeded: the caller waits no longer.
+            RecordsLocked: it would be in vain; see PATIENCE_S.
+        """
+        if deadline.passed:
+            raise DeadlineExceeded("Too many write at once.") from self
+
+
+class Locked(Contention):
+    """Somebody keeps the locks of the hosts, or of a row that is to be written, for longer than a writer does."""
+
+    def insist(self, deadline: Deadline, patience: Deadline) -> None:
+        """Give up, too, when the patience is at its end. Raises like any contention."""
+        super().insist(deadline, patience)
+        if patience.passed:
+            raise RecordsLocked("Records are locked for longer than anybody writes.") from self
+
 
 @contextmanager
 def writing(event_type: EventType, deadline: Deadline | None = None) -> Iterator[None]:
@@ -130,8 +154,8 @@ def writing(event_type: EventType, deadline: Deadline | None = None) -> Iterator
     Open a transaction in which nobody else takes time of the event type's hosts.
 
     Raises:
-        Contention: somebody did so for longer than 300 ms, or than the caller waits, or wrote the same row; nothing was
-            written here.
+        Contention: somebody wrote the same row; nothing was written here.
+        Locked: somebody did so for longer than half a second, or than the caller waits.
     """
     patience = LONGEST_LOCK_S if deadline is None else min(LONGEST_LOCK_S, deadline.left)
     try:
@@ -141,7 +165,9 @@ def writing(event_type: EventType, deadline: Deadline | None = None) -> Iterator
                 cursor.execute(_LOCK, [f"{max(1, round(patience * 1000))}ms", event_type.pk])
             yield
     except (OperationalError, IntegrityError) as exc:
-        if isinstance(exc.__cause__, LockNotAvailable | DeadlockDetected | UniqueViolation | ExclusionViolation):
+        if isinstance(exc.__cause__, LockNotAvailable):
+            raise Locked from exc
+        if isinstance(exc.__cause__, DeadlockDetected | UniqueViolation | ExclusionViolation):
             raise Contention from exc
         raise
 

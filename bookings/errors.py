@@ -160,6 +160,12 @@ class DeadlineExceeded(TryLater):
     code = "deadline_exceeded"
 
 
+class RecordsLocked(TryLater):
+    """Somebody keeps our own records locked for longer than any writer takes. Nothing was changed."""
+
+    code = "temporarily_unavailable"
+
+
 class IdempotencyInProgress(TryLater):
     """The first request with this wish still runs, and its outcome will be this one's."""
 

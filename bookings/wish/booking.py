@@ -10,7 +10,6 @@ from django.db.models import Q
 from bookings import claims
 from bookings.errors import (
     AnotherTime,
-    DeadlineExceeded,
     HoldExpired,
     HoldRequired,
     SlotNotOffered,
@@ -174,6 +173,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
     Who is faster takes the slot, so a slot that is not to be had any more may well be this very wish's.
     """
     search.refuse_unbookable(wish.service, wish.event_type)
+    patience = Deadline.after(claims.PATIENCE_S)
     while True:
         try:
             held = _standing_hold(wish)
@@ -187,8 +187,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
                 return twin, True
             if isinstance(exc, AnotherTime):
                 raise
-            if slot.deadline.passed:
-                raise DeadlineExceeded("Too many write at once.") from exc
+            exc.insist(slot.deadline, patience)
 
 
 def _standing_hold(wish: Wish) -> Appointment | None:

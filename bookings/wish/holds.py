@@ -8,7 +8,6 @@ is held; booking turns the very same row into a booking.
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -171,6 +170,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
     """
     search.refuse_unbookable(offer.service, offer.event_type)
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now)
+    patience = Deadline.after(claims.PATIENCE_S)
     with slot.or_others():
         while True:
             earlier = _led_to(offer)
@@ -180,8 +180,10 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing()
             _refuse_taken(offer)
-            with suppress(claims.Contention):
+            try:
                 return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
+            except claims.Contention as exc:
+                exc.insist(deadline, patience)
             with waiting.place(offer.event_type.account_id, deadline) as until:
                 if until.passed:
                     raise DeadlineExceeded("Somebody else is just booking there.")

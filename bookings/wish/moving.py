@@ -275,14 +275,13 @@ class _Calendar:
 
 def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
     """Write the move down; return the change of a twin if one was faster."""
-    deadline = calendar.deadline
+    deadline, patience = calendar.deadline, Deadline.after(claims.PATIENCE_S)
     while True:
         calendar.refuse_unoffered()
         try:
             _write_down(ask, kept, deadline)
         except claims.Contention as exc:
-            if deadline.passed:
-                raise DeadlineExceeded("Too many write at once.") from exc
+            exc.insist(deadline, patience)
             clock.sleep(min(outcomes.PAUSE, deadline.left))
         else:
             return None

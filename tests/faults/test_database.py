@@ -1,10 +1,18 @@
 """A PostgreSQL that restarts, refuses, or is kept waiting by somebody else: what a request feels of it."""
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpResponse
+
+from bookings import claims
+from bookings.models import Appointment, Change, Company
+from tests.agent import Agent
+from tests.cast import TUESDAY, Salon, at
 
 
 @pytest.fixture
@@ -61,3 +69,65 @@ def test_word_from_postgresql_is_no_goodbye(kept: BaseDatabaseWrapper) -> None:
     kept.close_if_unusable_or_obsolete()
 
     assert pid_of(kept) == before
+
+
+@contextmanager
+def forgotten(statement: str, *params: object) -> Iterator[None]:
+    """Let somebody else do something in a transaction, and forget to end it."""
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(statement, params)
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+def is_sorry(answer: HttpResponse) -> bool:
+    """Return whether the answer says that it was us, that nothing is wrong with the request, and when to try again."""
+    told = answer.headers["Content-Type"], answer.json()["code"], answer.json()["retryable"]
+    right = ("application/problem+json", "temporarily_unavailable", True)
+    return answer.status_code == 503 and told == right and int(answer["Retry-After"]) >= 1
+
+
+def test_lock_that_somebody_keeps_is_not_waited_for(
+    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experiment 23: 503 with Retry-After well before the deadline; nothing is written, and it works afterwards."""
+    monkeypatch.setattr(claims, "LONGEST_LOCK_S", 0.1)
+    monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
+    agent.free_slots(salon.colour, TUESDAY)
+    began = time.monotonic()
+    with forgotten("SELECT pg_advisory_xact_lock(%s)", salon.emma.host_id):
+        assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
+        assert time.monotonic() - began < 1
+        assert not Change.objects.exists()
+
+    assert agent.book(salon.colour, at(14), key="wish").status_code == 201
+
+
+def test_row_that_somebody_keeps_locked_is_not_waited_for(
+    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experiment 23: the same for any row that a booking refers to."""
+    monkeypatch.setattr(claims, "LONGEST_LOCK_S", 0.1)
+    monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
+    agent.free_slots(salon.colour, TUESDAY)
+    with forgotten(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
+        assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
+
+    assert agent.book(salon.colour, at(14), key="wish").status_code == 201
+    assert Appointment.objects.count() == 1
+
+
+@pytest.mark.slow
+def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Salon) -> None:
+    """Experiment 23: also where nobody thought of locks, as where a call is written down."""
+    began = time.monotonic()
+    with forgotten(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
+        answer = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {})
+
+    assert is_sorry(answer)
+    assert time.monotonic() - began < 2
