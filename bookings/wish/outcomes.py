@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import ParamSpec
 
 import structlog
+from django.db import InterfaceError, OperationalError
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
@@ -100,8 +101,17 @@ def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     """
     Have a change that was just written settled on a thread of its own, and return it as it is then, or at the deadline.
 
-    Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come.
+    Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come. It is written
+    down: where PostgreSQL goes away meanwhile, all that is known of it is that it is on its way.
     """
+    try:
+        return _pursued(change, calcom, deadline)
+    except (OperationalError, InterfaceError) as exc:
+        log.warning("change not followed further", change_id=change.pk, error_type=type(exc).__name__)
+        return change
+
+
+def _pursued(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     account_id = calcom.account_id
     with waiting.place(account_id, deadline) as until:
         if _work_until(until, account_id, settling.send, case_of(change, calcom)) and change.state not in OPEN_STATES:

@@ -1,18 +1,25 @@
 """A PostgreSQL that restarts, refuses, or is kept waiting by somebody else: what a request feels of it."""
 
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpResponse
 
-from bookings import claims
+from bookings import claims, tasks
 from bookings.models import Appointment, Change, Company
+from calcom.simulator import Simulator
 from tests.agent import Agent
+from tests.bookings.stage import let_jobs_finish, pass_time
 from tests.cast import TUESDAY, Salon, at
+
+BOOK = "POST /v2/bookings"
 
 
 @pytest.fixture
@@ -131,3 +138,35 @@ def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Sa
 
     assert is_sorry(answer)
     assert time.monotonic() - began < 2
+
+
+def test_what_was_accepted_is_told_and_settled_though_postgresql_went_away(
+    agent: Agent, salon: Salon, simulator: Simulator
+) -> None:
+    """Experiment 23: Cal.com has the booking, PostgreSQL is gone for the caller and for who writes it down."""
+    agent.free_slots(salon.colour, TUESDAY)
+    with ThreadPoolExecutor(1) as elsewhere, simulator.holding(BOOK):
+        hanging_up = elsewhere.submit(hang_up_on_all, simulator)
+        pending = agent.book(salon.colour, at(14), Prefer="wait=2")
+        hanging_up.result()
+    let_jobs_finish()
+    connection.close()
+    assert (pending.status_code, pending.json()["status"]) == (202, "pending")
+    assert Change.objects.get().state == "sending"
+
+    pass_time(60)
+    tasks.settle(change_id=Change.objects.get().pk)
+
+    assert Appointment.objects.get().public_id == pending.json()["booking"]["id"]
+    assert Appointment.objects.get().state == "confirmed"
+    assert simulator.count(BOOK) == 1
+
+
+def hang_up_on_all(simulator: Simulator) -> None:
+    """End all connections to the database of the tests, once a booking has arrived at Cal.com."""
+    simulator.await_in_flight(1, BOOK)
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as ours:
+        ours.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+            [connection.settings_dict["NAME"]],
+        )
