@@ -131,7 +131,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         IdempotencyKeyReused: the key came with another request before.
         ConfigurationError: staff must put something right; nothing was booked.
     """
-    slot = Slot(wish.service, wish.event_type, wish.start, calcom, deadline, now)
+    slot = Slot(wish.service, wish.event_type, wish.start, calcom, deadline, now, offered=wish.offer is not None)
     with slot.or_others():
         change, is_repeat = _earlier(wish), True
         if change is None:

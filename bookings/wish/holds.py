@@ -169,7 +169,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
         ConfigurationError: the service cannot be booked through us.
     """
     search.refuse_unbookable(offer.service, offer.event_type)
-    slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now)
+    slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
     patience = Deadline.after(claims.PATIENCE_S)
     with slot.or_others():
         while True:

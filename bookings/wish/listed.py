@@ -11,6 +11,7 @@ from bookings.errors import AnotherTime, DeadlineExceeded, SlotNotOffered, SlotT
 from bookings.models import Service
 from bookings.question import search
 from bookings.question.offers import Rules
+from cachectl.availability import Band
 from cachectl.deadline import Deadline
 from cachectl.waiting import NO_TIME
 from calcom.models import EventType
@@ -45,6 +46,8 @@ class Slot:
     calcom: CalcomService
     deadline: Deadline
     now: datetime
+    offered: bool = False
+    """Whether it was offered to whoever wants it, so that Cal.com listed it then."""
 
     def listing(self) -> Listing:
         """
@@ -54,13 +57,15 @@ class Slot:
 
         Raises:
             AnotherTime: rules forbid it, or Cal.com does not list it.
-            TryLater: Cal.com could not be asked, and nothing is known of that day.
+            TryLater: Cal.com could not be asked, and nothing is known of that day; an offer is known.
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
         listed = self._look(self.deadline)
         if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
+        if self.offered and listed.known.band is Band.MISSING:
+            return Listing(None, verified=False, settling=False)
         if listed.known.failure == "deadline":
             raise DeadlineExceeded("Cal.com's slots did not come in time.")
         if not listed.known.verified:

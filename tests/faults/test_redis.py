@@ -1,0 +1,93 @@
+"""Experiments 5 to 8 in one process: what callers are told while Redis is away, and that what they were offered holds."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from bookings.models import Appointment
+from cachectl import services
+from cachectl.connections import redis_client
+from cachectl.models import Forgetting
+from calcom.simulator import Simulator
+from script.stage import breaking
+from script.stage.processes import Child, Stage
+from script.stage.servers import bring_redis
+from tests.agent import Agent
+from tests.bookings.stage import let_jobs_finish
+from tests.cast import TUESDAY, Salon, at
+
+pytestmark = pytest.mark.slow
+
+Fault = Callable[[Stage, Child], AbstractContextManager[None]]
+FAULTS: dict[str, Fault] = {
+    "silent": lambda _stage, child: breaking.hanging(child),
+    "refused": lambda stage, child: breaking.gone(stage, child.name),
+    "a replica": lambda _stage, _child: breaking.replica(redis_url()),
+    "full": lambda _stage, _child: breaking.full(redis_url()),
+}
+
+
+def redis_url() -> str:
+    """Return where this test's Redis is."""
+    from django.conf import settings
+
+    return str(settings.REDIS_URL)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, settings: Settings) -> Iterator[Stage]:
+    """Give this test a Redis of its own, to break."""
+    with Stage(tmp_path) as stage:
+        settings.REDIS_URL = bring_redis(stage)
+        yield stage
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest, stage: Stage) -> AbstractContextManager[None]:
+    """Return a way in which Redis can be away."""
+    return FAULTS[request.param](stage, stage.child("redis"))
+
+
+def test_what_was_offered_is_held_and_booked_without_redis(
+    stage: Stage, fault: AbstractContextManager[None], agent: Agent, salon: Salon, simulator: Simulator
+) -> None:
+    """Experiments 5 and 6: no list can be had, the offer stands for it; Cal.com decides, and what changed is owed."""
+    conversation = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {}).json()
+    within = {"conversation_id": conversation["conversation_id"]}
+    question = {"service": f"sv_{salon.colour.pk}", "when": {"date": TUESDAY.isoformat()}, **within}
+    found = agent._post("/v1/availability/search", question, {}).json()
+    slot_token = found["offers"][0]["slot_token"]
+    with fault:
+        began = time.monotonic()
+        held = agent._post("/v1/holds", {"slot_token": slot_token, **within}, {})
+        assert (held.status_code, held.json()["verified"]) == (201, False), held.content
+        wish = {"confirm_token": held.json()["confirm_token"], "caller": {"name": "Anna Berg"}, **within}
+        booked = agent._post("/v1/bookings", wish, {})
+        took = time.monotonic() - began
+        let_jobs_finish()
+
+    assert (booked.status_code, booked.json()["status"]) == (201, "confirmed"), booked.content
+    assert took < 1.5
+    assert Appointment.objects.get().state == "confirmed"
+    assert simulator.count("POST /v2/bookings") == 1
+    assert Forgetting.objects.filter(done_at=None).exists()
+
+    redis_is_asked_again()
+    services.sweep()
+    assert not Forgetting.objects.filter(done_at=None).exists()
+
+
+def redis_is_asked_again() -> None:
+    """Wait until Redis is no longer left alone."""
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        try:
+            redis_client().set("sl1:test", 1)
+        except Exception:  # noqa: BLE001
+            time.sleep(0.05)
+        else:
+            return
