@@ -13,11 +13,11 @@ class CachectlConfig(AppConfig):
         from celery.signals import worker_ready  # noqa: PLC0415  after the apps are loaded, like what it calls
 
         from cachectl.availability import touch_epochs  # noqa: PLC0415
-        from cachectl.connections import redis_client  # noqa: PLC0415
+        from cachectl.connections import check  # noqa: PLC0415
         from cachectl.models import Forgetting  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
         from monitoring.registry import register_gauges, register_probe  # noqa: PLC0415
 
         worker_ready.connect(lambda **_: touch_epochs(), weak=False, dispatch_uid="cachectl.touch_epochs")
-        register_probe("redis", lambda: redis_client().ping())
+        register_probe("redis", check)
         register_gauges("forgettings", lambda: outboxes.read("forgettings", Forgetting.objects.open()))

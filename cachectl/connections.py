@@ -12,12 +12,14 @@ from typing import Any
 from django.conf import settings
 from django_redis.pool import ConnectionFactory
 from redis import ConnectionError as RedisConnectionError
-from redis import ConnectionPool, Redis
+from redis import ConnectionPool, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cachectl import keys
 from cachectl.rest import Rest
+from monitoring.registry import Unhealthy
 
 # More than a process has threads: who gets none would take Redis for dead. redis-py's default is 100.
 MOST_CONNECTIONS = 1000
@@ -66,6 +68,20 @@ def redis_client() -> Redis:
 def blocking_redis_client(longest_wait: float) -> Redis:
     """Return a client for blocking commands that wait up to `longest_wait` seconds."""
     return _client(settings.REDIS_URL, longest_wait + settings.REDIS_TIMEOUT)
+
+
+def check() -> None:
+    """
+    See whether Redis answers, and takes what it is given: one that is full, or a replica, does not.
+
+    Raises:
+        RedisError: it does not answer.
+        Unhealthy: it says no.
+    """
+    try:
+        redis_client().set(keys.PROBE, 1, px=1000)
+    except ResponseError as exc:
+        raise Unhealthy(f"takes nothing: {type(exc).__name__}") from exc
 
 
 class ForDjango(ConnectionFactory):  # type: ignore[misc]  # django-redis has no types

@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterable
 from datetime import date
 
+PROBE = "sl1:probe"
+"""Written to see whether Redis takes anything."""
+
 
 def _key(account_id: int, rest: str) -> str:
     return f"sl1:{{{account_id}}}:{rest}"

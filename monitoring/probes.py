@@ -10,6 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
 from kombu.exceptions import ChannelError
+from redis import ResponseError
 
 from monitoring import metrics
 from monitoring.registry import Reading, Unhealthy, register_gauges, register_probe
@@ -35,9 +36,15 @@ def _wanted() -> frozenset[tuple[str, str]]:
 
 
 def broker() -> None:
-    """Connect to Celery's broker, once and briefly."""
+    """Connect to the broker, once and briefly, and see that it takes something: a full one and a replica do not."""
     with current_app.connection_for_write() as broker_connection:
         _connect(broker_connection)
+        if broker_connection.transport.driver_type == "redis":
+            channel: Any = broker_connection.default_channel
+            try:
+                channel.client.set("sl1:probe:broker", 1, px=1000)
+            except ResponseError as exc:
+                raise Unhealthy(f"takes no message: {type(exc).__name__}") from exc
 
 
 def queues() -> Iterator[Reading]:
@@ -49,7 +56,7 @@ def queues() -> Iterator[Reading]:
 
 
 def _connect(broker_connection: Connection) -> None:
-    broker_connection.ensure_connection(max_retries=1, timeout=1)
+    broker_connection.ensure_connection(max_retries=0)  # a second try would come after two seconds
 
 
 def _depth(broker_connection: Connection, queue: str) -> int:

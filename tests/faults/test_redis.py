@@ -1,11 +1,15 @@
-"""Experiments 5 to 8 in one process: what callers are told while Redis is away, and that what they were offered holds."""
+"""Experiments 5 and 6 in one process: what callers are told without Redis, and that what they were offered holds."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from celery import current_app
+from django.conf import settings as django_settings
+from django.test import Client
+from kombu.exceptions import OperationalError
 from pytest_django.fixtures import Settings
 
 from bookings.models import Appointment
@@ -13,12 +17,16 @@ from cachectl import services
 from cachectl.connections import redis_client
 from cachectl.models import Forgetting
 from calcom.simulator import Simulator
+from config.broker import Application
+from monitoring import probes, registry
+from monitoring.registry import Unhealthy
 from script.stage import breaking
 from script.stage.processes import Child, Stage
 from script.stage.servers import bring_redis
 from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish
-from tests.cast import TUESDAY, Salon, at
+from tests.cast import TUESDAY, Salon
+from tests.faults.test_broker import application
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +41,7 @@ FAULTS: dict[str, Fault] = {
 
 def redis_url() -> str:
     """Return where this test's Redis is."""
-    from django.conf import settings
-
-    return str(settings.REDIS_URL)
+    return str(django_settings.REDIS_URL)
 
 
 @pytest.fixture
@@ -79,6 +85,46 @@ def test_what_was_offered_is_held_and_booked_without_redis(
     redis_is_asked_again()
     services.sweep()
     assert not Forgetting.objects.filter(done_at=None).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_says_that_redis_is_missed_and_sends_nobody_away(
+    stage: Stage, fault: AbstractContextManager[None], client: Client, settings: Settings
+) -> None:
+    """Experiments 5 and 6: degraded, not down, within a second; also where Redis answers and says no."""
+    with fault:
+        registry._probes.forget()
+        began = time.monotonic()
+        ready, health = client.get("/health/ready"), client.get("/health")
+        took = time.monotonic() - began
+
+    assert (ready.status_code, health.status_code) == (200, 200)
+    assert (ready.json()["ready"], health.json()["status"]) == (True, "degraded")
+    assert not health.json()["probes"]["redis"]["ok"]
+    assert took < 1
+
+
+def test_health_says_that_the_broker_is_missed(stage: Stage, fault: AbstractContextManager[None]) -> None:
+    """Issue 4, 5: the same for the queues' Redis, also where it answers and says no."""
+    broker = application(redis_url())
+    with fault, broker_probed(broker), pytest.raises((Unhealthy, OperationalError)):
+        probes.broker()
+
+    with broker_probed(broker):
+        probes.broker()
+
+
+@contextmanager
+def broker_probed(broker: Application) -> Iterator[None]:
+    """Let probes ask this broker."""
+    before = current_app._get_current_object()
+    broker.set_current()
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        before.set_current()
+    assert time.monotonic() - began < 1
 
 
 def redis_is_asked_again() -> None:
