@@ -1,5 +1,6 @@
 """Ways in which a server of ours, or a worker, can be away for a while; each is a context."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,25 @@ def gone(stage: Stage, name: str) -> Iterator[None]:
         yield
     finally:
         stage.start_again(child)
+
+
+@contextmanager
+def slow(url: str, seconds: float) -> Iterator[None]:
+    """Let a Redis do nothing else for `seconds`, again and again, half of the time."""
+    over = threading.Event()
+
+    def sleep() -> None:
+        with Redis.from_url(url) as redis:
+            while not over.wait(seconds):
+                redis.execute_command("DEBUG", "SLEEP", seconds)
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sleeper.join()
 
 
 @contextmanager

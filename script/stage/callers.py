@@ -32,6 +32,7 @@ class Heard:
     """Of HTTP; 0 where no answer came."""
     code: str = ""
     """Of a problem, else the status of the answer in a word."""
+    retry_after: str = ""
 
     @property
     def excess(self) -> float:
@@ -73,7 +74,8 @@ class Caller:
             self._tell(Heard(what, began, time.monotonic() - began, wait))
             return None
         body = answer.body if isinstance(answer.body, dict) else {}
-        self._tell(Heard(what, began, answer.took, wait, answer.status, str(body.get("code") or body.get("status"))))
+        code = str(body.get("code") or body.get("status"))
+        self._tell(Heard(what, began, answer.took, wait, answer.status, code, answer.headers.get("Retry-After", "")))
         return answer
 
 

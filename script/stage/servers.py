@@ -57,8 +57,13 @@ def bring_postgres(stage: Stage, data: Path) -> str:
     options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=200"]
     stage.start("postgres", [*_as_whom(), _binary("postgres"), *options], stop_with=signal.SIGINT, serves=True)
     url = f"postgresql://postgres:@/postgres?host={sockets}"
-    stage.wait_until(lambda: accepts(url), what="PostgreSQL did not answer", within=30)
+    wait_for_postgres(stage, url)
     return url
+
+
+def wait_for_postgres(stage: Stage, url: str) -> None:
+    """Wait until PostgreSQL takes connections."""
+    stage.wait_until(lambda: accepts(url), what="PostgreSQL did not answer", within=30)
 
 
 def bring_redis(stage: Stage, name: str = "redis") -> str:
