@@ -29,6 +29,7 @@ class Kind(StrEnum):
     the fault is cleared, and then goes on: with it a test decides the order of a race. A time-out is accepted and
     never answered. DRIP sends a byte each `seconds`. WRONG_BOOKING answers a new booking with somebody else's
     existing one. WRONG_ZONE answers with the days and clocks of the other side of the world, as if asked for them.
+    OTHER_START books, or moves to, a quarter of an hour later than asked for.
     """
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -44,6 +45,7 @@ class Kind(StrEnum):
     EMPTY = "empty"
     WRONG_BOOKING = "wrong_booking"
     WRONG_ZONE = "wrong_zone"
+    OTHER_START = "other_start"
     TOO_MANY = "too_many"
 
 

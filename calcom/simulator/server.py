@@ -23,6 +23,7 @@ from calcom.simulator.program import Program
 from calcom.simulator.world import User
 
 _JSON = "application/json; charset=utf-8"
+_QUARTER_S = 900
 
 
 class NoAnswerError(Exception):
@@ -110,6 +111,8 @@ class Server:
             return Answer(200, {"data": {}, "status": "success"})
         if exchange.is_hit_by(Kind.WRONG_BOOKING):
             return await _somebody_elses(call)
+        if exchange.is_hit_by(Kind.OTHER_START):
+            call.fields["start"] = times.plain((times.parse(call.fields.get("start")) or 0) + _QUARTER_S)
         return None
 
     async def _after(self, exchange: Exchange, answer: Answer) -> Answer:

@@ -138,6 +138,17 @@ def test_somebody_elses_booking_is_answered_as_if_new(simulator, salon):
     assert len(simulator.bookings()) == 1
 
 
+def test_a_booking_is_made_at_another_start_than_asked_for(simulator, salon):
+    simulator.fail(BOOK, Kind.OTHER_START)
+
+    booked = salon.book(COLOUR, TEN)
+    simulator.fail("POST /v2/bookings/{uid}/reschedule", Kind.OTHER_START)
+    moved = salon.post(f"/v2/bookings/{booked.body['data']['uid']}/reschedule", {"start": ELEVEN})
+
+    assert [answer.body["data"]["start"][11:16] for answer in (booked, moved)] == ["09:15", "10:15"]
+    assert [booking["status"] for booking in simulator.bookings()] == ["cancelled", "accepted"]
+
+
 def test_forced_429_blocks_the_key(simulator, salon):
     simulator.fail("GET /v2/slots", Kind.TOO_MANY)
 
