@@ -63,27 +63,45 @@ class Booking(Case):
         if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
             # Cal.com returned somebody's existing booking as if it were new. It is not ours to cancel.
             self.refuse(FOREIGN, list_was_wrong=True)
-        elif not remote.state.takes_time:
-            self.refuse(remote.state)
-        elif remote.start != appointment.start:
+        elif remote.moved_to_uid:
+            self._follow(remote, took)
+        elif remote.state.takes_time and remote.start != appointment.start:
             self._undo(remote)
-        elif remote.state is RemoteState.PENDING:
-            _await_host(self)
         else:
-            self._confirm(remote, took)
+            self._hear_ours(remote, took)
 
-    def _confirm(self, remote: RemoteBooking, took: timedelta | None) -> None:
+    def _follow(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        """Hear where it is by now: it was made, and moved at Cal.com before we heard of it."""
+        try:
+            *left, here = [remote, *_trail(self.calcom, remote.moved_to_uid)]
+        except CalcomError:
+            self.later(ChangeState.UNKNOWN)
+        else:
+            self._hear_ours(here, took, left=left)
+
+    def _hear_ours(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
+        if remote.state is RemoteState.PENDING:
+            _await_host(self)
+        elif remote.state.takes_time:
+            self._confirm(remote, took, left)
+        else:
+            self.refuse(remote.state)
+
+    def _confirm(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking]) -> None:
         appointment, host_ids = self.appointment, _chosen(self, remote)
         with transaction.atomic(durable=True):
             won = appointment.move_on(
                 to=AppointmentState.CONFIRMED,
                 remote_uid=remote.uid,
+                earlier_remote_uids=[each.uid for each in left],
+                start=remote.start,
                 end=remote.end,
                 host_id=host_ids[0] if len(host_ids) == 1 else None,
                 changed_at=Now(),
             )
             was_free = won and claims.record(appointment, host_ids)
-            forgettings = self.owe(appointment.start, remote.end, host_ids) if won else []
+            times = [(each.start, each.end) for each in (*left, remote)] if won else []
+            forgettings = [owed for time in times for owed in self.owe(*time, host_ids)]
             self.change.close(to=ChangeState.DONE, took=took)
         if not won:
             _cancel_superfluous(self, remote)
@@ -166,20 +184,10 @@ class Move(Case):
 
     def look_up(self) -> RemoteBooking | None:
         """Return where it is by now, None if it is where we know it to be. Where we wanted it, we look no further."""
-        known, *later = self._trail()
+        known, *later = _trail(self.calcom, self.appointment.remote_uid)
         arrived = (step for step in later if step.start == self.start)
         here = next(arrived, later[-1] if later else known)
         return None if here is known and here.state.takes_time else here
-
-    def _trail(self) -> Iterator[RemoteBooking]:
-        """Yield the booking under the uid we know, and each one that replaced it."""
-        uid: str | None = self.appointment.remote_uid
-        for _ in range(_LONGEST_TRAIL):
-            if uid is None:
-                return
-            step = self.calcom.get_booking(uid=uid)
-            yield step
-            uid = step.moved_to_uid
 
     def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
         """Move the appointment, if this is it."""
@@ -364,6 +372,16 @@ _KINDS: Mapping[Change.Operation, type[Case]] = {
 
 
 # --- which booking it is -----------------------------------------------------------------------------------------
+
+
+def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
+    """Yield the booking of this uid, and each one that replaced it."""
+    for _ in range(_LONGEST_TRAIL):
+        if uid is None:
+            return
+        step = calcom.get_booking(uid=uid)
+        yield step
+        uid = step.moved_to_uid
 
 
 def _belongs_to_another(uid: str, appointment: Appointment) -> bool:

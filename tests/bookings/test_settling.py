@@ -110,6 +110,45 @@ def test_a_server_error_is_not_a_no(salon, calcom, simulator):
     assert settle(change, calcom).state == "done"
 
 
+def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, simulator):
+    """L-15: it was booked, so the caller has it, wherever staff has put it since; and late messages find it."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    [made] = accepted(simulator)
+    moved = simulator.move_elsewhere(made["uid"], at(11))
+
+    settled = settle(change, calcom)
+
+    mine = settled.appointment
+    assert (settled.state, mine.state, mine.start, mine.end) == ("done", "confirmed", at(11), at(12))
+    assert (mine.remote_uid, mine.earlier_remote_uids) == (moved["uid"], [made["uid"]])
+    assert claims_of(mine) == {"Emma": "confirmed"}
+    assert Claim.objects.get().start == at(11)
+
+
+def test_what_was_moved_there_and_cancelled_before_we_heard_of_it_is_refused(salon, calcom, simulator):
+    """Nothing stands there any more."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    simulator.cancel_elsewhere(simulator.move_elsewhere(accepted(simulator)[0]["uid"], at(11))["uid"])
+
+    settled = settle(change, calcom)
+
+    assert (settled.outcome, settled.appointment.state) == ("cancelled", "rejected")
+    assert not Claim.objects.exists()
+
+
+def test_while_the_trail_cannot_be_followed_nobody_knows(salon, calcom, simulator):
+    """Not to know where it went is no refusal."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    simulator.move_elsewhere(accepted(simulator)[0]["uid"], at(11))
+    simulator.fail("GET /v2/bookings/{uid}", "error_before")
+
+    assert settle(change, calcom).state == "unknown"
+    assert settle(change, calcom).state == "done"
+
+
 def test_while_the_look_up_fails_nothing_is_sent(salon, calcom, simulator):
     """Not to know is no reason to book again."""
     simulator.fail(BOOK, "reset_after")
