@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import orjson
@@ -28,7 +29,13 @@ def sign(body: bytes, secret: str = SECRET) -> str:
 def post(account_id: int, body: bytes, signature: str | None = None) -> HttpResponse:
     """Send a body to our door; it is signed rightly unless a signature is given."""
     headers = {"X-Cal-Signature-256": sign(body) if signature is None else signature}
-    return Client().post(f"/webhooks/calcom/{account_id}", body, content_type="application/json", headers=headers)
+    return _client().post(f"/webhooks/calcom/{account_id}", body, content_type="application/json", headers=headers)
+
+
+@cache
+def _client() -> Client:
+    """Return one client for all: each loads every middleware anew, which takes longer than a request."""
+    return Client()
 
 
 def subscribe(simulator: Simulator, account: Account, url: str = f"{NOWHERE}/calcom") -> None:
