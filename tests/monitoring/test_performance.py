@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from prometheus_client.samples import Sample
 
 from monitoring import performance, processes, registry
 from script.stage.servers import free_port
@@ -17,18 +18,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures only grow: what other tests counted is taken away."""
+    """Figures only grow: what other tests counted is taken away, and so are series that only they began."""
     registry._readers.forget()
     before = {(s.name, tuple(s.labels.items())): s.value for f in processes.collected() for s in f.samples}
     collected = processes.collected
 
+    def grown(sample: Sample) -> Sample:
+        return sample._replace(value=sample.value - before.get((sample.name, tuple(sample.labels.items())), 0))
+
     def since_then() -> Any:
         families = collected()
         for family in families:
-            family.samples = [
-                sample._replace(value=sample.value - before.get((sample.name, tuple(sample.labels.items())), 0))
-                for sample in family.samples
-            ]
+            family.samples = [sample for sample in map(grown, family.samples) if sample.value]
         return families
 
     monkeypatch.setattr(processes, "collected", since_then)
