@@ -348,9 +348,9 @@ TABLE: Mapping[str, Told] = {
         HTTPStatus.INTERNAL_SERVER_ERROR,
         False,
         "Something is set up wrongly",
-        "Das kann ich Ihnen gerade nicht einrichten. Es meldet sich jemand bei Ihnen.",
-        "I cannot set that up for you right now. Somebody will get back to you.",
-        "Do not try again. Staff must put it right; offer a call back.",
+        "Das kann ich Ihnen gerade nicht einrichten. Soll sich jemand bei Ihnen melden?",
+        "I cannot set that up for you right now. Shall somebody get back to you?",
+        "Do not try again: staff must put it right. Say spoken, and send who shall be called back to POST /v1/callbacks.",
     ),
     # the request itself
     "unauthorized": Told(

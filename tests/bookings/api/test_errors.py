@@ -68,6 +68,16 @@ def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
     assert not re.search(r"\d|_", spoken)
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("code", sorted(TABLE))
+def test_nobody_is_promised_a_call_by_a_problem(code: str, language: str) -> None:
+    """L-06: a call back is offered; it is promised only where it was written down."""
+    spoken = TABLE[code].spoken(language)
+    about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)somebody|jemand", part)]
+
+    assert all(part.endswith("?") for part in about_calls), spoken
+
+
 @pytest.mark.parametrize("code", sorted(TABLE))
 def test_a_problem_has_all_its_members(code: str) -> None:
     """RFC 9457's, and what an agent needs beside."""
