@@ -373,9 +373,13 @@ class Nothing(AgentView):
 
 
 def appointment_of(view: AgentView, booking_id: str) -> Appointment:
-    """Return the booking, if the key's company (and branch, where it has one) has it."""
+    """
+    Return the booking, if the key's company (and branch, where it has one) has it.
+
+    With it comes all that any answer says of it: an answer that PostgreSQL is away must not ask for more.
+    """
     found = Appointment.objects.of(view.key.company).select_related(
-        "company", "branch", "service", "event_type__account"
+        "company", "branch", "service__branch", "event_type__account"
     )
     if view.key.branch_id:
         found = found.filter(branch=view.key.branch_id)
@@ -388,7 +392,7 @@ def appointment_of(view: AgentView, booking_id: str) -> Appointment:
 
 def _change(view: AgentView, operation_id: str) -> Change:
     """Return the change, if the key's company (and branch, where it has one) has it."""
-    found = Change.objects.of(view.key.company).select_related("appointment__branch", "appointment__service")
+    found = Change.objects.of(view.key.company).select_related("appointment__branch", "appointment__service__branch")
     if view.key.branch_id:
         found = found.filter(appointment__branch=view.key.branch_id)
     change = found.filter(public_id=operation_id).first() if _OPERATION_ID.fullmatch(operation_id) else None
