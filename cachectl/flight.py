@@ -11,6 +11,7 @@ Note [A lease that was lost]
 """
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -30,7 +31,10 @@ from cachectl.sources import LoadFailed, Urgency
 log = structlog.get_logger(__name__)
 
 _lock = threading.Lock()
-_aloft: "dict[tuple[int, int, Urgency], Future[Landing]]" = {}
+Lane = tuple[int, int, Urgency]
+_aloft: "dict[Lane, Future[Landing]]" = {}
+# What Redis would remember of failed loads, while it is away: until when, on the monotonic clock.
+_failed: "dict[Lane, tuple[float, LoadFailed]]" = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Block:
     """Whether a wanted day, as it is known now, must be loaded."""
 
     @property
-    def lane(self) -> tuple[int, int, Urgency]:
+    def lane(self) -> Lane:
         """Return what only one flight of a process may be for."""
         return self.account_id, self.event_type_id, self.urgency
 
@@ -152,11 +156,15 @@ def _leased(block: Block, token: str) -> Iterator[None]:
 
 
 def _fly_alone(block: Block) -> Landing:
-    """Load without Redis: one flight in this process, nothing kept."""
+    """Load without Redis: one flight in this process, nothing kept. What just failed is not tried again at once."""
+    until, failure = _failed.get(block.lane, (0.0, None))
+    if failure and time.monotonic() < until:
+        return Landing(failure=failure)
     try:
         return _as_loaded(_load(block))
-    except LoadFailed as failure:
-        return Landing(failure=failure)
+    except LoadFailed as exc:
+        _failed[block.lane] = time.monotonic() + limits.FAILURE_NOTE, exc
+        return Landing(failure=exc)
 
 
 def _load(block: Block) -> Mapping[date, Sequence[int]]:

@@ -7,7 +7,7 @@ from celery import current_app
 from django.conf import settings
 
 from bookings.api import auth, directory
-from cachectl import connections, keys
+from cachectl import connections, flight, keys
 from cachectl.connections import redis_client
 from calcom import breaker, limiter
 from calcom.keys import limiter_keys
@@ -29,6 +29,7 @@ def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
     connections._rest(settings.REDIS_URL).until = 0.0  # a time-out of the test before is none of this one's
     redis_client().flushdb()
+    flight._failed.clear()
     current_app.control.purge()
     limiter.limiter_for.cache_clear()
     breaker.breaker_for.cache_clear()

@@ -12,7 +12,7 @@ from celery import Celery, current_app
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl import availability, background, keys, store
+from cachectl import availability, background, flight, keys, store
 from cachectl.bands import Band
 from cachectl.connections import redis_client
 from cachectl.sources import Urgency
@@ -409,6 +409,21 @@ def test_without_redis_and_source_the_answer_says_so(source: CountingSource) -> 
     known = ask()
 
     assert (known.band, known.failure) == (Band.MISSING, "unavailable")
+
+
+@pytest.mark.usefixtures("redis_refuses")
+def test_without_redis_a_failed_load_is_not_repeated_by_each_caller(
+    source: CountingSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L-28: the note of a failure is kept in the process then; a moment later the next one tries again."""
+    source.fail(retry_after=7.0)
+    assert [ask().failure for _ in range(3)] == ["unavailable"] * 3
+    assert ask().retry_after == 7.0
+    assert len(source.loads) == 1
+
+    monkeypatch.setattr(flight, "_failed", {lane: (0.0, failure) for lane, (_, failure) in flight._failed.items()})
+    source.failure = None
+    assert ask().verified
 
 
 @pytest.mark.usefixtures("redis_refuses")
