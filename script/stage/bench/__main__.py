@@ -24,7 +24,7 @@ GROUPS = (
     "searching",
     "holding",
     "forgetting",
-    "governor",
+    "permits",
     "booking",
     "throughput",
     "queues",
