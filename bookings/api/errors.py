@@ -350,7 +350,7 @@ TABLE: Mapping[str, Told] = {
         "Something is set up wrongly",
         "Das kann ich Ihnen gerade nicht einrichten. Soll sich jemand bei Ihnen melden?",
         "I cannot set that up for you right now. Shall somebody get back to you?",
-        "Do not try again: staff must put it right. Say spoken, and send who shall be called back to POST /v1/callbacks.",
+        "Do not try again: staff must put it right. Say spoken; send who shall be called back to POST /v1/callbacks.",
     ),
     # the request itself
     "unauthorized": Told(
