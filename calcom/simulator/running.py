@@ -23,6 +23,11 @@ HOST = "127.0.0.1"
 class Simulator(SimulatorClient):
     """A simulator in this process, with the vocabulary of any other."""
 
+    def __init__(self, base_url: str, program: Program) -> None:
+        super().__init__(base_url)
+        self.program = program
+        """What runs; it belongs to the simulator's thread, and others may look while nothing is under way."""
+
     @classmethod
     @contextmanager
     def running(
@@ -47,7 +52,7 @@ class Simulator(SimulatorClient):
         thread = threading.Thread(target=asyncio.run, args=(_serve_until(program, port, started, stop),), daemon=True)
         thread.start()
         try:
-            yield cls(started.result())
+            yield cls(started.result(), program)
         finally:
             stop.set()
             thread.join()

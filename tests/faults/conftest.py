@@ -1,13 +1,16 @@
 """How an experiment of the campaign is run: as a process of its own, whose verdict is the test's."""
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
 
 from script.stage.local import ROOT
+from tests.faults.sequences.stage import Stage, set_up
 from tests.servers import ENVIRONMENT
 
 Run = Callable[..., None]
@@ -32,3 +35,16 @@ def experiment(request: pytest.FixtureRequest) -> Run:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
 
     return run
+
+
+@pytest.fixture
+def stage(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Two companies, Cal.com, and a process of ours in the hands of the test, on a clock of their own."""
+    for name in ("BOOKINGS_READ_WAIT", "BOOKINGS_WRITE_WAIT"):
+        monkeypatch.setattr(settings, name, 1.0)  # seconds; to wait costs no time here, but many looks
+    logging.disable(logging.CRITICAL)
+    try:
+        with set_up(monkeypatch) as stage:
+            yield stage
+    finally:
+        logging.disable(logging.NOTSET)
