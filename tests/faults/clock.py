@@ -1,7 +1,7 @@
 """
 One clock for everybody: Python, PostgreSQL and Redis read the same time, and the test says when it passes.
 
-It runs as the real one does, from wherever it is set. `time.monotonic` is left alone: it measures waits, which are real.
+It runs as the real one does, from wherever it is set. `time.monotonic` is left alone: it measures waits: real ones.
 """
 
 from collections.abc import Iterator

@@ -4,8 +4,7 @@ from random import Random
 
 import pytest
 
-from bookings.models import Appointment
-from tests.faults.sequences import balance, elsewhere
+from tests.faults.sequences import balance
 from tests.faults.sequences.play import Ask, Play, Told
 from tests.faults.sequences.stage import Stage
 

@@ -1,8 +1,8 @@
 """
 Whatever happens, in whatever order: in the end our rows are what Cal.com has, and what callers were told is so.
 
-`pytest tests/faults/test_sequences.py --sequences 1000 --seed 1` plays a thousand sequences; what fails is made as short
-as it can be, and told with its number: `--sequences 1 --seed NUMBER` plays it again.
+`pytest tests/faults/test_sequences.py --sequences 1000 --seed 1` plays a thousand sequences; what fails is made as
+short as it can be, and told with its number: `--sequences 1 --seed NUMBER` plays it again.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Experiment 22: webhooks ten times, reversed, replayed after a week, forged, truncated, huge, and a fifth of them lost."""
+"""Experiment 22: webhooks ten times, reversed, replayed after a week, forged, truncated, huge; a fifth of them lost."""
 
 import os
 import random
@@ -153,7 +153,7 @@ def attack(account_id: int, body: bytes) -> int:
 
 @pytest.mark.django_db(transaction=True)
 def test_without_a_secret_nothing_comes_in(line, salon, simulator):
-    """L-76: a webhook that staff set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
+    """L-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
     state = simulator.program.state
     for webhook in state.webhooks.values():
         webhook.secret = None

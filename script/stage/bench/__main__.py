@@ -25,6 +25,7 @@ GROUPS = (
     "holding",
     "forgetting",
     "permits",
+    "hearing",
     "booking",
     "throughput",
     "queues",

@@ -15,7 +15,7 @@ ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 # Event types by what is measured on them, with their hosts; each host serves only these.
 COLD = ("cold-1", "cold-2", "cold-3")
 TRIO = ("trio-1", "trio-2", "trio-3")
-ALONE = (*COLD, "first", "search", "single", "waits", "own", "alone", "ratio", "held")
+ALONE = (*COLD, "first", "search", "single", "waits", "own", "alone", "ratio", "held", "told")
 EVENT_TYPES = {
     **{slug: (f"host-of-{slug}",) for slug in ALONE},
     **dict.fromkeys(TRIO, ("host-of-trio",)),

@@ -8,20 +8,17 @@ again; and everything is as before without anybody's help.
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 import psycopg
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import ground
-from script.stage.callers import READ_WAIT, Caller, Callers, Heard, spelled
-from script.stage.ground import BELIEVED, Ground
-from script.stage.processes import StageError
+from script.stage.callers import READ_WAIT, Caller, Callers, Heard
+from script.stage.experiments import _salon
+from script.stage.ground import Ground
 from script.stage.rows import Found, Promise
 from script.stage.servers import wait_for_postgres
 
@@ -33,11 +30,7 @@ PROMISES = {
     "postgres_ready_while_away": Promise("answers", 0),
     "postgres_recovered_s": Promise("s", 5),
 }
-ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
-HOSTS = [f"host-{number}" for number in range(6)]
-DAYS = range(3, 10)
-"""From today."""
-BOOKERS = len(HOSTS)
+HOSTS = 6
 SETTLED_WITHIN = 90.0
 # Seconds after which readiness knows: it asks once a second.
 KNOWN_AFTER = 1.5
@@ -63,43 +56,39 @@ class _Length:
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers go on while PostgreSQL is away, and while it is kept waiting."""
-    with ground.brought_up(_world(), log="database", limit=10**6, latency=0.2, seed=seed, threads=16) as here:
+    with ground.brought_up(
+        _salon.world(HOSTS), log="database", limit=10**6, latency=0.2, seed=seed, threads=16
+    ) as here:
         return _measured(here, _Length(10, 30, 30) if full else _Length(3, 3, 4))
-
-
-def _world() -> World:
-    return World(
-        users=(
-            User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_database", hours=ALWAYS),
-            *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(HOSTS, 2)),
-        ),
-        event_types=tuple(
-            EventType(number, "salon", f"with-{name}", name, 15, hosts=(name,)) for number, name in enumerate(HOSTS, 1)
-        ),
-    )
 
 
 def _measured(here: Ground, length: _Length) -> dict[str, Found]:
     url = os.environ["DATABASE_URL"]
-    line = _Line(here)
+    asking, booking = _salon.Questions(here), _Bookings(here)
     with Callers(here) as callers:
-        callers.let(line.book, number=BOOKERS, every=0.5)
-        callers.let(line.ask, number=4, every=0.25)
-        callers.let(line.search, number=4, every=0.25)
-        callers.let(line.look, number=1, every=0.25)
-        _during(callers, "all is well", nullcontext(), 2.0)
+        callers.let(booking.book, number=HOSTS, every=0.5)
+        for way, number in ((asking.ask, 4), (asking.search, 4), (_salon.look, 1)):
+            callers.let(way, number=number, every=0.25)
+        _salon.during(callers, "all is well", nullcontext(), 2.0)
         away, back = _restarted(here, callers, url, length.restart)
-        exhausted = _during(callers, "no connection is left", _exhausted(url), length.exhausted)
-        _during(callers, "the time of two hosts is locked", _locked(url, HOSTS_LOCK), length.locked)
-        _during(callers, "the company is locked", _locked(url, ROW_LOCK), length.locked)
-    heard = callers.heard()
-    sorry = [each for each in heard if each.status >= 500 and each.what != "ready"]
+        broken = {
+            "no connection is left": (_exhausted(url), length.exhausted),
+            "the time of two hosts is locked": (_locked(url, HOSTS_LOCK), length.locked),
+            "the company is locked": (_locked(url, ROW_LOCK), length.locked),
+        }
+        heard = {
+            what: _salon.during(callers, what, fault, seconds, after=READ_WAIT)
+            for what, (fault, seconds) in broken.items()
+        }
+    lost = _salon.differences(here, booking.told, within=SETTLED_WITHIN)
+    everything = callers.heard()
+    sorry = [each for each in everything if each.status >= 500 and each.what not in ("ready", "health")]
     return {
         "postgres_503_s": Found(max((each.took for each in sorry), default=None), f"the slowest of {len(sorry)}"),
         "postgres_503_without_retry_after": Found(sum(not each.retry_after for each in sorry), f"of {len(sorry)}"),
-        "postgres_500s": Found(sum(each.is_failure for each in heard), f"of {len(heard)}"),
-        "postgres_accepted_lost": line.lost(),
-        "postgres_ready_while_away": _ready_while_away(away, exhausted),
+        "postgres_500s": Found(sum(each.is_failure for each in everything), f"of {len(everything)}"),
+        "postgres_accepted_lost": Found(len(lost), f"of {len(booking.told)}"),
+        "postgres_ready_while_away": _ready_while_away(away, heard["no connection is left"]),
         "postgres_recovered_s": Found(back),
     }
 
@@ -120,10 +109,10 @@ def _restarted(here: Ground, callers: Callers, url: str, seconds: float) -> tupl
         here.stage.start_again(postgres)
         wait_for_postgres(here.stage, url)
 
-    away = _during(callers, "PostgreSQL restarts", stopped(), seconds)
+    away = _salon.during(callers, "PostgreSQL restarts", stopped(), seconds)
     back = time.monotonic()
     connections.close_all()  # this process's own, which are as dead
-    _during(callers, "it is back", nullcontext(), 3.0)
+    _salon.during(callers, "it is back", nullcontext(), 3.0)
     late = [each.asked_at + each.took - back for each in callers.heard(back) if each.status >= 500]
     return away, max(late, default=0.0)
 
@@ -163,85 +152,25 @@ def _locked(url: str, statement: LiteralString) -> Iterator[None]:
         forgetful.rollback()
 
 
-# --- what callers say ----------------------------------------------------------------------------------------------
+# --- what is said --------------------------------------------------------------------------------------------------
 
 
-class _Line:
-    """What callers say, and what was promised to them."""
+class _Bookings:
+    """Callers who want one slot of their own after the other, and repeat what was not answered with a booking."""
 
     def __init__(self, here: Ground) -> None:
-        self._here = here
-        self._services = list(here.tenant().services.values())
-        self._free = [deque(_free(here, service)) for service in self._services]
-        self._booked: list[str] = []
-        time.sleep(BELIEVED)
-
-    def ask(self, caller: Caller) -> None:
-        """Ask for the times of a day."""
-        caller.get("ask", "/v1/availability", service=self._any(caller), date=_date(caller))
-
-    def search(self, caller: Caller) -> None:
-        """Search for a time; each offer is a row."""
-        question = {"service": self._any(caller), "when": {"date": _date(caller)}}
-        caller.post("search", "/v1/availability/search", question, wait=READ_WAIT)
+        self._free = list(_salon.free(here).items())
+        self.told: list[str] = []
+        """Ids of the bookings that callers were told of."""
 
     def book(self, caller: Caller) -> None:
-        """Book a slot of one's own; what was answered otherwise than with a booking is asked again, the very same."""
-        free = self._free[caller.number]
-        wish = {"service": self._services[caller.number], "start": free[0], "caller": {"name": "Ada Byron"}}
-        booked = caller.post("book", "/v1/bookings", wish, Idempotency_Key=f"{caller.number}-{free[0]}")
+        """Book a slot, the very same until that was answered with a booking."""
+        service, free = self._free[caller.number]
+        wish = {"service": service, "start": free[-1], "caller": {"name": "Ada Byron"}}
+        booked = caller.post("book", "/v1/bookings", wish, Idempotency_Key=f"{caller.number}-{free[-1]}")
         if booked and booked.status in (201, 202):
-            self._booked.append(booked.body["booking"]["id"])
-            free.popleft()
-
-    def look(self, caller: Caller) -> None:
-        """Ask whether callers may be sent here."""
-        caller.get("ready", "/health/ready")
-
-    def _any(self, caller: Caller) -> str:
-        return self._services[(caller.number + caller.calls) % len(self._services)]
-
-    def lost(self) -> Found:
-        """Wait until everything has come to its end; return what was promised and not kept."""
-        from script.stage import ledger  # noqa: PLC0415  models, which need the settings
-
-        self._here.stage.wait_until(
-            lambda: not ledger.left_over(), what="Not everything came to its end", within=SETTLED_WITHIN
-        )
-        lost = ledger.balance(self._here.simulator, told=self._booked).lines
-        print("\n".join(f"  !!! {line}" for line in lost) or f"  {len(self._booked)} bookings, here and at Cal.com")
-        return Found(len(lost), f"of {len(self._booked)}")
-
-
-def _free(here: Ground, service: str) -> list[str]:
-    """Return the free slots of the days; from now on they are known."""
-    first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=DAYS[0])
-    window = {"from": first.isoformat(), "to": (first + timedelta(days=len(DAYS))).isoformat()}
-    with here.agent() as agent:
-        answer = agent.get("/v1/availability", service=service, **window)
-    if answer.status != 200 or not answer.body["slots"]:
-        raise StageError(f"Nothing is free: {answer.status} {str(answer.body)[:200]}")
-    return [slot["start"] for slot in answer.body["slots"]]
-
-
-def _date(caller: Caller) -> str:
-    ahead = DAYS[(caller.number + caller.calls) % len(DAYS)]
-    return (datetime.now(UTC) + timedelta(days=ahead)).date().isoformat()
-
-
-# --- what came of it -----------------------------------------------------------------------------------------------
-
-
-def _during(callers: Callers, what: str, fault: AbstractContextManager[None], seconds: float) -> list[Heard]:
-    """Break something for a while; return what was said to those who asked meanwhile."""
-    with fault:
-        began = time.monotonic()
-        time.sleep(seconds)
-        until = time.monotonic()
-    time.sleep(READ_WAIT)  # some are still waiting
-    heard = callers.heard(began, until)
-    print(f"  {what}, {seconds:.0f} s", *spelled(heard), sep="\n")
-    return heard
+            self.told.append(booked.body["booking"]["id"])
+            free.pop()
 
 
 def _ready_while_away(*times: Sequence[Heard]) -> Found:

@@ -1,23 +1,21 @@
 """
-Redis is silent, refuses, is slow, a replica or full, while callers ask fifty times a second, and book what they were
-offered before.
+Redis is silent, refuses, is slow, a replica or full, while callers ask fifty times a second and book.
 
 Experiments 5 and 6, and issue 4's `redis_blackhole_…`. Nobody knows free times without Redis, and for a minute nobody
-may ask Cal.com for them: so availability degrades, at once and honestly. What a caller has been offered is booked.
+may ask Cal.com for them: so availability degrades, at once and honestly. What a caller was offered before is booked.
 """
 
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import count, cycle, product
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import breaking, ground
 from script.stage.agent import Agent
-from script.stage.callers import READ_WAIT, WRITE_WAIT, Caller, Callers, Heard, spelled
+from script.stage.callers import WRITE_WAIT, Caller, Callers, Heard
+from script.stage.experiments import _salon
 from script.stage.ground import BELIEVED, Ground
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, percentile
@@ -32,58 +30,46 @@ PROMISES = {
     "redis_away_bookings_lost": Promise("bookings", 0),
     "redis_away_unready": Promise("answers", 0),
 }
-ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
-HOSTS = [f"host-{number}" for number in range(8)]
-DAYS = range(3, 10)
-"""From today."""
+# What is booked without Redis: less than the governor keeps for the writes of its first minute.
 BOOKINGS = 4
-"""What is booked without Redis: less than the governor keeps for writes in its first minute."""
 SETTLED_WITHIN = 130.0
+# Seconds after which health knows: it asks once a second.
+KNOWN_AFTER = 2.0
 
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers go on while Redis is away in every way there is."""
-    from_settings = {"CALCOM_PROCESSES": "4"}  # that many do send here
-    with ground.brought_up(
-        _world(), log="redis-away", latency=0.2, seed=seed, threads=16, environ=from_settings
-    ) as here:
+    few = {"CALCOM_PROCESSES": "4"}  # that many do send here
+    with ground.brought_up(_salon.world(8), log="redis-away", latency=0.2, seed=seed, threads=16, environ=few) as here:
         return _measured(here, seconds=60.0 if full else 10.0)
-
-
-def _world() -> World:
-    return World(
-        users=(
-            User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_redis", hours=ALWAYS),
-            *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(HOSTS, 2)),
-        ),
-        event_types=tuple(
-            EventType(number, "salon", f"with-{name}", name, 15, hosts=(name,)) for number, name in enumerate(HOSTS, 1)
-        ),
-    )
 
 
 def _measured(here: Ground, *, seconds: float) -> dict[str, Found]:
     from django.conf import settings  # noqa: PLC0415  needs the environment
 
-    line = _Line(here)
+    asking, booking = _salon.Questions(here), _Bookings(here)
     with Callers(here) as callers:
-        for ask, number in ((line.ask, 15), (line.search, 10), (line.look, 1)):
-            callers.let(ask, number=number, every=0.5)
-        callers.let(line.book, number=1, every=0.2)
+        for way, number in ((asking.ask, 15), (asking.search, 10), (_salon.look, 1), (booking.book, 1)):
+            callers.let(way, number=number, every=0.5)
         time.sleep(BELIEVED)
-        usual = line.during(callers, "all is well", nullcontext(), seconds / 3)
-        line.offer(BOOKINGS)
-        silent = line.during(callers, "silent", breaking.hanging(here.stage.child("redis")), seconds)
-        line.during(callers, "it is back", nullcontext(), BELIEVED)
-        line.offer(BOOKINGS)
-        refused = line.during(callers, "refused", breaking.gone(here.stage, "redis"), seconds)
-        line.during(callers, "it is back, and empty", nullcontext(), BELIEVED)
+        usual = _salon.during(callers, "all is well", nullcontext(), seconds / 3)
+        booking.prepare(BOOKINGS)
+        hanging = breaking.hanging(here.stage.child("redis"))
+        silent = _salon.during(callers, "Redis is silent", hanging, seconds, after=WRITE_WAIT)
+        booking.prepare(BOOKINGS)
+        gone = breaking.gone(here.stage, "redis")
+        refused = _salon.during(callers, "Redis refuses", gone, seconds, after=WRITE_WAIT)
         others = {
-            "slow": breaking.slow(settings.REDIS_URL, 0.1),
-            "a replica": breaking.replica(settings.REDIS_URL),
-            "full": breaking.full(settings.REDIS_URL),
+            "Redis is slow": breaking.slow(settings.REDIS_URL, 0.1),
+            "Redis is a replica": breaking.replica(settings.REDIS_URL),
+            "Redis is full": breaking.full(settings.REDIS_URL),
         }
-        rest = [each for name, fault in others.items() for each in line.during(callers, name, fault, seconds / 4)]
+        rest = [
+            each
+            for what, fault in others.items()
+            for each in _salon.during(callers, what, fault, seconds / 4, after=1.0)
+        ]
+    lost = booking.refused + _salon.differences(here, booking.told, within=SETTLED_WITHIN)
     away = [*refused, *rest]
     return {
         "redis_refused_added_ms": _added(refused, usual),
@@ -92,9 +78,12 @@ def _measured(here: Ground, *, seconds: float) -> dict[str, Found]:
         "redis_blackhole_500s": _failures(silent),
         "redis_away_excess_ms": _excess(away),
         "redis_away_500s": _failures(away),
-        "redis_away_bookings_lost": line.lost(),
-        "redis_away_unready": _unready([*silent, *refused]),
+        "redis_away_bookings_lost": Found(len(lost), f"of {len(booking.told)}, offered or held before"),
+        "redis_away_unready": _unready(silent, refused),
     }
+
+
+# --- bookings ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -106,22 +95,22 @@ class _Call:
     confirm_token: str | None
 
 
-class _Line:
-    """What callers say, and what was promised to them."""
+class _Bookings:
+    """Callers who were offered something before Redis went, and now decide."""
 
     def __init__(self, here: Ground) -> None:
         self._here = here
-        self._services = list(here.tenant().services.values())
-        self._wishes = cycle(product(DAYS, self._services))
+        self._wishes = cycle(product(_salon.WEEK, here.tenant().services.values()))
         self._numbers = count()
         self._calls: deque[_Call] = deque()
-        self._booked: list[str] = []
-        self._refused: list[str] = []
-        for _ in self._services:
-            self.offer(1)  # so that everything is known
+        self.told: list[str] = []
+        """Ids of the bookings that callers were told of."""
+        self.refused: list[str] = []
+        """What the others heard."""
+        self.prepare(len(here.tenant().services))  # so that everything is known
         self._calls.clear()
 
-    def offer(self, number: int) -> None:
+    def prepare(self, number: int) -> None:
         """Let callers be offered times, each a service or day of its own; every other one is held."""
         with self._here.agent() as agent:
             self._calls += [self._offered(agent, hold=which % 2 == 0) for which in range(number)]
@@ -130,34 +119,16 @@ class _Line:
         day, service = next(self._wishes)
         call = agent.post("/v1/conversations", {"platform": "stage", "call_id": f"call-{next(self._numbers)}"})
         within = {"conversation_id": call.body["conversation_id"]}
-        found = agent.post("/v1/availability/search", {"service": service, "when": {"date": _date(day)}, **within})
+        question = {"service": service, "when": {"date": _salon.date(day)}, **within}
+        found = agent.post("/v1/availability/search", question)
         if found.status != 200 or not found.body["offers"]:
             raise StageError(f"Nothing was offered: {found.status} {str(found.body)[:200]}")
         token = found.body["offers"][0]["slot_token"]
         held = agent.post("/v1/holds", {"slot_token": token, **within}).body if hold else {}
         return _Call(within["conversation_id"], token, held.get("confirm_token"))
 
-    # --- what callers say
-
-    def ask(self, caller: Caller) -> None:
-        """Ask for the times of a day."""
-        day, service = self._any(caller)
-        caller.get("ask", "/v1/availability", service=service, date=_date(day))
-
-    def search(self, caller: Caller) -> None:
-        """Search for a time."""
-        day, service = self._any(caller)
-        caller.post(
-            "search", "/v1/availability/search", {"service": service, "when": {"date": _date(day)}}, wait=READ_WAIT
-        )
-
-    def look(self, caller: Caller) -> None:
-        """Ask how we are, as a load balancer and as a person."""
-        caller.get("ready", "/health/ready")
-        caller.get("health", "/health")
-
     def book(self, caller: Caller) -> None:
-        """Book what was offered, if anybody was offered something."""
+        """Book what somebody was offered, holding it first; one of them each time."""
         if not self._calls:
             return
         call = self._calls.popleft()
@@ -165,59 +136,28 @@ class _Line:
         token = call.confirm_token
         if token is None:
             held = caller.post("hold", "/v1/holds", {"slot_token": call.slot_token, **within})
-            token = held.body["confirm_token"] if held and held.status == 201 else None
+            token = held.body.get("confirm_token") if held else None
         wish = {"confirm_token": token} if token else {"slot_token": call.slot_token}
         booked = caller.post("book", "/v1/bookings", {**wish, **within, "caller": {"name": "Ada Byron"}})
         if booked and booked.status in (201, 202):
-            self._booked.append(booked.body["booking"]["id"])
+            self.told.append(booked.body["booking"]["id"])
         else:
-            self._refused.append(str(booked and booked.body["code"]))
-
-    def _any(self, caller: Caller) -> tuple[int, str]:
-        number = caller.number + caller.calls
-        return DAYS[number % len(DAYS)], self._services[number % len(self._services)]
-
-    # --- what came of it
-
-    def during(
-        self, callers: Callers, what: str, fault: AbstractContextManager[None], seconds: float
-    ) -> Sequence[Heard]:
-        """Break something for a while; return what was said to those who asked meanwhile."""
-        with fault:
-            began = time.monotonic()
-            time.sleep(seconds)
-            until = time.monotonic()
-        time.sleep(WRITE_WAIT if self._calls else 0.5)  # the last ones are still waiting
-        heard = callers.heard(began, until)
-        print(f"  {what}, {seconds:.0f} s", *spelled(heard), sep="\n")
-        return heard
-
-    def lost(self) -> Found:
-        """Wait until everything has come to its end; return what was promised and not kept, or refused."""
-        from script.stage import ledger  # noqa: PLC0415  models, which need the settings
-
-        self._here.stage.wait_until(
-            lambda: not ledger.left_over(), what="Not everything came to its end", within=SETTLED_WITHIN
-        )
-        lost = ledger.balance(self._here.simulator, told=self._booked).lines + self._refused
-        print("\n".join(f"  !!! {line}" for line in lost) or f"  {len(self._booked)} bookings, here and at Cal.com")
-        return Found(len(lost), f"of {len(self._booked) + len(self._refused)}, offered or held before")
+            self.refused.append(f"A caller heard {booked and booked.body['code']}")
 
 
-def _date(ahead: int) -> str:
-    return (datetime.now(UTC) + timedelta(days=ahead)).date().isoformat()
-
-
-def _asked(heard: Sequence[Heard]) -> list[Heard]:
-    return [each for each in heard if each.what in ("ask", "search")]
+# --- what came of it -----------------------------------------------------------------------------------------------
 
 
 def _added(heard: Sequence[Heard], usual: Sequence[Heard]) -> Found:
     """Return by how much longer questions took than usual."""
-    now, before = (percentile([each.took * 1000 for each in _asked(part)], 0.99) for part in (heard, usual))
+    now, before = _p99(heard), _p99(usual)
     if now is None or before is None:
         return Found(None)
-    return Found(now - before, f"p99 of {len(_asked(heard))} questions: {now:.0f} instead of {before:.0f} ms")
+    return Found(now - before, f"p99 of questions: {now:.0f} instead of {before:.0f} ms")
+
+
+def _p99(heard: Sequence[Heard]) -> float | None:
+    return percentile([each.took * 1000 for each in heard if each.what in ("ask", "search")], 0.99)
 
 
 def _excess(heard: Sequence[Heard]) -> Found:
@@ -228,10 +168,14 @@ def _failures(heard: Sequence[Heard]) -> Found:
     return Found(sum(each.is_failure for each in heard), f"of {len(heard)}")
 
 
-def _unready(heard: Sequence[Heard]) -> Found:
-    """Return how often somebody was sent away; and how often we said that all is well, after the first two seconds."""
-    began = min(each.asked_at for each in heard)
-    ready = [each for each in heard if each.what == "ready"]
-    health = [each for each in heard if each.what == "health" and each.asked_at > began + 2]
+def _unready(*times: Sequence[Heard]) -> Found:
+    """Return how often somebody was sent away; and how often we said that all is well, when that could be known."""
+    ready = [each for heard in times for each in heard if each.what == "ready"]
+    health = [
+        each
+        for heard in times
+        for each in heard
+        if each.what == "health" and each.asked_at > heard[0].asked_at + KNOWN_AFTER
+    ]
     wrong = sum(each.status != 200 for each in ready) + sum(each.code != "degraded" for each in health)
     return Found(wrong if ready and health else None, f"of {len(ready) + len(health)}")

@@ -1,8 +1,8 @@
 """
 Random sequences of everything that can happen, each of which must balance in the end.
 
-Callers who search, hold, book, move and cancel, and say it twice; people at Cal.com; webhooks late, twice, reordered and
-lost; time-outs, errors, wrong answers; our process dead at any step; time that passes. The sequences are played within
+Callers who search, hold, book, move and cancel, and say it twice; people at Cal.com; webhooks late, twice, reordered
+and lost; time-outs, errors, wrong answers; our process dead at any step; time that passes. They are played within
 one process, on servers of their own, by `tests/faults/test_sequences.py`: 300 in short, 1000 in full.
 """
 

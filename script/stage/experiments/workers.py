@@ -8,14 +8,14 @@ lose messages, and the sweep finds the rows again.
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, date, datetime, timedelta
+from contextlib import contextmanager, nullcontext
+from datetime import date
 from random import Random
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import breaking, ground
-from script.stage.callers import Caller, Callers, Heard, spelled
-from script.stage.ground import BELIEVED, Ground
+from script.stage.callers import Caller, Callers, Heard
+from script.stage.experiments import _salon
+from script.stage.ground import Ground
 from script.stage.parts import WORKERS, wait_for_workers
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, median
@@ -32,30 +32,16 @@ PROMISES = {
 # Seconds: what an unacknowledged message may take to come again, and the sweep after it.
 DONE_WITHIN = 130.0
 BOOKERS, ASKERS = 2, 4
-ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 FAR = date(2031, 1, 1)
 
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Break workers and their broker, one after the other."""
     chance = Random(seed)  # noqa: S311  the same moments in each run
-    with ground.brought_up(_world(), log="workers", limit=10**6, seed=seed, own_broker=True) as here:
+    with ground.brought_up(_salon.world(BOOKERS + 1), log="workers", limit=10**6, seed=seed, own_broker=True) as here:
         killed = _killed(here, chance, times=15 if full else 2, jobs=1_500 if full else 300)
         stopped = _stopped(here, chance, times=12 if full else 2)
         return killed | stopped | _away(here, seconds=60.0 if full else 4.0)
-
-
-def _world() -> World:
-    hosts = [f"host-{number}" for number in range(BOOKERS + 1)]
-    return World(
-        users=(
-            User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_workers", hours=ALWAYS),
-            *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(hosts, 2)),
-        ),
-        event_types=tuple(
-            EventType(number, "salon", f"with-{name}", name, 15, hosts=(name,)) for number, name in enumerate(hosts, 1)
-        ),
-    )
 
 
 # --- jobs ----------------------------------------------------------------------------------------------------------
@@ -65,9 +51,9 @@ def _owe(here: Ground, jobs: int) -> Sequence[int]:
     """Write down days to be forgotten, and send a message for each, as a booking does; return the ids of the rows."""
     from cachectl import services, tasks  # noqa: PLC0415  models, which need the settings
     from cachectl.models import Forgetting  # noqa: PLC0415
-    from calcom.models import EventType as Mirrored  # noqa: PLC0415
+    from calcom.models import EventType  # noqa: PLC0415
 
-    event_type = Mirrored.objects.filter(account=here.tenant().account_id).latest("id")
+    event_type = EventType.objects.filter(account=here.tenant().account_id).latest("id")
     own = Forgetting.Cause.OWN
     ids = [
         services.owe(
@@ -169,8 +155,6 @@ def _away(here: Ground, *, seconds: float) -> dict[str, Found]:
     """Let callers ask and book while workers hang, and while the broker is silent, gone, a replica, and full."""
     from django.conf import settings  # noqa: PLC0415  needs the environment
 
-    from script.stage import ledger  # noqa: PLC0415  models, which need the settings
-
     wait_for_workers(here.stage)
     workers = [here.stage.child(f"worker-{name}") for name in WORKERS]
     broken = {
@@ -180,61 +164,27 @@ def _away(here: Ground, *, seconds: float) -> dict[str, Found]:
         "broker full": breaking.full(settings.BROKER_URL),
         "broker gone": breaking.gone(here.stage, "broker"),
     }
+    asking, free = _salon.Questions(here), list(_salon.free(here).items())
+
+    def book(caller: Caller) -> None:
+        """Book a slot of one's own."""
+        service, times = free[caller.number]
+        wish = {"service": service, "start": times.pop(), "caller": {"name": "Ada Byron"}}
+        caller.post("book", "/v1/bookings", wish, Idempotency_Key=f"workers-{caller.number}-{caller.calls}")
+
     with Callers(here) as callers:
-        _let_call(callers, here)
-        usual = _heard_during(callers, "all is well", nullcontext(), seconds)
-        heard = {name: _heard_during(callers, name, fault, seconds) for name, fault in broken.items()}
-    here.stage.wait_until(lambda: not ledger.left_over(), what="Not everything came to its end", within=DONE_WITHIN)
-    differences = ledger.balance(here.simulator).lines
-    print("\n".join(f"  !!! {line}" for line in differences) or "  here and at Cal.com it is the same")
-    answers = [each for name in heard for each in heard[name]]
-    added = {name: _usual(heard[name], what) - _usual(usual, what) for name in heard for what in ("ask", "book")}
+        callers.let(book, number=BOOKERS, every=0.25)
+        callers.let(asking.ask, number=ASKERS, every=0.1)
+        usual = _salon.during(callers, "all is well", nullcontext(), seconds)
+        heard = {what: _salon.during(callers, what, fault, seconds) for what, fault in broken.items()}
+    lost = _salon.differences(here, within=DONE_WITHIN)
+    answers = [each for what in heard for each in heard[what]]
+    added = {what: _usual(heard[what], way) - _usual(usual, way) for what in heard for way in ("ask", "book")}
     return {
         "broker_away_added_ms": Found(max(added.values()) * 1000, f"median while {max(added, key=added.__getitem__)}"),
         "broker_away_failures": Found(sum(each.status not in (200, 201) for each in answers), f"of {len(answers)}"),
-        "broker_away_lost": Found(len(differences)),
+        "broker_away_lost": Found(len(lost)),
     }
-
-
-def _heard_during(callers: Callers, what: str, fault: AbstractContextManager[None], seconds: float) -> list[Heard]:
-    """Break something for a while; return what callers heard meanwhile."""
-    began = time.monotonic()
-    with fault:
-        time.sleep(seconds)
-        heard = callers.heard(began)
-    print(f"  {what}, {seconds:.0f} s", *spelled(heard), sep="\n")
-    return heard
-
-
-def _let_call(callers: Callers, here: Ground) -> None:
-    """Let callers ask for days that are known, and book slots of their own."""
-    services = list(here.tenant().services.values())
-    days = [(datetime.now(UTC) + timedelta(days=ahead)).date().isoformat() for ahead in range(3, 10)]
-    free = {service: _free(here, service, days) for service in services}
-    time.sleep(BELIEVED)
-
-    def ask(caller: Caller) -> None:
-        number = caller.number + caller.calls
-        service, day = services[number % len(services)], days[number % len(days)]
-        caller.get("ask", "/v1/availability", service=service, date=day)
-
-    def book(caller: Caller) -> None:
-        service = services[caller.number]
-        wish = {"service": service, "start": free[service].pop(), "caller": {"name": "Ada Byron"}}
-        caller.post("book", "/v1/bookings", wish, Idempotency_Key=f"workers-{caller.number}-{caller.calls}")
-
-    callers.let(book, number=BOOKERS, every=0.25)
-    callers.let(ask, number=ASKERS, every=0.1)
-
-
-def _free(here: Ground, service: str, days: Sequence[str]) -> list[str]:
-    """Return the free slots of the days, the first one last; from now on they are known."""
-    with here.agent() as agent:
-        answers = [agent.get("/v1/availability", service=service, date=day) for day in days]
-    slots = [slot["start"] for answer in answers if answer.status == 200 for slot in answer.body["slots"]]
-    if not slots:
-        raise StageError(f"Nothing is free: {answers[0].status} {str(answers[0].body)[:200]}")
-    return slots[::-1]
 
 
 def _usual(heard: Sequence[Heard], what: str) -> float:

@@ -60,7 +60,9 @@ def _left_to_do() -> str:
     told = list(WebhookDelivery.objects.filter(state__in=inbox.OWED).values_list("trigger", "note"))
     forgettings = Forgetting.objects.filter(done_at=None).count()
     holds = Appointment.objects.held().count()
-    return f"{changes} {told} {forgettings} forgettings, {holds} holds" if changes or told or forgettings or holds else ""
+    return (
+        f"{changes} {told} {forgettings} forgettings, {holds} holds" if changes or told or forgettings or holds else ""
+    )
 
 
 def check(play: Play, dice: Random) -> None:
@@ -83,7 +85,9 @@ def _compare_rows(play: Play, line: Line) -> None:
     ours = Appointment.objects.filter(event_type__account=line.account).select_related("host")
     here = ours.filter(state=State.CONFIRMED, end__gt=now)
     rows = {(row.remote_uid, row.start, row.end, row.host and row.host.calcom_id) for row in here}
-    bookings = {(each.uid, _at(each.start), _at(each.end), each.host.id) for each in there if each.end > now.timestamp()}
+    bookings = {
+        (each.uid, _at(each.start), _at(each.end), each.host.id) for each in there if each.end > now.timestamp()
+    }
     if rows != bookings:
         play.object(f"{line.company}: only here {rows - bookings}, only there {bookings - rows}")
     lasting = {row.public_id: row for row in ours.filter(state__in=[State.CONFIRMED, State.COMPLETED, State.NO_SHOW])}
@@ -134,7 +138,7 @@ def _was_ended(play: Play, row: Appointment) -> bool:
 
 
 def _compare_slots(play: Play, line: Line, name: str) -> None:
-    """What is offered is what Cal.com offers, minus what rules forbid: at most that at once, exactly that when asked."""
+    """What is offered is what Cal.com offers minus what rules forbid: at most that at once, exactly that when asked."""
     first = play.stage.clock.now()
     last = first + timedelta(days=2)
     query = {"service": f"sv_{line.services[name].pk}", "from": first.isoformat(), "to": last.isoformat()}
@@ -165,7 +169,9 @@ def _truth(play: Play, line: Line, name: str, first: datetime, last: datetime) -
     service.refresh_from_db()
     rules = Rules.of(service, first)
     return {
-        EPOCH + minute * MINUTE for minute in rules.allowed(listed, first, last) if EPOCH + minute * MINUTE >= rules.earliest
+        EPOCH + minute * MINUTE
+        for minute in rules.allowed(listed, first, last)
+        if EPOCH + minute * MINUTE >= rules.earliest
     }
 
 

@@ -1,13 +1,13 @@
 """What voice agents do: they search, hold, book, move and cancel, and they say everything twice."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from typing import Any
 
 from bookings.models import Appointment, AppointmentState, Change, Service
 from bookings.wish.holds import OFFERED_FOR
 from tests.cast import ANNA, KARL, NOBODY, Caller
-from tests.faults.sequences.play import Ask, Play, Told, Token
+from tests.faults.sequences.play import Ask, Play, Token, Told
 from tests.faults.sequences.stage import Line
 
 _CALLERS = (ANNA, KARL, NOBODY)
@@ -22,7 +22,11 @@ def search(play: Play, dice: Random) -> None:
     line, name, start = _wish(play, dice)
     local = start.astimezone(line.zone)
     when = {"windows": [{"from": start.isoformat()}]} if dice.random() < 0.7 else {"date": local.date().isoformat()}
-    body: dict[str, Any] = {"service": _id(line.services[name]), "when": when, "conversation_id": _call(play, dice, line)}
+    body: dict[str, Any] = {
+        "service": _id(line.services[name]),
+        "when": when,
+        "conversation_id": _call(play, dice, line),
+    }
     if name == "cut" and dice.random() < 0.3:
         body["staff"] = "Emma"
     if dice.random() < 0.3:
@@ -207,7 +211,7 @@ def _keep_hold(play: Play, line: Line, name: str, body: dict[str, Any], said: di
     play.holds.append(_token(line, name, body, said["start"], said["confirm_token"], until, play.is_calm))
 
 
-def _token(
+def _token(  # noqa: PLR0917  the parts of a token, in the order of its row
     line: Line, name: str, body: dict[str, Any], start: str, text: str, until: datetime, is_promised: bool
 ) -> Token:
     return Token(line, name, datetime.fromisoformat(start), body.get("conversation_id"), text, until, is_promised)

@@ -25,7 +25,14 @@ from tests.faults.sequences.stage import Line
 BOOK, MOVE, CANCEL = "POST /v2/bookings", "POST /v2/bookings/{uid}/reschedule", "POST /v2/bookings/{uid}/cancel"
 LIST, READ, SLOTS = "GET /v2/bookings", "GET /v2/bookings/{uid}", "GET /v2/slots"
 
-_UNANSWERED = (Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER, Kind.ERROR_BEFORE, Kind.ERROR_AFTER, Kind.RESET_BEFORE, Kind.RESET_AFTER)
+_UNANSWERED = (
+    Kind.TIMEOUT_BEFORE,
+    Kind.TIMEOUT_AFTER,
+    Kind.ERROR_BEFORE,
+    Kind.ERROR_AFTER,
+    Kind.RESET_BEFORE,
+    Kind.RESET_AFTER,
+)
 _WRONG = (Kind.INVALID_JSON, Kind.EMPTY, Kind.TOO_MANY)
 _OF_READS = (Kind.ERROR_BEFORE, Kind.RESET_BEFORE, Kind.TIMEOUT_BEFORE, *_WRONG)
 _OF_WRITES = (*_UNANSWERED, *_WRONG, Kind.HANG, Kind.HANG)

@@ -1,6 +1,6 @@
 """Sequences by number: what happens in them, how they are played, and what is left of one when it is made short."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from traceback import format_exc
@@ -73,7 +73,7 @@ def play(stage: Stage, steps: Sequence[Step], *, seed: int) -> Play:
         dice = Random(seed)
         balance.settle(play, dice)
         balance.check(play, dice)
-    except Exception:  # whatever it is, it is this sequence's failure, and the next one goes on
+    except Exception:  # noqa: BLE001  whatever it is, it is this sequence's failure, and the next one goes on
         play.object(format_exc())
         elsewhere.let_go(play, Random(seed))
     return play

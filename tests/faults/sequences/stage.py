@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from fnmatch import fnmatchcase
-from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
