@@ -23,8 +23,6 @@ class Death:
     stood: Standstill
     killed_at: float
     back_at: float
-    told: str
-    """The appointment of whose cancellation Cal.com told us, and we said that we heard it, just before."""
 
     @property
     def name(self) -> str:
@@ -50,9 +48,10 @@ def reckon(simulator: SimulatorClient, deaths: Sequence[Death]) -> Ledger:
         if wish.came_true and is_there is (wish.operation == CANCEL):
             lost.append(f"{_named(wish)} was told to be done, and is {states.get(wish.booking_id)} here")
     lost += [
-        f"a cancellation that was heard before {death.victim} died is {states[death.told]}"
+        f"a cancellation that was heard before {death.victim} died is {states[id_]}"
         for death in deaths
-        if states[death.told] != AppointmentState.CANCELLED
+        for id_ in death.stood.elsewhere
+        if states[id_] != AppointmentState.CANCELLED
     ]
     return Ledger([*found.lost, *lost, *_unheard(simulator)], found.doubled, found.left)
 

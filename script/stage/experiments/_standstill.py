@@ -1,12 +1,14 @@
 """Wishes that stand still, each at another step, until somebody dies: in our processes, or at Cal.com."""
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import ClassVar
 
 from calcom.simulator.faults import Kind
 from script.stage.experiments._wishes import CANCEL, CREATE, MOVE, WAIT, Callers, Wish
@@ -30,8 +32,11 @@ _numbers = count()
 
 
 @dataclass
-class Standstill:
+class Standstill(ABC):
     """The wishes of one round, on a day of their own, and where they stand."""
+
+    sweeps: ClassVar[bool] = True
+    """Whether beat goes on meanwhile. A sweep takes over from whoever stands still for long."""
 
     here: Ground
     halts: Halts
@@ -39,7 +44,17 @@ class Standstill:
     day: datetime
     """Its midnight, UTC."""
     wishes: list[Wish] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    """The appointments whose cancellation at Cal.com we shall have heard of just before."""
     _faults: list[int] = field(default_factory=list)
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Do what must be done while nothing is wrong."""
+
+    @abstractmethod
+    def bring(self) -> None:
+        """Have everybody go to their place."""
 
     def let_go(self) -> None:
         """Let everybody go on who still lives, and have Cal.com do what it was thinking about."""
@@ -95,8 +110,11 @@ class InWeb(Standstill):
     next would not get to stand anywhere.
     """
 
+    sweeps = False
+
     def prepare(self) -> None:
         """Book what shall be changed."""
+        self.elsewhere += [wish.booking_id for wish in self.book(CANCEL, [self.day.replace(hour=23)])]
         self._moves = self.book(MOVE, [self.day + 2 * number * HALF_HOUR for number in range(4, 4 + len(STEPS))])
         self._cancels = self.book(CANCEL, [self.day + number * HALF_HOUR for number in range(30, 29 + len(STEPS))])
 
@@ -110,7 +128,11 @@ class InWeb(Standstill):
 
 
 class Unpublished(Standstill):
-    """A booking, a move and a cancellation in web that are written down, and of which nobody was told."""
+    """
+    A booking, a move and a cancellation in web that are written down, and of which nobody was told.
+
+    Nothing else happens meanwhile: any message about another change would take theirs along.
+    """
 
     def prepare(self) -> None:
         """Book what shall be changed, and see a sweep go by: the next one is as far away as it can be."""
@@ -146,6 +168,7 @@ class InWorker(Standstill):
 
     def prepare(self) -> None:
         """Book what shall be changed, and have Cal.com think about what is ahead in line."""
+        self.elsewhere += [wish.booking_id for wish in self.book(CANCEL, [self.day.replace(hour=23)])]
         starts = [self.day + 2 * number * HALF_HOUR for number in range(len(STEPS) + 1)]
         self._behind = [Wish(CREATE, next(_numbers), start) for start in starts[:-1]]
         self._behind += self.book(MOVE, [starts[-1] - HALF_HOUR], "pair")

@@ -24,8 +24,8 @@ from calcom.answers import METADATA_KEY
 from calcom.simulator.client import SimulatorClient
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import ground, hooks, parts
-from script.stage.experiments._standstill import InWeb, InWorker, Unpublished, midnight
-from script.stage.experiments._wishes import CANCEL, Callers
+from script.stage.experiments._standstill import InWeb, InWorker, Standstill, Unpublished, midnight
+from script.stage.experiments._wishes import Callers
 from script.stage.ground import BELIEVED, Ground
 from script.stage.halting.halts import HALTS, Halts
 from script.stage.processes import StageError, answers
@@ -44,7 +44,7 @@ PROMISES = {
 # First what only a sweep finds: any message about a later wish would take it along. Then the worker: what it leaves
 # undone is left to it for longest. Redis last: until its memory is whole again, Cal.com is asked for lists less often
 # than this experiment asks.
-DEATHS: "tuple[tuple[str, type[InWeb | InWorker | Unpublished]], ...]" = (
+DEATHS: tuple[tuple[str, type[Standstill]], ...] = (
     ("web", Unpublished),
     ("worker-bookings", InWorker),
     ("web", InWeb),
@@ -75,7 +75,8 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:  # noqa: ARG001  noth
 
 @contextmanager
 def _brought_up(folder: str) -> Iterator[Ground]:
-    environ = {HALTS: folder, "CALCOM_CALL_THREADS": "32"}
+    # One account has at most half of these, and all who stand still may do so in one process.
+    environ = {HALTS: folder, "CALCOM_CALL_THREADS": "64"}
     settings = "script.stage.halting.settings"
     # This is not about the limit: whoever meets it waits, which would be taken for settling.
     limit = 10_000
@@ -106,28 +107,26 @@ def _world() -> World:
 # --- a death -------------------------------------------------------------------------------------------------------
 
 
-def _kill(here: Ground, victim: str, stood: InWeb | InWorker | Unpublished) -> "Death":
+def _kill(here: Ground, victim: str, stood: Standstill) -> "Death":
     """Bring wishes to stand at each step, kill, let everybody else go, and have the process back."""
     from script.stage.experiments._reckoning import Death  # noqa: PLC0415  models, which need the settings
 
     here.simulator.configure(webhooks="send" if victim in TOLD_BY_WEBHOOKS else "hold")
-    (elsewhere,) = stood.book(CANCEL, [stood.day.replace(hour=23)])
     stood.prepare()
     child, beat = here.stage.child(victim), here.stage.child("beat")
-    if isinstance(stood, InWeb):
-        beat.process.send_signal(signal.SIGSTOP)  # else the sweep would take over from those who stand still for long
+    if not stood.sweeps:
+        beat.process.send_signal(signal.SIGSTOP)
     stood.bring()
-    _tell_of_a_cancellation(here.simulator, elsewhere.booking_id)
+    for booking_id in stood.elsewhere:
+        _tell_of_a_cancellation(here.simulator, booking_id)
     killed_at = time.time()
     here.stage.kill(child)
     beat.process.send_signal(signal.SIGCONT)
     stood.let_go()
     here.stage.bring_back(child, _is_back(here, victim), within=BACK_WITHIN)
     connections.close_all()  # this process's own may have died with PostgreSQL
-    death = Death(victim, stood, killed_at, time.time(), elsewhere.booking_id)
-    print(
-        f"  {death.name}: killed with {len(stood.wishes)} wishes on the way, back after {death.took:.1f} s", flush=True
-    )
+    death = Death(victim, stood, killed_at, time.time())
+    print(f"  {death.name}: killed with {len(stood.wishes)} wishes, back after {death.took:.1f} s", flush=True)
     return death
 
 
