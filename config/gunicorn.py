@@ -18,8 +18,9 @@ worker_class = "gthread"
 reuse_port = True
 # Seconds an idle connection of an agent is kept.
 keepalive = 30
-# Seconds a request may take at most; the longest wait that an agent may ask for is 8 s.
-timeout = 30
+# Seconds after which a process that gives no sign of life is replaced. Requests have nothing to do with it: they run on
+# threads. Until then its share of the connections is not answered.
+timeout = 10
 graceful_timeout = 10
 # Its file would be one for all servers of a user, and a container has no place for it.
 control_socket_disable = True

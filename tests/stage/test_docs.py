@@ -71,6 +71,18 @@ def test_every_command_is_documented():
     assert set(re.findall(r"^\| `manage\.py (\w+)", OPERATIONS, re.MULTILINE)) == commands
 
 
+def test_every_row_of_what_may_fail_has_its_test():
+    """Issue 4, 5: a table that nobody tries is a wish; one that names a test which is gone is none at all."""
+    table = OPERATIONS.partition("## When a part of ours fails")[2].partition("\n## ")[0]
+    rows = [row.split("|") for row in table.splitlines() if row.startswith("| ")][2:]
+    named = {row[1].strip(): re.findall(r"`(test_\w+)`", row[-2]) for row in rows}
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) > 10
+    assert [part for part, tests in named.items() if not tests] == []
+    assert [test for tests in named.values() for test in tests if f"def {test}(" not in written] == []
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(document):
     """Relative links name files that are there."""
