@@ -92,6 +92,7 @@ class SimulatorClient:
         probability: float = 1.0,
         attendee: str | None = None,
         event_type_id: int | None = None,
+        owner: str | None = None,
         seconds: float | None = None,
         status: int = 500,
     ) -> int:
@@ -103,6 +104,7 @@ class SimulatorClient:
             "probability": probability,
             "attendee": attendee,
             "event_type_id": event_type_id,
+            "owner": owner,
             "seconds": seconds,
             "status": status,
         }

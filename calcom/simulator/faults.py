@@ -55,8 +55,8 @@ class Fault:
     One fault in waiting.
 
     `operation` is a name such as `POST /v2/bookings/{uid}/cancel`, or a pattern of method and path such as
-    `* /v2/bookings*`. `times` is how often it strikes, `None` until it is cleared. `seconds` belongs to HANG and DRIP,
-    `status` to the errors.
+    `* /v2/bookings*`. `owner` is the username of whose API key the request carries. `times` is how often it strikes,
+    `None` until it is cleared. `seconds` belongs to HANG and DRIP, `status` to the errors.
     """
 
     operation: str
@@ -65,6 +65,7 @@ class Fault:
     probability: float = 1.0
     attendee: str | None = None
     event_type_id: int | None = None
+    owner: str | None = None
     seconds: float | None = None
     status: int = 500
     id: int = 0
@@ -84,6 +85,7 @@ class Target:
     request: str
     attendees: Collection[str] = ()
     event_type_id: int | None = None
+    owner: str | None = None
 
     def is_meant_by(self, fault: Fault) -> bool:
         """Tell whether the fault is for this request, chance and number aside."""
@@ -91,6 +93,7 @@ class Target:
             (fault.operation == self.operation or fnmatchcase(self.request, fault.operation))
             and fault.attendee in {None, *self.attendees}
             and fault.event_type_id in {None, self.event_type_id}
+            and fault.owner in {None, self.owner}
         )
 
 

@@ -234,6 +234,7 @@ def _target(call: Call, exchange: Exchange) -> Target:
         request=f"{exchange.request.method} {exchange.request.path}",
         attendees=[*emails, *filter(None, [call.attendee_email, call.query.get("attendeeEmail")])],
         event_type_id=int(event_type_id) if event_type_id.isdecimal() else None,
+        owner=call.user.username if call.user else None,
     )
 
 

@@ -178,6 +178,16 @@ def test_fault_picks_its_attendee_and_event_type(simulator, salon):
     assert salon.book(HAIRCUT, ELEVEN, "karl@example.com").status == 500
 
 
+def test_fault_picks_the_owner_of_a_key(simulator, salon):
+    """One account's Cal.com is out of order, for whatever is asked with its key; another's is well."""
+    practice = replace(salon, key="cal_demo_practice")
+    simulator.fail("* /v2/*", "error_before", times=None, owner="salon")
+
+    assert [salon.get(path).status for path in ("/v2/me", "/v2/bookings", "/v2/event-types")] == [500] * 3
+    assert practice.get("/v2/me").status == 200
+    assert replace(salon, key=None).get("/v2/me").status == 401
+
+
 def test_chance_is_repeatable():
     def run():
         with Simulator.running(seed=7) as simulator:

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from calcom.simulator.faults import Kind
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import throng
+from script.stage.callers import READ_WAIT, WRITE_WAIT
 from script.stage.ground import Ground, brought_up
 from script.stage.processes import StageError, free_port
 from script.stage.rows import Found, Promise, percentile
@@ -58,7 +59,7 @@ SETTLED_WITHIN_S = 240.0
 KNOWN_S = 4.5
 # Seconds after a breaker has opened in which a request may arrive that was let through before.
 UNDER_WAY_S = 1.0
-READ_WAIT, WRITE_WAIT, HURRIED_WAIT = 2.0, 3.5, 1.0
+HURRIED_WAIT = 1.0
 LIST, BOOK = "GET /v2/slots", "POST /v2/bookings"
 ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 SERVICES = ("known", "old", "cold-1", "cold-2", "cold-3")
@@ -176,10 +177,7 @@ def _break(here: Ground, slug: str) -> None:
         nobody = f"http://127.0.0.1:{free_port()}"
         Account.objects.filter(pk=here.tenant(slug).account_id).update(base_url=nobody)
         return
-    for event_type in _world().event_types:
-        if event_type.owner == slug:
-            for operation in (LIST, BOOK):
-                here.simulator.fail(operation, times=None, event_type_id=event_type.id, **trouble)
+    here.simulator.fail("* /v2/*", times=None, owner=slug, **trouble)
 
 
 # --- callers -----------------------------------------------------------------------------------------------------
