@@ -57,6 +57,8 @@ def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
     if answer.status == 429:
         raise Unavailable("Cal.com's rate limit is reached.", retry_after=pause(answer.headers))
     if 400 <= answer.status < 500 and answer.status != 408:
+        if answer.status not in _STATUSES and not _is_json(answer.body):
+            raise unanswered(f"Cal.com's refusal ({answer.status}) cannot be read.", write=write)
         raise refusal(answer)
     if not 200 <= answer.status < 300:
         raise unanswered(f"Cal.com answered {answer.status}.", write=write)
@@ -72,6 +74,14 @@ def refusal(answer: Answer) -> Refused:
     by_status = _STATUSES.get(answer.status, Reason.INVALID)
     reason = next((reason for part, reason in _TEXTS if part in text), by_status)
     return Refused(reason, f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        orjson.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def pause(headers: Mapping[str, str]) -> float:
