@@ -356,7 +356,7 @@ def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
 
     found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
 
-    assert (found.status, found.known.failure) == (Status.DEGRADED, "unavailable")
+    assert (found.status, found.known.failure) == (Status.DEGRADED, "throttled")
     assert datetime.now(UTC) - began < timedelta(seconds=0.5)
 
 

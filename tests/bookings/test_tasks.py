@@ -49,7 +49,7 @@ def test_what_is_due_is_handed_out_once(salon, calcom, handed_out):
 
 
 def test_what_no_broker_took_is_due_at_once(salon, calcom, handed_out, monkeypatch):
-    """Issue 4, 5: a change is not put off for the time of a worker that never got it."""
+    """A change is not put off for the time of a worker that never got it."""
     change = write_down(wish(salon.colour, at(10)))
     pass_time(6)
     monkeypatch.setattr(current_app.rest, "until", time.monotonic() + 60)
@@ -63,7 +63,7 @@ def test_what_no_broker_took_is_due_at_once(salon, calcom, handed_out, monkeypat
 
 @pytest.mark.parametrize("skew", [-10, 10], ids=["slow", "fast"])
 def test_what_is_due_is_so_by_the_databases_clock(salon, calcom, handed_out, skew):
-    """Issue 4, 5: a worker whose clock is wrong by ten seconds hands out neither later nor too early."""
+    """A worker whose clock is wrong by ten seconds hands out neither later nor too early."""
     change = write_down(wish(salon.colour, at(10)))
 
     with time_machine.travel(timezone.now() + timedelta(seconds=skew)):

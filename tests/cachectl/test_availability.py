@@ -169,7 +169,7 @@ def test_refresh_that_fails_is_not_repeated_at_once_and_not_held_against_callers
 def test_refresh_that_is_refused_for_now_comes_back(
     source: CountingSource, redis_time: RedisTime, retry_after: float, wait: float
 ) -> None:
-    """Issue 4, 1: refused background work goes back to its queue: neither lost nor in a hot loop, nor queued twice."""
+    """Refused background work goes back to its queue: neither lost nor in a hot loop, nor queued twice."""
     ask()
     redis_time.pass_(121)
     store.mark_refresh(ACCOUNT, CUT, 60)

@@ -35,7 +35,7 @@ def ours() -> Iterator[rest.Rest]:
 
 @pytest.mark.usefixtures("silent_redis")
 def test_only_the_first_to_notice_pays() -> None:
-    """Issue 4, 5: for a second nobody of the process asks again, whatever for and with whichever client."""
+    """For a second nobody of the process asks again, whatever for and with whichever client."""
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
     began = time.monotonic()
@@ -54,7 +54,7 @@ def test_only_the_first_to_notice_pays() -> None:
 
 @pytest.mark.usefixtures("silent_redis")
 def test_djangos_cache_finds_redis_away_with_all_others() -> None:
-    """Issue 4, 5: whoever asked first has paid; what is not there is None, and nothing is raised."""
+    """Whoever asked first has paid; what is not there is None, and nothing is raised."""
     cache = caches.create_connection("default")
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
@@ -77,7 +77,7 @@ def test_djangos_cache_works() -> None:
 
 @pytest.mark.usefixtures("silent_redis")
 def test_who_waits_for_a_load_notices_that_redis_fell_silent() -> None:
-    """Issue 4, 5: others who ask for those days would wait with it, each to their deadline."""
+    """Others who ask for those days would wait with it, each to their deadline."""
     began = time.monotonic()
 
     with pytest.raises(RedisTimeoutError):
@@ -87,7 +87,7 @@ def test_who_waits_for_a_load_notices_that_redis_fell_silent() -> None:
 
 
 def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 4, 5: a black hole costs the many threads of a process one time-out a second, not one each."""
+    """A black hole costs the many threads of a process one time-out a second, not one each."""
     monkeypatch.setattr(rest, "SECONDS", 0.0)
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()

@@ -412,7 +412,7 @@ def test_a_dead_redis_fails_nobody(clock: Stopwatch) -> None:
 
 
 def test_staff_hold_background_work_back(clock: Stopwatch) -> None:
-    """Issue 4, 6: pause and resume."""
+    """Pause and resume."""
     limiter = settled(clock)
 
     limiter.hold_back(300)

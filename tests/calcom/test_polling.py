@@ -148,7 +148,7 @@ def test_without_an_answer_nothing_is_lost(account, simulator, listener):
 
 
 def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator, listener):
-    """Issue 4, 1: refused background work goes back to its queue, which is the row; the waiting is not a loop."""
+    """Refused background work goes back to its queue, which is the row; the waiting is not a loop."""
     polling.due_accounts()
     limiter_for(account.api_key, account.requests_per_minute).hold_back(30)
 

@@ -46,7 +46,7 @@ def silent() -> Iterator[Application]:
 
 
 def test_only_the_first_message_waits_for_a_silent_broker(silent: Application) -> None:
-    """Issue 4, 5: the first dispatch may cost 0.3 s, those of the second that follows at most 50 ms."""
+    """The first dispatch may cost 0.3 s, those of the second that follows at most 50 ms."""
     first, others = took(silent), [took(silent) for _ in range(20)]
 
     assert 0.25 < first < 0.6
@@ -54,7 +54,7 @@ def test_only_the_first_message_waits_for_a_silent_broker(silent: Application) -
 
 
 def test_after_a_second_one_message_finds_out(silent: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 4, 5: a broker that came back is noticed, at the price of one time-out a second while it does not."""
+    """A broker that came back is noticed, at the price of one time-out a second while it does not."""
     monkeypatch.setattr(rest, "SECONDS", 0.0)
     took(silent)
 
@@ -102,5 +102,5 @@ def test_workers_outlive_a_broker_that_says_no() -> None:
 
 @pytest.mark.parametrize("entry", app.conf.beat_schedule.values(), ids=lambda entry: entry["task"])
 def test_sweeps_are_run_by_workers_with_another_clock(entry: dict[str, Any]) -> None:
-    """Issue 4, 5: what a slow beat sends is no older for a fast worker than its interval and their difference."""
+    """What a slow beat sends is no older for a fast worker than its interval and their difference."""
     assert entry["options"]["expires"] >= entry["schedule"] + 2 * 10

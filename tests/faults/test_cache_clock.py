@@ -9,9 +9,9 @@ from cachectl import keys, services
 from cachectl.bands import Band
 from cachectl.connections import redis_client
 from cachectl.models import Forgetting
-from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY, CountingSource, RedisTime, ask, forget, redis_time, source
+from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY, CountingSource, RedisTime, _redis_time, ask, forget, source
 
-__all__ = ["redis_time", "source"]
+__all__ = ["_redis_time", "source"]
 
 HOUR = timedelta(hours=1)
 SKEWS = pytest.mark.parametrize("skew", [-HOUR, HOUR], ids=["slow", "fast"])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from celery import current_app
@@ -21,7 +22,7 @@ from config.broker import Application
 from monitoring import probes, registry
 from monitoring.registry import Unhealthy
 from script.stage import breaking
-from script.stage.processes import Child, Stage
+from script.stage.processes import Child, Stage, answers
 from script.stage.servers import bring_redis
 from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish
@@ -105,10 +106,11 @@ def test_health_says_that_redis_is_missed_and_sends_nobody_away(
 
 
 def test_health_says_that_the_broker_is_missed(stage: Stage, fault: AbstractContextManager[None]) -> None:
-    """Issue 4, 5: the same for the queues' Redis, also where it answers and says no."""
+    """The same for the queues' Redis, also where it answers and says no."""
     broker = application(redis_url())
     with fault, broker_probed(broker), pytest.raises((Unhealthy, OperationalError)):
         probes.broker()
+    stage.wait_until(lambda: answers(urlsplit(redis_url()).port or 0), what="The broker did not come back", within=10)
 
     with broker_probed(broker):
         probes.broker()

@@ -22,7 +22,7 @@ def application(environ, start_response):
 
 @pytest.mark.slow
 def test_hanging_process_of_web_is_replaced(tmp_path: Path) -> None:
-    """Issue 4, 5: with a shorter patience than in production, one of two is stopped, and another takes its place."""
+    """With a shorter patience than in production, one of two is stopped, and another takes its place."""
     (tmp_path / "hello.py").write_text(APPLICATION)
     port = free_port()
     environ = {"WEB_BIND": f"127.0.0.1:{port}", "WEB_PROCESSES": "2", "WEB_THREADS": "2", "PYTHONPATH": str(tmp_path)}

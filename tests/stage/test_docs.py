@@ -72,7 +72,7 @@ def test_every_command_is_documented():
 
 
 def test_every_row_of_what_may_fail_has_its_test():
-    """Issue 4, 5: a table that nobody tries is a wish; one that names a test which is gone is none at all."""
+    """A table that nobody tries is a wish; one that names a test which is gone is none at all."""
     table = OPERATIONS.partition("## When a part of ours fails")[2].partition("\n## ")[0]
     rows = [row.split("|") for row in table.splitlines() if row.startswith("| ")][2:]
     named = {row[1].strip(): re.findall(r"`(test_\w+)`", row[-2]) for row in rows}

@@ -68,7 +68,7 @@ def test_who_sends_in_the_pause_is_seen(sent: list[Arrival], violations: int) ->
 
 
 def test_a_probe_that_comes_too_soon_or_too_late_is_seen() -> None:
-    """Issue 4, 2: 10, 20, 30 s."""
+    """10, 20, 30 s."""
     lines = [line("live", moment, moment, ended=moment) for moment in (1.0, 2.0, 3.0)]
 
     assert governor._wrong_pauses(lines, arrivals(1, 2, 3, 13.1, 33.3, 63.4, 93.9)).value == 0

@@ -46,7 +46,7 @@ def asked(salon: Salon) -> set[tuple[str, str]]:
 
 
 def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> None:
-    """Issue 4, 1: questions, searches, bookings, moves and cancellations, and what a worker settles later."""
+    """Questions, searches, bookings, moves and cancellations, and what a worker settles later."""
     agent.get("availability", {"service": "Haircut", "date": str(TUESDAY)})
     agent.post("availability/search", {"service": "Beard trim", "when": {"date": str(TUESDAY)}})
     booking = agent.book(salon.colour, at(10)).json()["booking"]
