@@ -187,7 +187,20 @@ class _Calendar:
             return
         if claims.read(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
             raise SlotTaken("Somebody else has it.")
-        raise SlotNotOffered("Cal.com does not offer it.")
+        if not self._offers_everybody(start):
+            raise SlotNotOffered("Cal.com does not offer it.")
+
+    def _offers_everybody(self, start: datetime) -> bool:
+        """
+        Return whether Cal.com lists the time for whoever asks, as far as that is known for certain.
+
+        Cal.com lays starts from the beginning of a free stretch, and that of this appointment begins earlier where its
+        own time counts as free: so a time that was offered to the caller may be missing in the list for the move.
+        """
+        listed = self.calcom.open_slots(
+            event_type=self.appointment.event_type, first=start, last=start + MINUTE, deadline=Deadline.after(0)
+        )
+        return listed.known.verified and any(EPOCH + minute * MINUTE == start for minute in listed.starts)
 
     def alternatives(self) -> list[datetime]:
         """Return up to three other times, the most convenient first; none where they are not known in time."""

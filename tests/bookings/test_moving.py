@@ -25,16 +25,17 @@ from bookings.errors import (
     TooManyMoves,
     UpstreamUnavailable,
 )
-from bookings.models import Appointment, CallbackRequest, Change, Claim
+from bookings.models import Appointment, CallbackRequest, Change, Claim, Service
 from bookings.question import search
 from bookings.wish import moving, settling
 from bookings.wish.remote import case_of
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
-from calcom.models import Account
+from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.service import CalcomService
 from tests.bookings.stage import begin, book, cancel, claims_of, let_jobs_finish, move, pass_time, settle, wish
 from tests.cast import ANNA, KARL, NOWHERE, SUNDAY, TUESDAY, WEDNESDAY, at
+from tests.contract.api_user import ApiUser
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -267,6 +268,53 @@ def test_what_is_not_offered_is_refused_by_name(calcom, simulator, appointment, 
     assert simulator.count(LIST) == requests + 1
     assert simulator.count(MOVE) == 0
     assert Change.objects.filter(operation="move").count() == 0
+
+
+def test_what_was_offered_is_given_though_the_move_has_another_grid(salon, calcom, simulator):
+    """
+    A free slot is not refused: with its own time taken for free, Cal.com lays the starts of a stretch otherwise.
+
+    Three quarters of an hour and a quarter to clean up, from nine o'clock on: the next one begins at ten, as long as
+    this one stands; but without it at a quarter to.
+    """
+    styling = _styling(salon, simulator)
+    appointment = booked(styling, at(9), calcom)
+    offered = calcom.open_slots(
+        event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(5), max_age=0
+    )
+    assert int(at(10).timestamp()) // 60 in offered.starts
+
+    moved = move(appointment, at(10), calcom)
+
+    assert (moved.is_settled, Appointment.objects.get().start) == (True, at(10))
+
+
+def test_what_was_offered_and_is_somebody_elses_by_now_is_taken(salon, calcom, simulator):
+    """The list that was offered from does not outweigh our own appointments."""
+    styling = _styling(salon, simulator)
+    appointment = booked(styling, at(9), calcom)
+    calcom.open_slots(event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(5), max_age=0)
+    booked(styling, at(10), calcom, KARL)
+
+    with pytest.raises(SlotTaken):
+        move(appointment, at(10), calcom)
+
+
+def _styling(salon, simulator):
+    """The owner's own service, of a length that lays no even grid."""
+    asked = {"title": "Styling", "slug": "styling", "lengthInMinutes": 45, "afterEventBuffer": 15}
+    made = ApiUser(simulator, key=salon.account.api_key).post("/v2/event-types", asked)
+    owner = Host.objects.create(account=salon.account, calcom_id=101, name="Salon", time_zone="Europe/Berlin")
+    event_type = EventType.objects.create(
+        account=salon.account,
+        calcom_id=made.body["data"]["id"],
+        length_minutes=45,
+        after_buffer_minutes=15,
+        title="Styling",
+        slug="styling",
+    )
+    EventTypeHost.objects.create(event_type=event_type, host=owner)
+    return Service.objects.create(branch=salon.branch, event_type=event_type, name="Styling", duration_minutes=45)
 
 
 def test_nothing_is_moved_while_nobody_knows_what_is_free(calcom, simulator, appointment):
@@ -595,11 +643,10 @@ def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, a
     """The wish is fulfilled; that somebody else did it does not matter."""
     simulator.move_elsewhere(appointment.remote_uid, at(16))
 
-    with pytest.raises(SlotNotOffered):  # its own new booking is in the way, and nobody knows yet that it is its own
-        move(appointment, at(16), calcom)
-    change = enter(appointment, at(16))
+    # The time was free for everybody when last asked; that its own new booking is in the way, the answer will tell.
+    moved = move(appointment, at(16), calcom)
 
-    assert settle(change, calcom).appointment.start == at(16)
+    assert (moved.is_settled, Appointment.objects.get().start) == (True, at(16))
     assert len(accepted(simulator)) == 1
 
 
