@@ -179,7 +179,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
             held = _standing_hold(wish)
             if held is None:
                 _refuse_unoffered(wish, slot)
-                _refuse_taken(wish)
+                holds.refuse_taken(wish.event_type, wish.start, wish.end, in_a_call=wish.conversation is not None)
             return _write_down(wish, slot.deadline, held), False
         except (AnotherTime, claims.Contention) as exc:
             twin = _earlier(wish)
@@ -206,15 +206,6 @@ def _refuse_unoffered(wish: Wish, slot: Slot) -> None:
         raise SlotNotOffered("The offer has run out.")
     if slot.listing().must_be_held:
         raise HoldRequired("Cal.com could not be asked whether the time is still free.")
-
-
-def _refuse_taken(wish: Wish) -> None:
-    """Say no where that is certain without a lock: who loses a race need not queue behind those who may win."""
-    occupancy = claims.read(wish.event_type, wish.start, wish.end)
-    if wish.conversation is not None:
-        occupancy = occupancy.beside_holds()  # one of them may be its own
-    if claims.judge(occupancy)[0] is claims.Verdict.TAKEN:
-        raise SlotTaken("Somebody else has it.")
 
 
 def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None) -> Change:

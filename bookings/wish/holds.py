@@ -179,7 +179,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing()
-            _refuse_taken(offer)
+            refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=offer.conversation_id is not None)
             try:
                 return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
             except claims.Contention as exc:
@@ -228,10 +228,18 @@ def _led_to(offer: SlotToken) -> Appointment | None:
     return appointment
 
 
-def _refuse_taken(offer: SlotToken) -> None:
-    """Say no where that is certain without a lock: who loses a race need not queue behind those who may win."""
-    occupancy = claims.read(offer.event_type, offer.start, offer.end)
-    others = occupancy.beside_holds() if offer.conversation_id else occupancy  # one of them may be its own
+def refuse_taken(event_type: EventType, start: datetime, end: datetime, *, in_a_call: bool) -> None:
+    """
+    Say no where that is certain without a lock: who loses a race need not queue behind those who may win.
+
+    Args:
+        in_a_call: whether a hold there may be this very conversation's own; then holds do not count.
+
+    Raises:
+        SlotTaken: somebody else has it.
+    """
+    occupancy = claims.read(event_type, start, end)
+    others = occupancy.beside_holds() if in_a_call else occupancy
     if claims.judge(others)[0] is claims.Verdict.TAKEN:
         raise SlotTaken("Somebody else has it.")
 
