@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 DAYS_BY_NAME = 14
 MOST_APPOINTMENTS = 5
-# Event types that one call has loaded beforehand. Each costs a request where nobody asked for it lately.
+# Event types of an account that one call has loaded beforehand. Each costs a request where nothing is known of it.
 MOST_PREPARED = 8
 
 
@@ -81,12 +81,13 @@ def prepare(services: Collection[Service], *, now: datetime) -> None:
     """Have the next days of the services loaded by a worker, while the caller is still saying hello."""
     first = date_of(minute_from(now))
     last = first + timedelta(days=limits.block_days() - 1)
-    event_types = {service.event_type_id: service.event_type for service in services if not service.obstacle()}
-    for event_type in list(event_types.values())[:MOST_PREPARED]:
+    bookable = [service.event_type for service in services if not service.obstacle()]
+    for account_id in {event_type.account_id for event_type in bookable}:
+        its = dict.fromkeys(event_type.pk for event_type in bookable if event_type.account_id == account_id)
         background.submit_errand(
-            availability.queue_refresh,
-            account_id=event_type.account_id,
-            event_type_id=event_type.pk,
+            availability.prepare,
+            account_id=account_id,
+            event_type_ids=list(its)[:MOST_PREPARED],
             first=first,
             last=last,
         )

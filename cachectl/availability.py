@@ -1,6 +1,6 @@
 """What is known of free slots: read days, forget days, keep them fresh."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +19,7 @@ from cachectl.flight import dates_between
 from cachectl.question import Known, Question
 from cachectl.sources import Urgency
 
-__all__ = ["Band", "Day", "Known", "Warmed", "forget", "queue_refresh", "read", "refresh", "touch_epochs", "warm"]
+__all__ = ["Band", "Day", "Known", "Warmed", "forget", "prepare", "queue_refresh", "read", "refresh", "touch_epochs", "warm"]
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +66,20 @@ def read(
 
 
 def refresh(
-    *, account_id: int, event_type_id: int, first: date, last: date, due: bool = False, patient: bool = True
+    *,
+    account_id: int,
+    event_type_id: int,
+    first: date,
+    last: date,
+    stale: bool = True,
+    due: bool = False,
+    patient: bool = True,
 ) -> float:
     """
     Load the days that are no longer fresh; nobody waits for it.
 
     Args:
+        stale: whether days are loaded, too, for which nobody would have to wait.
         due: whether days are loaded, too, that only our own appointments changed.
         patient: whether to come again: when the last change of the days is settled, so that one load serves many
             changes; and when the source allows it, where it refused for now.
@@ -82,7 +90,7 @@ def refresh(
     question = Question(account_id, event_type_id, first, last, urgency=Urgency.REFRESH)
 
     def needed(day: Day) -> bool:
-        wanting = day.band is not Band.FRESH or (due and day.due)
+        wanting = (stale and day.band is not Band.FRESH) or (due and day.due)
         return day.worth_loading or (wanting and (day.loaded_at or inf) < question.asked)
 
     if question.redis_away:
@@ -115,15 +123,37 @@ def warm(*, account_id: int, event_type_id: int, first: date, last: date) -> War
     return Warmed(len(loaded) if question.loads else 0, question.loads, question.failure, question.retry_after)
 
 
+def prepare(*, account_id: int, event_type_ids: Sequence[int], first: date, last: date) -> None:
+    """
+    Have the days loaded by a worker for which somebody would have to wait, unless that was seen to a moment ago.
+
+    Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
+    """
+    try:
+        new = store.mark_prepared(account_id, event_type_ids)
+    except RedisError as error:
+        log.warning("cachectl.not_prepared", account_id=account_id, error_type=type(error).__name__)
+        return
+    for event_type_id in new:
+        queue_refresh(account_id=account_id, event_type_id=event_type_id, first=first, last=last, stale=False)
+
+
 def queue_refresh(
-    *, account_id: int, event_type_id: int, first: date, last: date, delay: float = 0.0, due: bool = False
+    *,
+    account_id: int,
+    event_type_id: int,
+    first: date,
+    last: date,
+    delay: float = 0.0,
+    stale: bool = True,
+    due: bool = False,
 ) -> None:
     """
     Have the days refreshed by a worker, `delay` seconds from now, unless that is queued already.
 
     Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
     """
-    days = {"first": first.isoformat(), "last": last.isoformat(), "due": due}
+    days = {"first": first.isoformat(), "last": last.isoformat(), "stale": stale, "due": due}
     message = {"account_id": account_id, "event_type_id": event_type_id, **days}
     try:
         if store.mark_refresh(account_id, event_type_id, delay + limits.REFRESH_QUEUED):

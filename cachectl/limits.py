@@ -16,6 +16,8 @@ OUTLIVE = 3600.0
 # Seconds until a refresh that was queued and never ran may be queued again, and until one that failed may.
 REFRESH_QUEUED = 60.0
 REFRESH_FAILED = 10.0
+# Seconds for which an event type that was prepared for a call is not looked at again for the next one.
+PREPARED = 30.0
 # Seconds after which a refresh that was refused for now comes back, whatever it was told: it is no hurry, and a queue
 # that holds messages for longer than Celery's visibility timeout sends them twice.
 REFRESH_SOONEST, REFRESH_LATEST = 5.0, 60.0

@@ -178,6 +178,12 @@ def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> N
     redis_client().pexpire(keys.refresh(account_id, event_type_id), int(after * 1000))
 
 
+def mark_prepared(account_id: int, event_type_ids: Sequence[int]) -> list[int]:
+    """Take on the preparing of event types for a while; return those that nobody else took on."""
+    marks = [keys.prepared(account_id, event_type_id) for event_type_id in event_type_ids]
+    return [event_type_ids[place] for place in _call("prepare", marks, [int(limits.PREPARED * 1000)])]
+
+
 def lease_warming(account_id: int, token: str) -> bool:
     """Become, or stay, the one who warms the account; return False while somebody else does."""
     return bool(_call("warming", [keys.warming(account_id)], [token, int(limits.WARMING_LEASE * 1000)]))

@@ -33,6 +33,7 @@ def refresh(
     event_type_id: int,
     first: str,
     last: str,
+    stale: bool = True,
     due: bool = False,
     **_newer: object,
 ) -> None:
@@ -42,6 +43,7 @@ def refresh(
         event_type_id=event_type_id,
         first=date.fromisoformat(first),
         last=date.fromisoformat(last),
+        stale=stale,
         due=due,
         patient=self.request.retries < MOST_POSTPONEMENTS,
     )

@@ -2,6 +2,9 @@
 
 import os
 
+from celery import signals
+from django.conf import settings
+
 from config import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -10,3 +13,9 @@ broker.register()
 app = broker.Application("slotline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.worker_init.connect(dispatch_uid="config.celery")
+def _step_back(**_newer: object) -> None:
+    """Let web have the processor first, where both share one: on the phone somebody waits."""
+    os.nice(settings.WORKER_NICENESS)

@@ -132,6 +132,7 @@ def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource
         "event_type_id": CUT,
         "first": MONDAY.isoformat(),
         "last": FORTNIGHT.isoformat(),
+        "stale": True,
         "due": False,
     }
 
@@ -276,6 +277,29 @@ def test_refresh_without_need_loads_nothing(source: CountingSource) -> None:
     assert len(source.loads) == 1
 
 
+@pytest.mark.parametrize(("age", "loads"), [(121, 0), (901, 1)])
+def test_what_nobody_would_wait_for_can_be_left_alone(
+    source: CountingSource, redis_time: RedisTime, age: float, loads: int
+) -> None:
+    """A stale day is answered at once; an old one has to be loaded before it is."""
+    ask()
+    redis_time.pass_(age)
+
+    availability.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY, stale=False)
+
+    assert len(source.loads) - 1 == loads
+
+
+def test_what_was_prepared_is_not_prepared_again_for_a_moment() -> None:
+    """Many calls begin at once, and each event type costs one message all the same."""
+    days = {"first": MONDAY, "last": FORTNIGHT}
+
+    for event_type_ids in ([CUT], [CUT, COLOUR], [COLOUR, CUT]):
+        availability.prepare(account_id=ACCOUNT, event_type_ids=event_type_ids, **days)
+
+    assert [(each["event_type_id"], each["stale"]) for each in queued()] == [(CUT, False), (COLOUR, False)]
+
+
 def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
     source: CountingSource, redis_time: RedisTime
 ) -> None:
@@ -399,6 +423,14 @@ def test_without_redis_days_are_loaded_and_nothing_is_kept(source: CountingSourc
 
     assert all(known.verified and known.days[MONDAY].loaded_at is None for known in answers)
     assert source.most_at_once == 1
+
+
+@pytest.mark.usefixtures("redis_refuses")
+def test_without_redis_nothing_is_prepared_and_nothing_fails() -> None:
+    """Whoever calls then waits for the load."""
+    availability.prepare(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=FORTNIGHT)
+
+    assert queued() == []
 
 
 @pytest.mark.usefixtures("redis_refuses")
