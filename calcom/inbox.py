@@ -7,7 +7,9 @@ accepted is a row before it is answered, and nothing else happens before the ans
 
 from datetime import timedelta
 
+import orjson
 import structlog
+from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -31,16 +33,21 @@ HEAD_START = timedelta(seconds=5)
 # Longer than any repeat can be late: a delivery that was thrown away would count as new.
 KEPT = timedelta(days=90)
 
+# One trip: Cal.com, and whoever books there, waits for it.
+_KEEP = """
+INSERT INTO calcom_webhookdelivery (account_id, identity, trigger, remote_uid, body, state, attempts, note)
+VALUES (%s, %s, %s, %s, %s, 'received', 0, '') ON CONFLICT (account_id, identity) DO NOTHING RETURNING id
+"""
+
 
 def receive(*, account_id: int, body: Body) -> int | None:
     """Keep a delivery; return the id of its row, None for one that was received before."""
     label = webhooks.label(body)
-    row, is_new = WebhookDelivery.objects.only("pk").get_or_create(
-        account_id=account_id,
-        identity=label.identity,
-        defaults={"trigger": label.trigger, "remote_uid": label.uid, "body": body},
-    )
-    return row.pk if is_new else None
+    row = [account_id, label.identity, label.trigger, label.uid, orjson.dumps(body).decode()]
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, row)
+        kept = cursor.fetchone()
+    return int(kept[0]) if kept else None
 
 
 def work_off(delivery_id: int) -> None:
