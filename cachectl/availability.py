@@ -19,7 +19,19 @@ from cachectl.flight import dates_between
 from cachectl.question import Known, Question
 from cachectl.sources import Urgency
 
-__all__ = ["Band", "Day", "Known", "Warmed", "forget", "prepare", "queue_refresh", "read", "refresh", "touch_epochs", "warm"]
+__all__ = [
+    "Band",
+    "Day",
+    "Known",
+    "Warmed",
+    "forget",
+    "prepare",
+    "queue_refresh",
+    "read",
+    "refresh",
+    "touch_epochs",
+    "warm",
+]
 
 log = structlog.get_logger(__name__)
 

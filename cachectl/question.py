@@ -36,6 +36,8 @@ class Known:
     """Why not all is verified: `deadline`, `settling` (it changed moments ago), or the source's reason."""
     retry_after: float | None = None
     """Seconds after which asking again may help, where known."""
+    loading: bool = False
+    """Whether somebody was loading days of the event type when the question was asked."""
 
     @property
     def verified(self) -> bool:
@@ -69,9 +71,11 @@ class Question:
         try:
             snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgency is Urgency.CALLER)
         except RedisError:
+            self.loading = False
             self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
             self.days = {day: missing(day) for day in dates}
         else:
+            self.loading = snapshot.loading
             self.now, self.refresh_queued = snapshot.now / 1000, snapshot.refresh_queued
             self.days = {day.date: day for day in snapshot.days}
         self.asked = self.now
@@ -143,7 +147,7 @@ class Question:
         oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
         age = None if oldest is None else max(0.0, self.now - oldest)
         failure, retry_after = (None, None) if band.verified else self._why()
-        return Known(self.days, band, age, self.loads > 0, self.collapsed, failure, retry_after)
+        return Known(self.days, band, age, self.loads > 0, self.collapsed, failure, retry_after, self.loading)
 
     def _why(self) -> tuple[str, float | None]:
         """Return why not all is verified, and after how many seconds it may be."""

@@ -30,6 +30,8 @@ class Snapshot:
 
     now: int
     refresh_queued: bool
+    loading: bool
+    """Whether somebody was loading days of the event type."""
     days: list[Day]
 
 
@@ -54,17 +56,18 @@ def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: b
             keys.epoch(account_id),
             keys.refresh(account_id, event_type_id),
             keys.demand(account_id),
+            keys.lease(account_id, event_type_id),
             *keys.days(account_id, event_type_id, dates),
             *keys.changes(account_id, event_type_id, dates),
         ],
         [event_type_id if asked else "", lasting.memory, limits.DEMAND_KEPT],
     )
-    now, epoch, queued, entries, changes = orjson.loads(reply)
+    now, epoch, queued, loading, entries, changes = orjson.loads(reply)
     days = [
         judge(day, entry, change, now=now, epoch=epoch, lifetimes=lasting)
         for day, entry, change in zip(dates, entries, changes, strict=True)
     ]
-    return Snapshot(now, bool(queued), days)
+    return Snapshot(now, bool(queued), bool(loading), days)
 
 
 def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str) -> Lease:

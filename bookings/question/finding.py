@@ -3,7 +3,8 @@ The answer to "Do you have something on Tuesday?": what was asked for, or up to 
 
 Note [One request, however far]: what is known decides how far Cal.com is asked. Two weeks around the wish are looked at
 first, and cost no request. If they leave the question open, Cal.com is asked once: for these two weeks, if even old
-knowledge of them promises a slot, else for all the time for which callers may book.
+knowledge of them promises a slot, else for all the time for which callers may book. Where somebody is loading just
+then, as for a call that has begun, what that brings is waited for first: it may do.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -123,8 +124,16 @@ def find(
     certain = [each.certain for each in seen]
     if max_age is None and _settles(asked, certain):
         return _answer(asked, rules, certain, until=near.last, end=far.last)
-    span = near if any(asked.new(each) for each in seen) else far
-    return _answer(asked, rules, look(read, asked.calendars, span, deadline), until=span.last, end=far.last)
+    if _promises(asked, seen) or any(each.known.loading for each in seen):
+        seen = look(read, asked.calendars, near, deadline)
+        if _promises(asked, seen) or any(each.known.loaded or each.known.failure for each in seen):
+            return _answer(asked, rules, seen, until=near.last, end=far.last)
+    return _answer(asked, rules, look(read, asked.calendars, far, deadline), until=far.last, end=far.last)
+
+
+def _promises(asked: Asked, seen: Sequence[Seen]) -> bool:
+    """Return whether there are slots that the caller has not heard of."""
+    return any(asked.new(each) for each in seen)
 
 
 def _settles(asked: Asked, certain: Sequence[Seen]) -> bool:

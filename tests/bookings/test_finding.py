@@ -52,22 +52,30 @@ def starts(found):
 
 
 class Diary:
-    """Cal.com with days known more or less well: what the cache has, and what a load would bring."""
+    """
+    Cal.com with days known more or less well: what the cache has, and what a load would bring.
 
-    def __init__(self, known, truth=()):
-        self.known, self.truth, self.loads = dict(known), set(truth), []
+    `loading`: somebody else's load is under way, and is what brings the days that are waited for first.
+    """
+
+    def __init__(self, known, truth=(), *, loading=False):
+        self.known, self.truth, self.loading, self.loads = dict(known), set(truth), loading, []
 
     def open_slots(self, *, event_type, first, last, deadline, max_age=None):
         begin, end = minute_from(first), minute_from(last)
         dates = [first.date() + number * A_DAY for number in range((date_of(end - 1) - date_of(begin)).days + 1)]
-        if not deadline.passed:
+        loading, waited = self.loading, not deadline.passed
+        if waited:
+            self.loading = False
             self.loads.append((first, last))
             for day in dates:
                 self.known[day] = Band.FRESH, [start for start in self.truth if date_of(start) == day]
         days = {day: self._day(day) for day in dates}
         band = next(band for band in WORST_FIRST if band in {day.band for day in days.values()})
         starts = sorted(start for day in days.values() for start in day.starts if begin <= start < end)
-        return OpenSlots(starts, days, Known(days, band, 1.0, failure=None if band.verified else "deadline"))
+        why = None if band.verified else "deadline"
+        known = Known(days, band, 1.0, loaded=waited and not loading, failure=why, loading=loading)
+        return OpenSlots(starts, days, known)
 
     def _day(self, day):
         band, starts = self.known.get(day, (Band.MISSING, []))
@@ -102,6 +110,17 @@ def test_what_used_to_be_free_decides_how_far_to_ask(always_open):
     assert found.until == datetime(2026, 12, 4, tzinfo=UTC)
     assert further.offers[0].start.date() == IN_NOVEMBER[40]
     assert [(last - first).days for first, last in diary.loads] == [13, 89]
+
+
+@pytest.mark.parametrize(("first_free", "looked"), [(5, [13]), (40, [13, 89])])
+def test_what_somebody_is_loading_is_waited_for_before_more_is_asked(always_open, first_free, looked):
+    """A call begins, its days are being loaded, and the first question comes: that load is the only request."""
+    diary = Diary({}, truth=noons(*IN_NOVEMBER[first_free:]), loading=True)
+
+    found = search(diary, asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
+
+    assert found.offers[0].start.date() == IN_NOVEMBER[first_free]
+    assert [(last - first).days for first, last in diary.loads] == looked
 
 
 @pytest.mark.parametrize(

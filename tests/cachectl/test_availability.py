@@ -73,9 +73,9 @@ def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource)
 
     ask(today + timedelta(days=10))
     ask(today + timedelta(days=2))
-    ask(today + timedelta(days=20))
+    ask(today + timedelta(days=34))
 
-    assert source.loads == [(CUT, today, today + timedelta(days=23), Urgency.CALLER)]
+    assert source.loads == [(CUT, today, today + timedelta(days=37), Urgency.CALLER)]
 
 
 def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: CountingSource) -> None:
@@ -83,7 +83,7 @@ def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: Coun
     cold = ask(MONDAY, FORTNIGHT)
     warm = ask(MONDAY, FORTNIGHT)
 
-    assert source.loads == [(CUT, MONDAY, FORTNIGHT, Urgency.CALLER)]
+    assert source.loads == [(CUT, MONDAY, MONDAY + timedelta(days=27), Urgency.CALLER)]
     assert (cold.loaded, cold.band, cold.verified) == (True, Band.FRESH, True)
     assert (warm.loaded, warm.collapsed, warm.band, warm.failure) == (False, False, Band.FRESH, None)
     assert warm.days[TUESDAY].starts == [minute(TUESDAY)]
@@ -92,12 +92,12 @@ def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: Coun
 
 
 def test_question_for_one_day_loads_a_block(source: CountingSource) -> None:
-    """A request costs the same for one day as for fourteen; the block begins at the first day that needs it."""
+    """A request costs the same for one day as for 28; the block begins at the first day that needs it."""
     ask(TUESDAY)
     ask(MONDAY, FORTNIGHT)
 
-    assert source.loads[0][1:3] == (TUESDAY, TUESDAY + timedelta(days=13))
-    assert source.loads[1][1:3] == (MONDAY, FORTNIGHT), "Monday was missing, the others fresh"
+    assert source.loads[0][1:3] == (TUESDAY, TUESDAY + timedelta(days=27))
+    assert source.loads[1][1:3] == (MONDAY, MONDAY + timedelta(days=27)), "Monday was missing, the others fresh"
 
 
 def test_cached_answer_is_one_round_trip(source: CountingSource) -> None:

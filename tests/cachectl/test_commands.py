@@ -25,10 +25,10 @@ def test_show_day_prints_what_would_be_answered(source: CountingSource) -> None:
     """It loads nothing."""
     ask()
 
-    lines = run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", 15).splitlines()
+    lines = run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", 29).splitlines()
 
     assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots  09:00"
-    assert lines[14] == "2026-12-07  missing"
+    assert lines[28] == "2026-12-21  missing"
     assert len(source.loads) == 1
 
 

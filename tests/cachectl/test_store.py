@@ -49,6 +49,15 @@ def forget(*, own: bool, mark: str = "1") -> int:
     return store.forget(ACCOUNT, [CUT], DAYS, own=own, mark=mark)
 
 
+def test_it_is_seen_that_somebody_is_loading() -> None:
+    """As long as a lease is held, whichever days it is for."""
+    store.lease(ACCOUNT, CUT, DAYS, "a")
+    assert store.read(ACCOUNT, CUT, [MONDAY], asked=False).loading
+
+    store.release(ACCOUNT, CUT, "a")
+    assert not store.read(ACCOUNT, CUT, [MONDAY], asked=False).loading
+
+
 @pytest.mark.usefixtures("known_redis")
 def test_load_is_read_back_with_its_slots() -> None:
     """What was loaded is what is answered, an empty day included."""
