@@ -43,7 +43,7 @@ VALUES (%s, %s, %s, %s, %s, 'received', 0, '') ON CONFLICT (account_id, identity
 def receive(*, account_id: int, body: Body) -> int | None:
     """Keep a delivery; return the id of its row, None for one that was received before."""
     label = webhooks.label(body)
-    row = [account_id, label.identity, label.trigger, label.uid, orjson.dumps(body).decode()]
+    row = (account_id, label.identity, label.trigger, label.uid, orjson.dumps(body).decode())
     with connection.cursor() as cursor:
         cursor.execute(_KEEP, row)
         kept = cursor.fetchone()
