@@ -26,7 +26,8 @@ SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 # Host names that web answers to, comma-separated.
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-# Behind a TLS-terminating proxy: trust its X-Forwarded-Proto and send cookies over HTTPS only.
+# Behind a TLS-terminating proxy: trust its X-Forwarded-Proto and what it adds to X-Forwarded-For, and send cookies over
+# HTTPS only.
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
@@ -277,6 +278,9 @@ BOOKINGS_WRITE_WAIT = env.number("BOOKINGS_WRITE_WAIT", 3.5)
 BOOKINGS_ATTENDEE_DOMAIN = env.text("BOOKINGS_ATTENDEE_DOMAIN", "callers.invalid" if DEBUG else None)
 # Requests a minute that one agent key may send to one web process.
 BOOKINGS_THROTTLE_RATE = env.text("BOOKINGS_THROTTLE_RATE", "6000/min")
+# Keys a minute that nobody knows and that are looked up for one address, by all processes together. More are refused
+# unseen, unless they were good from there before.
+BOOKINGS_GUESS_RATE = env.text("BOOKINGS_GUESS_RATE", "30/min")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["bookings.api.auth.AgentKeyAuthentication"],

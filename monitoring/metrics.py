@@ -40,6 +40,11 @@ REQUEST_SECONDS = _histogram(
     "status",
     edges=_ANSWER_EDGES,
 )
+UNKNOWN_KEYS = _counter(
+    "slotline_unknown_keys_total",
+    "Agent keys that nobody knows; not looked up are those of an address from which too many came.",
+    "outcome",
+)
 
 # --- Cal.com -----------------------------------------------------------------------------------------------------
 

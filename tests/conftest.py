@@ -6,7 +6,7 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
-from bookings.api import auth, directory
+from bookings.api import auth, directory, guessing
 from cachectl import connections, flight, keys
 from cachectl.connections import redis_client
 from calcom import breaker, limiter
@@ -36,6 +36,7 @@ def _nothing_remembered() -> Iterator[None]:
     limiter.limiter_for.cache_clear()
     breaker.breaker_for.cache_clear()
     auth.key_named.forget()
+    guessing.forget()
     directory.forget()
     yield
     let_jobs_finish()

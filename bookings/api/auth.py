@@ -4,13 +4,15 @@ import re
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from bookings.api import guessing
 from bookings.api.errors import ScopeMissing
 from bookings.api.remembered import Remembered
 from bookings.models import AgentKey
+from monitoring import metrics
 
 if TYPE_CHECKING:  # DRF imports this module while it makes its views
     from rest_framework.views import APIView
@@ -26,6 +28,27 @@ key_named = Remembered(_look_up)
 """The valid key with this text, or None. Held in memory by the text itself: nothing here is ever printed."""
 
 
+def _shown(text: str, request: Request) -> AgentKey | None:
+    """
+    Return the key with this text. One that was good a moment ago is never taken for a guess.
+
+    Raises:
+        Throttled: too many keys came from there that nobody knows; this one was not looked up.
+    """
+    was_good = key_named.knew(text)
+    address = "" if was_good else guessing.address_of(request.META)
+    if not was_good and (wait := guessing.wait(address, text)):
+        metrics.UNKNOWN_KEYS.labels("not_looked_up").inc()
+        raise Throttled(wait, "Too many keys came from this address that nobody knows.")
+    key = key_named(text)
+    if key is None:
+        metrics.UNKNOWN_KEYS.labels("looked_up").inc()
+        guessing.count(address or guessing.address_of(request.META), text)
+    elif not was_good:
+        guessing.trust(address, text)
+    return key
+
+
 class AgentKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer sl_…`; the key decides the company, and nothing else in a request can."""
 
@@ -36,7 +59,7 @@ class AgentKeyAuthentication(BaseAuthentication):
             return None
         scheme, _, text = header.partition(" ")
         text = text.strip()
-        key = key_named(text) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
+        key = _shown(text, request) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
         if key is None:
             raise AuthenticationFailed("The key is unknown or was revoked.")
         return None, key

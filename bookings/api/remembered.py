@@ -30,9 +30,15 @@ class Remembered(Generic[K, V]):
             return known[0]
         began = time.monotonic()
         answer = self._look_up(key)
-        if answer is not None:
+        if answer is None:
+            self._known.pop(key, None)
+        else:
             self._keep(key, answer, began + SECONDS)
         return answer
+
+    def knew(self, key: K) -> bool:
+        """Return whether there was an answer when it was last looked up, however long ago."""
+        return key in self._known
 
     def _keep(self, key: K, answer: V, until: float) -> None:
         if len(self._known) >= self._most:

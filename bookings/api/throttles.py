@@ -19,18 +19,18 @@ _SECONDS = {"sec": 1, "min": 60, "hour": 3600}
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in so many seconds, and never more than that many at once."""
+    """So many in so many seconds, and never more than that many at once."""
 
     requests: int
     seconds: int
 
     @classmethod
     @lru_cache(maxsize=8)
-    def parse(cls, text: str) -> "Rate":
-        """Return what BOOKINGS_THROTTLE_RATE says, such as 6000/min."""
+    def parse(cls, text: str, setting: str = "BOOKINGS_THROTTLE_RATE") -> "Rate":
+        """Return what a setting says, such as 6000/min."""
         number, _, unit = text.partition("/")
         if not number.isdigit() or int(number) < 1 or unit not in _SECONDS:
-            raise ImproperlyConfigured("BOOKINGS_THROTTLE_RATE must look like 6000/min (or /sec, /hour).")
+            raise ImproperlyConfigured(f"{setting} must look like 6000/min (or /sec, /hour).")
         return cls(int(number), _SECONDS[unit])
 
 
