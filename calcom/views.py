@@ -22,16 +22,23 @@ SIGNATURE = "X-Cal-Signature-256"
 def receive(request: HttpRequest, account_id: int) -> HttpResponse:
     """Keep what Cal.com tells one account. A signature over the raw body is all that opens this door."""
     if request.method != "POST":
-        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", Allow="POST")
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Webhooks are sent by POST.", Allow="POST")
     try:
         return _kept(account_id, request.body, request.headers.get(SIGNATURE, ""))
     except RequestDataTooBig:
-        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large")
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", "No webhook is that large.")
     except (UnreadablePostError, ValueError):
-        return _problem(HTTPStatus.BAD_REQUEST, "request_malformed")
+        return _problem(
+            HTTPStatus.BAD_REQUEST, "request_malformed", "The body must be a JSON object with a triggerEvent."
+        )
     except (OperationalError, InterfaceError) as exc:
         log.warning("webhook could not be kept", account_id=account_id, error_type=type(exc).__name__)
-        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "temporarily_unavailable", **{"Retry-After": "60"})
+        return _problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "It was not kept. Send it again after Retry-After.",
+            **{"Retry-After": "60"},
+        )
 
 
 def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
@@ -39,7 +46,11 @@ def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
     # An unknown account costs as much, and is answered, as a wrong signature: nobody learns which accounts there are.
     secret = account.webhook_secret if account else ""
     if not webhooks.is_genuine(secret=secret, body=body, signature=signature) or account is None:
-        return _problem(HTTPStatus.UNAUTHORIZED, "signature_invalid")
+        return _problem(
+            HTTPStatus.UNAUTHORIZED,
+            "signature_invalid",
+            f"{SIGNATURE} must be made of exactly this body, with the secret that the account has for its webhooks.",
+        )
     delivery_id = inbox.receive(account_id=account.pk, body=webhooks.read(body))
     if delivery_id is not None:
         # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the sweep finds the row anyway.
@@ -47,6 +58,12 @@ def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
     return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
 
 
-def _problem(status: HTTPStatus, code: str, **headers: str) -> HttpResponse:
-    body = {"type": f"urn:slotline:problem:{code}", "title": status.phrase, "status": status.value, "code": code}
+def _problem(status: HTTPStatus, code: str, detail: str, **headers: str) -> HttpResponse:
+    body = {
+        "type": f"urn:slotline:problem:{code}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "code": code,
+    }
     return JsonResponse(body, status=status, headers=headers, content_type="application/problem+json")

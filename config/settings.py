@@ -303,6 +303,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1",
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": [],  # choices stand where they are used, without made-up names
     # The page's scripts come from the package drf-spectacular-sidecar: it loads nothing from the internet.
     "SWAGGER_UI_DIST": "SIDECAR",

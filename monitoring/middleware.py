@@ -13,7 +13,8 @@ from monitoring.logs import current_request_id
 
 log = structlog.get_logger(__name__)
 
-_GIVEN = re.compile(r"(?!sl_|cal_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")  # no phone number, no key: it goes into the log
+# No phone number, and no key anywhere in it: it goes into the log.
+_GIVEN = re.compile(r"(?!(?:.*[^A-Za-z])?(?:sl|cal|whsec)_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
 _QUIET = ("/health", "/metrics", "/performance-metrics", "/static/")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a client may send any word

@@ -4,11 +4,15 @@ from functools import cache
 from typing import Any
 
 import orjson
-from django.http import HttpRequest, HttpResponse
-from django.views import View
+from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from bookings.api.wire import Renderer
 
 
 @cache
@@ -18,10 +22,16 @@ def openapi() -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
 
 
-class OpenApi(View):
+class OpenApi(APIView):
     """The OpenAPI document."""
 
-    def get(self, _request: HttpRequest) -> HttpResponse:
+    schema = None
+    http_method_names = ["get", "head"]
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    throttle_classes: list[Any] = []
+
+    def get(self, _request: Request) -> HttpResponse:
         """Return it."""
         return HttpResponse(openapi(), content_type="application/vnd.oai.openapi+json;version=3.1")
 
@@ -30,6 +40,12 @@ class Docs(SpectacularSwaggerView):
     """The page, with scripts from the package beside us."""
 
     url_name = "openapi"
+    http_method_names = ["get", "head"]
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes: list[Any] = []
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Tell what went wrong as everywhere, and not as a page."""
+        self.request.accepted_renderer = Renderer()  # type: ignore[attr-defined]  # DRF's request has it
+        return super().handle_exception(exc)

@@ -449,7 +449,8 @@ def problem(exc: Exception, context: Mapping[str, Any]) -> Response:
     members = _members(exc, view)
     detail = "" if code == "internal_error" else _detail(exc)
     return Response(
-        body_of(code, language=view.language, detail=detail, **members),
+        # A page for people has no language of callers.
+        body_of(code, language=getattr(view, "language", "en"), detail=detail, **members),
         status=TABLE[code].status,
         headers=_headers(exc, view, code),
         content_type=CONTENT_TYPE,
@@ -502,7 +503,7 @@ def _headers(exc: Exception, view: Any, code: str) -> dict[str, str]:
     if challenge := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if isinstance(exc, drf.MethodNotAllowed):
-        headers["Allow"] = ", ".join(view.allowed_methods)
+        headers["Allow"] = ", ".join(method for method in view.allowed_methods if method != "OPTIONS")
     return headers
 
 
@@ -525,7 +526,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _ours(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/v1/")
+    """Return whether a program reads the answer, and no person."""
+    return request.path_info.startswith(("/v1/", "/webhooks/"))
 
 
 def _plain(code: str) -> JsonResponse:

@@ -42,7 +42,11 @@ def _header(name: str, description: str, *, answers: tuple[int, ...] | bool = Fa
 _LANGUAGE = _query("language", "BCP 47; else Accept-Language, else the branch's")
 _EVERY = [
     _LANGUAGE,
-    _query("conversation_id", "the phone call that the request belongs to, where its body does not say so"),
+    _query(
+        "conversation_id",
+        "the phone call that the request belongs to, where its body does not say so",
+        type_={"type": "string", "pattern": "^cv_[0-9A-Z]{16}$"},
+    ),
     _header("Accept-Language", "which language the answer is in: de, en"),
     _header("X-Request-Id", "8 to 64 of A-Z a-z 0-9 _ -, a letter among them; made up where it is missing"),
     _header("traceparent", "W3C Trace Context; its trace is the request id where there is no X-Request-Id"),

@@ -584,7 +584,7 @@ class OperationsAnswer(serializers.Serializer[Any]):
 class FieldProblem(serializers.Serializer[Any]):
     """What is wrong with one field."""
 
-    field = serializers.CharField()
+    field = serializers.CharField(allow_blank=True, help_text="such as caller.name; empty: the body as a whole")
     detail = serializers.CharField()
 
 

@@ -114,6 +114,7 @@ def test_a_forged_message_is_refused(account, signature):
     assert answer.status_code == 401
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["code"] == "signature_invalid"
+    assert "X-Cal-Signature-256" in answer.json()["detail"]
     assert not WebhookDelivery.objects.exists()
 
 

@@ -23,6 +23,7 @@ def test_a_request_without_an_id_gets_one(client: Client) -> None:
 def test_the_id_that_the_agent_sends_is_kept(client: Client) -> None:
     """So that both sides' logs can be laid side by side; a trace's id serves where there is no other."""
     assert _id(client, HTTP_X_REQUEST_ID="call-0815_abc") == "call-0815_abc"
+    assert _id(client, HTTP_X_REQUEST_ID="local_0815_abc") == "local_0815_abc"
     assert _id(client, HTTP_TRACEPARENT=f"00-{TRACE}-00f067aa0ba902b7-01") == TRACE
     assert _id(client, HTTP_X_REQUEST_ID="call-0815_abc", HTTP_TRACEPARENT=f"00-{TRACE}-00f067aa0ba902b7-01") == (
         "call-0815_abc"
@@ -39,6 +40,9 @@ def test_the_id_that_the_agent_sends_is_kept(client: Client) -> None:
         "anna@example.com",
         "4915112345678",
         "sl_hT3kzQv9-8mPwXyR2s",
+        "key-sl_hT3kzQv9-8mPwXyR2s",
+        "cal_live_4bf92f3577b34da6",
+        "whsec_4bf92f3577b34da6",
         "ünïcödé-id",
     ],
 )

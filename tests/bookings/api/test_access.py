@@ -61,6 +61,30 @@ def test_the_manual_is_public(client: Client, name: str) -> None:
     assert client.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"])
+def test_the_manual_can_only_be_read(name: str, method: str) -> None:
+    """Experiment 24: any other method is named as such, and breaks nothing."""
+    path = next(path for known, _, path in _endpoints() if known == name)
+
+    answer = Client(enforce_csrf_checks=True).generic(method, path)
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer["Allow"] == "GET, HEAD"
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/webhooks/", "/webhooks/calcom/", "/webhooks/calcom/x", "/webhooks/x"]
+)
+def test_programs_are_told_of_what_is_not_there_in_their_language(client: Client, path: str) -> None:
+    """Experiment 24: no page of HTML for whoever cannot read one."""
+    answer = client.post(path, b"{}", content_type="application/json")
+
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["agent_hint"]
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -210,7 +210,7 @@ def test_a_method_that_is_not_offered(agent: Agent) -> None:
     answer = agent.client.delete("/v1/services", headers={"Authorization": f"Bearer {agent.key}"})
 
     assert _code(answer) == "405 method_not_allowed"
-    assert "GET" in answer["Allow"]
+    assert answer["Allow"] == "GET, HEAD"
 
 
 def test_a_host_that_is_not_ours(agent: Agent) -> None:
