@@ -47,5 +47,5 @@ class Docs(SpectacularSwaggerView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Tell what went wrong as everywhere, and not as a page."""
-        self.request.accepted_renderer = Renderer()  # type: ignore[attr-defined]  # DRF's request has it
+        self.request.accepted_renderer = Renderer()
         return super().handle_exception(exc)

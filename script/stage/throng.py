@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from script.stage.processes import StageError
@@ -92,10 +92,10 @@ class _Switchboard:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._free: deque[_Line] = deque()
+        self._free: deque[Line] = deque()
 
     async def play(self, asks: Sequence[Ask]) -> list[Heard]:
-        self._free.extend(await asyncio.gather(*(self._connect() for _ in range(STANDING))))
+        self._free.extend(await asyncio.gather(*(Line.to(self._host, self._port) for _ in range(STANDING))))
         clock = asyncio.get_running_loop().time
         began, coming = clock(), []
         for ask in sorted(asks, key=lambda each: each.at):
@@ -121,9 +121,9 @@ class _Switchboard:
         if self._free:
             with suppress(ConnectionError, EOFError):
                 return await self._on(self._free.popleft(), asked)
-        return await self._on(await self._connect(), asked)
+        return await self._on(await Line.to(self._host, self._port), asked)
 
-    async def _on(self, line: "_Line", asked: bytes) -> tuple[int, bytes]:
+    async def _on(self, line: "Line", asked: bytes) -> tuple[int, bytes]:
         try:
             told = await line.ask(asked)
         except BaseException:
@@ -132,23 +132,28 @@ class _Switchboard:
         self._free.append(line)
         return told
 
-    async def _connect(self) -> "_Line":
-        return _Line(*await asyncio.open_connection(self._host, self._port))
 
-
-class _Line:
+class Line:
     """A connection that is kept."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
+    @classmethod
+    async def to(cls, host: str, port: int, *, from_: str = "") -> Self:
+        """Connect, from an address of this machine if one is named."""
+        here = (from_, 0) if from_ else None
+        return cls(*await asyncio.open_connection(host, port, local_addr=here))
+
     async def ask(self, asked: bytes) -> tuple[int, bytes]:
+        """Send a request as it goes over the wire; return the status and the body of the answer."""
         self._writer.write(asked)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         return int(head[9:12]), await self._reader.readexactly(length)
 
     def close(self) -> None:
+        """Give it up."""
         self._writer.close()
 
 

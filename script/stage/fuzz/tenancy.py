@@ -1,0 +1,77 @@
+"""What a company has in the database, whatever tables there are; and rows of one company that lean on another's."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from script.stage.processes import StageError
+
+if TYPE_CHECKING:
+    from django.db.models import Model  # needs the settings
+
+Row = tuple[str, Any]
+"""A table, and the primary key."""
+
+
+def rows_of(company_id: int) -> dict[Row, Mapping[str, Any]]:
+    """Return all rows of a company, with all their columns."""
+    return {
+        (model.__name__, values["pk"] if "pk" in values else values[model._meta.pk.attname]): values  # noqa: SLF001
+        for model, path in _owned()
+        for values in model._default_manager.filter(**{path: company_id}).values()  # noqa: SLF001
+    }
+
+
+def differences(before: Mapping[Row, Mapping[str, Any]], after: Mapping[Row, Mapping[str, Any]]) -> list[str]:
+    """Return which rows are new, gone or changed, a line each, without what stands in them."""
+    lines = [f"{name} is new" for name, _ in after.keys() - before.keys()]
+    lines += [f"{name} is gone" for name, _ in before.keys() - after.keys()]
+    for row in before.keys() & after.keys():
+        changed = [column for column, value in before[row].items() if after[row][column] != value]
+        lines += [f"{row[0]} has another {', '.join(changed)}"] * bool(changed)
+    return sorted(lines)
+
+
+def crossing() -> list[str]:
+    """Return which tables have rows of one company that point to another company's rows, a line each."""
+    from django.db.models import F, ForeignKey  # noqa: PLC0415  needs the settings
+
+    paths = dict(_owned())
+    lines = []
+    for model, path in paths.items():
+        for column in model._meta.get_fields():  # noqa: SLF001
+            if not isinstance(column, ForeignKey) or column.related_model not in paths:
+                continue
+            there = f"{column.name}__{paths[column.related_model]}".removesuffix("__pk")
+            pointing = model._default_manager.filter(**{f"{column.name}__isnull": False})  # noqa: SLF001
+            count = pointing.exclude(**{path: F(there)}).count()
+            lines += [f"{model.__name__}.{column.name}: {count} rows"] * bool(count)
+    return lines
+
+
+def _owned() -> "Iterator[tuple[type[Model], str]]":
+    """
+    Yield the tables whose rows are a company's, and how they lead to it.
+
+    Raises:
+        StageError: there is a table of which that is not known.
+    """
+    from django.apps import apps  # noqa: PLC0415  needs the settings
+
+    for model in apps.get_app_config("bookings").get_models():
+        path = _path(model)
+        if path is None:
+            raise StageError(f"Nobody knows how {model.__name__} belongs to a company: say so in {__name__}.")
+        yield model, path
+
+
+def _path(model: "type[Model]") -> str | None:
+    if model.__name__ == "Company":
+        return "pk"
+    names = {column.name for column in model._meta.get_fields() if column.concrete}  # noqa: SLF001
+    ways = {
+        "company": "company",
+        "branch": "branch__company",
+        "appointment": "appointment__company",
+        "staff": "staff__branch__company",
+    }
+    return next((path for name, path in ways.items() if name in names), None)
