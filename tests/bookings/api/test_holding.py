@@ -400,6 +400,17 @@ def test_a_question_belongs_to_its_call(simulator: Simulator, agent: Agent, salo
     assert {each.json()["code"] for each in unknown} == {"request_invalid"}
 
 
+def test_a_timeline_keeps_what_the_database_cannot(agent: Agent, salon: Salon, call: str) -> None:
+    """Experiment 24: a line was lost with whatever held a zero character."""
+    said = {"service": "a\0\0b \\u0000 \\\0c", "when": [["\0"]]}
+
+    agent.post("holds", {"slot_token": "ZZZZZZZZZZ", "conversation_id": call, **said})
+
+    line = ToolCall.objects.latest("pk")
+    assert line.asked == {"service": "ab \\u0000 \\c", "when": [[""]]}
+    assert line.answered["code"] == "slot_not_offered"
+
+
 @pytest.mark.parametrize("said", ["x" * 60_000, {"phrase": "\x00"}, "\x00"])
 def test_a_line_that_cannot_be_written_is_nobody_s_business(
     simulator: Simulator, agent: Agent, salon: Salon, call: str, said: object
