@@ -187,7 +187,7 @@ def _throttled(here: Ground, guessing: Guessing) -> dict[str, Found]:
     looked_up, refused = known.get("looked_up", 0), known.get("not_looked_up", 0)
     agree = looked_up >= guessing.statuses[401] and refused >= guessing.statuses[429]
     odd = set(guessing.statuses) - {401, 429}
-    enough = tried >= FEWEST_GUESSES and agree and not odd and guessing.statuses[429]
+    enough = tried >= FEWEST_GUESSES and agree and not odd
     remark = f"of {tried}, {tried / guessing.took:.0f} a second; looked up by our own count: {looked_up:.0f}"
     return {
         "guesses_unthrottled": Found(guessing.unthrottled if enough else None, remark),
