@@ -227,9 +227,18 @@ def test_a_time_that_nobody_has_is_wrongly_refused():
 def test_one_of_two_hosts_is_free():
     """With both taken it is right, buffers included."""
     there = [remote(slug="colour", host="emma")]
-    assert wrongly_refused(refused(service="sv_2"), remote=there, rows=rows()) == 1
+    assert wrongly_refused(refused(service="sv_2", wish="book"), remote=there, rows=rows()) == 1
     there.append(remote(slug="colour", host="ben", booking="bk_2", start=NINE - HALF_AN_HOUR, end=NINE))
-    assert wrongly_refused(refused(service="sv_2"), remote=there, rows=rows()) == 0
+    assert wrongly_refused(refused(service="sv_2", wish="book"), remote=there, rows=rows()) == 0
+
+
+@pytest.mark.parametrize(("wish_", "taken_for", "wrong"), [("hold", 5, 0), ("hold", 130, 1), ("book", 5, 1)])
+def test_a_hold_is_no_promise_where_the_list_may_have_meant_the_other_host(wish_, taken_for, wrong):
+    """Decision 0005: until the list is loaded again. A booking is answered by Cal.com instead."""
+    there = [remote(slug="colour", host="emma", created_at=BEGAN + 200 - taken_for)]
+
+    asked = refused(service="sv_2", wish=wish_, at=200)
+    assert wrongly_refused(asked, remote=there, rows=rows()) == wrong
 
 
 def test_a_write_keeps_all_hosts_until_it_is_answered():

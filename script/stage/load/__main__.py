@@ -52,7 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="to repeat a run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what callers and Cal.com wrote down")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what all sides wrote down")
     options = parser.parse_args(arguments)
     if options.all == bool(options.scenario):
         parser.error("Name one scenario, or say --all.")

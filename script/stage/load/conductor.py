@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
+
 from calcom.simulator.faults import Kind
 from script.stage import ground, hooks, local
 from script.stage.load import world
@@ -43,7 +45,8 @@ def play(run: Run, here: ground.Ground, seed: int, keep: Path | None = None) -> 
     """
     Play a scenario and return what is known of it; what cannot be found out is missing, with the reason.
 
-    `keep` is a folder for what callers were told, and Cal.com's own log, to look into what went wrong.
+    `keep` is a folder for what callers were told, for Cal.com's own log, and for the bookings there and here, to look
+    into what went wrong.
 
     Raises:
         StageError: one of Slotline's processes died, or the callers did not end.
@@ -55,9 +58,10 @@ def play(run: Run, here: ground.Ground, seed: int, keep: Path | None = None) -> 
             show.perform(seed)
             ended = now()
             _let_settle()
+        evidence = show.told_by_all(began, ended, watch)
         if keep is not None:
-            show.keep(keep)
-        return show.told_by_all(began, ended, watch)
+            show.keep(keep, evidence)
+        return evidence
 
 
 @dataclass
@@ -148,12 +152,14 @@ class _Show:
 
     # What all sides say
 
-    def keep(self, folder: Path) -> None:
-        """Copy what was told, and what Cal.com saw, to a folder."""
+    def keep(self, folder: Path, evidence: Evidence) -> None:
+        """Copy what was told, what Cal.com saw, and what was booked to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.ledger, folder / f"{self.run.scenario.name}-ledger.jsonl")
         seen = json.dumps(self.here.simulator.requests(), indent=1)
         (folder / f"{self.run.scenario.name}-calcom.json").write_text(seen, encoding="utf-8")
+        booked = {"there": evidence.remote, "here": evidence.rows}
+        (folder / f"{self.run.scenario.name}-booked.json").write_bytes(orjson.dumps(booked))
 
     def told_by_all(self, began: float, ended: float, watch: QueueWatch) -> Evidence:
         """Return everything that is known."""

@@ -9,6 +9,8 @@ from script.stage.load.ledger import Refused
 
 HEARD_WITHIN = 1.0
 """Seconds after the end of a booking or hold in which we may still believe in it."""
+LIST_LIVES = 120.0
+"""Seconds for which a list answers, unless it is loaded again before (CACHECTL_FRESH)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ def unexplained(
     Return the refusals of a time for which a host was free all the while, from question to answer.
 
     A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
-    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). What Cal.com refused in the end
-    explains nothing, nor does a hold that is gone before its time.
+    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason a hold, which is a
+    promise, is refused where one of several hosts was taken since the list was loaded: a list proves one host, and it
+    may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before its
+    time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
     blocks = [*_there(remote, by_slug), *_ours(rows, remote, by_slug)]
@@ -43,11 +47,16 @@ def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) ->
     start = instant(refused.start)
     end = start + 60 * (kind.minutes + kind.after_minutes)
     asked, answered = refused.at, refused.at + refused.took
-    taken: set[str] = set()
-    for block in blocks:
-        if block.start < end and start < block.end and block.since <= answered and asked <= block.until + HEARD_WITHIN:
-            taken |= block.hosts
-    return taken.issuperset(kind.hosts)
+    there = [each for each in blocks if each.start < end and start < each.end]
+    there = [each for each in there if each.since <= answered and asked <= each.until + HEARD_WITHIN]
+    if _hosts(there).issuperset(kind.hosts):
+        return True
+    lately = _hosts(each for each in there if asked - LIST_LIVES <= each.since)
+    return refused.wish == "hold" and not lately.isdisjoint(kind.hosts)
+
+
+def _hosts(blocks: Iterable[Block]) -> set[str]:
+    return {host for block in blocks for host in block.hosts}
 
 
 def _there(remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
