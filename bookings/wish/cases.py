@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import callbacks
-from bookings.models import Appointment, Change, ChangeState
+from bookings.models import SILENCE, Appointment, Change, ChangeState
 from cachectl.models import Forgetting
 from calcom.errors import Reason
 from calcom.service import CalcomService, Owed
@@ -24,7 +24,7 @@ from calcom.types import RemoteBooking
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(seconds=60)
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(seconds=20)
 
 # Outcomes beside Cal.com's own reasons.
 FOREIGN = "foreign_booking"
@@ -124,11 +124,19 @@ class Case(ABC):
         )
 
     def later(self, state: ChangeState, retry_after: float | None = None) -> None:
-        """Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 60."""
-        waited = timezone.now() - self.change.asked_at
-        pause = min(max(waited / 2, SHORTEST_PAUSE), LONGEST_PAUSE)
-        pause = max(pause, timedelta(seconds=retry_after or 0))
-        self.change.move_on(to=state, next_attempt_at=Now() + pause)
+        """
+        Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 20.
+
+        Sooner where it can be told apart sooner whether a send was lost; and where nothing could be sent, when the
+        breaker or the budget says so.
+        """
+        now, sent_at = timezone.now(), self.change.sent_at
+        pause = min((now - self.change.asked_at) / 2, LONGEST_PAUSE)
+        if retry_after is not None:
+            pause = timedelta(seconds=retry_after)
+        elif state == ChangeState.UNKNOWN and sent_at is not None and sent_at + SILENCE > now:
+            pause = min(pause, sent_at + SILENCE - now)
+        self.change.move_on(to=state, next_attempt_at=Now() + max(pause, SHORTEST_PAUSE))
 
     def wait_for_news(self) -> None:
         """Leave it to another look-up, unless its time has come."""

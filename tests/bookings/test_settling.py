@@ -10,6 +10,7 @@ from bookings.models import Appointment, CallbackRequest, Change, Claim
 from bookings.wish import settling
 from bookings.wish.remote import case_of
 from calcom.answers import METADATA_KEY
+from calcom.breaker import LeftAlone
 from calcom.models import Host
 from calcom.service import CalcomService
 from tests.bookings.stage import begin, book, claims_of, pass_time, settle, wish, write_down
@@ -161,6 +162,41 @@ def test_while_the_look_up_fails_nothing_is_sent(salon, calcom, simulator):
     assert settled.state == "unknown"
     assert settled.next_attempt_at > timezone.now()
     assert simulator.count(BOOK) == 1
+
+
+@pytest.mark.parametrize(("passed", "pause"), [(2, 5), (22, 8), (31, 15.5), (300, 20)])
+def test_what_nobody_knows_is_looked_up_again_soon(salon, calcom, simulator, passed, pause):
+    """After half the time it waited, 20 s at most; and as soon as its absence could be proven."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    simulator.fail(LOOK_UP, "error_before")
+    pass_time(passed)
+
+    settled = settle(change, calcom)
+
+    assert (settled.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(pause, abs=1)
+
+
+def test_what_could_not_be_sent_is_sent_when_that_is_allowed_again(salon, simulator):
+    """However long it has waited: the breaker, or the budget, says when."""
+    change = write_down(wish(salon.colour, at(14)))
+    pass_time(300)
+
+    settled = settle(change, _Busy(salon.account, retry_after=7.0))
+
+    assert (settled.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(7, abs=1)
+    assert simulator.count(BOOK) == 0
+
+
+class _Busy(CalcomService):
+    """Cal.com, left alone for a while."""
+
+    def __init__(self, account, *, retry_after):
+        super().__init__(account)
+        self._retry_after = retry_after
+
+    def create_booking(self, **_asked):
+        raise LeftAlone("It is left alone.", retry_after=self._retry_after)
 
 
 def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
