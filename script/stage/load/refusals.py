@@ -31,10 +31,10 @@ def unexplained(
     Return the refusals of a time for which a host was free all the while, from question to answer.
 
     A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
-    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason a hold, which is a
-    promise, is refused where one of several hosts was taken since the list was loaded: a list proves one host, and it
-    may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before its
-    time.
+    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason a hold, which is
+    a promise, is refused where one of several hosts was taken since the list was loaded: a list proves one host, and
+    it may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before
+    its time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
     blocks = [*_there(remote, by_slug), *_ours(rows, remote, by_slug)]
