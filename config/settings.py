@@ -65,7 +65,7 @@ MIDDLEWARE = [
 ]
 
 # By how much a worker steps back behind web where both share a processor, as nice(1) says it.
-WORKER_NICENESS = env.integer("WORKER_NICENESS", 5)
+WORKER_NICENESS = env.integer("WORKER_NICENESS", 10)
 
 # Requests that one process of web works on at once; gunicorn reads the same variable. Three quarters of them may wait
 # for Cal.com, and of these three quarters for one account: the others stay free for what is known. PostgreSQL must bear

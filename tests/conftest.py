@@ -22,7 +22,7 @@ from tests.bookings.stage import let_jobs_finish
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare what `script/faults` may be told."""
     parser.addoption("--full", action="store_true", help="run experiments as long as their promises are meant")
-    parser.addoption("--sequences", type=int, default=20, metavar="N", help="how many sequences of faults are played")
+    parser.addoption("--sequences", type=int, default=8, metavar="N", help="how many sequences of faults are played")
     parser.addoption("--seed", type=int, default=0, metavar="S", help="the number of the first of them")
 
 

@@ -15,7 +15,7 @@ from bookings import claims
 from bookings.models import LIVE_STATES, Appointment, Change, Service
 from calcom.models import EventType, EventTypeHost
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 APPOINTMENTS = 200_000
 # Fifty hosts of ten companies, each with an appointment every half hour from nine to five, for 250 days up to April.

@@ -4,12 +4,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 from django.core.cache import caches
 from pytest_django.fixtures import Settings
-from redis import RedisError, ResponseError
+from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from cachectl import connections, rest, store
@@ -115,3 +116,33 @@ def test_an_answer_ends_the_rest(ours: rest.Rest) -> None:
     ours.until = time.monotonic()
     assert redis_client().ping()
     assert ours.until == 0.0
+
+
+def test_a_connection_that_ended_while_it_rested_is_replaced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis was started again, or hung up on who was idle: nobody on the phone hears of it."""
+    monkeypatch.setattr(connections, "RESTED", 0.0)
+    assert redis_client().ping()
+
+    with Redis.from_url(settings.REDIS_URL) as somebody_else:
+        somebody_else.client_kill_filter(_type="normal", skipme=True)
+
+    assert redis_client().ping()
+
+
+def test_an_answer_that_comes_too_late_is_nobody_elses(ours: rest.Rest) -> None:
+    """Whoever asks next asks on another connection."""
+    with pytest.raises(RedisTimeoutError):
+        redis_client().blpop("never", 2)
+    ours.until = 0.0
+
+    assert [redis_client().echo(word) for word in ("one", "two")] == [b"one", b"two"]
+
+
+def test_each_thread_hears_its_own_answer() -> None:
+    """Connections are handed from thread to thread, and never to two at once."""
+    with ThreadPoolExecutor(8) as threads:
+        heard = list(threads.map(lambda number: redis_client().echo(str(number)), range(400)))
+
+    assert heard == [str(number).encode() for number in range(400)]

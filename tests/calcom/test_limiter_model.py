@@ -116,6 +116,7 @@ def _moments(random: Random, per_minute: float, seconds: float) -> Iterator[floa
         moment += random.expovariate(per_minute / 60)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32),

@@ -38,6 +38,8 @@ PROMISES = {
 CROWD, THREADS, SECONDS, CHANGES = 100, 4, 2.0, 20
 LOADING_S, LIFETIME_S, PATIENCE_S = 0.2, 120, 10.0
 SLOTS = 32
+# An account of which nothing is kept, whatever was measured before.
+NOBODYS = 10**9
 
 
 class Calendar:
@@ -83,7 +85,7 @@ class Ours:
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
         self._day = datetime.now(UTC).date() + timedelta(days=3)
-        sources.register(self, accounts=lambda: [1])
+        sources.register(self, accounts=lambda: [NOBODYS])
 
     def load(
         self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
@@ -98,14 +100,14 @@ class Ours:
     def read(self, key: int) -> Sequence[int]:
         """Return what is known for certain."""
         known = availability.read(
-            account_id=1, event_type_id=key, first=self._day, last=self._day, deadline=Deadline.after(PATIENCE_S)
+            account_id=NOBODYS, event_type_id=key, first=self._day, last=self._day, deadline=Deadline.after(PATIENCE_S)
         )
         return known.days[self._day].starts if known.verified else ()
 
     def forget(self, key: int) -> None:
         """Forget the day."""
         availability.forget(
-            forgetting_id=None, account_id=1, event_type_ids=[key], first=self._day, last=self._day, own=False
+            forgetting_id=None, account_id=NOBODYS, event_type_ids=[key], first=self._day, last=self._day, own=False
         )
 
 
