@@ -97,8 +97,9 @@ def work_off(forgetting_id: int) -> int:
     except (RedisError, ValueError) as error:
         _note_failure(row, error)
         raise
-    done += _forgotten_along(row)
-    _note_success(done)
+    along = _forgotten_along(row)
+    _note_success(done + along)
+    _remember(along)
     return done[0].keys
 
 
@@ -159,10 +160,14 @@ def _forgotten_along(row: Forgetting) -> list[_Done]:
                 done.append(_forgotten(other))
             except RedisError:
                 break
+    return done
+
+
+def _remember(along: Sequence[_Done]) -> None:
+    """Spare the messages of those that went along a look at their row."""
     if len(_went_along) > MOST_REMEMBERED:
         _went_along.clear()  # their messages were lost, or went to other workers; a query costs them little
-    _went_along.update(each.row_id for each in done)
-    return done
+    _went_along.update(each.row_id for each in along)
 
 
 def _note_success(done: Sequence[_Done]) -> None:
