@@ -136,7 +136,7 @@ def _rows(news: News) -> Iterator[Appointment]:
     ours = Appointment.objects.filter(about, event_type__account=news.account).annotate(
         **{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))}
     )
-    return ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk").iterator()
+    return iter(ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk"))
 
 
 def _chain(appointment: Appointment) -> list[str]:
@@ -176,8 +176,10 @@ def _of_known(news: News, mine: Appointment, change: Change | None) -> Drift:
     booking = news.booking
     if booking.uid == mine.remote_uid:
         return _of_current(news, mine, change)
-    if booking.uid in mine.earlier_remote_uids or booking.moved_from_uid in mine.earlier_remote_uids:
+    if booking.uid in mine.earlier_remote_uids:
         return Drift.OLD
+    if booking.moved_from_uid in mine.earlier_remote_uids:
+        return _of_twin(news, mine)
     if booking.moved_from_uid:
         return _of_successor(news, mine, change)
     return _of_same_id(news, mine, change)
@@ -229,6 +231,17 @@ def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift
         asked_for = change is not None and change.new_start == booking.start
         return Drift.ANSWER if asked_for else Drift.MOVED
     return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
+
+
+def _of_twin(news: News, mine: Appointment) -> Drift:
+    """Return what it means that a booking was moved to this one, though we know of another that it was moved to."""
+    booking = news.booking
+    if not booking.state.takes_time or mine.state != State.CONFIRMED:
+        return Drift.OLD
+    if not news.is_read:
+        return Drift.UNCERTAIN
+    # A move that was sent twice: the later one stands beside the one that we know.
+    return Drift.SUPERFLUOUS if booking.appointment_id == mine.public_id else Drift.OLD
 
 
 def _of_same_id(news: News, mine: Appointment, change: Change | None) -> Drift:

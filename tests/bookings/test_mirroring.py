@@ -1,5 +1,6 @@
 """What happens at Cal.com without us becomes true here, whatever order it is told in, and nobody notices our echo."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
@@ -16,6 +17,7 @@ from calcom.answers import METADATA_KEY
 from calcom.events import BookingRead, BookingTold, NotYet, Useless
 from calcom.models import EventType, WebhookDelivery
 from calcom.service import CalcomService
+from calcom.types import RemoteState
 from tests import cast
 from tests.bookings.stage import begin, book, cancel, claims_of, move, settle, wish, write_down
 from tests.calcom.hooks import Hooks, body_of, handed_out
@@ -381,6 +383,27 @@ def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, 
     assert hooks.notes()[-1] == "carries the id of a wish that is settled without it"
     assert simulator.count(READ) == 1
     assert late["uid"] not in {only().remote_uid, *only().earlier_remote_uids}
+
+
+@pytest.mark.parametrize(
+    ("how", "differs", "meant"),
+    [
+        ("read", {}, drift.Drift.SUPERFLUOUS),
+        ("told", {}, drift.Drift.UNCERTAIN),
+        ("read", {"state": RemoteState.CANCELLED}, drift.Drift.OLD),
+        ("read", {"appointment_id": None}, drift.Drift.OLD),
+    ],
+)
+def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simulator, how, differs, meant):
+    """L-04: a move that was sent twice came twice. It is looked at, and only what stands and is ours is cancelled."""
+    mine = book(wish(Service.objects.get(name="Colour"), at(14)), calcom).appointment
+    before = mine.remote_uid
+    move(mine, at(15), calcom)
+    twin = simulator.book_elsewhere(2, at(17), metadata={METADATA_KEY: mine.public_id})
+    remote = replace(calcom.get_booking(uid=twin["uid"]), moved_from_uid=before, **differs)
+
+    news = drift.News(mine.event_type.account, remote, is_read=how == "read")
+    assert drift.judge(news).drift is meant
 
 
 @pytest.mark.parametrize("heard", [BookingRead, BookingTold])
