@@ -82,10 +82,10 @@ class _Client(Redis):
         """Send a command, unless Redis is left alone."""
         pool = self.connection_pool
         with self.rest.kept(settings.REDIS_TIMEOUT):
-            connection = pool.get_connection()
+            connection: Any = pool.get_connection()
             try:
                 connection.send_command(*args, **options)
-                return self.parse_response(connection, args[0], **options)
+                return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
             except ResponseError:
                 raise
             except BaseException:

@@ -265,9 +265,9 @@ CACHECTL_STALE = env.number("CACHECTL_STALE", 900)
 CACHECTL_OLD = env.number("CACHECTL_OLD", 86_400)
 # Seconds a load must begin after a change to know of it. Cal.com caches slot lists for 2 s (recorded 2026-11-21).
 CACHECTL_SETTLE = env.number("CACHECTL_SETTLE", 2.5)
-# Days one load covers at least. A request costs the same for one day as for 28, and whoever wishes for a day of the
-# next two weeks is shown two weeks from there.
-CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 28)
+# Days one load covers at least. A request counts the same for one day as for six weeks, and Cal.com's own pages ask for
+# whole months: whoever wishes for a day of the next four weeks is shown two weeks from there out of one load.
+CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 42)
 
 # --- bookings: what agents may ask ------------------------------------------------------------------------------
 

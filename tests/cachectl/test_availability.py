@@ -12,7 +12,7 @@ from celery import Celery, current_app
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl import availability, background, flight, keys, store
+from cachectl import availability, background, flight, keys, limits, store
 from cachectl.bands import Band
 from cachectl.connections import redis_client
 from cachectl.sources import Urgency
@@ -31,6 +31,7 @@ from tests.cachectl.conftest import (
 )
 
 FORTNIGHT = MONDAY + timedelta(days=13)
+BLOCK = timedelta(days=limits.block_days() - 1)
 
 pytestmark = pytest.mark.usefixtures("known_redis")
 
@@ -73,9 +74,9 @@ def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource)
 
     ask(today + timedelta(days=10))
     ask(today + timedelta(days=2))
-    ask(today + timedelta(days=34))
+    ask(today + BLOCK)
 
-    assert source.loads == [(CUT, today, today + timedelta(days=37), Urgency.CALLER)]
+    assert source.loads == [(CUT, today, today + timedelta(days=10) + BLOCK, Urgency.CALLER)]
 
 
 def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: CountingSource) -> None:
@@ -83,7 +84,7 @@ def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: Coun
     cold = ask(MONDAY, FORTNIGHT)
     warm = ask(MONDAY, FORTNIGHT)
 
-    assert source.loads == [(CUT, MONDAY, MONDAY + timedelta(days=27), Urgency.CALLER)]
+    assert source.loads == [(CUT, MONDAY, MONDAY + BLOCK, Urgency.CALLER)]
     assert (cold.loaded, cold.band, cold.verified) == (True, Band.FRESH, True)
     assert (warm.loaded, warm.collapsed, warm.band, warm.failure) == (False, False, Band.FRESH, None)
     assert warm.days[TUESDAY].starts == [minute(TUESDAY)]
@@ -92,12 +93,12 @@ def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: Coun
 
 
 def test_question_for_one_day_loads_a_block(source: CountingSource) -> None:
-    """A request costs the same for one day as for 28; the block begins at the first day that needs it."""
+    """A request costs the same for one day as for weeks; the block begins at the first day that needs it."""
     ask(TUESDAY)
     ask(MONDAY, FORTNIGHT)
 
-    assert source.loads[0][1:3] == (TUESDAY, TUESDAY + timedelta(days=27))
-    assert source.loads[1][1:3] == (MONDAY, MONDAY + timedelta(days=27)), "Monday was missing, the others fresh"
+    assert source.loads[0][1:3] == (TUESDAY, TUESDAY + BLOCK)
+    assert source.loads[1][1:3] == (MONDAY, MONDAY + BLOCK), "Monday was missing, the others fresh"
 
 
 def test_cached_answer_is_one_round_trip(source: CountingSource) -> None:
@@ -332,7 +333,7 @@ def test_missing_day_is_loaded_even_where_that_cannot_be_believed_yet(source: Co
 
 def test_missing_day_with_own_changes_only_is_verified(source: CountingSource) -> None:
     """What we changed ourselves we subtract ourselves."""
-    ask(MONDAY - timedelta(days=30))  # another day; Monday's memory of changes is there, its slots are not
+    ask(MONDAY - BLOCK - timedelta(days=1))  # another day; Monday's memory of changes is there, its slots are not
     store.release(ACCOUNT, CUT, store.lease(ACCOUNT, CUT, [MONDAY], "a").holder)
     forget(own=True)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from django.core.cache import caches
 from pytest_django.fixtures import Settings
-from redis import Redis, RedisError, ResponseError
+from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
 from cachectl import connections, rest, store
@@ -123,12 +123,11 @@ def test_a_connection_that_ended_while_it_rested_is_replaced(
 ) -> None:
     """Redis was started again, or hung up on who was idle: nobody on the phone hears of it."""
     monkeypatch.setattr(connections, "RESTED", 0.0)
-    assert redis_client().ping()
+    client = connections._client.__wrapped__(settings.REDIS_URL, settings.REDIS_TIMEOUT)
 
-    with Redis.from_url(settings.REDIS_URL) as somebody_else:
-        somebody_else.client_kill_filter(_type="normal", skipme=True)
+    redis_client().client_kill_filter(_id=client.client_id())
 
-    assert redis_client().ping()
+    assert client.ping()
 
 
 def test_an_answer_that_comes_too_late_is_nobody_elses(ours: rest.Rest) -> None:

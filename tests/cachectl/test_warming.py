@@ -99,7 +99,7 @@ def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, source)
     """One request for each event type, the one that is wanted most first; what nobody wants is left."""
     said = run("--days", 28)
 
-    last = today() + timedelta(days=27)
+    last = today() + timedelta(days=limits.block_days() - 1)
     assert source.loads == [(CUT, today(), last, Urgency.WARMING), (COLOUR, today(), last, Urgency.WARMING)]
     assert said == "Warmed 2 of 2 event types, 56 days, with 2 requests in 0 s.\n"
     row = last_row()
