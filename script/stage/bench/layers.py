@@ -184,6 +184,7 @@ class Cashews:
 def measure(ground: Ground) -> dict[str, Found]:
     """Measure the three, one after the other; ours last of all groups that use this process's source of days."""
     del ground  # its Redis is what all three use
+    settings.WEB_THREADS = 2 * CROWD  # the crowd waits in this process, which is none of web's
     server, _, _ = settings.REDIS_URL.rpartition("/")
     before = sources.current()
     try:
