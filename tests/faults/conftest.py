@@ -18,13 +18,19 @@ Run = Callable[..., None]
 
 @pytest.fixture
 def experiment(request: pytest.FixtureRequest) -> Run:
-    """Run an experiment of `script/stage/experiments`, in full if asked for, and fail when a promise is broken."""
+    """
+    Run an experiment of `script/stage/experiments`, in full if asked for, and fail when a promise is broken.
 
-    def run(name: str, *, within: float = 600) -> None:
+    A `seed` is for the short form, which then is the same each time.
+    """
+
+    def run(name: str, *, within: float = 600, seed: int | None = None) -> None:
         command = [sys.executable, "-m", "script.stage.experiments", name]
         if request.config.getoption("full"):
             command.append("--full")
             within = 3 * 3600
+        elif seed is not None:
+            command += ["--seed", str(seed)]
         # It brings servers of its own: what is meant for this process's tests is not for it.
         ours = {*ENVIRONMENT, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
         environ = {name: value for name, value in os.environ.items() if name not in ours}

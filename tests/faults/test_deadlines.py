@@ -3,7 +3,6 @@
 import pytest
 
 
-@pytest.mark.xdist_group("timed")
 @pytest.mark.campaign
 def test_cal_com_in_every_trouble(experiment):
     """Experiment 18, L-46: slow, hanging, refused, failing, dripping, flooding, garbled, in the wrong zone."""

@@ -3,7 +3,6 @@
 import pytest
 
 
-@pytest.mark.xdist_group("timed")
 @pytest.mark.campaign
 def test_nothing_breaks_nobody_sees_what_is_anothers_and_no_key_is_guessed(experiment):
     """Experiment 24, L-59, L-83: fuzzing by the API's own description, foreign ids, a thousand guesses a second."""

@@ -3,7 +3,6 @@
 import pytest
 
 
-@pytest.mark.xdist_group("timed")
 @pytest.mark.campaign
 def test_what_many_want_at_once_is_sold_once(experiment):
     """L-13, L-81, experiment 20: one winner each, and losers who hear of other times before they can wonder."""

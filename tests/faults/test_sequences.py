@@ -38,5 +38,5 @@ def _show(stage, steps, number):
 
 @pytest.mark.campaign
 def test_hundreds_of_sequences(experiment):
-    """The same, 300 times and more, from another number each time."""
-    experiment("sequences")
+    """The same 300 each time; in full a thousand, from another number each time."""
+    experiment("sequences", seed=0)

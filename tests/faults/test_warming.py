@@ -7,7 +7,6 @@ from tests.faults.conftest import Run
 pytestmark = pytest.mark.campaign
 
 
-@pytest.mark.xdist_group("timed")
 def test_callers_do_not_notice_that_a_thousand_days_are_warmed(experiment: Run) -> None:
     """Experiment 16, L-44: neither in their answers' time, nor in what the budget holds back for them."""
     experiment("warming")
