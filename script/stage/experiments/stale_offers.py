@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,13 +64,16 @@ class Day:
     made: int = 0
     refused: int = 0
     unanswered: int = 0
+    silent: int = 0
+    """Questions without an answer in time: nothing was offered."""
     booked: list[str] = field(default_factory=list)
     booked_there: list[str] = field(default_factory=list)
 
     @property
     def outcomes(self) -> str:
         """Return in words what became of bookings."""
-        return f"{self.made} made, {self.refused} refused, {self.unanswered} without an answer in time"
+        silent = f"; {self.silent} questions without one" if self.silent else ""
+        return f"{self.made} made, {self.refused} refused, {self.unanswered} without an answer in time{silent}"
 
     def pass_by(self, changes: int) -> None:
         """Make the changes, one after the other, and ask after each."""
@@ -94,7 +98,8 @@ class Day:
             self.booked_there.append(str(self.calcom.book_elsewhere(slug, self.chance.choice(free))["uid"]))
             self.await_news()
         elif kind >= BOOK and self.booked:
-            self.line.cancel(self.booked.pop(self.chance.randrange(len(self.booked))))
+            with suppress(Unanswered):  # whatever came of it, the next questions are compared with the truth
+                self.line.cancel(self.booked.pop(self.chance.randrange(len(self.booked))))
         elif free:
             self._book(number, slug, day)
 
@@ -111,7 +116,11 @@ class Day:
             self.unanswered += 1
 
     def _ask(self, slug: str, day: datetime) -> list[datetime]:
-        offered = self.line.free_on(slug, day)
+        try:
+            offered = self.line.free_on(slug, day)
+        except Unanswered:
+            self.silent += 1
+            return []
         true = set(self.truth.free_on(slug, day))
         self.offers += len(offered)
         self.stale += sum(start not in true for start in offered)
