@@ -28,8 +28,9 @@ class Slotline:
     def book(self, slug: str, start: datetime, caller: str) -> str:
         """Book, waiting as long as the API grants."""
         wish = {"service": self._services[slug], "start": start.isoformat(), "caller": {"name": caller}}
-        answer = self._asked(lambda agent: agent.post("/v1/bookings", wish, Idempotency_Key=caller, Prefer="wait=8"))
-        if answer.status in {409, 422}:  # taken, or not listed any more
+        key = caller.replace(" ", "-")
+        answer = self._asked(lambda agent: agent.post("/v1/bookings", wish, Idempotency_Key=key, Prefer="wait=8"))
+        if answer.status == 409:  # taken, or not listed any more
             raise Refused
         if answer.status != 201:
             raise Unanswered
