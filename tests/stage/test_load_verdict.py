@@ -249,6 +249,16 @@ def test_a_write_keeps_all_hosts_until_it_is_answered():
     assert wrongly_refused(refused(service="sv_2"), remote=[made], rows=rows(pending[0], wishes=[pending[1]])) == 0
 
 
+def test_a_time_is_somebodys_until_we_hear_that_it_is_not():
+    """Cal.com cancels at once, and says so seconds later."""
+    gone = remote(status="cancelled", updated_at=BEGAN + 100)
+    cancel = wish(operation_id="op_2", operation="cancel", asked_at=BEGAN + 99, finished_at=BEGAN + 104)
+    ours = rows(own(state="cancelled"), wishes=[wish(), cancel])
+
+    assert wrongly_refused(refused(at=104), remote=[gone], rows=ours) == 0
+    assert wrongly_refused(refused(at=106), remote=[gone], rows=ours) == 1
+
+
 def test_a_time_that_is_being_moved_to_is_taken():
     """The move claims it beside the old one."""
     moved = wish(operation_id="op_2", operation="move", new_start=NINE + 3600, asked_at=BEGAN + 78, finished_at=None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from script.stage.load.evidence import EventType, Remote, Rows, instant
+from script.stage.load.evidence import EventType, Remote, Rows, Wish, instant
 from script.stage.load.ledger import Refused
 
 HEARD_WITHIN = 1.0
@@ -37,7 +37,7 @@ def unexplained(
     its time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
-    blocks = [*_there(remote, by_slug), *_ours(rows, remote, by_slug)]
+    blocks = [*_there(remote, by_slug, rows.wishes), *_ours(rows, remote, by_slug)]
     return [each for each in refused if not _is_explained(each, event_types[each.service], blocks)]
 
 
@@ -59,11 +59,18 @@ def _hosts(blocks: Iterable[Block]) -> set[str]:
     return {host for block in blocks for host in block.hosts}
 
 
-def _there(remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
+def _there(remote: Iterable[Remote], kinds: Mapping[str, EventType], wishes: Sequence[Wish]) -> Iterator[Block]:
     for each in remote:
-        until = inf if each.stands else each.updated_at
+        until = inf if each.stands else max([each.updated_at, *_heard(each, wishes)])
         after = 60 * kinds[each.slug].after_minutes
         yield Block(frozenset({each.host}), each.start, each.end + after, each.created_at, until)
+
+
+def _heard(gone: Remote, wishes: Sequence[Wish]) -> Iterator[float]:
+    """Yield when we heard that it is gone, where we asked for that: until then its time is not given to anybody."""
+    for wish in wishes:
+        if wish.booking == gone.booking and wish.finished_at and wish.asked_at <= gone.updated_at:
+            yield wish.finished_at
 
 
 def _ours(rows: Rows, remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
