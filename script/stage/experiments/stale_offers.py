@@ -152,7 +152,9 @@ def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     found = {}
     for name, day in days.items():
         print(f"{name}: {day.offers} offers, {day.stale} of them stale; bookings: {day.outcomes}")
-        found[name] = Found(day.stale, f"of {day.offers} offers; bookings: {day.outcomes}; {changes} changes")
+        found[name] = Found(
+            day.stale if day.offers else None, f"of {day.offers} offers; bookings: {day.outcomes}; {changes} changes"
+        )
     missing = Found(0, "not compared: there is no nginx on this machine")
     return {"stale_offers_http_cache": missing, **found}
 

@@ -1,11 +1,13 @@
 """An HTTP cache between agents and Cal.com: nginx, where this machine has it."""
 
+import os
 import shutil
 from pathlib import Path
 
 from script.stage.processes import Stage, answers, free_port
 
 _CONFIG = """
+{user}
 daemon off;
 worker_processes 1;
 pid {place}/nginx.pid;
@@ -46,7 +48,9 @@ def bring_http_cache(stage: Stage, place: Path, *, upstream: str, lifetime_s: in
     place.mkdir(parents=True)
     port = free_port()
     config = place / "nginx.conf"
-    config.write_text(_CONFIG.format(place=place, port=port, upstream=upstream, lifetime_s=lifetime_s))
+    # As root it would work as nobody, whose the folder is not.
+    user = "" if os.geteuid() else "user root;"
+    config.write_text(_CONFIG.format(user=user, place=place, port=port, upstream=upstream, lifetime_s=lifetime_s))
     stage.start("nginx", [str(_binary()), "-p", str(place), "-c", str(config)])
     stage.wait_until(lambda: answers(port), what="nginx did not answer", within=10)
     return f"http://127.0.0.1:{port}"
