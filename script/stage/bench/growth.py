@@ -105,7 +105,7 @@ def _forgetting_ms(ground: Ground) -> list[float]:
 
 def _answers_per_s(ground: Ground, processes: int) -> float:
     url = ground.more_web(processes=processes, threads=4)
-    request = throughput.request(url, throughput.target_of(ground), ground.key)
+    request = throughput.request(url, throughput.warmed(ground), ground.key)
     throughput.answers_per_s(url, request)  # warm
     # The kernel deals connections out by chance: all of a run may come to one of two processes.
     return median([throughput.answers_per_s(url, request) for _ in range(throughput.RUNS)]) or 0.0

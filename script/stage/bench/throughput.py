@@ -28,11 +28,7 @@ def measure(ground: Ground) -> dict[str, Found]:
     For the ratio one process serves, on one of the cores; the other is left to those who ask, so that they are not what
     is measured. For the answers a second there are two processes, and whoever asks shares the cores with all servers.
     """
-    url, target = ground.more_web(processes=1, threads=4), target_of(ground)
-    with ground.agent() as agent:
-        agent.get(target)
-        time.sleep(BELIEVED)
-        agent.get(target)
+    url, target = ground.more_web(processes=1, threads=4), warmed(ground)
     empty, cached = request(url, "/bench/empty", ""), request(url, target, ground.key)
     pairs = []
     for _ in range(PAIRS):
@@ -50,6 +46,16 @@ def measure(ground: Ground) -> dict[str, Found]:
             median(whole), f"median of {RUNS} runs, two processes, everything on this machine"
         ),
     }
+
+
+def warmed(ground: Ground) -> str:
+    """Have the list loaded and believed; return what asks for it."""
+    target = target_of(ground)
+    with ground.agent() as agent:
+        agent.get(target)
+        time.sleep(BELIEVED)
+        agent.get(target)
+    return target
 
 
 def target_of(ground: Ground) -> str:
