@@ -9,6 +9,7 @@ that did not answer is left alone for a moment: the first to notice pays, the ot
 import time
 from collections import deque
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import ConnectionPool, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from cachectl import keys
@@ -123,6 +125,12 @@ def redis_client() -> Redis:
 def blocking_redis_client(longest_wait: float) -> Redis:
     """Return a client for blocking commands that wait up to `longest_wait` seconds."""
     return _client(settings.REDIS_URL, longest_wait + settings.REDIS_TIMEOUT)
+
+
+@lru_cache(maxsize=32)
+def script(path: Path) -> Script:
+    """Return the script of a file. It is given `redis_client()` each time it runs."""
+    return redis_client().register_script(path.read_text(encoding="utf-8"))
 
 
 def check() -> None:

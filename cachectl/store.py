@@ -7,7 +7,6 @@ Every function may raise `redis.RedisError`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from redis.commands.core import Script
 
 from cachectl import keys, limits
 from cachectl.bands import Day, judge
-from cachectl.connections import blocking_redis_client, redis_client
+from cachectl.connections import blocking_redis_client, redis_client, script
 from cachectl.deadline import Deadline
 from cachectl.limits import lifetimes
 from cachectl.sources import LoadFailed
@@ -204,9 +203,8 @@ def demand(account_id: int, hours: int) -> dict[int, int]:
     return {int(event_type_id): int(count) for event_type_id, count in counts}
 
 
-@lru_cache(maxsize=16)
 def _script(name: str) -> Script:
-    return redis_client().register_script((LUA / f"{name}.lua").read_text(encoding="utf-8"))
+    return script(LUA / f"{name}.lua")
 
 
 def _call(name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:

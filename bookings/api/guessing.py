@@ -16,11 +16,10 @@ from typing import Any
 
 from django.conf import settings
 from redis import RedisError
-from redis.commands.core import Script
 
 from bookings.api.throttles import Rate
 from bookings.models import digest_of
-from cachectl.connections import redis_client
+from cachectl.connections import redis_client, script
 
 LUA = Path(__file__).parents[1] / "lua"
 # For how long it is known that a key was good, ms: longer than any time between two starts of a process.
@@ -96,13 +95,8 @@ def _names(address: str, key: str) -> list[str]:
     return [f"{tag}:guesses", f"{tag}:good:{digest_of(key)[:32]}"]
 
 
-@lru_cache(maxsize=4)
-def _script(name: str) -> Script:
-    return redis_client().register_script((LUA / f"{name}.lua").read_text(encoding="utf-8"))
-
-
 def _call(name: str, keys: Sequence[str], args: Sequence[int]) -> Any:
-    return _script(name)(keys=keys, args=args, client=redis_client())
+    return script(LUA / f"{name}.lua")(keys=keys, args=args, client=redis_client())
 
 
 class Alone:
