@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import orjson
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
@@ -19,6 +17,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from script.stage.fuzz import problems
 from script.stage.fuzz.cast import Shop
+from script.stage.fuzz.drawing import drawn
 from script.stage.processes import StageError
 
 # What the description cannot promise: that a time which is one is free, that what nobody reads is refused. `problems`
@@ -165,18 +164,9 @@ class Fuzzing:
             pool.keep(name, None)
         return pool
 
-    def _some(self, operation: Any, mode: GenerationMode, seed_: int, pool: Pool, session: requests.Session) -> None:
+    def _some(self, operation: Any, mode: GenerationMode, number: int, pool: Pool, session: requests.Session) -> None:
         is_valid = mode is GenerationMode.POSITIVE
 
-        @seed(seed_)
-        @settings(
-            max_examples=AT_ONCE,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(operation.as_strategy(generation_mode=mode))
         def send(case: Any) -> None:
             for part in (case.path_parameters, case.query, case.headers, case.body):
                 pool.mix_in(part, 0.6 if is_valid else 0.3)
@@ -184,7 +174,7 @@ class Fuzzing:
                 _make_sensible(case, pool)
             self._send(case, pool, session)
 
-        send()
+        drawn(operation.as_strategy(generation_mode=mode), send, number=number, most=AT_ONCE)
 
     def _send(self, case: Any, pool: Pool, session: requests.Session) -> None:
         label = case.operation.label
@@ -194,7 +184,7 @@ class Fuzzing:
             self.failed.setdefault(f"{label}: no answer, {type(exc).__name__}", "")
             return
         self.statuses[f"{label} {answer.status_code}"] += 1
-        told = _json(answer.content)
+        told = problems.read(answer.content)
         if problems.is_failure(answer.status_code, told):
             self.failed.setdefault(f"{label} {answer.status_code}", str(told))
         for wrong, words in self._wrong(case, answer, session):
@@ -207,7 +197,7 @@ class Fuzzing:
         except FailureGroup as exc:
             yield from ((type(failure).__name__, str(exc)) for failure in exc.exceptions)
         headers = {name.lower(): values[0] for name, values in answer.headers.items()}
-        if lacks := problems.lacks(answer.status_code, headers, _json(answer.content)):
+        if lacks := problems.lacks(answer.status_code, headers, problems.read(answer.content)):
             yield lacks, str(answer.content[:500])
 
 
@@ -226,10 +216,3 @@ def _make_sensible(case: Any, pool: Pool) -> None:
     case.query.pop("conversation_id", None)
     if "Idempotency-Key" in case.headers or pool.chance.random() < 0.8:
         case.headers["Idempotency-Key"] = f"fuzz-{pool.number()}"
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None

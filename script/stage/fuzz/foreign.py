@@ -1,7 +1,5 @@
 """One company's ids, tokens and names with another company's key: answered as if they had never been."""
 
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from calcom.simulator.webhooks import sign
 from script.stage.fuzz.cast import Shop
 from script.stage.processes import StageError
 
@@ -292,7 +291,7 @@ def _members(schema: Mapping[str, Any], schemas: Mapping[str, Any], path: str = 
 def forge(url: str, secret: str, account_id: int, body: bytes) -> int:
     """Tell an account's door something, signed with a secret; return the status of the answer."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE)
-    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    signature = sign(secret, body)
     headers = {"Content-Type": "application/json", "X-Cal-Signature-256": signature}
     try:
         connection.request("POST", f"/webhooks/calcom/{account_id}", body, headers)

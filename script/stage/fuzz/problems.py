@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 HONEST = frozenset({"upstream_unavailable", "deadline_exceeded", "temporarily_unavailable"})
 """What may be said with 500 and more: nothing broke, and trying again makes sense."""
 _TOLD = ("type", "title", "detail", "code")
 _TOLD_TO_AGENTS = ("spoken", "agent_hint", "request_id")
+
+
+def read(content: bytes) -> Any:
+    """Return what an answer says, None where it is no JSON."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def is_failure(status: int, told: Any) -> bool:

@@ -1,11 +1,9 @@
 """Doors that ask for no agent's key: health, webhooks, the manual, and addresses that are none."""
 
-import hashlib
-import hmac
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from random import Random
@@ -13,11 +11,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import orjson
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from calcom.simulator.webhooks import sign
 from script.stage.fuzz import problems
 from script.stage.fuzz.cast import Shop
+from script.stage.fuzz.drawing import drawn
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PURGE")
 PATHS = ("/health", "/health/live", "/health/ready", "/v1/openapi.json", "/v1/docs", "/v1", "/v1/", "/webhooks/calcom/")
@@ -52,24 +51,9 @@ class Knocking:
         until = time.monotonic() + seconds
         for number in range(1_000_000):
             for way in (self._tell, self._tell_almost, self._knock):
-                self._some(way, self.seed + number)
+                drawn(st.data(), way, number=self.seed + number, most=AT_ONCE)
             if time.monotonic() > until:
                 return
-
-    def _some(self, way: Callable[[Any], None], seed_: int) -> None:
-        @seed(seed_)
-        @settings(
-            max_examples=AT_ONCE,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(st.data())
-        def send(data: Any) -> None:
-            way(data)
-
-        send()
 
     def _tell(self, data: Any) -> None:
         """Send any bytes, or any JSON, as a webhook; signed in any way."""
@@ -83,7 +67,7 @@ class Knocking:
         chance = Random(data.draw(st.integers(0, 2**32)))  # noqa: S311
         _spoil(told, data.draw(_JSON), chance)
         body = _written(told)
-        self._post_webhook(self.shop.tenant.account_id, body, _signed(self.secret, body))
+        self._post_webhook(self.shop.tenant.account_id, body, sign(self.secret, body))
 
     def _knock(self, data: Any) -> None:
         """Ask any way at any address."""
@@ -98,7 +82,7 @@ class Knocking:
 
     def _signatures(self, body: bytes) -> st.SearchStrategy[str]:
         visible = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=80)
-        genuine = _signed(self.secret, body)
+        genuine = sign(self.secret, body)
         return st.just(genuine) | visible | st.just("no-secret-provided") | st.just(genuine.upper() + "0")
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> None:
@@ -114,7 +98,7 @@ class Knocking:
         finally:
             connection.close()
         self.statuses[f"{door} {answer.status}"] += 1
-        told = _json(content)
+        told = problems.read(content)
         if problems.is_failure(answer.status, told):
             self.failed.setdefault(f"{method} {door} {answer.status}", f"{path} {content[:300]!r}")
         if door in {"/v1/", "/webhooks/"} and method != "HEAD":
@@ -128,10 +112,6 @@ def _written(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _signed(secret: str, body: bytes) -> str:
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-
-
 def _spoil(told: Any, value: object, chance: Random) -> None:
     """Put a value in one place of what was told, however deep."""
     while isinstance(told, dict) and told:
@@ -140,10 +120,3 @@ def _spoil(told: Any, value: object, chance: Random) -> None:
             told[name] = value
             return
         told = told[name]
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
