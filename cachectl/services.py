@@ -93,14 +93,14 @@ def work_off(forgetting_id: int) -> int:
     if row is None:
         return 0
     try:
-        done = [_forgotten(row)]
+        done = _forgotten(row)
     except (RedisError, ValueError) as error:
         _note_failure(row, error)
         raise
     along = _forgotten_along(row)
-    _note_success(done + along)
+    _note_success([done, *along])
     _remember(along)
-    return done[0].keys
+    return done.keys
 
 
 def sweep() -> int:

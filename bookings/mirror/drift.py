@@ -1,6 +1,6 @@
 """How a booking at Cal.com differs from our rows, and so what is to be done about it. Reads only; changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -121,9 +121,9 @@ class _Family:
         return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin)
 
 
-def _rows(news: News) -> Iterator[Appointment]:
+def _rows(news: News) -> Iterable[Appointment]:
     """
-    Yield our rows that may be meant, each with its open change.
+    Return our rows that may be meant, each with its open change.
 
     Both come of one statement: a webhook comes within milliseconds of the answer to our own request, and between two
     statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
@@ -136,7 +136,7 @@ def _rows(news: News) -> Iterator[Appointment]:
     ours = Appointment.objects.filter(about, event_type__account=news.account).annotate(
         **{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))}
     )
-    return iter(ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk"))
+    return ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")
 
 
 def _chain(appointment: Appointment) -> list[str]:

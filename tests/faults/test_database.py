@@ -99,12 +99,16 @@ def is_sorry(answer: HttpResponse) -> bool:
     return answer.status_code == 503 and told == right and int(answer["Retry-After"]) >= 1
 
 
-def test_lock_that_somebody_keeps_is_not_waited_for(
-    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Experiment 23: 503 with Retry-After well before the deadline; nothing is written, and it works afterwards."""
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait long for a lock."""
     monkeypatch.setattr(claims, "LONGEST_LOCK_S", 0.1)
     monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_lock_that_somebody_keeps_is_not_waited_for(agent: Agent, salon: Salon) -> None:
+    """Experiment 23: 503 with Retry-After well before the deadline; nothing is written, and it works afterwards."""
     agent.free_slots(salon.colour, TUESDAY)
     began = time.monotonic()
     with forgotten("SELECT pg_advisory_xact_lock(%s)", salon.emma.host_id):
@@ -115,12 +119,9 @@ def test_lock_that_somebody_keeps_is_not_waited_for(
     assert agent.book(salon.colour, at(14), key="wish").status_code == 201
 
 
-def test_row_that_somebody_keeps_locked_is_not_waited_for(
-    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_impatient")
+def test_row_that_somebody_keeps_locked_is_not_waited_for(agent: Agent, salon: Salon) -> None:
     """Experiment 23: the same for any row that a booking refers to."""
-    monkeypatch.setattr(claims, "LONGEST_LOCK_S", 0.1)
-    monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
     agent.free_slots(salon.colour, TUESDAY)
     with forgotten(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
         assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
