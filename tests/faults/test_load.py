@@ -1,4 +1,4 @@
-"""The load scenarios, in the form that CI plays."""
+"""The load scenarios, in their short form."""
 
 import pytest
 

@@ -41,7 +41,7 @@ def test_a_time_scale_shortens_the_run_and_how_long_people_think(name):
 
 
 def test_the_short_form_ends_sooner_with_as_many_callers():
-    """CI has four minutes for all of them."""
+    """Four minutes are enough for all of them."""
     assert set(SHORT) == set(SCENARIOS)
     assert sum(in_short(name).seconds for name in SHORT) < 180
     assert {name: in_short(name).scenario for name in SHORT} == SCENARIOS

@@ -3,7 +3,8 @@ The fault campaign: what must hold while something is broken. One module per exp
 
 A module has `PROMISES` (name → `Promise`) and `measure(*, full, seed)`, which returns what was found (name → `Found`)
 and prints its ledger: what was done, what Cal.com, our rows and our metrics say of it. Each runs in a process of its
-own, in a short form in CI (`script/faults`) and in full on demand (`script/faults --full`, `script/bench`).
+own, in a short form (`script/faults`; `.ci/run` says which CI plays) and in full on demand (`script/faults --full`,
+`script/bench --full`).
 """
 
 from collections.abc import Mapping

@@ -48,7 +48,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("scenario", nargs="?", choices=SCENARIOS)
     parser.add_argument("--all", action="store_true", help="play all scenarios, one after the other")
     parser.add_argument("--time-scale", type=_scale, default=1.0, metavar="SHARE", help="0.1 lasts a tenth as long")
-    parser.add_argument("--short", action="store_true", help="as CI plays it")
+    parser.add_argument("--short", action="store_true", help="for seconds each")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="to repeat a run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")

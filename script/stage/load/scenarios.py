@@ -100,10 +100,10 @@ SHORT = {
     "contention": (0.1, 8.0),
     "outage": (0.1, 36.0),
 }
-"""Time scale and seconds of each scenario in the form that CI plays."""
+"""Time scale and seconds of each scenario in its short form."""
 
 
 def in_short(name: str) -> Run:
-    """Return the form that CI plays."""
+    """Return its short form."""
     time_scale, seconds = SHORT[name]
     return Run(SCENARIOS[name], time_scale, seconds)
