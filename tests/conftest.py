@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from celery import current_app
 from django.conf import settings
+from django.test.signals import clear_cache_handlers
 
 from bookings.api import auth, directory, guessing
 from cachectl import connections, flight, keys
@@ -37,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
     connections._rest(settings.REDIS_URL).until = 0.0  # a time-out of the test before is none of this one's
+    clear_cache_handlers(setting="CACHES")  # one that a test put elsewhere stays with the client it began with
     redis_client().flushdb()
     flight._failed.clear()
     current_app.control.purge()
