@@ -1,6 +1,6 @@
 """Hosts' time: who has it, who may take it, and the locks that keep two from taking it at once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, 
 from bookings.question.offers import TakenTime, subtract
 from cachectl.deadline import Deadline
 from calcom.models import EventType
-from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY
+from calcom.ranges import MINUTES_A_DAY
 
 Kind = Claim.Kind
 
@@ -87,18 +87,27 @@ class Occupancy:
         """Return what is claimed more firmly than by a hold."""
         return replace(self, rows=[row for row in self.rows if row.kind != Kind.HELD])
 
-    def leaves(self, event_type: EventType, start: datetime, loaded_at: float | None) -> bool:
+    def left(self, event_type: EventType, starts: Sequence[int], loaded_at: Mapping[int, float]) -> list[int]:
         """
-        Return whether a list that has the slot, loaded at `loaded_at`, still proves a host free for it.
+        Return those of the listed starts for which a host is still certain to be free.
 
-        Note [A list proves one host]: with several hosts a list says that one is free and not who. A hold promises that
-        time, so nobody gets one on the strength of a list that may have meant the host who was booked since, or who is
-        held for somebody else.
+        Note [A list proves one host]: with several hosts a list says that one is free and not who. Nobody is offered or
+        promised a time on the strength of a list that may have meant the host who was booked since, or who is held for
+        somebody else.
+
+        Args:
+            starts: epoch minutes, ascending.
+            loaded_at: by day (epoch minutes divided by 1440), when the load of its list began, in epoch seconds.
         """
-        minute = (start - EPOCH) // MINUTE
-        known = {} if loaded_at is None else {minute // MINUTES_A_DAY: loaded_at}
         taken = [row.time for row in self.rows]
-        return bool(subtract([minute], shape=event_type.shape, hosts=len(self.host_ids), taken=taken, loaded_at=known))
+        return subtract(starts, shape=event_type.shape, hosts=len(self.host_ids), taken=taken, loaded_at=loaded_at)
+
+    def in_doubt(self, event_type: EventType, starts: Sequence[int]) -> list[int]:
+        """Return those of the starts for which a list would prove a host free that is loaded now and has them."""
+        if len(self.host_ids) < 2:
+            return []
+        days = {start // MINUTES_A_DAY for start in starts}
+        return self.left(event_type, starts, dict.fromkeys(days, self.read_at))
 
 
 def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:

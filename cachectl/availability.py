@@ -58,6 +58,7 @@ def read(
     last: date,
     deadline: Deadline,
     max_age: float | None = None,
+    newer: bool = False,
     tenant: int | None = None,
 ) -> Known:
     """
@@ -68,11 +69,17 @@ def read(
 
     Args:
         max_age: seconds; whatever was loaded earlier is loaded again.
+        newer: whether days that appointments of ours changed are loaded again, as soon as a load can know of them.
         tenant: who asks, where several share the account. A load is on whoever asked first.
     """
     question = Question(account_id, event_type_id, first, last, urgency=Urgency.CALLER, tenant=tenant)
     oldest = question.asked - max_age if max_age is not None else -inf
-    question.fly_until_good(lambda day: day.worth_loading or (day.loaded_at or inf) < oldest, deadline)
+
+    def needed(day: Day) -> bool:
+        outdated = newer and day.due and day.settled_at <= question.now
+        return day.worth_loading or outdated or (day.loaded_at or inf) < oldest
+
+    question.fly_until_good(needed, deadline)
     _keep_fresh(question)
     return question.known()
 
@@ -84,7 +91,6 @@ def refresh(
     first: date,
     last: date,
     stale: bool = True,
-    due: bool = False,
     patient: bool = True,
 ) -> float:
     """
@@ -92,7 +98,6 @@ def refresh(
 
     Args:
         stale: whether days are loaded, too, for which nobody would have to wait.
-        due: whether days are loaded, too, that only our own appointments changed.
         patient: whether to come again: when the last change of the days is settled, so that one load serves many
             changes; and when the source allows it, where it refused for now.
 
@@ -102,8 +107,8 @@ def refresh(
     question = Question(account_id, event_type_id, first, last, urgency=Urgency.REFRESH)
 
     def needed(day: Day) -> bool:
-        wanting = (stale and day.band is not Band.FRESH) or (due and day.due)
-        return day.worth_loading or (wanting and (day.loaded_at or inf) < question.asked)
+        outdated = stale and day.band is not Band.FRESH and (day.loaded_at or inf) < question.asked
+        return day.worth_loading or outdated
 
     if question.redis_away:
         return 0.0
@@ -158,14 +163,13 @@ def queue_refresh(
     last: date,
     delay: float = 0.0,
     stale: bool = True,
-    due: bool = False,
 ) -> None:
     """
     Have the days refreshed by a worker, `delay` seconds from now, unless that is queued already.
 
     Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
     """
-    days = {"first": first.isoformat(), "last": last.isoformat(), "stale": stale, "due": due}
+    days = {"first": first.isoformat(), "last": last.isoformat(), "stale": stale}
     message = {"account_id": account_id, "event_type_id": event_type_id, **days}
     try:
         if store.mark_refresh(account_id, event_type_id, delay + limits.REFRESH_QUEUED):

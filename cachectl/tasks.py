@@ -34,7 +34,6 @@ def refresh(
     first: str,
     last: str,
     stale: bool = True,
-    due: bool = False,
     **_newer: object,
 ) -> None:
     """Load the days `first` to `last` (ISO dates, UTC, inclusive) that are no longer fresh. Safe to run twice."""
@@ -44,7 +43,6 @@ def refresh(
         first=date.fromisoformat(first),
         last=date.fromisoformat(last),
         stale=stale,
-        due=due,
         patient=self.request.retries < MOST_POSTPONEMENTS,
     )
     if wait:

@@ -3,7 +3,6 @@
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from calcom.addresses import objection
@@ -71,11 +70,10 @@ class EventTypeQuerySet(models.QuerySet["EventType"]):
         shared = EventTypeHost.objects.filter(host_id__in=host_ids)
         return self.filter(id__in=shared.values("event_type_id"))
 
-    def shapes(self) -> list[tuple[int, Shape, int]]:
-        """Return the id of each, the time it takes, and how many hosts serve it; none where it is switched off."""
-        found = self.annotate(host_count=Count("hosts", filter=Q(active=True)))
+    def shapes(self) -> dict[int, Shape]:
+        """Return the time that each takes, by id."""
         lengths = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
-        return [(pk, Shape(*shape), hosts) for pk, hosts, *shape in found.values_list("pk", "host_count", *lengths)]
+        return {pk: Shape(*shape) for pk, *shape in self.values_list("pk", *lengths)}
 
 
 class EventType(models.Model):

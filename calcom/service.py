@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import structlog
-from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from cachectl import availability, background, limits, services, tasks
+from cachectl import availability, background, services, tasks
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
@@ -31,15 +30,6 @@ class OpenSlots:
     days: Mapping[date, Day]
     """By UTC date."""
     known: Known
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A forgetting that is written down, and the event types that more than one host serves."""
-
-    forgetting: Forgetting
-    shared: Collection[int]
-    """After a booking of ours nobody knows which of their hosts is still free, until they are loaded anew."""
 
 
 class CalcomService:
@@ -71,12 +61,13 @@ class CalcomService:
         last: datetime,
         deadline: Deadline,
         max_age: float | None = None,
+        newer: bool = False,
     ) -> OpenSlots:
         """
         Return the slots that start from `first` on and before `last`, out of the cache where it knows.
 
         Nobody waits beyond the deadline: then the answer is what is known, marked as such. `max_age` says how old the
-        knowledge may be, in seconds.
+        knowledge may be, in seconds; with `newer` it shall include what we booked up to a moment ago.
         """
         begin, end = minute_from(first), minute_from(last)
         if begin >= end:
@@ -88,6 +79,7 @@ class CalcomService:
             last=date_of(end - 1),
             deadline=deadline,
             max_age=max_age,
+            newer=newer,
             tenant=self._tenant,
         )
         starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
@@ -191,7 +183,7 @@ class CalcomService:
         end: datetime,
         host_ids: Collection[int],
         cause: Forgetting.Cause,
-    ) -> list[Owed]:
+    ) -> list[Forgetting]:
         """
         Write down which days must be forgotten because time of the hosts was taken or freed.
 
@@ -200,40 +192,28 @@ class CalcomService:
         `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
         """
         sharing = EventType.objects.filter(account=self._account).on_hosts(set(host_ids)).shapes()
-        shapes = {event_type.pk: event_type.shape, **{pk: shape for pk, shape, _ in sharing}}
-        shared = {pk for pk, _, hosts in sharing if hosts > 1}
+        shapes = {event_type.pk: event_type.shape, **sharing}
         days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
         return [
-            Owed(
-                services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause),
-                shared.intersection(ids) if cause is Forgetting.Cause.OWN else (),
-            )
+            services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause)
             for (first, last), ids in days.items()
         ]
 
-    def availability_changed(self, owed: Sequence[Owed]) -> None:
+    def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:
         """
         Forget the days now, and once more by a task; call it after the commit.
 
-        Neither Redis nor the broker can make it fail: the rows stay owed. With several hosts nobody knows who is still
-        free after a booking of ours, so those event types are loaded anew as soon as a load can know of it.
+        Neither Redis nor the broker can make it fail: the rows stay owed.
         """
-        for each in owed:
-            _forget_now(each.forgetting)
-        if owed:
-            metrics.CHANGE_DAYS.observe(sum(each.forgetting.days for each in owed))
-            background.submit_errand(_follow_up, owed)  # the caller need not wait for the broker
+        for each in forgettings:
+            _forget_now(each)
+        if forgettings:
+            metrics.CHANGE_DAYS.observe(sum(each.days for each in forgettings))
+            background.submit_errand(_forget_again, forgettings)  # the caller need not wait for the broker
 
 
 def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:
     return sorted(page, key=lambda booking: booking is None or booking.moved_to_uid is not None)
-
-
-def _follow_up(owed: Sequence[Owed]) -> None:
-    for each in owed:
-        _forget_again(each.forgetting)
-        for event_type_id in each.shared:
-            _refresh_when_settled(each.forgetting, event_type_id)
 
 
 def _forget_now(forgetting: Forgetting) -> None:
@@ -243,19 +223,9 @@ def _forget_now(forgetting: Forgetting) -> None:
         log.warning("calcom.not_forgotten_yet", forgetting_id=forgetting.id, error_type=type(exc).__name__)
 
 
-def _forget_again(forgetting: Forgetting) -> None:
-    try:
-        tasks.forget_range.delay(forgetting_id=forgetting.id)
-    except OperationalError as exc:
-        log.warning("calcom.forgetting_left_to_sweep", forgetting_id=forgetting.id, error_type=type(exc).__name__)
-
-
-def _refresh_when_settled(forgetting: Forgetting, event_type_id: int) -> None:
-    availability.queue_refresh(
-        account_id=forgetting.account_id,
-        event_type_id=event_type_id,
-        first=forgetting.first,
-        last=forgetting.last,
-        delay=settings.CACHECTL_SETTLE + limits.REFRESH_MARGIN,
-        due=True,
-    )
+def _forget_again(forgettings: Sequence[Forgetting]) -> None:
+    for each in forgettings:
+        try:
+            tasks.forget_range.delay(forgetting_id=each.id)
+        except OperationalError as exc:
+            log.warning("calcom.forgetting_left_to_sweep", forgetting_id=each.id, error_type=type(exc).__name__)

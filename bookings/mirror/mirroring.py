@@ -25,7 +25,7 @@ from calcom.errors import Refused
 from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless
 from calcom.models import Account, EventType
 from calcom.ranges import LONGEST_CHANGE
-from calcom.service import CalcomService, Owed
+from calcom.service import CalcomService
 
 log = structlog.get_logger(__name__)
 
@@ -337,7 +337,7 @@ def _host_ids(appointment: Appointment) -> list[int]:
 
 def _forgettings(
     calcom: CalcomService, appointment: Appointment, host_ids: Collection[int], cause: Cause
-) -> list[Owed]:
+) -> list[Forgetting]:
     return calcom.write_forgettings(
         event_type=appointment.event_type,
         start=appointment.start,

@@ -5,12 +5,17 @@ Note [One request, however far]: what is known decides how far Cal.com is asked.
 first, and cost no request. If they leave the question open, Cal.com is asked once: for these two weeks, if even old
 knowledge of them promises a slot, else for all the time for which callers may book. Where somebody is loading just
 then, as for a call that has begun, what that brings is waited for first: it may do.
+
+Note [Doubt costs a request only where it matters]: of an event type with several hosts, what one of them was booked for
+since the list was loaded is hidden (Note [A list proves one host]). Whoever wishes for just that is not told "taken"
+before a newer list says so; for everybody else it can wait until the list is stale.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bookings import figures
@@ -57,6 +62,11 @@ class Asked:
     def wished(self, seen: Seen) -> list[int]:
         """Return those of them that are what was asked for."""
         return self.wanted.among(self.new(seen))
+
+    def doubts(self, seen: Seen) -> bool:
+        """Return whether a newer list could have what was asked for, and this one has not."""
+        doubtful = (start for start in self.wanted.among(seen.doubtful) if start not in self.offered)
+        return not self.wished(seen) and any(doubtful)
 
     @property
     def was_met(self) -> bool:
@@ -105,7 +115,7 @@ def find(
         ConfigurationError: the service cannot be booked through us.
     """
 
-    def read(calendar: Calendar, span: Span, deadline: Deadline) -> OpenTimes:
+    def read(calendar: Calendar, span: Span, deadline: Deadline, *, doubted: bool = False) -> OpenTimes:
         return open_times(
             service=asked.service,
             event_type=calendar.event_type,
@@ -115,6 +125,7 @@ def find(
             calcom=calcom,
             deadline=deadline,
             max_age=max_age,
+            newer=doubted and calendar is asked.calendars[0],
         )
 
     rules = Rules.of(asked.service, now, asked.calendars[0].event_type)
@@ -122,10 +133,12 @@ def find(
     # Note [One request, however far]
     seen = look(read, asked.calendars, near, Deadline.after(NO_WAIT))
     certain = [each.certain for each in seen]
-    if max_age is None and _settles(asked, certain):
+    # Note [Doubt costs a request only where it matters]
+    doubted = asked.doubts(certain[0])
+    if max_age is None and not doubted and _settles(asked, certain):
         return _answer(asked, rules, certain, until=near.last, end=far.last)
-    if _promises(asked, seen) or any(each.known.loading for each in seen):
-        seen = look(read, asked.calendars, near, deadline)
+    if doubted or _promises(asked, seen) or any(each.known.loading for each in seen):
+        seen = look(partial(read, doubted=doubted), asked.calendars, near, deadline)
         if _promises(asked, seen) or any(each.known.loaded or each.known.failure for each in seen):
             return _answer(asked, rules, seen, until=near.last, end=far.last)
     return _answer(asked, rules, look(read, asked.calendars, far, deadline), until=far.last, end=far.last)

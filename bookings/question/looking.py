@@ -49,6 +49,8 @@ class Seen:
     starts: Sequence[int]
     """Epoch minutes, ascending."""
     known: Known
+    doubtful: Sequence[int] = ()
+    """Starts of which a newer list would tell."""
 
     @property
     def certain(self) -> "Seen":
@@ -100,7 +102,7 @@ def look(
         else:
             others = [background.submit_question(account_id, read, each, span, until) for each in calendars[1:]]
             shown = [read(calendars[0], span, until), *(_heard(other, until) for other in others)]
-    return [Seen(each, times.starts, times.known) for each, times in zip(calendars, shown, strict=True)]
+    return [Seen(each, times.starts, times.known, times.doubtful) for each, times in zip(calendars, shown, strict=True)]
 
 
 def _heard(coming: "Future[OpenTimes]", deadline: Deadline) -> OpenTimes:

@@ -1,21 +1,21 @@
 """A question becomes windows of slots: what Cal.com lists, minus what we took, minus what rules forbid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bookings import claims
 from bookings.errors import ConfigurationError
 from bookings.models import Service
-from bookings.question.offers import Rules, subtract
+from bookings.question.offers import Rules
 from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
-from cachectl.availability import Band, Day, Known
+from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE, minute_from
-from calcom.service import CalcomService
+from calcom.service import CalcomService, OpenSlots
 
 ALTERNATIVES_WITHIN = timedelta(days=7)
 NOTHING_ASKED = Known(days={}, band=Band.FRESH, age=None)
@@ -30,6 +30,8 @@ class OpenTimes:
     """Epoch minutes, ascending."""
     known: Known
     """How well that is known. Nothing is missing in it where rules alone decided."""
+    doubtful: Sequence[int] = ()
+    """Starts, ascending, of which a newer list would tell: of several hosts one was booked since, and who is free?"""
 
 
 def open_times(
@@ -42,14 +44,17 @@ def open_times(
     calcom: CalcomService,
     deadline: Deadline,
     max_age: float | None = None,
+    newer: bool = False,
 ) -> OpenTimes:
     """
     Return when callers may come to `service`, from `first` on and before `last`.
 
-    One trip to Redis and one query where the cache knows; at the deadline, what is known, marked as such.
+    One trip to Redis and one query where the cache knows; at the deadline, what is known, marked as such. Before
+    nothing is said to be free while there is doubt, Cal.com is asked.
 
     Args:
         event_type: what books it, where that is not the service's own: with one person, for instance.
+        newer: whether to resolve doubts in any case.
 
     Raises:
         ConfigurationError: the service cannot be booked through us.
@@ -60,9 +65,16 @@ def open_times(
     first, last = max(first, rules.earliest), min(last, rules.latest)
     if first >= last:
         return OpenTimes([], NOTHING_ASKED)
-    listed = calcom.open_slots(event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age)
-    starts = rules.allowed(listed.starts, first, last)
-    return OpenTimes(_minus_ours(event_type, starts, listed.days), listed.known)
+
+    def look(*, newer: bool) -> OpenTimes:
+        listed = calcom.open_slots(
+            event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age, newer=newer
+        )
+        return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed)
+
+    found = look(newer=newer)
+    in_doubt = bool(found.doubtful) and not found.starts
+    return look(newer=True) if in_doubt and not newer else found
 
 
 def alternatives(
@@ -97,16 +109,15 @@ def refuse_unbookable(service: Service, event_type: EventType | None = None) -> 
         raise ConfigurationError(obstacle)
 
 
-def _minus_ours(event_type: EventType, starts: Sequence[int], days: Mapping[date, Day]) -> list[int]:
+def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots) -> OpenTimes:
     """Take away what our own appointments leave no host for. Slots are offered at Cal.com's word, never beyond it."""
     if not starts:
-        return []
+        return OpenTimes([], listed.known)
     length = event_type.length_minutes * MINUTE
     occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE + length)
-    return subtract(
-        starts,
-        shape=event_type.shape,
-        hosts=len(occupancy.host_ids),
-        taken=[row.time for row in occupancy.rows],
-        loaded_at={(day - EPOCH.date()).days: known.loaded_at for day, known in days.items() if known.loaded_at},
-    )
+    loaded_at = {(day - EPOCH.date()).days: known.loaded_at for day, known in listed.days.items() if known.loaded_at}
+    left = occupancy.left(event_type, starts, loaded_at)
+    if len(left) == len(starts):
+        return OpenTimes(left, listed.known)
+    hidden = sorted(set(starts).difference(left))
+    return OpenTimes(left, listed.known, occupancy.in_doubt(event_type, hidden))

@@ -19,7 +19,7 @@ from bookings import callbacks
 from bookings.models import SILENCE, Appointment, Change, ChangeState
 from cachectl.models import Forgetting
 from calcom.errors import Reason
-from calcom.service import CalcomService, Owed
+from calcom.service import CalcomService
 from calcom.types import RemoteBooking
 
 log = structlog.get_logger(__name__)
@@ -161,7 +161,7 @@ class Case(ABC):
 
     def owe(
         self, start: datetime, end: datetime, host_ids: Collection[int], cause: Forgetting.Cause = Forgetting.Cause.OWN
-    ) -> list[Owed]:
+    ) -> list[Forgetting]:
         """Write down that the hosts' time from `start` to `end` has changed, within the transaction that is open."""
         return self.calcom.write_forgettings(
             event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause

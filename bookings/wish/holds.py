@@ -34,6 +34,7 @@ from bookings.wish.listed import Slot
 from cachectl import waiting
 from cachectl.deadline import Deadline
 from calcom.models import EventType
+from calcom.ranges import MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
 
 LIFETIME = timedelta(seconds=120)
@@ -44,6 +45,10 @@ REPLAYED_FOR = timedelta(days=1)
 PAUSE = 0.1
 # Crockford's alphabet forgives who reads O for 0, and I or L for 1.
 _MISREAD = str.maketrans("OIL", "011", "- ")
+
+
+class InDoubt(SlotTaken):
+    """Somebody may have it, and a newer list would tell."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
     """
     search.refuse_unbookable(offer.service, offer.event_type)
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
-    patience = Deadline.after(claims.PATIENCE_S)
+    patience, newer = Deadline.after(claims.PATIENCE_S), False
     with slot.or_others():
         while True:
             earlier = _led_to(offer)
@@ -178,10 +183,15 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
                 return Held(earlier, replayed=True, verified=slot.is_verified())
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
-            listing = slot.listing()
+            listing = slot.listing(newer=newer)
             refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=offer.conversation_id is not None)
             try:
                 return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
+            except InDoubt:
+                if newer:
+                    raise
+                newer = True
+                continue
             except claims.Contention as exc:
                 exc.insist(deadline, patience)
             with waiting.place(offer.event_type.account_id, deadline) as until:
@@ -249,7 +259,8 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
     Commit the hold, in place of what the conversation held before: both or neither.
 
     Raises:
-        SlotTaken: the time is somebody's, or it may be: see Note [A list proves one host].
+        SlotTaken: the time is somebody's.
+        InDoubt: it may be, see Note [A list proves one host].
         Contention: somebody is just writing there; look again.
     """
     event_type = offer.event_type
@@ -262,8 +273,12 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
         verdict, host_ids = claims.judge(occupancy)
         if verdict is claims.Verdict.WAIT:
             raise claims.Contention
-        if verdict is claims.Verdict.TAKEN or not occupancy.leaves(event_type, offer.start, loaded_at):
+        if verdict is claims.Verdict.TAKEN:
             raise SlotTaken("Somebody else has it.")
+        minute = minute_from(offer.start)
+        if not occupancy.left(event_type, [minute], {minute // MINUTES_A_DAY: loaded_at} if loaded_at else {}):
+            doubt = occupancy.in_doubt(event_type, [minute])
+            raise (InDoubt if doubt else SlotTaken)("Somebody else may have it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         appointment = _new_hold(offer, datetime.fromtimestamp(occupancy.read_at, UTC) + LIFETIME)

@@ -49,9 +49,9 @@ class Slot:
     offered: bool = False
     """Whether it was offered to whoever wants it, so that Cal.com listed it then."""
 
-    def listing(self) -> Listing:
+    def listing(self, *, newer: bool = False) -> Listing:
         """
-        Return what the list is worth that has it.
+        Return what the list is worth that has it; with `newer` of one that knows what was booked up to a moment ago.
 
         Costs no request where its day is known.
 
@@ -60,7 +60,7 @@ class Slot:
             TryLater: Cal.com could not be asked, and nothing is known of that day; an offer is known.
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
-        listed = self._look(self.deadline)
+        listed = self._look(self.deadline, newer=newer)
         if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
@@ -78,9 +78,9 @@ class Slot:
         """Return whether its day is known well enough to speak of it without reserve. Waits for nothing."""
         return self._look(NO_TIME).known.verified
 
-    def _look(self, deadline: Deadline) -> OpenSlots:
+    def _look(self, deadline: Deadline, *, newer: bool = False) -> OpenSlots:
         return self.calcom.open_slots(
-            event_type=self.event_type, first=self.start, last=self.start + MINUTE, deadline=deadline
+            event_type=self.event_type, first=self.start, last=self.start + MINUTE, deadline=deadline, newer=newer
         )
 
     @contextmanager

@@ -38,7 +38,7 @@ from bookings.models import (
     Conversation,
     SlotToken,
 )
-from bookings.question.offers import Rules, subtract
+from bookings.question.offers import Rules
 from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
 from bookings.wish import outcomes
@@ -274,13 +274,8 @@ class _Calendar:
             return []
         event_type, last = self.appointment.event_type, EPOCH + starts[-1] * MINUTE + self.length
         occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, last)
-        return subtract(
-            starts,
-            shape=event_type.shape,
-            hosts=len(occupancy.host_ids),
-            taken=[row.time for row in occupancy.without(self.appointment.pk).rows],
-            loaded_at={minute // MINUTES_A_DAY: self.now.timestamp() for minute in starts},
-        )
+        loaded_at = {minute // MINUTES_A_DAY: self.now.timestamp() for minute in starts}
+        return occupancy.without(self.appointment.pk).left(event_type, starts, loaded_at)
 
 
 # --- writing it down ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from bookings.wish.attendees import new_booking
 from bookings.wish.cases import FOREIGN, OTHER_START, VANISHED, Case
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused
-from calcom.service import CalcomService, Owed
+from calcom.service import CalcomService
 from calcom.types import RemoteBooking, RemoteState
 
 # The booking is not there any more, or not under this uid.
@@ -125,7 +125,7 @@ class Booking(Case):
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Reject the appointment."""
         appointment = self.appointment
-        forgettings: Sequence[Owed] = ()
+        forgettings: Sequence[Forgetting] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
@@ -249,7 +249,7 @@ class Move(Case):
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
         self.later(ChangeState.QUEUED)
 
-    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Owed]]:
+    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
         """Put the appointment where Cal.com has it; return whether we won, whether the time was free, what is owed."""
         appointment = self.appointment
         was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else self.host_ids
@@ -280,7 +280,7 @@ class Move(Case):
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Leave the appointment where it is."""
-        forgettings: Sequence[Owed] = ()
+        forgettings: Sequence[Forgetting] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from calcom.simulator.client import SimulatorClient
@@ -33,7 +32,6 @@ class Transcript:
 
     simulator: SimulatorClient
     complaints: list[str] = field(default_factory=list)
-    _asked_about: str | None = None
 
     def say(self, who: str, words: str) -> None:
         """Print what a person says."""
@@ -45,22 +43,9 @@ class Transcript:
         before = len(self.simulator.requests())
         line = Line(what)
         yield line
-        seen = self.simulator.requests()[before:]
-        caused = [each["operation"] for each in seen if self._is_ours(each)]
-        print(f"  {what:<43} {line.took * 1000:>7.1f} ms  {line.source:<32} {_spelled(caused, len(seen))}")
-        self.expect(sorted(caused) == sorted(calcom), f"{what}: {_spelled(calcom, len(calcom))}, that was expected")
-
-    def _is_ours(self, request: dict[str, Any]) -> bool:
-        """
-        Return whether the caller's own question caused it.
-
-        Event types with several hosts are asked for again, in the background, after one of the hosts was booked.
-        """
-        if request["operation"] != SLOTS:
-            return True
-        event_type = parse_qs(urlsplit(request["path"]).query)["eventTypeId"][0]
-        self._asked_about = self._asked_about or event_type
-        return bool(event_type == self._asked_about)
+        caused = [each["operation"] for each in self.simulator.requests()[before:]]
+        print(f"  {what:<43} {line.took * 1000:>7.1f} ms  {line.source:<32} {_spelled(caused)}")
+        self.expect(sorted(caused) == sorted(calcom), f"{what}: {_spelled(calcom)}, that was expected")
 
     def expect(self, truth: bool, otherwise: str) -> None:
         """Complain unless it is so."""
@@ -223,9 +208,6 @@ def _clock(start: str) -> str:
     return start[11:16]
 
 
-def _spelled(caused: Sequence[str], seen: int) -> str:
-    counts = Counter(caused)
-    parts = [f"{number} {operation}" for operation, number in counts.items()]
-    if seen > len(caused):
-        parts.append(f"{seen - len(caused)} refresh in the background")
+def _spelled(caused: Sequence[str]) -> str:
+    parts = [f"{number} {operation}" for operation, number in Counter(caused).items()]
     return f"Cal.com saw {', '.join(parts) or 'nothing'}"

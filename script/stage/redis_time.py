@@ -19,6 +19,12 @@ def let_pass(keys: Iterable[str | bytes], seconds: float) -> None:
     pipeline.execute()
 
 
+def let_all_pass(seconds: float) -> None:
+    """Let seconds pass for everything that is known of days, whosever they are."""
+    everything = redis_client().scan_iter("sl1:*")
+    let_pass((key for key in everything if b":day:" in key or b":changed:" in key or key.endswith(b":epoch")), seconds)
+
+
 def _earlier(value: bytes, ms: int) -> bytes:
     parsed = orjson.loads(value)
     if isinstance(parsed, int):

@@ -13,6 +13,7 @@ from bookings.wish.remote import case_of
 from cachectl import background, waiting
 from cachectl.deadline import Deadline
 from calcom.service import CalcomService
+from script.stage import redis_time
 from tests.cast import ANNA, Caller
 
 _numbers = itertools.count(1)
@@ -75,6 +76,12 @@ def pass_time(seconds: float) -> None:
         answer_by=F("answer_by") - step,
         next_attempt_at=F("next_attempt_at") - step,
     )
+
+
+def let_lists_know() -> None:
+    """Let all that was booked be long enough ago for a list that is loaded now to know of it; none is loaded."""
+    Claim.objects.update(changed_at=F("changed_at") - timedelta(seconds=10))
+    redis_time.let_all_pass(10)
 
 
 def cancel(

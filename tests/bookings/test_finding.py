@@ -22,7 +22,7 @@ from cachectl.deadline import Deadline
 from calcom.ranges import date_of, minute_from
 from calcom.service import OpenSlots
 from calcom.simulator import Kind
-from tests.bookings.stage import book, wish
+from tests.bookings.stage import book, let_lists_know, wish
 from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, WEDNESDAY, at
 
 LIST = "GET /v2/slots"
@@ -61,7 +61,7 @@ class Diary:
     def __init__(self, known, truth=(), *, loading=False):
         self.known, self.truth, self.loading, self.loads = dict(known), set(truth), loading, []
 
-    def open_slots(self, *, event_type, first, last, deadline, max_age=None):
+    def open_slots(self, *, event_type, first, last, deadline, max_age=None, newer=False):
         begin, end = minute_from(first), minute_from(last)
         dates = [first.date() + number * A_DAY for number in range((date_of(end - 1) - date_of(begin)).days + 1)]
         loading, waited = self.loading, not deadline.passed
@@ -377,6 +377,23 @@ def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
 
     assert (found.status, found.known.failure) == (Status.DEGRADED, "throttled")
     assert datetime.now(UTC) - began < timedelta(seconds=0.5)
+
+
+def test_doubt_costs_a_request_where_just_that_is_wished_for(salon, calcom, simulator):
+    """Of two hosts one was booked: who wants that time hears whether the other is free; others do not need to."""
+    search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    book(wish(salon.cut, at(14)), calcom)
+
+    assert search(calcom, asked(salon.cut, Wanted.at(at(14)))).status is Status.ALTERNATIVES  # no list could know yet
+    let_lists_know()
+    assert search(calcom, asked(salon.cut, Wanted.on([TUESDAY], BERLIN))).status is Status.AVAILABLE
+    assert search(calcom, asked(salon.cut, Wanted.at(at(14)), offered=[at(14)])).status is Status.ALTERNATIVES
+    assert simulator.count(LIST) == 1
+
+    for _ in range(2):
+        found = search(calcom, asked(salon.cut, Wanted.at(at(14))))
+        assert (found.status, starts(found)) == (Status.AVAILABLE, [at(14)])
+    assert simulator.count(LIST) == 2
 
 
 def test_an_agent_may_insist_on_a_newer_answer(salon, calcom, simulator):

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
-from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,11 +21,12 @@ from bookings.question import search
 from bookings.wish import booking, holds
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
-from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, settle, wish
+from calcom.simulator import Kind
+from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
 from tests.cast import ANNA, KARL, NOBODY, at
-from tests.conftest import trust_redis
 
 BOOK = "POST /v2/bookings"
+LIST = "GET /v2/slots"
 
 
 @pytest.fixture
@@ -269,16 +269,48 @@ def test_a_hold_of_either_host_keeps_both(salon, calcom, call):
             book(wish(service, at(14), KARL), calcom)
 
 
-def test_a_list_that_does_not_know_of_a_booking_proves_nothing(salon, calcom, call):
-    """L-06: Ben may be free, but the list that was read is older than the booking; nothing is promised on it."""
+def test_a_list_that_does_not_know_of_a_booking_proves_nothing(salon, calcom, simulator, call):
+    """L-06: Ben may be free, but the list is older than the booking; as soon as a newer one can tell, it is asked."""
+    offered = offer(salon.cut, at(14), call)
+    assert hold(offer(salon.cut, at(9), call), calcom).verified
     assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
 
     with pytest.raises(SlotTaken):
-        hold_slot(salon.cut, at(14), call, calcom)
+        hold(offered, calcom)
+    assert simulator.count(LIST) == 1
 
-    _newer_list(salon)
-    held = hold_slot(salon.cut, at(14), call, calcom)
+    let_lists_know()
+    held = hold(offered, calcom)
     assert len(claims_of(held.appointment)) == 1
+    assert simulator.count(LIST) == 2
+
+
+def test_a_newer_list_may_say_no(salon, calcom, simulator, call):
+    """The other host is busy elsewhere: one question settles it, and other times are offered."""
+    offered = offer(salon.cut, at(14), call)
+    assert hold(offer(salon.cut, at(9), call), calcom).verified
+    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    [booking] = simulator.bookings()
+    simulator.busy("ben" if booking["host"] == "emma" else "emma", at(14), at(15))
+    let_lists_know()
+
+    for _ in range(2):
+        with pytest.raises(SlotTaken) as refusal:
+            hold(offered, calcom)
+        assert len(refusal.value.alternatives) == 3
+    assert simulator.count(LIST) == 2
+
+
+def test_where_cal_com_cannot_be_asked_a_doubt_is_a_no(salon, calcom, simulator, call):
+    """Nothing is promised that may be somebody's, and nobody waits beyond the deadline."""
+    offered = offer(salon.cut, at(14), call)
+    assert hold(offer(salon.cut, at(9), call), calcom).verified
+    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    let_lists_know()
+    simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
+
+    with pytest.raises(SlotTaken):
+        hold(offered, calcom)
 
 
 def test_a_hold_waits_for_a_write_that_may_leave_time(salon, calcom, simulator, call):
@@ -291,7 +323,7 @@ def test_a_hold_waits_for_a_write_that_may_leave_time(salon, calcom, simulator, 
             hold(offered, calcom, wait=0.3)
     let_jobs_finish()
 
-    _newer_list(salon)
+    let_lists_know()
     assert not hold(offered, calcom).replayed
 
 
@@ -488,7 +520,7 @@ def test_token_and_time_are_one_wish(salon, calcom, simulator, call):
 def test_what_is_offered_after_a_booking_is_another_slot(salon, calcom, simulator, call):
     """L-09: mother and child both come at two; the second was offered when the first was booked."""
     first = take(offer(salon.cut, at(14), call), calcom)
-    _newer_list(salon)
+    let_lists_know()
 
     second = take(offer(salon.cut, at(14), call), calcom, KARL)
 
@@ -528,7 +560,7 @@ def test_a_booking_beside_the_hold_gives_it_up(salon, calcom, call):
 def test_a_hold_whose_host_became_free_for_others_waits_its_turn(salon, calcom, simulator, call):
     """L-13: Emma was busy when Ben's time was held; now both may be chosen, and a write to Emma is on its way."""
     colour = book(wish(salon.colour, at(14), KARL), calcom)
-    _newer_list(salon)
+    let_lists_know()
     held = hold_slot(salon.cut, at(14), call, calcom)
     assert claims_of(held.appointment) == {"Ben": "held"}
     cancel(colour.appointment, calcom)
@@ -610,13 +642,6 @@ def _refusal(resolve, **asked):
     with pytest.raises((SlotNotOffered, ConfirmTokenInvalid)) as refusal:
         resolve(**asked)
     return refusal.value.code, str(refusal.value)
-
-
-def _newer_list(salon):
-    """Let the last change be long ago, and the lists be loaded anew."""
-    Claim.objects.update(changed_at=F("changed_at") - timedelta(minutes=1))
-    redis_client().flushdb()
-    trust_redis(salon.account)
 
 
 def _die(*_):

@@ -8,7 +8,7 @@ from django.utils import timezone
 from bookings.errors import ConfigurationError
 from bookings.question import search
 from cachectl.deadline import Deadline
-from tests.bookings.stage import book, let_jobs_finish, wish
+from tests.bookings.stage import book, let_jobs_finish, let_lists_know, wish
 from tests.cast import KARL, SUNDAY, TUESDAY, WEDNESDAY, at
 
 LIST = "GET /v2/slots"
@@ -82,6 +82,21 @@ def test_a_round_robin_slot_is_hidden_until_a_newer_list_knows_of_the_booking(sa
     book(wish(salon.cut, at(14)), calcom)
 
     assert at(14) not in open_times(salon.cut, calcom)
+
+
+def test_doubt_costs_a_request_where_nothing_else_is_left(salon, calcom, simulator):
+    """Nobody hears that nothing is free because of a list that is older than a booking of ours."""
+    open_times(salon.cut, calcom)
+    book(wish(salon.cut, at(14)), calcom)
+
+    assert open_times(salon.cut, calcom, at(14), at(14, 30)) == []  # no list could know of it yet
+    let_lists_know()
+    assert at(14) not in open_times(salon.cut, calcom)  # and there is enough else
+    assert simulator.count(LIST) == 1
+
+    for _ in range(2):
+        assert open_times(salon.cut, calcom, at(14), at(14, 30)) == [at(14)]
+    assert simulator.count(LIST) == 2
 
 
 def test_rules_are_applied_on_top_of_the_list(salon, calcom):

@@ -64,10 +64,7 @@ class RedisTime:
 
     def pass_(self, seconds: float) -> None:
         """Let seconds pass for days, changes and epochs."""
-        all_keys = redis_client().scan_iter("sl1:*")
-        redis_time.let_pass(
-            (key for key in all_keys if b":day:" in key or b":changed:" in key or key.endswith(b":epoch")), seconds
-        )
+        redis_time.let_all_pass(seconds)
 
 
 @pytest.fixture(name="redis_time")
@@ -100,6 +97,7 @@ def ask(
     event_type: int = CUT,
     wait: float = 5.0,
     max_age: float | None = None,
+    newer: bool = False,
 ) -> Known:
     """Ask for days, as a search does."""
     return availability.read(
@@ -109,6 +107,7 @@ def ask(
         last=last or first,
         deadline=Deadline.after(wait),
         max_age=max_age,
+        newer=newer,
     )
 
 

@@ -134,7 +134,6 @@ def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource
         "first": MONDAY.isoformat(),
         "last": FORTNIGHT.isoformat(),
         "stale": True,
-        "due": False,
     }
 
 
@@ -248,20 +247,15 @@ def test_own_appointment_costs_no_request(source: CountingSource) -> None:
     assert not queued()
 
 
-def test_refresh_after_own_appointments_waits_until_the_last_is_settled(
-    source: CountingSource, redis_time: RedisTime
-) -> None:
-    """With several hosts the days are loaded anew once they rest: one load for a row of bookings."""
+def test_who_must_know_of_own_appointments_loads_once_a_load_can(source: CountingSource, redis_time: RedisTime) -> None:
+    """With several hosts somebody may insist: it costs one load, when it can be believed, for all who do."""
     ask()
     redis_time.pass_(10)
-    due = {"account_id": ACCOUNT, "event_type_id": CUT, "first": MONDAY, "last": MONDAY, "due": True}
-    forget(own=True)
-    redis_time.pass_(1)
     forget(own=True)
 
-    assert 2 < availability.refresh(**due) < 3
+    assert not ask(newer=True).loaded
     redis_time.pass_(2.6)
-    assert availability.refresh(**due) == 0
+    assert [ask(newer=True).loaded for _ in range(2)] == [True, False]
 
     assert len(source.loads) == 2
     assert not ask().days[MONDAY].due

@@ -74,9 +74,11 @@ def forget(
     """Do what a confirmed booking does."""
     end = start + timedelta(minutes=event_type.length_minutes)
     with transaction.atomic():
-        owed = calcom.write_forgettings(event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause)
-    calcom.availability_changed(owed)
-    return [each.forgetting for each in owed]
+        forgettings = calcom.write_forgettings(
+            event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
+        )
+    calcom.availability_changed(forgettings)
+    return forgettings
 
 
 def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: cast.Salon):
@@ -192,23 +194,10 @@ def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
     assert published("cache") == [{"task": "cachectl.forget_range", "eta": None, "forgetting_id": forgetting.id}]
 
 
-def test_only_shared_event_types_are_loaded_anew(calcom: CalcomService, salon: cast.Salon):
-    """L-24: whether Ben is still free nobody knows after Emma was booked, until a load tells; once for many."""
-    asked_at = datetime.now(UTC)
-
-    forget(calcom, salon.colour.event_type, salon.emma.host_id)
-    forget(calcom, salon.colour.event_type, salon.emma.host_id, start=at(14))
-
-    jobs_done()
-    [refresh] = published("refresh")
-    assert (refresh["task"], refresh["event_type_id"]) == ("cachectl.refresh", salon.cut.event_type_id)
-    assert (refresh["first"], refresh["last"], refresh["due"]) == (TUESDAY.isoformat(), TUESDAY.isoformat(), True)
-    assert 2.5 <= (datetime.fromisoformat(refresh["eta"]) - asked_at).total_seconds() <= 4
-
-
-def test_a_change_elsewhere_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.Salon):
-    """L-27: what we did not do ourselves causes no requests that nobody needs."""
-    forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=Forgetting.Cause.ELSEWHERE)
+@pytest.mark.parametrize("cause", [Forgetting.Cause.OWN, Forgetting.Cause.ELSEWHERE])
+def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.Salon, cause: Forgetting.Cause):
+    """L-24, L-27: no change causes requests that nobody needs, however many hosts there are."""
+    forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
 
     jobs_done()
     assert published("refresh") == []

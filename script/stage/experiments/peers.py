@@ -2,17 +2,20 @@
 The same callers on four lines: Slotline, the gateway of the reports (broad and smart clearing), and agents without one.
 
 Each line has a simulated Cal.com of its own, as slow and as strict as Cal.com. In full: 1,000 conversations in 30 min
-over ten event types, all four lines at once; short: ten minutes at the same pace.
+over ten event types, all four lines at once; short: ten minutes at the same pace. The people are as busy as those are
+who need a booking line: most of their next days are booked up, and few of those in two weeks.
 """
 
+import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator.world import WEEKDAYS, EventType, Hours, Override, User, World
 from script.stage import parts
 from script.stage.ground import Ground, brought_up
-from script.stage.peers.callers import Heard, Line, play, script_of
+from script.stage.peers.callers import DAYS, Heard, Line, play, script_of
 from script.stage.peers.direct import Direct
 from script.stage.peers.reports import BROAD, SMART, Reports
 from script.stage.peers.slotline import Slotline
@@ -49,12 +52,14 @@ HOSTS = {
     "bridal": ("bea",),
 }
 IDS = {slug: number for number, slug in enumerate(HOSTS, 1)}
+# How likely somebody is booked up today, and how much less with each day ahead.
+BOOKED_UP, EASES_BY = 0.8, 0.05
 
 
 def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Play the conversations on all lines, and compare what each Cal.com was asked."""
     conversations = script_of(list(HOSTS), seconds=FULL_S if full else SHORT_S, seed=seed)
-    with brought_up(_world(), log="peers", latency=1.0, seed=seed) as ground:
+    with brought_up(_world(seed), log="peers", latency=1.0, seed=seed) as ground:
         calcoms = _calcoms(ground, seed)
         lines = _lines(ground, calcoms)
         with ThreadPoolExecutor(len(lines)) as pool:
@@ -116,12 +121,22 @@ def _lines(ground: Ground, calcoms: Mapping[str, SimulatorClient]) -> dict[str, 
     }
 
 
-def _world() -> World:
+def _world(seed: int) -> World:
     people = dict.fromkeys(host for hosts in HOSTS.values() for host in hosts)
+    chance = random.Random(seed)  # noqa: S311  a play, no secret
     return World(
         users=(
             User(1, "house", "House", api_key=KEY, hours=HOURS),
-            *(User(number, name, name.title(), hours=HOURS) for number, name in enumerate(people, 2)),
+            *(
+                User(number, name, name.title(), hours=HOURS, overrides=_booked_up(chance))
+                for number, name in enumerate(people, 2)
+            ),
         ),
         event_types=tuple(EventType(IDS[slug], "house", slug, slug.title(), 30, hosts=HOSTS[slug]) for slug in HOSTS),
     )
+
+
+def _booked_up(chance: random.Random) -> tuple[Override, ...]:
+    """Close the days on which somebody has no time left."""
+    days = [ahead for ahead in range(DAYS + 1) if chance.random() < BOOKED_UP - EASES_BY * ahead]
+    return tuple(Override(f"{datetime.now(UTC) + timedelta(days=ahead):%Y-%m-%d}") for ahead in days)

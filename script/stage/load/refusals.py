@@ -9,8 +9,8 @@ from script.stage.load.ledger import Refused
 
 HEARD_WITHIN = 1.0
 """Seconds after the end of a booking or hold in which we may still believe in it."""
-LIST_LIVES = 120.0
-"""Seconds for which a list answers, unless it is loaded again before (CACHECTL_FRESH)."""
+DOUBTED = 6.0
+"""Seconds after a booking in which no list can know of it (`offers.BLIND_S`), and to ask and to answer."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def unexplained(
 
     A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
     chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason a hold, which is
-    a promise, is refused where one of several hosts was taken since the list was loaded: a list proves one host, and
-    it may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before
-    its time.
+    a promise, is refused where one of several hosts was taken so lately that no list can know of it: a list proves one
+    host, and it may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone
+    before its time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
     blocks = [*_there(remote, by_slug, rows.wishes), *_ours(rows, remote, by_slug)]
@@ -51,7 +51,7 @@ def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) ->
     there = [each for each in there if each.since <= answered and asked <= each.until + HEARD_WITHIN]
     if _hosts(there).issuperset(kind.hosts):
         return True
-    lately = _hosts(each for each in there if asked - LIST_LIVES <= each.since)
+    lately = _hosts(each for each in there if asked - DOUBTED <= each.since)
     return refused.wish == "hold" and not lately.isdisjoint(kind.hosts)
 
 

@@ -11,7 +11,8 @@ from typing import Protocol
 
 CONVERSATIONS_A_SECOND = 1000 / 1800
 DAYS = 14
-# Of a hundred callers: whom the first day does not suit, who wants to hear of other days, who books, who cancels again.
+# Of a hundred callers: whom the first day does not suit, who wants to hear of other days even where something is free
+# (where nothing is, all do), who books, who cancels again.
 ASK_TWICE, LOOK_FURTHER, BOOK, CANCEL = 35, 25, 60, 5
 THINK_S = (1.0, 4.0)
 
@@ -123,7 +124,7 @@ def _call(line: Line, conversation: Conversation, heard: Heard) -> None:
     for ahead in conversation.days:
         offered = _ask(line, "free_on", conversation.slug, today + timedelta(days=ahead), heard)
         time.sleep(conversation.thinks_s)
-    if conversation.looks_further:
+    if conversation.looks_further or not offered:
         offered = _ask(line, "free_from", conversation.slug, today + timedelta(days=conversation.days[-1]), heard)
         time.sleep(conversation.thinks_s)
     if conversation.books and offered:
