@@ -6,6 +6,8 @@ and a black hole 59 s (measured 2026-11). Here nothing is retried, nothing takes
 that did not answer is left alone for a moment: the first to notice pays, the others do not.
 """
 
+import socket
+import struct
 import time
 from collections import deque
 from functools import cache, lru_cache
@@ -14,8 +16,8 @@ from typing import Any
 
 from django.conf import settings
 from django_redis.pool import ConnectionFactory
+from redis import Connection, ConnectionPool, Redis, ResponseError
 from redis import ConnectionError as RedisConnectionError
-from redis import ConnectionPool, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
@@ -33,6 +35,32 @@ RESTED = 1.0
 
 class RedisAway(RedisConnectionError):
     """Redis did not answer a moment ago; it was not asked again."""
+
+
+class _Connection(Connection):
+    """
+    A connection whose time-outs the kernel keeps.
+
+    Python keeps a socket's time-out by asking poll(2) before each read and write, and lets other threads run twice
+    instead of once: a third of what a command costs a process with four threads (measured 2026-11).
+    """
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return the next answer; where the time is over, say so as redis-py does."""
+        try:
+            return super().read_response(*args, **options)
+        except RedisConnectionError as exc:
+            if isinstance(exc.__context__, BlockingIOError):
+                raise RedisTimeoutError("Timeout reading from socket") from exc
+            raise
+
+    def _connect(self) -> Any:
+        connected = super()._connect()  # type: ignore[no-untyped-call]
+        seconds, microseconds = divmod(round((self.socket_timeout or 0.0) * 1e6), 1_000_000)
+        connected.settimeout(None)
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connected.setsockopt(socket.SOL_SOCKET, direction, struct.pack("@ll", seconds, microseconds))
+        return connected
 
 
 class _Pool(ConnectionPool):
@@ -104,8 +132,10 @@ def _rest(_url: str) -> Rest:
 
 @lru_cache(maxsize=4)
 def _client(url: str, timeout: float) -> Redis:
+    plain = {"connection_class": _Connection} if url.startswith("redis://") else {}  # OpenSSL wants Python's time-outs
     pool = _Pool.from_url(
         url,
+        **plain,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),

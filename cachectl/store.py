@@ -7,6 +7,7 @@ Every function may raise `redis.RedisError`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,7 @@ def demand(account_id: int, hours: int) -> dict[int, int]:
     return {int(event_type_id): int(count) for event_type_id, count in counts}
 
 
+@cache
 def _script(name: str) -> Script:
     return script(LUA / f"{name}.lua")
 
