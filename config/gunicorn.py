@@ -16,8 +16,9 @@ threads = env.integer("WEB_THREADS", 20)
 worker_class = "gthread"
 # Without it one of two workers often takes all connections, which halves the throughput (measured 2026-11).
 reuse_port = True
-# Seconds an idle connection of an agent is kept.
-keepalive = 30
+# Seconds an idle connection of an agent is kept: longer than load balancers (60) and HTTP clients keep theirs (Go 90).
+# A request that is sent while we close gets no answer, so it must be they who close.
+keepalive = 95
 # Seconds after which a process that gives no sign of life is replaced. Requests have nothing to do with it: they run on
 # threads. Until then its share of the connections is not answered.
 timeout = 10
