@@ -241,6 +241,16 @@ def test_a_hold_is_no_promise_where_the_list_may_have_meant_the_other_host(wish_
     assert wrongly_refused(asked, remote=there, rows=rows()) == wrong
 
 
+@pytest.mark.parametrize(("asked_at", "wrong"), [(75, 0), (95, 1)])
+def test_who_is_held_for_somebody_else_is_not_given_away_by_cal_com(asked_at, wrong):
+    """Decision 0005: of two hosts one is held, and Cal.com would not know; when it is booked, it does."""
+    held = own(slug="cut", created_at=BEGAN + 70), wish(asked_at=BEGAN + 80, finished_at=BEGAN + 85)
+    made = remote(slug="cut", host="emma", created_at=BEGAN + 85)
+
+    asked = refused(service="sv_2", wish="book", at=asked_at)
+    assert wrongly_refused(asked, remote=[made], rows=rows(held[0], wishes=[held[1]])) == wrong
+
+
 def test_a_write_keeps_all_hosts_until_it_is_answered():
     """Nobody knows whom Cal.com will choose."""
     pending = own(slug="colour", created_at=BEGAN + 79), wish(asked_at=BEGAN + 79, finished_at=BEGAN + 90)

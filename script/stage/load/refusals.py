@@ -9,6 +9,8 @@ from script.stage.load.ledger import Refused
 
 HEARD_WITHIN = 1.0
 """Seconds after the end of a booking or hold in which we may still believe in it."""
+WRITTEN_WITHIN = 0.5
+"""Seconds from an appointment to its wish where it was booked without a hold."""
 DOUBTED = 6.0
 """Seconds after a booking in which no list can know of it (`offers.BLIND_S`), and to ask and to answer."""
 
@@ -22,6 +24,8 @@ class Block:
     end: float
     since: float
     until: float
+    held: bool = False
+    """Somebody was promised it, and Cal.com does not know."""
 
 
 def unexplained(
@@ -31,10 +35,10 @@ def unexplained(
     Return the refusals of a time for which a host was free all the while, from question to answer.
 
     A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
-    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason a hold, which is
-    a promise, is refused where one of several hosts was taken so lately that no list can know of it: a list proves one
-    host, and it may have been that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone
-    before its time.
+    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason nothing is booked
+    that could be given a host whose time is held for somebody else, and a hold, which is a promise, is refused where
+    one of several hosts was taken so lately that no list can know of it: a list proves one host, and it may have been
+    that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before its time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
     blocks = [*_there(remote, by_slug, rows.wishes), *_ours(rows, remote, by_slug)]
@@ -49,7 +53,8 @@ def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) ->
     asked, answered = refused.at, refused.at + refused.took
     there = [each for each in blocks if each.start < end and start < each.end]
     there = [each for each in there if each.since <= answered and asked <= each.until + HEARD_WITHIN]
-    if _hosts(there).issuperset(kind.hosts):
+    promised = _hosts(each for each in there if each.held)
+    if _hosts(there).issuperset(kind.hosts) or not promised.isdisjoint(kind.hosts):
         return True
     lately = _hosts(each for each in there if asked - DOUBTED <= each.since)
     return refused.wish == "hold" and not lately.isdisjoint(kind.hosts)
@@ -86,12 +91,15 @@ def _ours(rows: Rows, remote: Iterable[Remote], kinds: Mapping[str, EventType]) 
         wish = made.get(each.booking)
         over = wish.finished_at if wish else each.changed_at if each.state == "expired" else None
         yield _of_all(kinds[each.slug], start, each.created_at, over)
+        held_until = wish.asked_at if wish else over
+        if held_until is None or held_until > each.created_at + WRITTEN_WITHIN:
+            yield _of_all(kinds[each.slug], start, each.created_at, held_until, held=True)
     for change in rows.wishes:
         if change.new_start is not None and change.state != "refused" and change.booking in own:
             kind = kinds[own[change.booking].slug]
             yield _of_all(kind, change.new_start, change.asked_at, change.finished_at)
 
 
-def _of_all(kind: EventType, start: float, since: float, until: float | None) -> Block:
+def _of_all(kind: EventType, start: float, since: float, until: float | None, *, held: bool = False) -> Block:
     end = start + 60 * (kind.minutes + kind.after_minutes)
-    return Block(frozenset(kind.hosts), start, end, since, inf if until is None else until)
+    return Block(frozenset(kind.hosts), start, end, since, inf if until is None else until, held)
