@@ -5,6 +5,7 @@ The same questions and bookings are measured before and after, with the same ser
 """
 
 import time
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 from cachectl import store
@@ -50,9 +51,14 @@ def measure(ground: Ground) -> dict[str, Found]:
 
 
 def _fill(ground: Ground, size: Size) -> None:
-    from bookings.models import Company  # noqa: PLC0415  models, which need the settings
+    """Write the house, and wait until it is on the disk: PostgreSQL would do so while bookings are measured."""
+    from django.db import ProgrammingError, connection  # noqa: PLC0415  they need the settings
+
+    from bookings.models import Company  # noqa: PLC0415
 
     fill(size, company=Company.objects.select_related("account").get(pk=ground.below.tenant().company_id))
+    with suppress(ProgrammingError), connection.cursor() as cursor:  # a PostgreSQL that is not ours may forbid it
+        cursor.execute("CHECKPOINT")
 
 
 def _costs(ground: Ground, ahead: int) -> dict[str, float]:
