@@ -97,6 +97,8 @@ class _Pool(ConnectionPool):
 
 def _has_ended(connection: Any) -> bool:
     """Return whether there is something to read where nothing was asked: it can only be the end."""
+    if not connection.is_connected:
+        return False  # to look at it, redis-py would connect it: a Redis that is silent would cost a time-out more
     try:
         return bool(connection.can_read())
     except (RedisConnectionError, RedisTimeoutError, OSError):

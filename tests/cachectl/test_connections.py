@@ -106,6 +106,28 @@ def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatc
         one.join()
 
 
+def test_who_finds_out_pays_once(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Experiment 6: a connection that broke and rested is not made anew only to be looked at."""
+    monkeypatch.setattr(rest, "SECONDS", 0.0)
+    monkeypatch.setattr(connections, "RESTED", 0.0)
+
+    for _ in range(2):
+        with pytest.raises(RedisTimeoutError):
+            redis_client().ping()
+
+    assert len(list(connected(silent_redis))) == 2
+
+
+def connected(server: socket.socket) -> Iterator[str]:
+    """Yield who has connected so far."""
+    server.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            connection, address = server.accept()
+            connection.close()
+            yield str(address)
+
+
 def test_an_answer_ends_the_rest(ours: rest.Rest) -> None:
     """Whatever it says: a script that is not there any more is loaded by the next command."""
     ours.until = time.monotonic()
