@@ -19,6 +19,7 @@ from script.stage import ground
 from script.stage.callers import READ_WAIT, Caller, Callers, Heard
 from script.stage.experiments import _salon
 from script.stage.ground import Ground
+from script.stage.processes import Stage
 from script.stage.rows import Found, Promise
 from script.stage.servers import wait_for_postgres
 
@@ -39,8 +40,7 @@ END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND application_name <> %s
 """
-# Seconds in which all connections are taken.
-EXHAUSTED_AFTER = 1.0
+TAKEN_WITHIN = 20.0
 HOSTS_LOCK = "SELECT pg_advisory_xact_lock(id) FROM calcom_host ORDER BY id LIMIT 2"
 ROW_LOCK = "SELECT id FROM bookings_company FOR UPDATE"
 
@@ -72,7 +72,7 @@ def _measured(here: Ground, length: _Length) -> dict[str, Found]:
         _salon.during(callers, "all is well", nullcontext(), 2.0)
         away, back = _restarted(here, callers, url, length.restart)
         broken = {
-            "no connection is left": (_exhausted(url), length.exhausted),
+            "no connection is left": (_exhausted(here.stage, url), length.exhausted),
             "the time of two hosts is locked": (_locked(url, HOSTS_LOCK), length.locked),
             "the company is locked": (_locked(url, ROW_LOCK), length.locked),
         }
@@ -118,14 +118,17 @@ def _restarted(here: Ground, callers: Callers, url: str, seconds: float) -> tupl
 
 
 @contextmanager
-def _exhausted(url: str) -> Iterator[None]:
-    """Take every connection there is, those of everybody else as well."""
+def _exhausted(stage: Stage, url: str) -> Iterator[None]:
+    """Take every connection there is, those of everybody else as well; the context begins when nobody can get one."""
     taken: list[psycopg.Connection] = []
-    over = threading.Event()
+    all_taken, over = threading.Event(), threading.Event()
 
     def take() -> None:
         with psycopg.connect(url, application_name=TAKER, autocommit=True) as ours:
+            (there_are,) = ours.execute("SHOW max_connections").fetchone() or ("0",)
             while not over.is_set():
+                if len(taken) == int(there_are) - 1:
+                    all_taken.set()
                 try:
                     taken.append(psycopg.connect(url, application_name=TAKER))
                 except psycopg.OperationalError:
@@ -133,8 +136,9 @@ def _exhausted(url: str) -> Iterator[None]:
 
     taker = threading.Thread(target=take)
     taker.start()
-    time.sleep(EXHAUSTED_AFTER)
     try:
+        # Until then each one that is ended leaves a place that web may get before us: whoever got it is served.
+        stage.wait_until(all_taken.is_set, what="Not every connection was taken", within=TAKEN_WITHIN)
         yield
     finally:
         over.set()
