@@ -38,13 +38,20 @@ class Killed(BaseException):
 class Process:
     """What runs in it, what it gave the broker, and whether it lives."""
 
-    def __init__(self, *, gets_no_answer: Callable[[str, str], bool], held: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        gets_no_answer: Callable[[str, str], bool],
+        held: Callable[[], int],
+        pass_by: Callable[[float], object],
+    ) -> None:
         """
         Begin to live.
 
         Args:
             gets_no_answer: whether Cal.com will not answer this request, by method and URL.
             held: how many requests Cal.com is holding.
+            pass_by: lets seconds pass for everybody, at once.
         """
         self.queued: deque[tuple[str, dict[str, Any]]] = deque()
         """Tasks that the broker has, by name, and their arguments."""
@@ -52,7 +59,7 @@ class Process:
         """Seconds that were waited, although no time passed."""
         self.a_write_may_hang = False
         """Then it is not waited for on the thread that asks."""
-        self._gets_no_answer, self._held = gets_no_answer, held
+        self._gets_no_answer, self._held, self._pass_by = gets_no_answer, held, pass_by
         self._afterwards: deque[Callable[[], object]] = deque()
         self._hanging: list[Future[Any]] = []
         self._held_before = 0
@@ -131,6 +138,11 @@ class Process:
         """Load at once: nobody else is there to wait with."""
         flight._aloft[block.lane] = Future()
         return _done(lambda: flight._fly(block)), True
+
+    def _await_load(self, _account_id: int, _token: str, seconds: float) -> bool:
+        """Wait for a load of somebody's who will not come: there is nobody else, or Redis was emptied just now."""
+        self._pass_by(seconds)
+        return False
 
     def _let_hang(self, tidy: Callable[[], None], run: Callable[[], Any]) -> "Future[Any]":
         self._held_before = self._held()
@@ -219,6 +231,7 @@ def held_by_the_test(process: Process, patch: pytest.MonkeyPatch) -> Iterator[No
     patch.setattr(outcomes, "wait", process._wait)
     patch.setattr(background, "_submit", process._submit)
     patch.setattr(flight, "join", process._join)
+    patch.setattr(store, "wait", process._await_load)
     patch.setattr(transport, "send", process._send)
     patch.setattr(store, "_call", process._run_script(store._call))
     patch.setattr(lua.Scripts, "run", process._run_script(lua.Scripts.run))

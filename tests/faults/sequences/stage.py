@@ -84,7 +84,7 @@ class Stage:
     def __init__(self, simulator: Simulator, clock: Clock) -> None:
         self.simulator, self.clock = simulator, clock
         simulator.program.throttle._clock = lambda: clock.now().timestamp()
-        self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held)
+        self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held, pass_by=clock.pass_by)
         self.lines = [_salon(simulator.base_url), _practice(simulator.base_url)]
         for line in self.lines:
             line.account.webhook_secret = SECRET
