@@ -41,12 +41,16 @@ JOBS, EVICTIONS = 200, 300
 ROOM = 1_000_000
 NOWHERE = 10**9
 """An account and event types that nobody asks for: what fills the memory."""
+# So few that what is loaded again and again is less than the governor lets through after a loss, in one minute.
+HOSTS = 5
+# Seconds in which the governor, which few may pass until it has seen a full window again, lets somebody load.
+LOADED_WITHIN = 80.0
 SETTLED_WITHIN = 130.0
 
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Take away Redis' memory, then what is in it, then both."""
-    with ground.brought_up(_salon.world(8), log="redis-lost", latency=0.5, seed=seed, threads=16) as here:
+    with ground.brought_up(_salon.world(HOSTS), log="redis-lost", latency=0.5, seed=seed, threads=16) as here:
         return _measured(here, flushes=20 if full else 3)
 
 
@@ -138,8 +142,7 @@ def _flushed(here: Ground, callers: Callers) -> int:
     seen = len(here.simulator.requests(SLOTS))
     with Redis.from_url(settings.REDIS_URL) as redis:
         redis.flushall()
-        # The governor lets few through until it has seen a full window again.
-        here.stage.wait_until(lambda: here.simulator.in_flight(SLOTS) > 0, what="Nobody loads", within=80)
+        here.stage.wait_until(lambda: here.simulator.in_flight(SLOTS) > 0, what="Nobody loads", within=LOADED_WITHIN)
         redis.flushall()
     _salon.during(callers, "Redis was emptied, and once more in the middle of a load", nullcontext(), 4.0)
     loads = here.simulator.requests(SLOTS)[seen:]
@@ -221,7 +224,7 @@ def _is_verified(answer: Answer) -> bool:
 def _followed(here: Ground, service: str, taken: str) -> tuple[int, int]:
     """Ask for the day until it is known again; return how many believed answers had the time that was taken."""
     wrong = right = 0
-    until = time.monotonic() + 10
+    until = time.monotonic() + LOADED_WITHIN
     with here.agent() as agent:
         while not right and time.monotonic() < until:
             answer = agent.get("/v1/availability", service=service, date=_salon.date(_salon.WEEK[0]))
