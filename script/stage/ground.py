@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,7 @@ def brought_up(
             parts.bring_simulator(stage, world=simulated, limit=limit, latency=latency, seed=seed)
         )
         tenants = _prepare(simulator.base_url, world, limit, logs / "prepare.log")
+        in_use_since = _use_redis(tenants)
         url = parts.bring_web(stage, port=free_port(), processes=processes, threads=threads) if processes else ""
         if workers:
             parts.bring_workers(stage)
@@ -117,7 +119,7 @@ def brought_up(
             parts.wait_for_web(stage, url)
         if workers:
             parts.wait_for_workers(stage)
-        _use_redis(tenants)
+        time.sleep(max(0.0, in_use_since + BELIEVED - time.monotonic()))
         simulator.reset(log_only=True)
         try:
             yield Ground(stage, simulator, url, tenants, simulated)
@@ -137,10 +139,9 @@ def _prepare(calcom_url: str, world: World, limit: int, log: Path) -> Mapping[st
         return {owner.username: company.write(calcom_url, owner, limit) for owner in owners}
 
 
-def _use_redis(tenants: Mapping[str, "Tenant"]) -> None:
-    """Make this a Redis that has been in use, so that what is loaded is believed."""
+def _use_redis(tenants: Mapping[str, "Tenant"]) -> float:
+    """Make this a Redis that is in use; return since when (monotonic), minus infinity where nobody loads anything."""
     from cachectl import availability  # noqa: PLC0415  models, which need the settings
 
-    if tenants:
-        availability.touch_epochs()
-        time.sleep(BELIEVED)
+    availability.touch_epochs()
+    return time.monotonic() if tenants else -inf

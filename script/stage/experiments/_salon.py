@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage.callers import READ_WAIT, Caller, Callers, Heard, spelled
-from script.stage.ground import BELIEVED, Ground
+from script.stage.ground import Ground
 from script.stage.processes import StageError
 
 ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
@@ -74,7 +74,6 @@ def free(here: Ground) -> dict[str, list[str]]:
             if answer.status != 200 or not answer.body["slots"]:
                 raise StageError(f"Nothing is free: {answer.status} {str(answer.body)[:200]}")
             found[service] = [slot["start"] for slot in answer.body["slots"]][::-1]
-    time.sleep(BELIEVED)
     return found
 
 

@@ -26,7 +26,7 @@ from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import ground, hooks, parts
 from script.stage.experiments._standstill import InWeb, InWorker, Standstill, Unpublished, midnight
 from script.stage.experiments._wishes import Callers
-from script.stage.ground import BELIEVED, Ground
+from script.stage.ground import Ground
 from script.stage.halting.halts import HALTS, Halts
 from script.stage.processes import StageError, answers
 from script.stage.rows import Found, Promise
@@ -86,7 +86,6 @@ def _brought_up(folder: str) -> Iterator[Ground]:
             for service in here.tenant().services.values():
                 window = {"from": midnight(1).isoformat(), "to": midnight(14).isoformat()}
                 agent.get("/v1/availability", service=service, **window)
-        time.sleep(BELIEVED)
         yield here
 
 

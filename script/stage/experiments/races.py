@@ -16,7 +16,7 @@ from script.stage.experiments._crossing import crossing
 from script.stage.experiments._crowd import at
 from script.stage.experiments._duels import duel, judged
 from script.stage.experiments._sale import sale
-from script.stage.ground import BELIEVED, Ground
+from script.stage.ground import Ground
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise
 
@@ -77,7 +77,6 @@ def _load(here: Ground) -> None:
             answer = agent.get("/v1/availability", service=service, **window)
             if answer.status != 200 or not answer.body["slots"]:
                 raise StageError(f"Asking for slots was answered {answer.status}: {str(answer.body)[:200]}")
-    time.sleep(BELIEVED)
 
 
 def _deadlocks() -> int:

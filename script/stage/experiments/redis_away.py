@@ -5,7 +5,6 @@ Experiments 5 and 6, and issue 4's `redis_blackhole_…`. Nobody knows free time
 may ask Cal.com for them: so availability degrades, at once and honestly. What a caller was offered before is booked.
 """
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ from script.stage import breaking, ground
 from script.stage.agent import Agent
 from script.stage.callers import WRITE_WAIT, Caller, Callers, Heard
 from script.stage.experiments import _salon
-from script.stage.ground import BELIEVED, Ground
+from script.stage.ground import Ground
 from script.stage.processes import StageError
 from script.stage.rows import Found, Promise, percentile
 
@@ -51,7 +50,6 @@ def _measured(here: Ground, *, seconds: float) -> dict[str, Found]:
     with Callers(here) as callers:
         for way, number in ((asking.ask, 15), (asking.search, 10), (_salon.look, 1), (booking.book, 1)):
             callers.let(way, number=number, every=0.5)
-        time.sleep(BELIEVED)
         usual = _salon.during(callers, "all is well", nullcontext(), seconds / 3)
         booking.prepare(BOOKINGS)
         hanging = breaking.hanging(here.stage.child("redis"))
