@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from script.stage import breaking, ground
@@ -45,6 +46,8 @@ NOWHERE = 10**9
 HOSTS = 5
 # Seconds in which the governor, which few may pass until it has seen a full window again, lets somebody load.
 LOADED_WITHIN = 80.0
+# Seconds after its return in which a process may leave Redis alone.
+ASKED_AGAIN = 1.5
 SETTLED_WITHIN = 130.0
 
 
@@ -184,6 +187,8 @@ def _killed(here: Ground, callers: Callers, free: dict[str, list[str]], cold: st
         print(f"  Redis is killed with {sum(_waiting(queues).values())} messages, and starts again", flush=True)
         with breaking.gone(here.stage, "redis"):
             pass
+        here.stage.wait_until(lambda: _is_back(queues), what="Redis did not come back", within=10)
+        time.sleep(ASKED_AGAIN)  # else web would hand on what it loaded, and nobody could believe it or not
         taken = here.simulator.book_elsewhere(event_type_id, free[cold][-1], webhook=False)
         here.simulator.clear_faults(hanging)
         believed = _is_verified(asked.result())
@@ -209,6 +214,13 @@ def _search(here: Ground, service: str) -> Answer:
     with here.agent() as agent:
         question = {"service": service, "when": {"date": _salon.date(_salon.WEEK[0])}}
         return agent.post("/v1/availability/search", question, Prefer="wait=8")
+
+
+def _is_back(redis: "Redis") -> bool:
+    try:
+        return bool(redis.ping())
+    except RedisConnectionError:
+        return False
 
 
 def _is_asked(here: Ground, event_type_id: int) -> bool:
