@@ -29,32 +29,40 @@ PROMISES = {
     "redis_away_bookings_lost": Promise("bookings", 0),
     "redis_away_unready": Promise("answers", 0),
 }
-# What is booked without Redis: less than the governor keeps for the writes of its first minute.
-BOOKINGS = 4
 SETTLED_WITHIN = 130.0
 # Seconds after which health knows: it asks once a second.
 KNOWN_AFTER = 2.0
+
+
+@dataclass(frozen=True)
+class _Length:
+    """How long Redis is silent, and how long it refuses."""
+
+    seconds: float
+    bookings: int
+    """Of each time. In one minute without Redis the governor lets few writes through; the others settle after it."""
 
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers go on while Redis is away in every way there is."""
     few = {"CALCOM_PROCESSES": "4"}  # that many do send here
     with ground.brought_up(_salon.world(8), log="redis-away", latency=0.2, seed=seed, threads=16, environ=few) as here:
-        return _measured(here, seconds=60.0 if full else 10.0)
+        return _measured(here, _Length(60, bookings=4) if full else _Length(10, bookings=2))
 
 
-def _measured(here: Ground, *, seconds: float) -> dict[str, Found]:
+def _measured(here: Ground, length: _Length) -> dict[str, Found]:
     from django.conf import settings  # noqa: PLC0415  needs the environment
 
+    seconds = length.seconds
     asking, booking = _salon.Questions(here), _Bookings(here)
     with Callers(here) as callers:
         for way, number in ((asking.ask, 15), (asking.search, 10), (_salon.look, 1), (booking.book, 1)):
             callers.let(way, number=number, every=0.5)
         usual = _salon.during(callers, "all is well", nullcontext(), seconds / 3)
-        booking.prepare(BOOKINGS)
+        booking.prepare(length.bookings)
         hanging = breaking.hanging(here.stage.child("redis"))
         silent = _salon.during(callers, "Redis is silent", hanging, seconds, after=WRITE_WAIT)
-        booking.prepare(BOOKINGS)
+        booking.prepare(length.bookings)
         gone = breaking.gone(here.stage, "redis")
         refused = _salon.during(callers, "Redis refuses", gone, seconds, after=WRITE_WAIT)
         others = {
