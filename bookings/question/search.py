@@ -63,7 +63,7 @@ def open_times(
     refuse_unbookable(service, event_type)
     rules = Rules.of(service, now, event_type)
     first, last = max(first, rules.earliest), min(last, rules.latest)
-    if first >= last:
+    if minute_from(first) >= minute_from(last):  # slots begin with a minute
         return OpenTimes([], NOTHING_ASKED)
 
     def look(*, newer: bool) -> OpenTimes:

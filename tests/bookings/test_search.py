@@ -36,6 +36,15 @@ def test_the_list_of_a_day(salon, calcom, simulator):
     assert simulator.count(LIST) == 1
 
 
+def test_a_window_without_a_minute_in_it_is_empty(salon, calcom, simulator):
+    """Experiment 24: whoever asks for the seconds that are left of this minute is told that there is nothing."""
+    ends = at(10) + timedelta(seconds=50)
+
+    assert open_times(salon.beard, calcom, at(10) + timedelta(seconds=10), ends) == []
+    assert open_times(salon.beard, calcom, at(9), ends, now=at(10) + timedelta(seconds=10)) == []
+    assert simulator.count(LIST) == 0
+
+
 def test_a_known_answer_costs_one_trip_and_one_query(salon, calcom, simulator, django_assert_num_queries):
     """The service comes with its branch and event type; nothing else is asked but the claims."""
     open_times(salon.cut, calcom)
