@@ -24,7 +24,7 @@ from redis import RedisError
 
 from calcom.errors import Unavailable
 from calcom.keys import breaker_keys
-from calcom.lua import Scripts, shared_scripts
+from calcom.lua import Argument, Scripts, shared_scripts
 from calcom.transport import NoAnswer, NotSent
 from monitoring import metrics
 
@@ -63,6 +63,10 @@ class StillOpen(pybreaker.CircuitBreakerError):
         self.retry_after = retry_after
 
 
+class IsOpen(Exception):
+    """The breaker is open: only `guarded` knows whether this call may probe."""
+
+
 class LeftAlone(Unavailable):
     """The breaker is open, or somebody else probes. Nothing was sent; ask again after `retry_after` seconds."""
 
@@ -97,8 +101,15 @@ class _Shared:
 
     def look(self, successes: int, *, ends_row: bool) -> View | None:
         """Count successes and return the view, None where Redis remembers nothing."""
-        state, failures, wait = self._run("look", successes, int(ends_row))
-        return None if state == b"unknown" else View(state == b"open", failures, wait / 1000)
+        return self._view(self._run("look", successes, int(ends_row)))
+
+    def look_and_take(
+        self, successes: int, *, keys: Sequence[str], args: Sequence[Argument]
+    ) -> tuple[View | None, Any]:
+        """Look, and run `limiter/take` with `keys` and `args` unless it is open; return the view and what that said."""
+        both, told = [*self._keys, *keys], [successes, 0, *args]
+        seen, *taken = self._scripts.run("governed/take", keys=both, args=told)
+        return self._view(seen), taken[0] if taken else None
 
     def failed(self, successes: int) -> int:
         """Count a failure; return how many there are in a row, or as many as are too many."""
@@ -137,6 +148,11 @@ class _Shared:
 
     def _run(self, verb: str, *args: float) -> Any:
         return self._scripts.run(f"breaker/{verb}", keys=self._keys, args=args)
+
+    @staticmethod
+    def _view(seen: tuple[bytes, int, int]) -> View | None:
+        state, failures, wait = seen
+        return None if state == b"unknown" else View(state == b"open", failures, wait / 1000)
 
 
 @dataclass
@@ -275,6 +291,22 @@ class _Storage(pybreaker.CircuitBreakerStorage):
         if self._in_a_row:
             self._look(ends_row=True)
 
+    def take(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """
+        Run `limiter/take` with these keys and arguments, in the trip that looks.
+
+        Raises:
+            IsOpen: nothing was taken.
+            RedisError: Redis is away, and the breaker was closed.
+        """
+        # What is open here Redis may have lost: then a permit would be taken for nothing.
+        if self._local.look().is_open and self._look().is_open:
+            raise IsOpen
+        view, taken = self._shared.look_and_take(self._successes(), keys=keys, args=args)
+        if self._learn(view).is_open:
+            raise IsOpen
+        return taken
+
     def lease(self) -> Lease:
         """Ask for leave to probe."""
         waiting = self._local.look().wait_s  # it follows Redis, and remembers what Redis may have lost since
@@ -288,7 +320,10 @@ class _Storage(pybreaker.CircuitBreakerStorage):
         self._ask(lambda: self._shared.give_back(lease))
 
     def _look(self, *, ends_row: bool = False) -> View:
-        view = self._ask(lambda: self._shared.look(self._successes(), ends_row=ends_row))
+        return self._learn(self._ask(lambda: self._shared.look(self._successes(), ends_row=ends_row)))
+
+    def _learn(self, view: View | None) -> View:
+        """Take over what Redis said; return where the breaker stands, also where it said nothing."""
         if view:
             self._local.follow(view)
         view = view or self._local.look()
@@ -368,8 +403,18 @@ class Breaker(pybreaker.CircuitBreaker):
         """Return whether it speaks of Cal.com's health: no connection, no answer in time, or a 5xx."""
         return isinstance(exception, NotSent | NoAnswer | ServerFailed)
 
+    @contextmanager
+    def calling_when(self, *, is_open: bool) -> Iterator[None]:
+        """Do what `calling` does, for who has looked: it looks again."""
+        state = self._create_new_state(pybreaker.STATE_OPEN if is_open else pybreaker.STATE_CLOSED)
+        yield from state.call(_nothing)
+
     def _create_new_state(self, new_state: str, prev_state: object = None, notify: bool = False) -> Any:  # noqa: ARG002
         return _Open(self) if new_state == pybreaker.STATE_OPEN else _Closed(self)
+
+
+def _nothing() -> Iterator[None]:
+    yield
 
 
 @dataclass
@@ -408,37 +453,34 @@ class BreakerState:
 
 
 @lru_cache(maxsize=1024)
-def breaker_for(account_id: int, kind: Kind) -> Breaker:
-    """Return the process's breaker: it remembers what Redis may lose."""
-    return make_breaker(account_id, kind, scripts=shared_scripts())
+def breaker_for(credential: str, account_id: int, kind: Kind) -> Breaker:
+    """Return the process's breaker of an account that has this credential: it remembers what Redis may lose."""
+    return make_breaker(credential, account_id, kind, scripts=shared_scripts())
 
 
 def make_breaker(
-    account_id: int, kind: Kind, *, scripts: Scripts, monotonic: Callable[[], float] = time.monotonic
+    credential: str, account_id: int, kind: Kind, *, scripts: Scripts, monotonic: Callable[[], float] = time.monotonic
 ) -> Breaker:
     """Return one more breaker of the account, as another process would have it."""
-    shared = _shared(account_id, kind, scripts)
+    shared = _Shared(breaker_keys(credential, account_id, kind), scripts)
     return Breaker(_Storage(account_id, kind, shared=shared, local=_Local(monotonic)))
 
 
 @contextmanager
-def guard(account_id: int, kind: Kind) -> Iterator[Attempt]:
+def guarded(breaker: Breaker, *, is_open: bool) -> Iterator[Attempt]:
     """
     Guard the exchange of one request; put it around the transport, inside of what sorts its errors.
 
+    Args:
+        breaker: of the account and of this kind of calls.
+        is_open: what a look at it has shown.
+
     Raises:
-        LeftAlone: the breaker is open; nothing was sent.
+        LeftAlone: it is open, and this is not the call that probes; nothing was sent.
     """
-    with guarded(breaker_for(account_id, kind)) as attempt:
-        yield attempt
-
-
-@contextmanager
-def guarded(breaker: Breaker) -> Iterator[Attempt]:
-    """Do what `guard` does with this breaker."""
     attempt = Attempt()
     try:
-        with breaker.calling():
+        with breaker.calling_when(is_open=is_open):
             yield attempt
             attempt.judge()
     except StillOpen as exc:
@@ -448,23 +490,19 @@ def guarded(breaker: Breaker) -> Iterator[Attempt]:
         return
 
 
-def state(account_id: int, kind: Kind) -> BreakerState | None:
+def state(credential: str, account_id: int, kind: Kind) -> BreakerState | None:
     """Return where the breaker stands, None while Redis is away."""
     try:
-        return _shared(account_id, kind, shared_scripts()).state()
+        return _Shared(breaker_keys(credential, account_id, kind), shared_scripts()).state()
     except RedisError:
         return None
 
 
-def probe_now(account_id: int, kind: Kind) -> bool:
+def probe_now(credential: str, account_id: int, kind: Kind) -> bool:
     """
     Let the next call through an open breaker; return whether it was open.
 
     Raises:
         RedisError: Redis is away; nothing was changed.
     """
-    return _shared(account_id, kind, shared_scripts()).probe_now()
-
-
-def _shared(account_id: int, kind: Kind, scripts: Scripts) -> _Shared:
-    return _Shared(breaker_keys(account_id, kind), scripts)
+    return _Shared(breaker_keys(credential, account_id, kind), shared_scripts()).probe_now()

@@ -12,8 +12,10 @@ import orjson
 import structlog
 from django.conf import settings
 
-from calcom import addresses, answers, breaker, transport
+from calcom import addresses, answers, transport
+from calcom.breaker import Kind, breaker_for
 from calcom.errors import CalcomError, Refused, Unavailable, unanswered
+from calcom.governed import governed
 from calcom.limiter import limiter_for
 from calcom.models import Account, EventType
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost
@@ -182,16 +184,17 @@ class Client:
             raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
 
     def _governed(self, call: Call) -> transport.Answer:
-        """Send when the breaker lets it through and the limiter has a permit for it; tell both what came back."""
-        limiter = limiter_for(self._account.api_key, self._account.requests_per_minute)
+        """Send when breaker and limiter let it through; tell them what came back."""
+        credential = self._account.api_key
         timeout = settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT
-        patience = _PATIENCE_S[call.priority]
-        with (
-            breaker.guard(self._account.id, breaker.Kind.WRITES if call.write else breaker.Kind.READS) as attempt,
-            limiter.permit(
-                call.priority, tenant=self._tenant, longest_call_s=timeout, deadline_left_s=patience
-            ) as permit,
-        ):
+        with governed(
+            breaker_for(credential, self._account.pk, Kind.WRITES if call.write else Kind.READS),
+            limiter_for(credential, self._account.requests_per_minute),
+            call.priority,
+            tenant=self._tenant,
+            longest_call_s=timeout,
+            deadline_left_s=_PATIENCE_S[call.priority],
+        ) as passage:
             with metrics.CALCOM_SECONDS.labels(call.operation).time():
                 answer = transport.send(
                     method="POST" if call.write else "GET",
@@ -201,8 +204,7 @@ class Client:
                     body=orjson.dumps(call.body) if call.write else None,
                     timeout=timeout,
                 )
-            permit.ended(answer.headers, answer.status)
-            attempt.answered(answer.status)
+            passage.answered(answer.headers, answer.status)
         return answer
 
     def _headers(self, call: Call) -> dict[str, str]:

@@ -21,7 +21,7 @@ def governor() -> Iterator[Reading]:
             raise Unhealthy("Redis does not answer")
         yield from _budget(account.pk, state)
         for kind in Kind:
-            yield _breaker(account.pk, kind)
+            yield _breaker(account, kind)
 
 
 def webhooks() -> Iterator[Reading]:
@@ -49,11 +49,11 @@ def _left(until: datetime | None, state: LimiterState) -> float:
     return (until - state.at).total_seconds() if until else 0.0
 
 
-def _breaker(account_id: int, kind: Kind) -> Reading:
-    state = breaker.state(account_id, kind)
+def _breaker(account: Account, kind: Kind) -> Reading:
+    state = breaker.state(account.api_key, account.pk, kind)
     if state is None:
         raise Unhealthy("Redis does not answer")
-    return metrics.BREAKER_STATE.at(STATES[state.state], account_id, kind)
+    return metrics.BREAKER_STATE.at(STATES[state.state], account.pk, kind)
 
 
 def register() -> None:

@@ -140,7 +140,7 @@ class Panel:
 def look(account: Account) -> Panel:
     """Return how it is now."""
     state = limiter_for(account.api_key, account.requests_per_minute).state()
-    found = [(kind, breaker.state(account.pk, kind)) for kind in Kind] if state else []
+    found = [(kind, breaker.state(account.api_key, account.pk, kind)) for kind in Kind] if state else []
     if state is None or any(each is None for _, each in found):
         return Panel(account, None, ())
     guards = [Guard(kind, KINDS[kind], each, state.at) for kind, each in found if each]
@@ -197,6 +197,6 @@ def resume(account: Account) -> str:
 
 def probe(account: Account, kind: Kind) -> str:
     """Let the next call through an open breaker."""
-    if breaker.probe_now(account.pk, kind):
+    if breaker.probe_now(account.api_key, account.pk, kind):
         return f"{KINDS[kind]}: the next call tries whether Cal.com answers."
     return f"{KINDS[kind]}: the breaker is not open, so calls go through anyway."

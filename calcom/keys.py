@@ -5,10 +5,17 @@ from hashlib import sha256
 
 def limiter_keys(credential: str) -> list[str]:
     """Return the keys of a credential's log, of what answers told, of others' use, and of its tenants."""
-    tag = f"sl1:{{{sha256(credential.encode()).hexdigest()[:16]}}}"
-    return [f"{tag}:{name}" for name in ("permits", "known", "foreign", "tenants")]
+    return [f"{_tag(credential)}:{name}" for name in ("permits", "known", "foreign", "tenants")]
 
 
-def breaker_keys(account_id: int, kind: str) -> list[str]:
-    """Return the keys of an account's breaker for one kind of calls, and of its history."""
-    return [f"sl1:{{{account_id}}}:breaker:{kind}{part}" for part in ("", ":history")]
+def breaker_keys(credential: str, account_id: int, kind: str) -> list[str]:
+    """
+    Return the keys of an account's breaker for one kind of calls, and of its history.
+
+    They stand on the node of the account's credential, so that one script asks breaker and limiter.
+    """
+    return [f"{_tag(credential)}:breaker:{account_id}:{kind}{part}" for part in ("", ":history")]
+
+
+def _tag(credential: str) -> str:
+    return f"sl1:{{{sha256(credential.encode()).hexdigest()[:16]}}}"

@@ -9,14 +9,14 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from secrets import token_hex
-from types import TracebackType
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -40,6 +40,10 @@ MINUTE_BUCKET_S = WINDOW_S + 1
 LONGEST_PAUSE_S = 3600.0
 # How much of the limit is used; calcom/lua/limiter/common.lua says from which numbers on.
 LEVELS = ("ok", "warning", "critical")
+
+
+Take = Callable[[Sequence[str], Sequence[Argument]], Any]
+"""Runs `limiter/take` with these keys and arguments, and returns what it said."""
 
 
 class Throttled(Unavailable):
@@ -144,7 +148,7 @@ class LimiterState:
 
 
 class Permit:
-    """Leave to send one request. As a context manager it may be left unanswered: then it counts as a full time-out."""
+    """Leave to send one request. It may be left unanswered: then it counts as a full time-out."""
 
     def __init__(self, ended: Callable[[Mapping[str, str], int], None]) -> None:
         self._ended = ended
@@ -152,14 +156,6 @@ class Permit:
     def ended(self, headers: Mapping[str, str], status: int) -> None:
         """Tell what Cal.com answered. Where no answer came there is nothing to tell."""
         self._ended(headers, status)
-
-    def __enter__(self) -> "Permit":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
 
 
 @dataclass
@@ -249,7 +245,13 @@ class Limiter:
         self._without_redis = _WithoutRedis(requests_per_minute, processes, monotonic, spare=requests_per_minute // 8)
 
     def permit(
-        self, priority: Priority, *, tenant: str | None, longest_call_s: float, deadline_left_s: float
+        self,
+        priority: Priority,
+        *,
+        tenant: str | None,
+        longest_call_s: float,
+        deadline_left_s: float,
+        take: Take | None = None,
     ) -> Permit:
         """
         Return leave to send one request now, waiting for it if that is possible in time.
@@ -259,13 +261,14 @@ class Limiter:
             tenant: whose request it is where several share the credential; each of them keeps a floor.
             longest_call_s: the time-out of the call itself.
             deadline_left_s: how long the caller can wait; background work, which returns to its queue, says 0.
+            take: how to run `limiter/take`, where more than that is asked in one trip. What it raises is raised.
 
         Raises:
             Throttled: it would take longer than that; nothing was waited for in vain.
         """
         until = self._monotonic() + deadline_left_s
         while True:
-            granted = self._take(priority, tenant or "", longest_call_s)
+            granted = self._ask(take or self._take, priority, tenant or "", longest_call_s)
             if isinstance(granted, Permit):
                 return granted
             if self._monotonic() + (granted.retry_after or 0.0) > until:
@@ -309,14 +312,17 @@ class Limiter:
         """
         self._scripts.run("limiter/hold_back", keys=self._keys, args=[_ms(seconds)])
 
-    def _take(self, priority: Priority, tenant: str, longest_call_s: float) -> Permit | Throttled:
+    def _take(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        return self._scripts.run("limiter/take", keys=keys, args=args)
+
+    def _ask(self, take: Take, priority: Priority, tenant: str, longest_call_s: float) -> Permit | Throttled:
         token = f"{priority[0]}{token_hex(6)}{tenant}"
         pause = max(0.0, self._paused_until - self._monotonic())
         gap = self._without_redis.left_a_gap
         args: list[Argument] = [priority, tenant, token, _ms(longest_call_s), self._limit, self._in_flight]
         args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign]
         try:
-            answer = self._scripts.run("limiter/take", keys=self._keys, args=args)
+            answer = take(self._keys, args)
         except RedisError:
             return self._take_without_redis(priority, longest_call_s, pause)
         granted, at_or_wait, level, spent, foreign, rest = answer

@@ -1,7 +1,8 @@
 """
 The atomic steps of limiter and breaker, one Lua file per verb.
 
-A script is `clock.lua`, then `common.lua` of its folder, then the verb: Redis says what time it is, nobody else.
+A script is `clock.lua`, then `common.lua` of its folder, then the verb: Redis says what time it is, nobody else. Where
+a verb needs others, each is a function of the same name, of its own KEYS and ARGV.
 """
 
 import threading
@@ -22,6 +23,8 @@ FOLDER = Path(__file__).parent
 REDIS_CLOCK = (FOLDER / "clock.lua").read_text()
 
 Argument = str | int | float
+
+NEEDED = {"governed/take": ("breaker/look", "limiter/take")}
 
 
 class Scripts:
@@ -48,11 +51,16 @@ class Scripts:
             raise
 
     def _register(self, verb: str) -> Script:
-        path = FOLDER / f"{verb}.lua"
-        common = path.with_name("common.lua")
-        parts = [self._clock, common.read_text() if common.exists() else "", path.read_text()]
+        needed = [f"local function {Path(each).name}(KEYS, ARGV)\n{_text(each)}\nend" for each in NEEDED.get(verb, ())]
         with self._lock:
-            return self._scripts.setdefault(verb, self._redis.register_script("\n".join(parts)))
+            whole = "\n".join([self._clock, *needed, _text(verb)])
+            return self._scripts.setdefault(verb, self._redis.register_script(whole))
+
+
+def _text(verb: str) -> str:
+    path = FOLDER / f"{verb}.lua"
+    common = path.with_name("common.lua")
+    return f"{common.read_text()}\n{path.read_text()}" if common.exists() else path.read_text()
 
 
 @lru_cache(maxsize=4)

@@ -44,14 +44,16 @@ class Stopwatch:
 
 
 class Outage(Scripts):
-    """Scripts whose Redis can be taken away."""
+    """Scripts whose Redis can be taken away, and which count how often it was asked."""
 
     def __init__(self) -> None:
         super().__init__(redis_client(), clock=SIMULATED_CLOCK)
         self.away = False
+        self.runs = 0
 
     def run(self, verb: str, *, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:
         """Run a script, or fail as Redis does when nobody answers."""
+        self.runs += 1
         if self.away:
             raise RedisConnectionError("away")
         return super().run(verb, keys=keys, args=args)

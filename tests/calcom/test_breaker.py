@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from queue import Queue
 from threading import Barrier
 
@@ -9,7 +10,7 @@ import pytest
 
 from cachectl.connections import redis_client
 from calcom import breaker
-from calcom.breaker import Breaker, Kind, guarded, make_breaker
+from calcom.breaker import Attempt, Breaker, Kind, make_breaker
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.limiter import Throttled
 from calcom.transport import NoAnswer, NotSent
@@ -26,7 +27,12 @@ def clock() -> Stopwatch:
 
 def process(clock: Stopwatch, kind: Kind = Kind.READS) -> Breaker:
     """Return the breaker as one more process has it."""
-    return make_breaker(7, kind, scripts=clock.scripts(), monotonic=clock.monotonic)
+    return make_breaker("cal_secret", 7, kind, scripts=clock.scripts(), monotonic=clock.monotonic)
+
+
+def guarded(guarding: Breaker) -> AbstractContextManager[Attempt]:
+    """Look, and do what follows from it."""
+    return breaker.guarded(guarding, is_open=is_open(guarding))
 
 
 def answers(status: int) -> Call:
@@ -245,13 +251,13 @@ def test_reads_and_writes_and_accounts_are_apart(clock: Stopwatch) -> None:
     opened(clock)
 
     works(process(clock, Kind.WRITES))
-    works(make_breaker(8, Kind.READS, scripts=clock.scripts()))
+    works(make_breaker("cal_secret", 8, Kind.READS, scripts=clock.scripts()))
 
 
 def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None:
     """Experiment 5: never an error of Redis; the same rules, the process's own clock."""
     scripts = Outage()
-    guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
+    guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     scripts.away = True
 
     works(guarding)
@@ -276,14 +282,14 @@ def test_made_while_redis_is_away_it_works(clock: Stopwatch) -> None:
     scripts = Outage()
     scripts.away = True
 
-    works(make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic))
+    works(make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic))
 
 
 @pytest.mark.parametrize("loss", ["away", "flushed"])
 def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str) -> None:
     """Lost state means silently closed in pybreaker; whoever saw it open remembers."""
     scripts = Outage()
-    guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
+    guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     opened(clock, guarding)
 
     if loss == "away":
@@ -301,7 +307,7 @@ def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str
 def test_share_of_failures_counts_without_redis_too(clock: Stopwatch) -> None:
     """The same rules."""
     scripts = Outage()
-    guarding = make_breaker(7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
+    guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     scripts.away = True
 
     for _ in range(10):
@@ -322,18 +328,16 @@ def test_every_key_runs_out(clock: Stopwatch) -> None:
 
 
 def test_staff_see_its_state_and_history_and_may_probe_at_once() -> None:
-    """Issue 4, 6; on Redis's own clock, through the front door."""
-    breaker.breaker_for.cache_clear()
+    """Issue 4, 6; on Redis's own clock."""
+    mine = "cal_secret", 9, Kind.WRITES
     for _ in range(3):
-        with breaker.guard(9, Kind.WRITES) as attempt:
-            attempt.answered(502)
-    open_state = breaker.state(9, Kind.WRITES)
+        fails(breaker.breaker_for(*mine))
+    open_state = breaker.state(*mine)
 
-    assert breaker.probe_now(9, Kind.WRITES)
-    half_open = breaker.state(9, Kind.WRITES)
-    with breaker.guard(9, Kind.WRITES) as attempt:
-        attempt.answered(200)
-    closed = breaker.state(9, Kind.WRITES)
+    assert breaker.probe_now(*mine)
+    half_open = breaker.state(*mine)
+    works(breaker.breaker_for(*mine))
+    closed = breaker.state(*mine)
 
     assert open_state
     assert half_open
@@ -341,4 +345,4 @@ def test_staff_see_its_state_and_history_and_may_probe_at_once() -> None:
     assert (open_state.state, half_open.state, closed.state) == ("open", "half-open", "closed")
     assert 9 < open_state.wait_s <= 10
     assert [state for _, state in closed.history] == ["closed", "half-open", "open"]
-    assert not breaker.probe_now(9, Kind.WRITES)
+    assert not breaker.probe_now(*mine)

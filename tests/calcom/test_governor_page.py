@@ -109,7 +109,7 @@ class TestSeen:
 
     def test_an_open_breaker_with_its_history(self, staff: Client, salon: cast.Salon) -> None:
         """When it opened, and when Cal.com is asked again."""
-        breaker.breaker_for(salon.account.pk, Kind.WRITES).open()
+        breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.WRITES).open()
 
         shown = staff.get(PAGE).text
 
@@ -185,7 +185,7 @@ class TestDone:
 
     def test_a_probe_is_let_through(self, staff: Client, simulator: Simulator, calcom: CalcomService, salon) -> None:
         """Somebody knows that Cal.com is back, and need not wait."""
-        breaker.breaker_for(salon.account.pk, Kind.READS).open()
+        breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.READS).open()
 
         said = act(staff, salon.account, "probe", kind="reads").text
 

@@ -70,7 +70,7 @@ class TestBudget:
 
     def test_breakers_by_kind(self, salon: Salon) -> None:
         """0 closed, 2 open."""
-        reads = breaker.breaker_for(salon.account.pk, breaker.Kind.READS)
+        reads = breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.READS)
         reads.open()
 
         seen = figures.now()

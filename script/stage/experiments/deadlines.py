@@ -87,8 +87,7 @@ def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
 
 def _world() -> World:
     users = [
-        User(number, slug, slug, api_key=f"cal_{slug}", hours=ALWAYS)
-        for number, slug in enumerate((*TROUBLES, WELL), 1)
+        User(number, slug, slug, api_key=_key(slug), hours=ALWAYS) for number, slug in enumerate((*TROUBLES, WELL), 1)
     ]
     beside = [f"beside-{number}" for number in range(BESIDE)]
     offered = [
@@ -374,7 +373,7 @@ def _breakers(here: Ground, companies: Mapping[str, _Company]) -> tuple[list[str
     most, probes = 0, 0
     for slug, company in companies.items():
         for kind, operation in ((breaker.Kind.READS, LIST), (breaker.Kind.WRITES, BOOK)):
-            state = breaker.state(company.tenant.account_id, kind)
+            state = breaker.state(_key(slug), company.tenant.account_id, kind)
             history = [(moment.timestamp(), word) for moment, word in reversed(state.history)] if state else []
             mine = [each for each in seen if each["key"] == _label(slug) and each["operation"] == operation]
             for since, until in _open_times(history):
@@ -386,8 +385,12 @@ def _breakers(here: Ground, companies: Mapping[str, _Company]) -> tuple[list[str
     return closed, Found(most if probes else None, f"{probes} probes of {len(opened)} breakers, 4 processes")
 
 
+def _key(slug: str) -> str:
+    return f"cal_{slug}"
+
+
 def _label(slug: str) -> str:
-    return sha256(f"cal_{slug}".encode()).hexdigest()[:8]
+    return sha256(_key(slug).encode()).hexdigest()[:8]
 
 
 def _open_times(history: Sequence[tuple[float, str]]) -> Iterator[tuple[float, float]]:

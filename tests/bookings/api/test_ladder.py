@@ -67,7 +67,7 @@ def book(agent: Agent, call: Conversation, **slot: object) -> Any:
 
 def writes_are_left_alone(salon: Salon) -> None:
     """Open the breaker, as three bookings that failed do."""
-    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).open()
+    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).open()
 
 
 # --- a question ---------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_what_is_not_certain_is_held_and_then_booked(
     assert (booked.status_code, booked.json()["status"]) == (202, "pending")
 
     simulator.clear_faults()
-    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
     assert _settled(agent, booked) == "done"
     assert [each["status"] for each in simulator.bookings()] == ["accepted"]
 
@@ -240,7 +240,7 @@ def test_it_is_made_when_the_breaker_closes(
     writes_are_left_alone(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])
 
-    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
 
     assert _settled(agent, pending) == "done"
     operation = agent.get(pending["Location"].removeprefix("/v1/")).json()
@@ -257,7 +257,7 @@ def test_it_is_refused_with_the_truth_when_somebody_was_faster_there(
     pending = book(agent, call, slot_token=offer["slot_token"])
     for host in ("emma", "ben"):
         simulator.book_elsewhere("haircut", at(10), host=host, webhook=False)
-    breaker.breaker_for(salon.account.pk, breaker.Kind.WRITES).close()
+    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
 
     assert _settled(agent, pending) == "refused"
     operation = agent.get(pending["Location"].removeprefix("/v1/")).json()

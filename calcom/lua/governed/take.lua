@@ -1,0 +1,7 @@
+-- Look at the breaker and, unless it is open, take a permit.
+-- KEYS[1], KEYS[2] as in breaker/common.lua   KEYS[3] and on as in limiter/common.lua       (same {hash tag}: one node)
+-- ARGV[1], ARGV[2] as in breaker/look.lua     ARGV[3] and on as in limiter/take.lua
+-- Returns {what look.lua returns, what take.lua returns}; of an open breaker only the first
+local seen = look({unpack(KEYS, 1, 2)}, {unpack(ARGV, 1, 2)})
+if seen[1] == 'open' then return {seen} end
+return {seen, take({unpack(KEYS, 3)}, {unpack(ARGV, 3)})}

@@ -1,0 +1,157 @@
+"""Breaker and budget in one trip: what each of them says still decides (L-45, experiment 18)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from redis.crc import key_slot
+
+from calcom.breaker import Breaker, Kind, LeftAlone, make_breaker
+from calcom.governed import governed
+from calcom.keys import breaker_keys, limiter_keys
+from calcom.limiter import Limiter, Throttled
+from calcom.types import Priority
+from tests.calcom.stopwatch import Outage, Stopwatch
+
+
+@dataclass
+class Process:
+    """One process of ours that sends nothing but writes, in simulated time."""
+
+    clock: Stopwatch
+    scripts: Outage = field(default_factory=Outage)
+    limit: int = 120
+
+    def __post_init__(self) -> None:
+        monotonic = self.clock.monotonic
+        self.breaker: Breaker = make_breaker("cal_secret", 7, Kind.WRITES, scripts=self.scripts, monotonic=monotonic)
+        self.limiter = Limiter(
+            "cal_secret",
+            self.limit,
+            processes=1,
+            scripts=self.scripts,
+            sleep=self.clock.pass_,
+            monotonic=monotonic,
+        )
+
+    def call(self, status: int = 200, *, wait: float = 0, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Have a call answered with `status`."""
+        with governed(
+            self.breaker, self.limiter, Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=wait
+        ) as passage:
+            meanwhile()
+            passage.answered({}, status)
+
+    def opens(self) -> None:
+        """Meet an outage of Cal.com."""
+        for _ in range(3):
+            self.call(503)
+
+    @property
+    def spent(self) -> int:
+        """Return how many permits count now."""
+        state = self.limiter.state()
+        assert state
+        return state.used[Priority.WRITE]
+
+
+@pytest.fixture
+def clock() -> Stopwatch:
+    """Simulated time."""
+    return Stopwatch()
+
+
+@pytest.fixture
+def process(clock: Stopwatch) -> Process:
+    """Return a process whose memory has no gap any more."""
+    started = Process(clock)
+    started.call()
+    clock.pass_(200)
+    return started
+
+
+def test_one_node_has_the_keys_of_both() -> None:
+    """A script on Redis Cluster may touch one node only."""
+    keys = [*limiter_keys("cal_secret"), *breaker_keys("cal_secret", 7, Kind.READS)]
+
+    assert len({key_slot(key.encode()) for key in keys}) == 1
+    assert not any("cal_secret" in key for key in keys)
+
+
+def test_a_call_that_is_answered_costs_two_trips(process: Process) -> None:
+    """`governor_overhead_ms`: one before the call, one after it."""
+    process.call()
+    before = process.scripts.runs
+
+    process.call()
+
+    assert process.scripts.runs == before + 2
+
+
+@pytest.mark.parametrize("loss", ["none", "away", "flushed"])
+def test_an_open_breaker_spends_nothing_of_the_budget(clock: Stopwatch, process: Process, loss: str) -> None:
+    """Not where another process opened it, nor where only this one remembers that."""
+    other = Process(clock)
+    (other if loss == "none" else process).opens()
+    if loss == "flushed":
+        clock.flush_redis()
+    process.scripts.away = loss == "away"
+    spent = other.spent
+
+    for _ in range(5):
+        with pytest.raises(LeftAlone):
+            process.call()
+
+    assert other.spent == spent
+    assert not process.limiter._without_redis.left_a_gap
+
+
+def test_a_breaker_that_opens_while_a_call_waits_for_its_permit_stops_it(clock: Stopwatch) -> None:
+    """What was closed when the wait began is looked at again after it."""
+    limited, other = Process(clock, limit=3), Process(clock, limit=1000)
+    limited.call()
+    clock.pass_(200)
+    limited.call()
+    sleep = limited.limiter._sleep
+
+    def sleep_while_it_opens(seconds: float) -> None:
+        for _ in range(3):
+            other.breaker.storage.increment_counter()
+        other.breaker.open()
+        sleep(5)
+        assert seconds > 5
+
+    limited.limiter._sleep = sleep_while_it_opens
+
+    with pytest.raises(LeftAlone):
+        limited.call(wait=100)
+
+
+def test_the_probe_needs_a_permit_like_any_other_call(clock: Stopwatch, process: Process) -> None:
+    """Leave to probe is no leave to exceed the limit; a probe that was not sent hands its lease on."""
+    process.opens()
+    used_up = []
+    while not used_up:
+        try:
+            process.limiter.permit(Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=0)
+        except Throttled as exc:
+            used_up.append(exc)
+    clock.pass_(10)
+
+    with pytest.raises(Throttled):
+        process.call()
+
+    clock.pass_(75)
+    process.call()
+    assert process.breaker.current_state == "closed"
+
+
+def test_without_redis_both_go_on(clock: Stopwatch, process: Process) -> None:
+    """Experiment 5: writes go from the reserve, and three failures open the breaker of the process."""
+    process.scripts.away = True
+
+    process.opens()
+
+    with pytest.raises(LeftAlone) as refusal:
+        process.call()
+    assert refusal.value.retry_after == pytest.approx(10)
