@@ -403,18 +403,14 @@ class Breaker(pybreaker.CircuitBreaker):
         """Return whether it speaks of Cal.com's health: no connection, no answer in time, or a 5xx."""
         return isinstance(exception, NotSent | NoAnswer | ServerFailed)
 
-    @contextmanager
-    def calling_when(self, *, is_open: bool) -> Iterator[None]:
-        """Do what `calling` does, for who has looked: it looks again."""
+    def run(self, call: Callable[[], Iterator[T]], *, is_open: bool) -> Iterator[T]:
+        """Do with a generator what `calling` does with a block, without a look: the caller had one."""
         state = self._create_new_state(pybreaker.STATE_OPEN if is_open else pybreaker.STATE_CLOSED)
-        yield from state.call(_nothing)
+        ran: Iterator[T] = state.call(call)
+        return ran
 
     def _create_new_state(self, new_state: str, prev_state: object = None, notify: bool = False) -> Any:  # noqa: ARG002
         return _Open(self) if new_state == pybreaker.STATE_OPEN else _Closed(self)
-
-
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @dataclass
@@ -427,8 +423,9 @@ class Attempt:
         """Tell the status of the answer."""
         self.status = status
 
-    def judge(self) -> None:
-        """Raise what the breaker shall see of the answer."""
+    def judged(self) -> Iterator["Attempt"]:
+        """Be used, then raise what the breaker shall see of the answer."""
+        yield self
         if self.status is not None and self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ServerFailed
         if self.status is not None and self.status >= HTTPStatus.BAD_REQUEST:
@@ -478,11 +475,8 @@ def guarded(breaker: Breaker, *, is_open: bool) -> Iterator[Attempt]:
     Raises:
         LeftAlone: it is open, and this is not the call that probes; nothing was sent.
     """
-    attempt = Attempt()
     try:
-        with breaker.calling_when(is_open=is_open):
-            yield attempt
-            attempt.judge()
+        yield from breaker.run(Attempt().judged, is_open=is_open)
     except StillOpen as exc:
         metrics.BREAKER_REFUSALS.labels(breaker.storage.kind).inc()
         raise LeftAlone(str(exc), retry_after=exc.retry_after) from None
