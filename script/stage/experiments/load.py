@@ -1,7 +1,7 @@
 """
 The load scenarios, as `script/loadtest --all` plays them.
 
-In full they last as long as they must before a release; in short, four minutes. Only their length and the pauses
+In full they last as long as they must before a release; in short, three minutes. Only their length and the pauses
 of callers change, never what Cal.com allows or how long anything is believed.
 """
 

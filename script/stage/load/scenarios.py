@@ -93,11 +93,11 @@ class Run:
 
 
 SHORT = {
-    "cold": (0.1, 35.0),
-    "normal": (0.1, 45.0),
-    "burst": (0.1, 30.0),
-    "queue": (0.1, 12.0),
-    "contention": (0.1, 8.0),
+    "cold": (0.1, 28.0),
+    "normal": (0.1, 40.0),
+    "burst": (0.1, 25.0),
+    "queue": (0.1, 10.0),
+    "contention": (0.1, 6.0),
     "outage": (0.1, 36.0),
 }
 """Time scale and seconds of each scenario in its short form."""
