@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from calcom import breaker
-from calcom.breaker import BreakerState, Kind
+from calcom.breaker import Kind
+from calcom.breaker_state import BreakerState
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account
 from calcom.types import Priority

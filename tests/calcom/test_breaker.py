@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from cachectl.connections import redis_client
-from calcom import breaker
+from calcom import breaker, breaker_state
 from calcom.breaker import Attempt, Breaker, Kind, make_breaker
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.limiter import Throttled
@@ -240,7 +240,7 @@ def test_a_probe_that_never_reports_gives_way(clock: Stopwatch) -> None:
 
     with pytest.raises(Unavailable):
         works(other)
-    clock.pass_(breaker.LEASE_S)
+    clock.pass_(breaker_state.LEASE_S)
     works(other)
 
     assert not is_open(other)

@@ -10,7 +10,7 @@ from redis import RedisError
 from bookings.models import Change
 from cachectl import services, tasks
 from cachectl.models import Forgetting
-from calcom.breaker import FAILURES_IN_A_ROW
+from calcom.breaker_state import FAILURES_IN_A_ROW
 from calcom.errors import CalcomError
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
