@@ -42,7 +42,15 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Return whether it still runs."""
+        """
+        Return whether it still runs.
+
+        While it does, Popen is not asked: Ctrl-C in the midst of `poll` would leave its lock taken, and whoever waits
+        for the child then would wait for ever.
+        """
+        with suppress(ChildProcessError):  # it was waited for already
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return True
         return self.process.poll() is None
 
     def last_words(self, lines: int = 12) -> str:
