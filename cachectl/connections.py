@@ -160,9 +160,9 @@ def blocking_redis_client(longest_wait: float) -> Redis:
 
 
 @lru_cache(maxsize=32)
-def script(path: Path) -> Script:
-    """Return the script of a file. It is given `redis_client()` each time it runs."""
-    return redis_client().register_script(path.read_text(encoding="utf-8"))
+def script(folder: Path, name: str) -> Script:
+    """Return the script `name`.lua of a folder. It is given `redis_client()` each time it runs."""
+    return redis_client().register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
 
 
 def check() -> None:

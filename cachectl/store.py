@@ -7,12 +7,10 @@ Every function may raise `redis.RedisError`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
-from redis.commands.core import Script
 
 from cachectl import keys, limits
 from cachectl.bands import Day, judge
@@ -204,10 +202,5 @@ def demand(account_id: int, hours: int) -> dict[int, int]:
     return {int(event_type_id): int(count) for event_type_id, count in counts}
 
 
-@cache
-def _script(name: str) -> Script:
-    return script(LUA / f"{name}.lua")
-
-
 def _call(name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
-    return _script(name)(keys=script_keys, args=args, client=redis_client())
+    return script(LUA, name)(keys=script_keys, args=args, client=redis_client())

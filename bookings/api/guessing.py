@@ -96,7 +96,7 @@ def _names(address: str, key: str) -> list[str]:
 
 
 def _call(name: str, keys: Sequence[str], args: Sequence[int]) -> Any:
-    return script(LUA / f"{name}.lua")(keys=keys, args=args, client=redis_client())
+    return script(LUA, name)(keys=keys, args=args, client=redis_client())
 
 
 class Alone:

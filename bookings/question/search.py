@@ -73,8 +73,8 @@ def open_times(
         return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed)
 
     found = look(newer=newer)
-    in_doubt = bool(found.doubtful) and not found.starts
-    return look(newer=True) if in_doubt and not newer else found
+    in_doubt = found.doubtful and not found.starts
+    return look(newer=True) if in_doubt and not newer and not deadline.passed else found
 
 
 def alternatives(

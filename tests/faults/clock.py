@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -96,7 +97,7 @@ class Clock:
 @contextmanager
 def shared_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Give everybody one clock while the block lasts; no test may hold a transaction open around it."""
-    monkeypatch.setattr(store, "_script", lru_cache(_with_the_clock))
+    monkeypatch.setattr(store, "script", lru_cache(_with_the_clock))
     monkeypatch.setattr(lua, "_scripts_of", lru_cache(lambda redis: lua.Scripts(redis, clock=_REDIS + lua.REDIS_CLOCK)))
     with _replaced_in_postgres():
         clock = Clock()
@@ -106,8 +107,8 @@ def shared_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         yield clock
 
 
-def _with_the_clock(name: str) -> Script:
-    return redis_client().register_script(_REDIS + (store.LUA / f"{name}.lua").read_text("utf-8"))
+def _with_the_clock(folder: Path, name: str) -> Script:
+    return redis_client().register_script(_REDIS + (folder / f"{name}.lua").read_text("utf-8"))
 
 
 @contextmanager
