@@ -433,6 +433,15 @@ class AppointmentQuerySet(TenantQuerySet["Appointment"]):
         """Return the holds, also those that ran out and were not swept."""
         return self.filter(state=AppointmentState.HELD)
 
+    def called(self, *uids: str) -> "AppointmentQuerySet":
+        """
+        Return those that Cal.com calls so now, or called so before they were moved.
+
+        Fetch them; do not ask whether one `exists()`. For one row, where few were ever moved, PostgreSQL expects to
+        meet it soon and reads the table from its beginning: 250 ms of a million rows, not 0.1 (measured 2026-11).
+        """
+        return self.filter(Q(remote_uid__in=uids) | Q(earlier_remote_uids__overlap=uids))
+
     def standing(self) -> "AppointmentQuerySet":
         """Return the holds that have not run out this very moment, even if the statement had to wait for a lock."""
         return self.held().filter(expires_at__gt=ClockTimestamp())
@@ -525,7 +534,8 @@ class Appointment(models.Model):
                 name="appointment_live_of_customer",
             ),
             models.Index(fields=["company", "-start"], name="appointment_of_company"),
-            GinIndex(fields=["earlier_remote_uids"], name="appointment_by_earlier_uids"),
+            # Without a list of what is still to be entered: each look-up would read all of it.
+            GinIndex(fields=["earlier_remote_uids"], fastupdate=False, name="appointment_by_earlier_uids"),
             models.Index(fields=["expires_at"], condition=Q(state="held"), name="appointment_held_by_expiry"),
         ]
 

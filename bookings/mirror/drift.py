@@ -129,11 +129,10 @@ def _rows(news: News) -> Iterable[Appointment]:
     statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
     """
     booking = news.booking
-    uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
-    about = Q(remote_uid__in=uids) | Q(earlier_remote_uids__overlap=uids)
+    about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.moved_from_uid) if uid))
     if isinstance(booking.appointment_id, str):
-        about |= Q(public_id=booking.appointment_id)
-    ours = Appointment.objects.filter(about, event_type__account=news.account).annotate(
+        about |= Appointment.objects.filter(public_id=booking.appointment_id)
+    ours = about.filter(event_type__account=news.account).annotate(
         **{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))}
     )
     return ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")

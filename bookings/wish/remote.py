@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from bookings import claims
@@ -385,8 +384,7 @@ def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
 
 
 def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
-    known = Appointment.objects.filter(Q(remote_uid=uid) | Q(earlier_remote_uids__contains=[uid]))
-    return known.exclude(pk=appointment.pk).exists()
+    return bool(set(Appointment.objects.called(uid).values_list("pk", flat=True)) - {appointment.pk})
 
 
 def _chosen(case: Case, remote: RemoteBooking) -> list[int]:

@@ -105,10 +105,11 @@ def _write_appointments(company: int, house: House, size: Size) -> None:
     ids = {name: getattr(house, name) for name in ("branches", "services", "event_types", "hosts", "customers")}
     counts = {"appointments": size.appointments, "people": size.hosts, "places": size.branches, "types": size.types}
     with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
+        # A million rows take their time, and autovacuum may be at the same tables.
+        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute(
             _APPOINTMENTS, {"name": size.name, "company": company, **counts, **ids, "callers": size.customers}
         )
         cursor.execute(_CLAIMS, {"name": size.name})
         cursor.execute("VACUUM ANALYZE")
-        cursor.execute("RESET statement_timeout")
+        cursor.execute("RESET statement_timeout; RESET lock_timeout")
