@@ -44,6 +44,7 @@ def idempotency_key(environ: Mapping[str, str]) -> str | None:
     return key
 
 
+@lru_cache(maxsize=256)
 def spoken_language(tag: str) -> str | None:
     """Return the language of a BCP 47 tag that we speak, or None."""
     primary = tag.strip().partition("-")[0].lower()

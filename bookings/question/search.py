@@ -115,6 +115,8 @@ def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots)
         return OpenTimes([], listed.known)
     length = event_type.length_minutes * MINUTE
     occupancy = claims.read(event_type, EPOCH + starts[0] * MINUTE, EPOCH + starts[-1] * MINUTE + length)
+    if not occupancy.rows:
+        return OpenTimes(list(starts), listed.known)
     loaded_at = {(day - EPOCH.date()).days: known.loaded_at for day, known in listed.days.items() if known.loaded_at}
     left = occupancy.left(event_type, starts, loaded_at)
     if len(left) == len(starts):

@@ -15,9 +15,9 @@ PROMISES = {
     "cached_vs_empty_view_ratio": Promise("times", 2.5),
     "cached_answers_per_s": Promise("answers/s", 1000, at_least=True),
 }
-PAIRS = 7
-RUNS = 5
-SECONDS = 2.0
+PAIRS = 28
+RUNS = 20
+SECONDS = 0.5
 CONNECTIONS = 4
 
 
