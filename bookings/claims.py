@@ -34,7 +34,7 @@ LONGEST_LOCK_S = 0.5
 PATIENCE_S = 1.4
 # One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
 # reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
-_READ = """
+READ = """
     SELECT host.host_id, claim.appointment_id, claim.kind,
            date_part('epoch', claim.start), date_part('epoch', claim."end"), date_part('epoch', claim.changed_at),
            coalesce(claim.expires_at <= statement_timestamp(), false), date_part('epoch', statement_timestamp())
@@ -121,7 +121,7 @@ def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datet
 def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
     """Return who serves the event type and what claims their time from `start` to `end`, buffers included."""
     first, last = around(event_type, start, end)
-    rows = [Row._make(row) for row in rows_of(_READ, [first, last, event_type.pk])]
+    rows = [Row._make(row) for row in rows_of(READ, [first, last, event_type.pk])]
     claimed = [row for row in rows if row.kind]
     return Occupancy(
         host_ids=frozenset(row.host_id for row in rows),

@@ -127,7 +127,7 @@ def test_claims_on_the_hosts_of_an_event_type(now):
     """1: live appointments that overlap a range of a host. It is in every answer, so it reads indexes only."""
     params = [now + timedelta(days=1), now + timedelta(days=2), 7]
 
-    assert _told(explain(claims._READ, params)) == [
+    assert _told(explain(claims.READ, params)) == [
         ("Index Only Scan", "event_type_hosts_of_type"),
         ("Index Only Scan", "claim_of_host_by_end"),
     ]

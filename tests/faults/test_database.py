@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from django.http import HttpResponse
 
 from bookings import claims, tasks
 from bookings.models import Appointment, Change, Company
+from calcom.models import Account
 from calcom.simulator import Simulator
 from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish, pass_time
@@ -76,6 +78,29 @@ def test_word_from_postgresql_is_no_goodbye(kept: BaseDatabaseWrapper) -> None:
     kept.close_if_unusable_or_obsolete()
 
     assert pid_of(kept) == before
+
+
+def test_instants_are_read_as_django_reads_them(kept: BaseDatabaseWrapper) -> None:
+    """By psycopg, in UTC whatever their offset was, to the microsecond, on both sides of a change of clocks."""
+    told = ["2026-03-29 01:59:59.999999+01", "2026-03-29 03:00+02", "1999-12-31 23:59:60-12", "0001-01-01 00:00+00"]
+    with kept.cursor() as cursor:
+        cursor.execute("SELECT unnest(%s::timestamptz[])", [told])
+        read = [row[0] for row in cursor.fetchall()]
+
+    assert read == [
+        datetime(2026, 3, 29, 0, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2026, 3, 29, 1, tzinfo=UTC),
+        datetime(2000, 1, 1, 12, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+    ]
+    assert {each.tzinfo for each in read} == {UTC}
+
+
+def test_rows_of_a_large_result_are_fetched_piece_by_piece(transactional_db: None) -> None:
+    """Without a transaction, too."""
+    Account.objects.bulk_create(Account(name=f"{number}") for number in range(30))
+
+    assert sum(1 for _ in Account.objects.iterator(chunk_size=7)) == 30
 
 
 @contextmanager
