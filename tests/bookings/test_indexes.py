@@ -49,7 +49,7 @@ WORLD = f"""
             1 + n % 50, 1 + n % 20000,
             CASE WHEN begun < now() THEN 'completed' WHEN n % 7 = 0 THEN 'cancelled' ELSE 'confirmed' END,
             'agent', begun, begun + interval '30 min', '', '', '', '', '',
-            'uid-' || n, '{{}}', 0
+            'uid-' || n, CASE WHEN n = 500 THEN ARRAY['old-500'] ELSE '{{}}' END, 0
         FROM (SELECT n, date_trunc('day', now()) - interval '200 days' + interval '9 hours'
                 + (n / 50 / 16) * interval '1 day' + (n / 50 % 16) * interval '30 min' AS begun
               FROM generate_series(1, {APPOINTMENTS}) n) AS planned;
@@ -154,14 +154,13 @@ def test_an_appointment_by_its_uid():
 
 def test_an_appointment_by_an_earlier_uid():
     """4: what Cal.com called it before it was moved."""
-    Appointment.objects.filter(pk=500).update(earlier_remote_uids=["old-500"])
     found = Appointment.objects.filter(earlier_remote_uids__contains=["old-500"])
 
     assert scans(found) == [("Bitmap Heap Scan", ""), ("Bitmap Index Scan", "appointment_by_earlier_uids")]
 
 
-def test_whose_a_uid_is_where_nobody_was_ever_moved():
-    """Every booking asks it. Of lists that were always empty the planner expects more than there is."""
+def test_whose_a_uid_is_where_hardly_anybody_was_ever_moved():
+    """Every booking asks it. Of lists that are nearly always empty the planner expects more than there is."""
     mine = Appointment.objects.get(remote_uid="uid-777")
 
     with CaptureQueriesContext(connection) as asked:
