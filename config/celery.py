@@ -4,6 +4,7 @@ import os
 
 from celery import signals
 from django.conf import settings
+from django.db import close_old_connections
 
 from config import broker
 
@@ -19,3 +20,9 @@ app.autodiscover_tasks()
 def _step_back(**_newer: object) -> None:
     """Let web have the processor first, where both share one: on the phone somebody waits."""
     os.nice(settings.WORKER_NICENESS)
+
+
+@signals.task_prerun.connect(dispatch_uid="config.celery")
+def _look_at_connections(**_newer: object) -> None:
+    """Begin a task as Django begins a request: without connections that have ended, or are too old."""
+    close_old_connections()

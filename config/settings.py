@@ -132,7 +132,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
         # What is asked often is planned once. A pooler that shares connections between transactions forbids it.
         "server_side_binding": True,
         "prepare_threshold": 5,
-        "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in (_LIMITS | {"timezone": "UTC"}).items()),
     }
 )
 # No transaction may be open while Cal.com thinks: services open their own, short ones.
@@ -188,6 +188,8 @@ CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # No sender waits for another's connection: more than a process has threads that send.
 CELERY_BROKER_POOL_LIMIT = 64
+# Tasks for which a worker keeps its connection to PostgreSQL. Celery opens one for each, which costs more than most do.
+CELERY_DB_REUSE_MAX = 1000
 # One attempt: what may not be lost is a row that a sweep finds again.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
