@@ -121,8 +121,14 @@ DATABASES = {
         conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),
     )
 }
-# Milliseconds that a lock is waited for (writers take milliseconds), that a statement and an idle transaction may last.
-_LIMITS = {"lock_timeout": 1_000, "statement_timeout": 10_000, "idle_in_transaction_session_timeout": 20_000}
+# How a session begins: milliseconds that a lock is waited for (writers take milliseconds), that a statement and an idle
+# transaction may last; and the zone that Django wants, which it would set in a trip of its own.
+_SESSION = {
+    "lock_timeout": 1_000,
+    "statement_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 20_000,
+    "timezone": TIME_ZONE,
+}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         # Seconds until a connection attempt counts as failed: the database is near, and a caller is on the phone.
@@ -132,7 +138,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
         # What is asked often is planned once. A pooler that shares connections between transactions forbids it.
         "server_side_binding": True,
         "prepare_threshold": 5,
-        "options": " ".join(f"-c {name}={value}" for name, value in (_LIMITS | {"timezone": "UTC"}).items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
     }
 )
 # No transaction may be open while Cal.com thinks: services open their own, short ones.

@@ -135,16 +135,12 @@ def _compare_words(play: Play) -> None:
 def _was_ended(play: Play, row: Appointment) -> bool:
     """Return whether somebody wanted it to end: an agent, or people at Cal.com, also after a move we never heard of."""
     by_agents = Change.objects.filter(appointment=row, operation="cancel").exists()
-    uids, booking = {row.remote_uid, *row.earlier_remote_uids}, _stored(play, row.remote_uid)
+    uids = {row.remote_uid, *row.earlier_remote_uids}
+    booking = play.stage.simulator.program.state.bookings.get(row.remote_uid)
     while booking is not None:
         uids.add(booking.uid)
         booking = booking.moved_to
     return by_agents or bool(uids & play.by_people)
-
-
-def _stored(play: Play, uid: str) -> Booking | None:
-    bookings = play.stage.simulator.program.state.bookings.values()
-    return next((booking for booking in bookings if booking.uid == uid), None)
 
 
 def _compare_slots(play: Play, line: Line, name: str) -> None:
