@@ -25,7 +25,7 @@ from calcom.breaker_state import FAILURES_IN_A_ROW, BreakerState, Lease, Local, 
 from calcom.errors import Unavailable
 from calcom.keys import breaker_keys
 from calcom.lua import Argument, Scripts, shared_scripts
-from calcom.transport import NoAnswer, NotSent
+from calcom.transport import ConnectionClosed, NoAnswer, NotSent
 from monitoring import metrics
 
 T = TypeVar("T")
@@ -241,7 +241,8 @@ class Breaker(pybreaker.CircuitBreaker):
 
     def is_system_error(self, exception: BaseException) -> bool:
         """Return whether it speaks of Cal.com's health: no connection, no answer in time, or a 5xx."""
-        return isinstance(exception, NotSent | NoAnswer | ServerFailed)
+        # A pooled connection at its end says nothing: deploying Cal.com ends all of them at once.
+        return isinstance(exception, NotSent | NoAnswer | ServerFailed) and not isinstance(exception, ConnectionClosed)
 
     def run(self, call: Callable[[], Iterator[T]], *, is_open: bool) -> Iterator[T]:
         """Do with a generator what `calling` does with a block, without a look: the caller had one."""

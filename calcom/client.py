@@ -12,6 +12,7 @@ import orjson
 import structlog
 from django.conf import settings
 
+from cachectl.deadline import Deadline
 from calcom import addresses, answers, transport
 from calcom.breaker import Kind, breaker_for
 from calcom.errors import CalcomError, Refused, Unavailable, unanswered
@@ -177,16 +178,25 @@ class Client:
         if objection := addresses.objection(self._account.base_url):
             raise Unavailable(objection)
         try:
-            return self._governed(call)
+            return self._answered(call)
         except transport.NotSent as exc:
             raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
         except transport.NoAnswer as exc:
             raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
 
-    def _governed(self, call: Call) -> transport.Answer:
+    def _answered(self, call: Call) -> transport.Answer:
+        """Send; a read whose pooled connection was closed is sent again, on a new one and with a permit of its own."""
+        deadline = Deadline.after(settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT)
+        try:
+            return self._governed(call, deadline.left)
+        except transport.ConnectionClosed:
+            if call.write or deadline.passed:
+                raise
+            return self._governed(call, deadline.left, reuse_connection=False)
+
+    def _governed(self, call: Call, timeout: float, *, reuse_connection: bool = True) -> transport.Answer:
         """Send when breaker and limiter let it through; tell them what came back."""
         credential = self._account.api_key
-        timeout = settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT
         with governed(
             breaker_for(credential, self._account.pk, Kind.WRITES if call.write else Kind.READS),
             limiter_for(credential, self._account.requests_per_minute),
@@ -203,6 +213,7 @@ class Client:
                     params=call.params,
                     body=orjson.dumps(call.body) if call.write else None,
                     timeout=timeout,
+                    reuse_connection=reuse_connection,
                 )
             passage.answered(answer.headers, answer.status)
         return answer

@@ -43,8 +43,8 @@ class SimulatorClient:
         """
         List the requests in order of arrival.
 
-        Each has `key` (start of the hash), `operation`, `path`, `arrived_at`, `answered_at` (seconds since 1970),
-        `status` (0: no answer), `fault` and `counted` (against the limit).
+        Each has `key` (start of the hash), `operation`, `path`, `connection` (the client's port), `arrived_at`,
+        `answered_at` (seconds since 1970), `status` (0: no answer), `fault` and `counted` (against the limit).
         """
         seen: list[Json] = self._ask("GET", "seen", {"operation": operation} if operation else {})["requests"]
         return seen
@@ -140,8 +140,9 @@ class SimulatorClient:
         """
         Change settings and return all of them.
 
-        `latency` (scale), `limit` and `window_s`, `slots_cache_s`, `webhooks` (`send` or `hold`), `webhook_loss`
-        (share), `unreachable_calendars` (usernames whose calendar does not answer: no slots), `now` (ISO text).
+        `latency` (scale), `limit` and `window_s`, `keep_alive_s` (announced), `slots_cache_s`, `webhooks` (`send` or
+        `hold`), `webhook_loss` (share), `unreachable_calendars` (usernames whose calendar does not answer: no slots),
+        `now` (ISO text).
         """
         return self._ask("POST" if settings else "GET", "settings", settings)
 

@@ -29,7 +29,9 @@ class Kind(StrEnum):
     the fault is cleared, and then goes on: with it a test decides the order of a race. A time-out is accepted and
     never answered. DRIP sends a byte each `seconds`. WRONG_BOOKING answers a new booking with somebody else's
     existing one. WRONG_ZONE answers with the days and clocks of the other side of the world, as if asked for them.
-    OTHER_START books, or moves to, a quarter of an hour later than asked for.
+    OTHER_START books, or moves to, a quarter of an hour later than asked for. CLOSING closes the connection in order,
+    as is done to one that was idle for long: a request that arrives at that moment has no effect and no answer (that
+    it is so was seen; no recording has it).
     """
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -47,6 +49,7 @@ class Kind(StrEnum):
     WRONG_ZONE = "wrong_zone"
     OTHER_START = "other_start"
     TOO_MANY = "too_many"
+    CLOSING = "closing"
 
 
 @dataclass
@@ -147,6 +150,12 @@ def reset(request: web.BaseRequest) -> None:
     if connection := transport.get_extra_info("socket"):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def close(request: web.BaseRequest) -> None:
+    """Close the connection without an answer, as in order."""
+    if request.transport is not None:
+        request.transport.close()
 
 
 async def drip(fault: Fault, request: web.BaseRequest, response: web.StreamResponse, body: bytes) -> None:

@@ -16,7 +16,8 @@ class Entry:
     One request; `arrived_at` and `answered_at` are seconds since 1970 by the real clock.
 
     `key` is the beginning of the hash of the API key, never the key. `status` 0 means that there was no answer.
-    `counted` is whether it cost something of the rate limit.
+    `counted` is whether it cost something of the rate limit. `connection` is the client's port: requests on one
+    connection share it.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Entry:
     status: int = 0
     fault: str | None = None
     counted: bool = False
+    connection: int = 0
 
     def to_json(self) -> Json:
         """Describe the request for the control endpoint."""
@@ -39,9 +41,9 @@ class Journal:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
-    def arrive(self, key: str, operation: str, path: str) -> Entry:
+    def arrive(self, key: str, operation: str, path: str, connection: int = 0) -> Entry:
         """Write a request down as it arrives."""
-        entry = Entry(key, operation, path, arrived_at=time())
+        entry = Entry(key, operation, path, arrived_at=time(), connection=connection)
         self.entries.append(entry)
         return entry
 

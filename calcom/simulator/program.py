@@ -11,6 +11,10 @@ from calcom.simulator.state import Now, State
 from calcom.simulator.webhooks import Messenger
 from calcom.simulator.world import World
 
+# What is announced of idle connections, and when they are closed (seen 2026-11-30; not among the recordings).
+KEEP_ALIVE_S = 5
+IDLE_CLOSE_S = 6.0
+
 
 def utc_now() -> datetime:
     """Return the real time."""
@@ -29,7 +33,10 @@ class Program:
         limit: int = LIMIT,
         window_s: float = WINDOW_S,
         now: Now = utc_now,
+        idle_close_s: float = IDLE_CLOSE_S,
     ) -> None:
+        self.idle_close_s = idle_close_s
+        self.keep_alive_s = KEEP_ALIVE_S
         self.world = world
         self.seed = seed
         self.latency = Latency(latency, seed)

@@ -12,7 +12,7 @@ from aiohttp import web
 from calcom.simulator.client import SimulatorClient
 from calcom.simulator.limits import LIMIT, WINDOW_S
 from calcom.simulator.loopback import require_loopback
-from calcom.simulator.program import Program, utc_now
+from calcom.simulator.program import IDLE_CLOSE_S, Program, utc_now
 from calcom.simulator.server import Server
 from calcom.simulator.state import Now
 from calcom.simulator.world import World, demo
@@ -40,13 +40,23 @@ class Simulator(SimulatorClient):
         window_s: float = WINDOW_S,
         now: Now = utc_now,
         port: int = 0,
+        idle_close_s: float = IDLE_CLOSE_S,
     ) -> Iterator[Self]:
         """
         Run a simulator in a thread with a loop of its own while the block lasts.
 
-        Without `world` it is the demo's; `port` 0 takes a free one; `now` is the clock of the booking rules.
+        Without `world` it is the demo's; `port` 0 takes a free one; `now` is the clock of the booking rules;
+        `idle_close_s` is when idle connections are closed.
         """
-        program = Program(world or demo(), latency=latency, seed=seed, limit=limit, window_s=window_s, now=now)
+        program = Program(
+            world or demo(),
+            latency=latency,
+            seed=seed,
+            limit=limit,
+            window_s=window_s,
+            now=now,
+            idle_close_s=idle_close_s,
+        )
         started: Future[str] = Future()
         stop = threading.Event()
         thread = threading.Thread(target=asyncio.run, args=(_serve_until(program, port, started, stop),), daemon=True)
@@ -61,7 +71,8 @@ class Simulator(SimulatorClient):
 @asynccontextmanager
 async def serving(program: Program, host: str = HOST, port: int = 0) -> AsyncIterator[str]:
     """Serve while the block lasts and yield the base URL; raises `ValueError` for a host that is not loopback."""
-    runner = web.ServerRunner(web.Server(Server(program).handle), shutdown_timeout=0)
+    server = web.Server(Server(program).handle, keepalive_timeout=program.idle_close_s)
+    runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
     try:
         await web.TCPSite(runner, require_loopback(host), port).start()

@@ -57,7 +57,8 @@ class Server:
             return await self._control.handle(request)
         found = routes.find(request.method, request.path)
         name = found[0].name if found else f"{request.method} (no such route)"
-        exchange = Exchange(request, self._program.journal.arrive(_label(request), name, request.raw_path))
+        entry = self._program.journal.arrive(_label(request), name, request.raw_path, _client_port(request))
+        exchange = Exchange(request, entry)
         try:
             return await self._send(exchange, await self._answer(exchange, found))
         except RefusedError as refusal:
@@ -103,6 +104,9 @@ class Server:
             raise throttled()
         if exchange.is_hit_by(Kind.TIMEOUT_BEFORE):
             await self._never_answer(exchange)
+        if exchange.is_hit_by(Kind.CLOSING):
+            faults.close(exchange.request)
+            raise NoAnswerError
         if exchange.is_hit_by(Kind.RESET_BEFORE, Kind.ERROR_BEFORE):
             await call.think()
             return self._broken(exchange)
@@ -182,6 +186,8 @@ class Server:
     async def _send(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         request, headers = exchange.request, exchange.headers
         exchange.entry.status = answer.status
+        if request.keep_alive:
+            headers |= {"Connection": "keep-alive", "Keep-Alive": f"timeout={self._program.keep_alive_s}"}
         body = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
         if exchange.fault:
             body = faults.spoil(exchange.fault.kind, body)
@@ -246,6 +252,11 @@ def _token(request: web.BaseRequest) -> str | None:
 def _caller(request: web.BaseRequest) -> str:
     """Name the bucket of the limit: each key has its own, whoever has none shares that of the address."""
     return _token(request) or f"address {request.remote}"
+
+
+def _client_port(request: web.BaseRequest) -> int:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return int(peer[1]) if peer else 0
 
 
 def _label(request: web.BaseRequest) -> str:

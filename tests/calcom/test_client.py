@@ -13,7 +13,7 @@ import pytest
 from calcom import transport
 from calcom.client import Client
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
-from calcom.limiter import Throttled
+from calcom.limiter import Throttled, limiter_for
 from calcom.models import Account, EventType
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority, RemoteState
@@ -298,6 +298,57 @@ def test_whatever_becomes_of_the_connection_a_write_is_unknown(script):
         Client(account_at(base_url)).create_booking(event_type=any_type(), booking=ANNAS)
 
     assert time.monotonic() - began < 1.0
+
+
+def test_read_on_a_closing_connection_is_sent_again(simulator: Simulator, client: Client, colour: EventType):
+    """With a permit of its own, on a new connection, and the breaker counts nothing."""
+    for _ in range(5):  # more than open a breaker
+        client.me()
+        simulator.fail("GET /v2/slots", Kind.CLOSING)
+        assert client.open_slots(event_type=colour, start=at(9), end=at(12), priority=Priority.LIVE)
+
+    assert simulator.count("GET /v2/slots") == 10
+    assert permits_taken(client) == 15
+
+
+def test_read_on_a_closing_connection_is_sent_again_only_once(simulator: Simulator, client: Client):
+    """A Cal.com that closes every connection is one that fails."""
+    client.me()
+    simulator.fail("GET /v2/me", Kind.CLOSING, times=None)
+
+    with pytest.raises(Unavailable, match="no complete answer"):
+        client.me()
+
+    assert simulator.count("GET /v2/me") == 3
+
+
+def test_write_on_a_closing_connection_is_unknown_and_not_repeated(
+    simulator: Simulator, client: Client, colour: EventType
+):
+    """That it was not read there cannot be known here."""
+    client.me()
+    simulator.fail(POST, Kind.CLOSING)
+
+    with pytest.raises(OutcomeUnknown):
+        client.create_booking(event_type=colour, booking=ANNAS)
+
+    assert simulator.count(POST) == 1
+
+
+def test_requests_share_a_connection_until_its_announced_end(simulator: Simulator, client: Client):
+    """Cal.com's Keep-Alive header decides."""
+    for announced in (5, 5, 1, 1):
+        simulator.configure(keep_alive_s=announced)
+        client.me()
+
+    first, second, third, fourth = [request["connection"] for request in simulator.requests("GET /v2/me")]
+    assert first == second == third
+    assert fourth != third
+
+
+def permits_taken(client: Client) -> int:
+    limiter = limiter_for(client._account.api_key, client._account.requests_per_minute)
+    return sum(limiter.state().used.values())
 
 
 def test_a_write_that_never_left_did_nothing():

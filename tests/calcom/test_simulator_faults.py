@@ -1,5 +1,6 @@
 """What goes wrong on demand, and what has happened at Cal.com when it does."""
 
+import http.client
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -213,3 +214,28 @@ def test_misspelled_fault_is_refused(simulator):
         simulator.fail("GET /v2/me", "explode")
     with pytest.raises(SimulatorError, match="gravity"):
         simulator.configure(gravity=1)
+
+
+def test_closing_connection_gives_no_answer_and_has_no_effect(simulator, salon):
+    """In order, not reset: that is how an idle connection ends."""
+    simulator.fail("POST /v2/bookings", Kind.CLOSING)
+
+    with pytest.raises(http.client.RemoteDisconnected):
+        salon.book(COLOUR, TEN)
+
+    assert simulator.bookings() == []
+    assert salon.book(COLOUR, TEN).status == 201
+
+
+def test_idle_connection_is_announced_and_closed(salon):
+    """`Keep-Alive: timeout=5` beside every answer, and a second later an idle connection is closed."""
+    with Simulator.running(idle_close_s=0.05) as simulator:
+        connection = http.client.HTTPConnection(simulator.base_url.removeprefix("http://"))
+        connection.request("GET", "/v2/me")
+        response = connection.getresponse()
+        response.read()
+
+        assert response.headers["Connection"] == "keep-alive"
+        assert response.headers["Keep-Alive"] == "timeout=5"
+        assert connection.sock.recv(1) == b""
+        connection.close()

@@ -4,11 +4,14 @@ import gzip
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from calcom import transport
+from calcom.simulator import Simulator
 from tests.calcom.wire import answer, certified, drips, reads_request, resets, sends, serving, silent
 
 OK = answer(b"{}")
@@ -212,3 +215,96 @@ def test_accounts_share_no_cookies_and_no_netrc(monkeypatch, tmp_path):
     assert b"authorization: bearer one" in seen[0]
     assert b"authorization: bearer two" in seen[1]
     assert b"cookie" not in seen[1]
+
+
+def connections_used(answers: bytes, *, idle_s: float, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Send twice with so much idle time between, by the clock; return over how many connections."""
+    opened = []
+
+    def script(connection: socket.socket) -> None:
+        opened.append(connection)
+        while reads_request(connection):
+            connection.sendall(answers)
+
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(transport, "time", clock)
+    with serving(script) as base_url:
+        send(base_url)
+        clock.monotonic = lambda: 1000.0 + idle_s
+        send(base_url, method="POST", body=b"{}")
+        transport._session().close()
+    return len(opened)
+
+
+@pytest.mark.parametrize(
+    ("announced", "idle_s", "connections"),
+    [
+        ("Keep-Alive: timeout=5\r\n", 3.9, 1),
+        ("Keep-Alive: timeout=5\r\n", 4.0, 2),
+        ("Keep-Alive: timeout=5\r\n", 5.97, 2),
+        ("keep-alive: timeout=60, max=1000\r\n", 30.0, 1),
+        ("Keep-Alive: timeout=1\r\n", 0.0, 2),
+        ("Keep-Alive: max=1000\r\n", 3.9, 1),
+        ("", 4.0, 2),
+    ],
+)
+def test_connection_is_not_used_shortly_before_its_announced_end(announced, idle_s, connections, monkeypatch):
+    """A request sent while the server closes an idle connection gets no answer, and a write is then unknown."""
+    answers = answer(b"{}", headers=announced)
+
+    assert connections_used(answers, idle_s=idle_s, monkeypatch=monkeypatch) == connections
+
+
+def test_connection_closed_between_two_answers_is_told_apart():
+    """The end of a pooled connection is no sign of trouble; the end of a new one is."""
+
+    def script(connection: socket.socket) -> None:
+        reads_request(connection)
+        connection.sendall(OK)
+        reads_request(connection)
+
+    with serving(script) as base_url:
+        assert send(base_url).status == 200
+        with pytest.raises(transport.ConnectionClosed):
+            send(base_url, method="POST", body=b"{}")
+    with serving(sends()) as base_url, pytest.raises(transport.NoAnswer) as caught:
+        send(base_url)
+    assert not isinstance(caught.value, transport.ConnectionClosed)
+
+
+def test_connection_found_closed_is_replaced_before_the_first_byte():
+    """Nothing was sent on it: a write goes out on a new one, and its outcome is known."""
+    closed = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        reads_request(connection)
+        connection.sendall(OK)
+        connection.close()
+        closed.set()
+
+    with serving(script) as base_url:
+        send(base_url)
+        assert closed.wait(10)
+
+        assert send(base_url, method="POST", body=b"{}").status == 200
+
+
+@pytest.mark.slow
+def test_idle_connections_are_left_before_calcom_closes_them():
+    """Sixty requests around the moment at which it closes: each has its answer (72 of 300 had none)."""
+    pauses = [5.97 + 0.001 * number for number in range(60)]
+    started = threading.Barrier(len(pauses))
+    never = threading.Event()
+
+    with Simulator.running() as simulator, ThreadPoolExecutor(len(pauses)) as threads:
+
+        def twice(pause: float) -> tuple[int, int]:
+            started.wait(30)
+            first = send(simulator.base_url, timeout=30).status
+            never.wait(pause)
+            return first, send(simulator.base_url, timeout=30, method="POST", body=b"{}").status
+
+        answers = list(threads.map(twice, pauses))
+
+    assert len(answers) == len(pauses)
+    assert all(first == 401 and second == 404 for first, second in answers)
