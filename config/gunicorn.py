@@ -13,7 +13,8 @@ bind = env.text("WEB_BIND", "127.0.0.1:8000")
 workers = env.integer("WEB_PROCESSES", 2)
 # Each waits with its caller, for seconds where Cal.com is slow; config/settings.py says how many of them may.
 threads = env.integer("WEB_THREADS", 20)
-worker_class = "gthread"
+# Its threads get whole requests only; graceful_timeout, keepalive and threads mean what they mean for gunicorn's own.
+worker_class = "config.web_worker.WaitressWorker"
 # Without it one of two workers often takes all connections, which halves the throughput (measured 2026-11).
 reuse_port = True
 # Seconds an idle connection of an agent is kept: longer than load balancers (60) and HTTP clients keep theirs (Go 90).

@@ -347,6 +347,8 @@ LOGGING = {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.request": {"filters": ["exceptions"]},
+        # Its lines hold paths, which may hold what a caller said. What fails in a view, Django logs.
+        "waitress": {"level": "CRITICAL"},
     },
 }
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
+from config import gunicorn
 from script.stage import parts
 from script.stage.local import ROOT
 
@@ -30,11 +31,12 @@ def test_the_image_is_web_unless_told_otherwise():
     assert yaml.safe_load(last.removeprefix("CMD ")) == SERVICES["web"]["command"]
 
 
-def test_nothing_but_web_can_be_reached_from_outside():
-    """Not the databases, not the simulator, not Prometheus."""
-    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+def test_nothing_but_the_proxy_can_be_reached_from_outside():
+    """Not the databases, not the simulator, not Prometheus, and web only through what buffers requests."""
+    published = {name for name, service in SERVICES.items() if "ports" in service}
 
-    assert published == {"simulator": ["${WEB_PORT:-8000}:8000"]}
+    assert published == {"proxy"}
+    assert OURS["web"]["environment"]["BEHIND_TLS_PROXY"] == "1"
     assert {SERVICES[name]["network_mode"] for name in OURS if name != "simulator"} == {"service:simulator"}
 
 
@@ -75,17 +77,40 @@ def test_secrets_come_as_files():
     assert {secret["file"] for secret in COMPOSE["secrets"].values()} == made
     for service in OURS.values():
         environment = service["environment"]
-        assert not {"SECRET_KEY", "FIELD_KEYS", "DATABASE_URL", "MONITORING_TOKEN"} & set(environment)
+        assert not {"SECRET_KEY", "FIELD_KEYS", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "MONITORING_TOKEN"} & set(
+            environment
+        )
         read = {path for name, path in environment.items() if name.endswith("_FILE") and path.startswith("/run")}
         assert read == {f"/run/secrets/{name}" for name in service.get("secrets", ())}
 
 
+def test_proxy_buffers_requests_and_closes_idle_connections_before_web():
+    """A request that is sent while web closes the connection gets no answer: the proxy must close first."""
+    caddyfile = (ROOT / "docs" / "deploy" / "Caddyfile").read_text(encoding="utf-8")
+
+    assert re.search(r"^\t\trequest_buffers \d+MiB$", caddyfile, re.MULTILINE)
+    kept = re.search(r"^\t+keepalive (\d+)s$", caddyfile, re.MULTILINE)
+    assert kept
+    assert int(kept[1]) < gunicorn.keepalive
+
+
+@pytest.mark.parametrize("name", ["redis", "broker"])
+def test_redis_asks_for_a_password_and_its_users_have_it(name):
+    """Whatever else runs in that network cannot read what callers asked for, nor hand tasks to workers."""
+    command = SERVICES[name]["command"][-1]
+    made = (ROOT / "script" / "secrets").read_text(encoding="utf-8")
+
+    assert "--requirepass" in command
+    assert SERVICES[name]["secrets"] == ["redis_password"]
+    assert f"redis://:$(cat redis_password)@{name}:6379/0" in made
+
+
 def test_the_queues_are_never_thrown_away_and_the_cache_makes_room():
     """One policy for both would lose tasks, or fail writes (measured 2026-11)."""
-    assert "noeviction" in SERVICES["broker"]["command"]
-    assert "yes" in SERVICES["broker"]["command"]
-    assert "volatile-lfu" in SERVICES["redis"]["command"]
-    assert OURS["web"]["environment"]["BROKER_URL"] != OURS["web"]["environment"]["REDIS_URL"]
+    assert "--maxmemory-policy noeviction" in SERVICES["broker"]["command"][-1]
+    assert "--appendonly yes" in SERVICES["broker"]["command"][-1]
+    assert "--maxmemory-policy volatile-lfu" in SERVICES["redis"]["command"][-1]
+    assert OURS["web"]["environment"]["BROKER_URL_FILE"] != OURS["web"]["environment"]["REDIS_URL_FILE"]
 
 
 def test_every_scheduled_command_exists():
