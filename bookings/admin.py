@@ -28,6 +28,7 @@ from bookings.models import (
     Conversation,
     Customer,
     Service,
+    SharedBooking,
     SlotToken,
     Staff,
     StaffService,
@@ -367,11 +368,23 @@ class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
 class ClaimAdmin(ReadOnly, ModelAdmin):
     """Hosts' time that is taken; conflicting claims overlap at Cal.com."""
 
-    list_display = ("host", "start", "end", "kind", "conflicting", "appointment")
+    list_display = ("host", "start", "end", "kind", "conflicting", "appointment", "shared_booking")
     list_filter = ("conflicting", "kind", "host")
     search_fields = ("appointment__reference", "host__name")
     date_hierarchy = "start"
-    list_select_related = ("host", "appointment")
+    list_select_related = ("host", "appointment", "shared_booking")
+
+
+@admin.register(SharedBooking)
+class SharedBookingAdmin(ReadOnly, ModelAdmin):
+    """Bookings that another account asked for, as far as they take time of this one's hosts; without uids."""
+
+    list_display = ("account", "event_type", "start", "end", "ended", "changed_at")
+    list_filter = ("account", "ended")
+    search_fields = ("event_type__title",)
+    fields = ("account", "event_type", "start", "end", "ended", "changed_at")
+    date_hierarchy = "start"
+    list_select_related = ("account", "event_type")
 
 
 @admin.register(Change)

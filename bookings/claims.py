@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
 from bookings.errors import DeadlineExceeded, RecordsLocked
-from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim
+from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim, SharedBooking
 from bookings.prepared import rows_of
 from bookings.question.offers import TakenTime, subtract
 from cachectl.deadline import Deadline
@@ -35,7 +35,7 @@ PATIENCE_S = 1.4
 # One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
 # reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
 READ = """
-    SELECT host.host_id, claim.appointment_id, claim.kind,
+    SELECT host.host_id, coalesce(claim.appointment_id, 0), claim.kind,
            date_part('epoch', claim.start), date_part('epoch', claim."end"), date_part('epoch', claim.changed_at),
            coalesce(claim.expires_at <= statement_timestamp(), false), date_part('epoch', statement_timestamp())
     FROM calcom_eventtypehost AS host
@@ -49,6 +49,7 @@ class Row(NamedTuple):
 
     host_id: int
     appointment_id: int
+    """0 where a booking has it that another account asked for."""
     kind: str
     start: float
     end: float
@@ -272,15 +273,15 @@ def release_other_time(appointment: Appointment) -> None:
     Claim.objects.filter(appointment=appointment).exclude(kind=Kind.CONFIRMED).delete()
 
 
-def record(appointment: Appointment, host_ids: Collection[int]) -> bool:
+def record(booked: Appointment | SharedBooking, host_ids: Collection[int]) -> bool:
     """
-    Claim the time that Cal.com has given the appointment instead of what it claimed; return whether it was free here.
+    Claim the time that Cal.com has given the booking instead of what it claimed; return whether it was free here.
 
     What is true at Cal.com is stored even where it overlaps: such a claim is marked `conflicting`. A hold, which
     nobody there knows of, gives way: it may still be booked with another host, and is refused where there is none.
     """
-    first, last = around(appointment.event_type, appointment.start, appointment.end)
-    own = Claim.objects.filter(appointment=appointment)
+    first, last = around(booked.event_type, booked.start, booked.end)
+    own = booked.claims.all()
     chosen = Q(host_id__in=host_ids, start=first, end=last, conflicting=False)
     # Most often it is what was claimed: then a claim only becomes certain, and nothing new can overlap.
     if own.filter(chosen, kind=Kind.PENDING).update(kind=Kind.CONFIRMED, changed_at=Now()) == len(set(host_ids)):
@@ -290,21 +291,23 @@ def record(appointment: Appointment, host_ids: Collection[int]) -> bool:
     Claim.objects.overlapping(host_ids, first, last).filter(kind=Kind.HELD).delete()
     try:
         with transaction.atomic():
-            take(appointment, host_ids, Kind.CONFIRMED)
+            Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED))
     except IntegrityError:
-        Claim.objects.bulk_create(_claims(appointment, host_ids, Kind.CONFIRMED, conflicting=True))
+        Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED, conflicting=True))
         return False
     return True
 
 
 def _claims(
-    appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, *, conflicting: bool = False
+    booked: Appointment | SharedBooking, host_ids: Collection[int], kind: Claim.Kind, *, conflicting: bool = False
 ) -> list[Claim]:
-    start, end = around(appointment.event_type, appointment.start, appointment.end)
+    start, end = around(booked.event_type, booked.start, booked.end)
     shared: dict[str, Any] = {"kind": kind, "start": start, "end": end, "conflicting": conflicting}
-    if kind == Kind.HELD:
-        shared["expires_at"] = appointment.expires_at
-    return [Claim(appointment=appointment, host_id=host_id, **shared) for host_id in sorted(host_ids)]
+    if isinstance(booked, SharedBooking):
+        shared["shared_booking"] = booked
+    else:
+        shared |= {"appointment": booked, "expires_at": booked.expires_at if kind == Kind.HELD else None}
+    return [Claim(host_id=host_id, **shared) for host_id in sorted(host_ids)]
 
 
 def expire(appointment_ids: Collection[int] | None = None) -> int:

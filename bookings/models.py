@@ -511,8 +511,10 @@ class Appointment(models.Model):
                 condition=Q(state__in=["held", "pending", "confirmed"]),
                 name="appointment_reference_once",
             ),
+            # Not once for all companies: two accounts may see one remote booking, and neither may keep the other from
+            # writing its own down.
             models.UniqueConstraint(
-                fields=["remote_uid"], condition=~Q(remote_uid=""), name="appointment_by_remote_uid"
+                fields=["remote_uid", "company"], condition=~Q(remote_uid=""), name="appointment_by_remote_uid"
             ),
             # A new hold replaces the old one, so whoever holds ends the old one first, run out or not.
             models.UniqueConstraint(
@@ -626,6 +628,34 @@ class SlotToken(models.Model):
         return self.start + timedelta(minutes=self.event_type.length_minutes)
 
 
+class SharedBooking(models.Model):
+    """
+    A remote booking that another account asked for, and that takes time of this account's hosts.
+
+    Two accounts see one remote booking where their users serve one team event type, or where they are of one Cal.com
+    user. The account that asked has the appointment; the other knows this: times and hosts, and nobody who comes. A row
+    that has ended is kept, so that a late message does not claim its time again.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    event_type = models.ForeignKey(EventType, models.CASCADE, related_name="+")
+    remote_uid = models.CharField(max_length=100, help_text="a secret: never log or show it")
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    ended = models.BooleanField(default=False, help_text="cancelled or rescheduled: it takes no time any more")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "remote_uid"], name="shared_booking_by_remote_uid"),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="shared_booking_ends_after_start"),
+        ]
+        indexes = [models.Index(fields=["end"], name="shared_booking_by_end")]
+
+    def __str__(self) -> str:
+        return f"another account's booking {self.start:%Y-%m-%d %H:%M}"
+
+
 class ClaimQuerySet(models.QuerySet["Claim"]):
     """Filters over claims; they chain."""
 
@@ -640,7 +670,7 @@ class ClaimQuerySet(models.QuerySet["Claim"]):
 
 class Claim(models.Model):
     """
-    A host's time that a live appointment takes, buffers included.
+    A host's time that a live appointment takes, buffers included; or a booking that another account has asked for.
 
     A pending appointment claims every host that Cal.com may choose, and afterwards only the chosen one. Two kinds stand
     outside the constraint: a queued claim, whose appointment waits for another write to be answered, and a claim marked
@@ -655,7 +685,10 @@ class Claim(models.Model):
         PENDING = "pending", "pending"
         CONFIRMED = "confirmed", "confirmed"
 
-    appointment = models.ForeignKey(Appointment, models.CASCADE, related_name="claims")
+    appointment = models.ForeignKey(Appointment, models.CASCADE, null=True, blank=True, related_name="claims")
+    shared_booking = models.ForeignKey(
+        SharedBooking, models.CASCADE, null=True, blank=True, related_name="claims", help_text="another account's"
+    )
     host = models.ForeignKey(Host, models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)
     start = models.DateTimeField(help_text="buffer before included")
@@ -669,6 +702,11 @@ class Claim(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="claim_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(appointment__isnull=True, shared_booking__isnull=False)
+                | Q(appointment__isnull=False, shared_booking__isnull=True),
+                name="claim_of_one",
+            ),
             # int8range instead of `host WITH =`: that would need the extension btree_gist (measured 2026-11).
             ExclusionConstraint(
                 name="claim_host_time_once",

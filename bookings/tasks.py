@@ -10,8 +10,9 @@ from kombu.exceptions import OperationalError
 
 from bookings import claims
 from bookings.mirror import overlaps
-from bookings.models import Change
+from bookings.models import Change, SharedBooking
 from bookings.wish import holds, settling
+from calcom.inbox import KEPT
 from calcom.service import CalcomService
 
 log = structlog.get_logger(__name__)
@@ -64,3 +65,9 @@ def forget_offers(**_newer: object) -> None:
 def detect_overlaps(**_newer: object) -> None:
     """Alert about hosts whose time is taken twice at Cal.com."""
     overlaps.detect()
+
+
+@shared_task(name="bookings.prune_shared_bookings")
+def prune_shared_bookings(**_newer: object) -> None:
+    """Delete other accounts' bookings that are over for longer than any message about them can be late."""
+    SharedBooking.objects.filter(end__lt=Now() - KEPT).delete()

@@ -231,6 +231,7 @@ CELERY_BEAT_SCHEDULE = {
     "detect overlaps": _every(60, "bookings.detect_overlaps"),
     "sweep webhooks": _every(10, "calcom.webhooks.sweep"),
     "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
+    "prune shared bookings": _every(86_400, "bookings.prune_shared_bookings"),
     "poll bookings": _every(15, "calcom.poll_bookings"),
     "forget offers": _every(3600, "bookings.forget_offers"),
     "prune the cache's history": _every(3600, "cachectl.prune"),

@@ -24,7 +24,7 @@ class Home:
     branch: Branch
     service: Service | None
     is_certain: bool
-    """No other company uses the same calendar: this one may know who comes."""
+    """No other company uses the same calendar, in this account or in another: this one may know who comes."""
 
 
 def event_type_of(account: Account, booking: RemoteBooking, host_ids: Collection[int]) -> tuple[EventType, bool]:
@@ -58,12 +58,26 @@ def home_of(event_type: EventType, host_ids: Collection[int]) -> Home:
     )
     if not branches:
         raise Useless("no company uses this account")
-    is_certain = len({branch.company_id for branch in branches}) == 1
+    is_certain = len({branch.company_id for branch in branches}) == 1 and not _is_offered_elsewhere(event_type)
     return Home(branches[0], services[0] if services else None, is_certain)
 
 
+def _is_offered_elsewhere(event_type: EventType) -> bool:
+    """Return whether a company of another account offers it: whose caller it is that comes, Cal.com does not say."""
+    url = event_type.account.base_url.rstrip("/")
+    there = EventType.objects.filter(
+        calcom_id=event_type.calcom_id, account__base_url__in=[url, f"{url}/"], account__active=True
+    ).exclude(account=event_type.account_id)
+    offered = Q(event_type__in=there) | Q(by_staff__event_type__in=there)
+    return Service.objects.filter(offered, active=True, branch__company__active=True).exists()
+
+
 def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) -> Appointment:
-    """Return a new appointment, not saved yet. One that is cancelled by now is one too: late messages must find it."""
+    """
+    Return a new appointment, not saved yet. One that is cancelled by now is one too: late messages must find it.
+
+    It brings nobody with it: a cancellation does not carry our id, so another account may have asked for the booking.
+    """
     appointment = Appointment(
         company=home.branch.company,
         branch=home.branch,
@@ -76,7 +90,7 @@ def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) ->
         remote_uid=booking.uid,
         earlier_remote_uids=[booking.moved_from_uid] if booking.moved_from_uid else [],
     )
-    if home.is_certain:
+    if home.is_certain and booking.state.takes_time:
         appointment.attendee_name = booking.attendee_name[:200]
         appointment.attendee_email = booking.attendee_email[:254]
         appointment.attendee_phone = _e164(booking.attendee_phone)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.db.models import FilteredRelation, Q
 from django.utils import timezone
 
-from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change
+from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change, SharedBooking
 from calcom.models import Account
 from calcom.types import RemoteBooking, RemoteState
 
@@ -41,11 +41,14 @@ class Drift(StrEnum):
     SUPERFLUOUS = "carries the id of a wish that is settled without it"
     MISSING = "not to be found there"
     REVIVED = "stands there though it is cancelled here"
+    SHARED = "another account's, takes time of a host of ours"
+    SHARED_ENDED = "another account's, takes no time any more"
+    STRANGE = "another account's, of none of our hosts"
 
     @property
     def is_drift(self) -> bool:
         """Return whether our rows have to change, or Cal.com has to."""
-        return self not in {Drift.NONE, Drift.OLD, Drift.LINK, Drift.OVER}
+        return self not in {Drift.NONE, Drift.OLD, Drift.LINK, Drift.OVER, Drift.STRANGE}
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Finding:
     appointment: Appointment | None = None
     change: Change | None = None
     """The open one, where it is what this answers."""
+    shared: SharedBooking | None = None
+    """What is known of it here, where another account asked for it."""
 
 
 def judge(news: News) -> Finding:
@@ -83,6 +88,10 @@ def judge(news: News) -> Finding:
         return Finding(Drift.CANCELLED, family.stranded)
     appointment = family.appointment
     if appointment is None:
+        shared = _shared_rows(news)
+        if shared or family.is_of_another_account:
+            mine = shared.get(news.booking.uid)
+            return Finding(_of_shared(news, mine, shared.get(news.booking.moved_from_uid or "")), shared=mine)
         return Finding(_of_unknown(news))
     if family.lacks_origin:
         return Finding(Drift.LINK, appointment)
@@ -98,14 +107,20 @@ class _Family:
     stranded: Appointment | None = None
     lacks_origin: bool = False
     """It replaces a booking that no row of ours knows: a late message about that one must find this row."""
+    is_of_another_account: bool = False
+    """An agent of another account asked for it, by its uids or by the id in its metadata."""
 
     @classmethod
     def of(cls, news: News) -> "_Family":
         """Match by uid, then by the uid it was moved from, then by our id in its metadata, within the account."""
         booking = news.booking
         by_uid, by_origin, by_id = None, None, None
+        is_of_another_account = False
         for row in _rows(news):
             chain = _chain(row)
+            if row.event_type.account_id != news.account.pk:
+                is_of_another_account |= row.origin == Appointment.Origin.AGENT
+                continue
             by_uid = row if booking.uid in chain else by_uid
             by_origin = row if booking.moved_from_uid in chain else by_origin
             by_id = row if row.public_id == booking.appointment_id else by_id
@@ -118,12 +133,12 @@ class _Family:
         ):
             return cls(by_uid, stranded=by_origin)
         lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
-        return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin)
+        return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin, is_of_another_account=is_of_another_account)
 
 
 def _rows(news: News) -> Iterable[Appointment]:
     """
-    Return our rows that may be meant, each with its open change.
+    Return the rows that may be meant, of other accounts too, each with its open change.
 
     Both come of one statement: a webhook comes within milliseconds of the answer to our own request, and between two
     statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
@@ -132,14 +147,50 @@ def _rows(news: News) -> Iterable[Appointment]:
     about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.moved_from_uid) if uid))
     if isinstance(booking.appointment_id, str):
         about |= Appointment.objects.filter(public_id=booking.appointment_id)
-    ours = about.filter(event_type__account=news.account).annotate(
-        **{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))}
-    )
-    return ours.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")
+    rows = about.annotate(**{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))})
+    return rows.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")
 
 
 def _chain(appointment: Appointment) -> list[str]:
     return [uid for uid in (*appointment.earlier_remote_uids, appointment.remote_uid) if uid]
+
+
+# --- a booking that another account asked for --------------------------------------------------------------------
+
+
+def _shared_rows(news: News) -> dict[str, SharedBooking]:
+    """Return what this account knows of the booking and of the one that it replaced, by uid."""
+    uids = [uid for uid in (news.booking.uid, news.booking.moved_from_uid) if uid]
+    rows = SharedBooking.objects.filter(account=news.account, remote_uid__in=uids).select_related("event_type")
+    return {row.remote_uid: row for row in rows}
+
+
+def _of_shared(news: News, mine: SharedBooking | None, replaced: SharedBooking | None) -> Drift:
+    """Return what it means for the hosts of this account, which is all that it may mean here."""
+    booking = news.booking
+    if booking.end <= timezone.now():
+        return Drift.OVER
+    if mine is not None and mine.ended and not (news.is_read and booking.state.takes_time):
+        # What it says of itself is old. That it replaced another stays true.
+        is_new = booking.moved_from_uid and (replaced is None or not replaced.ended)
+        return Drift.SHARED_ENDED if is_new else Drift.OLD
+    if not booking.state.takes_time:
+        return Drift.SHARED_ENDED
+    if not news.is_read and (news.is_old or not news.is_certain or not booking.host_ids):
+        return Drift.UNCERTAIN
+    hosts = set(news.account.hosts.filter(calcom_id__in=booking.host_ids).values_list("pk", flat=True))
+    if not hosts and mine is None and replaced is None:
+        return Drift.STRANGE
+    return Drift.REQUESTED if booking.state is RemoteState.PENDING else _of_shared_standing(news, mine, hosts)
+
+
+def _of_shared_standing(news: News, mine: SharedBooking | None, hosts: set[int]) -> Drift:
+    if mine is None or mine.ended:
+        return Drift.SHARED
+    known = mine.start, mine.end, set(mine.claims.values_list("host_id", flat=True))
+    if (news.booking.start, news.booking.end, hosts) == known:
+        return Drift.NONE
+    return Drift.SHARED if news.is_read else Drift.UNCERTAIN
 
 
 # --- a booking that we do not know -------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from datetime import timedelta
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import claims
 from bookings.mirror import adoption
 from bookings.mirror.drift import Drift, Finding, News, judge
-from bookings.models import Appointment, AppointmentState, Claim
+from bookings.models import Appointment, AppointmentState, Claim, SharedBooking
 from bookings.wish import settling
 from cachectl.models import Forgetting
 from calcom.errors import Refused
@@ -71,7 +72,9 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
             news = News(news.account, calcom.get_booking(uid=uid))
             continue
         _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
-        if finding.drift is not Drift.LINK:
+        if finding.drift is Drift.SHARED_ENDED and news.booking.moved_to_uid:
+            news = News(news.account, calcom.get_booking(uid=news.booking.moved_to_uid))
+        elif finding.drift is not Drift.LINK:
             return finding.drift
     raise NotYet("it is being moved again and again")
 
@@ -157,6 +160,100 @@ def _forget_requested(case: _Case) -> None:
     case.calcom.availability_changed(forgettings)
 
 
+# --- bookings that another account asked for ---------------------------------------------------------------------
+
+
+def _claim_shared(case: _Case) -> None:
+    """Claim the time of this account's hosts for it. Who comes is the other account's matter, and is not written."""
+    booking = case.news.booking
+    host_ids = _known_hosts(case)
+    event_type, is_known = adoption.event_type_of(case.news.account, booking, host_ids)
+    with _writing(event_type):
+        forgettings = _end_shared(case, event_type)
+        row = SharedBooking.objects.get(account=case.news.account, remote_uid=booking.uid)
+        row.event_type, row.start, row.end, row.ended = event_type, booking.start, booking.end, False
+        row.save()
+        was_free = claims.record(row, host_ids)
+        forgettings += _forgettings(case.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
+    case.calcom.availability_changed(forgettings)
+    case.tell("mirror.shared_booking_claimed", None, alert=not was_free)
+
+
+def _release_shared(case: _Case) -> None:
+    """Give back the time of this account's hosts."""
+    row = case.finding.shared
+    event_type = (
+        row.event_type if row else adoption.event_type_of(case.news.account, case.news.booking, _known_hosts(case))[0]
+    )
+    with _writing(event_type):
+        forgettings = _end_shared(case, event_type)
+        if row is None:
+            # What a list of slots may still lack: nothing here ever knew of this time as taken.
+            forgettings += case.calcom.write_forgettings(
+                event_type=event_type,
+                start=case.news.booking.start,
+                end=case.news.booking.end,
+                host_ids=_known_hosts(case),
+                cause=Cause.ELSEWHERE,
+            )
+    case.calcom.availability_changed(forgettings)
+    case.tell("mirror.shared_booking_released", None)
+
+
+def release_shared(row: SharedBooking, calcom: CalcomService) -> None:
+    """
+    Write down that it does not stand at Cal.com any more, and give back the time of this account's hosts.
+
+    Raises:
+        NotYet: another writer is changing it.
+    """
+    with _writing(row.event_type):
+        forgettings = _ended(SharedBooking.objects.filter(pk=row.pk), calcom)
+    calcom.availability_changed(forgettings)
+
+
+def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
+    """
+    End it and the one that it replaced, within the transaction that is open; return the days that this changes.
+
+    One that was not known is written down as ended, with these times: a late message must not claim its time again.
+    """
+    account, booking = case.news.account, case.news.booking
+    uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
+    SharedBooking.objects.bulk_create(
+        [
+            SharedBooking(
+                account=account,
+                event_type=event_type,
+                remote_uid=uid,
+                start=booking.start,
+                end=booking.end,
+                ended=True,
+            )
+            for uid in uids
+        ],
+        ignore_conflicts=True,
+    )
+    return _ended(SharedBooking.objects.filter(account=account, remote_uid__in=uids), case.calcom)
+
+
+def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgetting]:
+    forgettings = list[Forgetting]()
+    for row in rows.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
+        if host_ids := sorted(row.claims.values_list("host_id", flat=True)):
+            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN)
+            row.claims.all().delete()
+        row.ended = True
+        row.save()
+    return forgettings
+
+
+def _known_hosts(case: _Case) -> list[int]:
+    """Return our ids of its hosts whom this account has: others' time is not this account's matter."""
+    hosts = case.news.account.hosts.filter(calcom_id__in=case.news.booking.host_ids)
+    return list(hosts.order_by("pk").values_list("pk", flat=True))
+
+
 # --- appointments of ours ----------------------------------------------------------------------------------------
 
 
@@ -234,6 +331,8 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
     Drift.ENDED: _complete,
     Drift.SUPERFLUOUS: _cancel_there,
     Drift.REVIVED: _report_revived,
+    Drift.SHARED: _claim_shared,
+    Drift.SHARED_ENDED: _release_shared,
 }
 
 
@@ -336,12 +435,12 @@ def _host_ids(appointment: Appointment) -> list[int]:
 
 
 def _forgettings(
-    calcom: CalcomService, appointment: Appointment, host_ids: Collection[int], cause: Cause
+    calcom: CalcomService, booked: Appointment | SharedBooking, host_ids: Collection[int], cause: Cause
 ) -> list[Forgetting]:
     return calcom.write_forgettings(
-        event_type=appointment.event_type,
-        start=appointment.start,
-        end=appointment.end,
+        event_type=booked.event_type,
+        start=booked.start,
+        end=booked.end,
         host_ids=host_ids,
         cause=cause,
     )

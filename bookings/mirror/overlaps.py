@@ -25,14 +25,14 @@ def detect() -> list[Claim]:
 
 def _others(claim: Claim) -> QuerySet[Claim]:
     overlapping = Claim.objects.overlapping([claim.host_id], claim.start, claim.end)
-    return overlapping.filter(kind=Claim.Kind.CONFIRMED).exclude(appointment=claim.appointment_id)
+    return overlapping.filter(kind=Claim.Kind.CONFIRMED).exclude(pk=claim.pk)
 
 
 def _tell(claim: Claim) -> None:
     log.error(
         "overlapping appointments",
         alert="overlap",
-        appointment_id=claim.appointment.public_id,
+        appointment_id=claim.appointment.public_id if claim.appointment else None,  # another account's has none here
         host_id=claim.host_id,
         start=claim.start,
         end=claim.end,

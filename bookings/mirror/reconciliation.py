@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from bookings.mirror import mirroring
 from bookings.mirror.drift import Drift, News, judge
-from bookings.models import Appointment, AppointmentState
+from bookings.models import Appointment, AppointmentState, SharedBooking
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import NotYet, Useless
 from calcom.models import Account
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ def reconcile(
     for appointment in ours.exclude(remote_uid__in=seen).select_related("event_type").order_by("start"):
         yield from _look_for(account, appointment, calcom, repair=repair)
         progress(1)
+    shared = SharedBooking.objects.filter(account=account, ended=False, start__gte=first, end__lte=last)
+    for row in shared.exclude(remote_uid__in=seen).order_by("start"):
+        booking = _found(row, calcom)
+        if booking is not None:
+            yield from _compare(News(account, booking), calcom, repair=repair)
+        else:
+            outcome = _put_right(mirroring.release_shared, row, calcom) if repair else ""
+            yield Difference(row.start, "", Drift.MISSING, outcome)
+        progress(1)
 
 
 def _compare(news: News, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:
@@ -78,22 +90,22 @@ def _look_for(
     if booking is not None:
         yield from _compare(News(account, booking), calcom, repair=repair)
     else:
-        outcome = _gone(appointment, calcom) if repair else ""
+        outcome = _put_right(mirroring.release, appointment, calcom) if repair else ""
         yield Difference(appointment.start, appointment.reference, Drift.MISSING, outcome)
 
 
-def _found(appointment: Appointment, calcom: CalcomService) -> RemoteBooking | None:
+def _found(booked: Appointment | SharedBooking, calcom: CalcomService) -> RemoteBooking | None:
     try:
-        return calcom.get_booking(uid=appointment.remote_uid)
+        return calcom.get_booking(uid=booked.remote_uid)
     except Refused as exc:
         if exc.reason is not Reason.NOT_FOUND:
             raise
         return None
 
 
-def _gone(appointment: Appointment, calcom: CalcomService) -> str:
+def _put_right(release: Callable[[T, CalcomService], None], booked: T, calcom: CalcomService) -> str:
     try:
-        mirroring.release(appointment, calcom)
+        release(booked, calcom)
     except NotYet as exc:
         return f"not put right: {exc}"
     return "put right"

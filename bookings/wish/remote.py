@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from bookings import claims
-from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim
+from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
 from bookings.wish.attendees import new_booking
 from bookings.wish.cases import FOREIGN, OTHER_START, VANISHED, Case
 from cachectl.models import Forgetting
@@ -384,7 +384,10 @@ def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
 
 
 def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
-    return bool(set(Appointment.objects.called(uid).values_list("pk", flat=True)) - {appointment.pk})
+    """Return whether the account has it as another appointment. What other accounts made of it says nothing."""
+    called = Appointment.objects.called(uid).values_list("pk", "company")
+    companies = {company for pk, company in called if pk != appointment.pk}
+    return bool(companies) and Company.objects.filter(pk__in=companies, account=appointment.company.account_id).exists()
 
 
 def _chosen(case: Case, remote: RemoteBooking) -> list[int]:

@@ -16,7 +16,7 @@ from tests.bookings.stage import book, wish
 from tests.cast import TUESDAY, at
 
 MODELS = list(apps.get_app_config("bookings").get_models())
-HISTORY = {"appointment", "change", "claim", "conversation", "slottoken", "toolcall"}
+HISTORY = {"appointment", "change", "claim", "conversation", "sharedbooking", "slottoken", "toolcall"}
 
 
 @pytest.fixture

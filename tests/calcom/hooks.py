@@ -51,13 +51,16 @@ class Hooks:
 
     def __init__(self, simulator: Simulator, account: Account) -> None:
         self.simulator, self.account = simulator, account
+        self.url = f"{NOWHERE}/calcom/{account.pk}"
         simulator.configure(webhooks="hold")
-        subscribe(simulator, account)
+        subscribe(simulator, account, self.url)
 
     def said(self, *triggers: str) -> list[bytes]:
         """Return the bodies of the messages so far, in the order in which they were due; of some triggers or all."""
         return [
-            each["body"].encode() for each in self.simulator.deliveries() if not triggers or each["trigger"] in triggers
+            each["body"].encode()
+            for each in self.simulator.deliveries()
+            if each["url"] == self.url and (not triggers or each["trigger"] in triggers)
         ]
 
     def bring(self, bodies: Iterable[bytes]) -> None:
@@ -68,12 +71,14 @@ class Hooks:
 
     def work_off(self) -> None:
         """Work off what is owed, as the workers do."""
-        for delivery_id in WebhookDelivery.objects.filter(state__in=inbox.OWED).values_list("pk", flat=True):
+        owed = WebhookDelivery.objects.filter(account=self.account, state__in=inbox.OWED)
+        for delivery_id in owed.values_list("pk", flat=True):
             inbox.work_off(delivery_id)
 
     def notes(self) -> list[str]:
         """Return what was made of each message."""
-        return list(WebhookDelivery.objects.order_by("pk").values_list("note", flat=True))
+        told = WebhookDelivery.objects.filter(account=self.account)
+        return list(told.order_by("pk").values_list("note", flat=True))
 
 
 def handed_out(queue: str = "webhooks") -> list[dict[str, Any]]:

@@ -1,0 +1,335 @@
+"""
+One remote booking that two accounts see: who asked for it has the appointment, the other only its host's time.
+
+The accounts' users serve one round robin, or both accounts are of one Cal.com user. User-level webhooks fire for team
+bookings, too, for the organizer's user (seen 2026-11-30; of what two accounts hear there is no recording).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from io import StringIO
+
+import orjson
+import pytest
+from django.core.management import call_command
+from django.db.models import F
+from django.utils import timezone
+
+from bookings.models import AgentKey, Appointment, Branch, Claim, Company, Customer, Service, SharedBooking, Staff
+from calcom import polling
+from calcom.answers import METADATA_KEY
+from calcom.models import Account, Cursor, EventType, EventTypeHost, Host, WebhookDelivery
+from calcom.service import CalcomService
+from calcom.simulator import Simulator
+from calcom.simulator.world import EventType as RemoteType
+from tests import cast
+from tests.agent import Agent
+from tests.bookings.stage import begin, book, cancel, move, wish, write_down
+from tests.bookings.test_mirroring import as_here, as_there
+from tests.calcom.hooks import Hooks, body_of, handed_out
+from tests.cast import ANNA, KARL, TUESDAY, at
+from tests.conftest import trust_redis
+
+BENS_CREDENTIAL = "cal_test_ben"
+MASSAGE, HAIRCUT = 21, 1
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Cal.com, where Ben serves the salon's round robin, and has a key and an event type of his own."""
+    world = cast.world()
+    users = [replace(user, api_key=BENS_CREDENTIAL) if user.username == "ben" else user for user in world.users]
+    types = (*world.event_types, RemoteType(MASSAGE, "ben", "massage", "Massage", 30))
+    with Simulator.running(world=replace(world, users=tuple(users), event_types=types)) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another company, on the phone for Ben alone."""
+
+    account: Account
+    company: Company
+    host: Host
+    massage: Service
+    key: str
+    hooks: Hooks
+
+
+def cast_rival(simulator: Simulator, credential: str = BENS_CREDENTIAL) -> Rival:
+    """Write the rival's rows, as a sync would leave them; its webhooks are in the hands of the test."""
+    account = Account.objects.create(name="Rival", base_url=simulator.base_url, api_key=credential)
+    host = Host.objects.create(account=account, calcom_id=103, name="Ben", time_zone="Europe/Berlin")
+    event_type = EventType.objects.create(
+        account=account, calcom_id=MASSAGE, length_minutes=30, title="Massage", slug="massage"
+    )
+    EventTypeHost.objects.create(event_type=event_type, host=host)
+    company = Company.objects.create(name="Rival", slug="rival", account=account)
+    branch = Branch.objects.create(company=company, name="Nord", time_zone="Europe/Berlin", language="de")
+    Staff.objects.create(branch=branch, host=host, name="Ben")
+    massage = Service.objects.create(branch=branch, event_type=event_type, name="Massage", duration_minutes=30)
+    _, key = AgentKey.objects.issue(company=company, name="test agent", scopes=list(AgentKey.Scope.values))
+    trust_redis(account)
+    return Rival(account, company, host, massage, key, Hooks(simulator, account))
+
+
+@pytest.fixture
+def rival(calcom, simulator) -> Rival:
+    """The rival, whose user serves the salon's round robin."""
+    return cast_rival(simulator)
+
+
+@pytest.fixture
+def own(salon, calcom, simulator) -> Hooks:
+    """What the account that asks is told."""
+    handed_out()
+    return Hooks(simulator, salon.account)
+
+
+def claimed(rival: Rival) -> list[tuple[object, object]]:
+    """Return which of its host's time the other account knows as taken; nothing else may be known."""
+    assert not Appointment.objects.filter(company=rival.company).exists()
+    assert not Customer.objects.filter(company=rival.company).exists()
+    claims = Claim.objects.filter(host=rival.host).order_by("start")
+    assert {(claim.kind, claim.appointment) for claim in claims} <= {("confirmed", None)}
+    return [(claim.start, claim.end) for claim in claims]
+
+
+def tell_by_webhook(rival: Rival) -> None:
+    """Bring what Cal.com has told the other account so far."""
+    rival.hooks.bring(rival.hooks.said())
+
+
+def tell_by_poll(rival: Rival) -> None:
+    """Poll the other account."""
+    Cursor.objects.get_or_create(account=rival.account, defaults={"read_until": timezone.now() - timedelta(hours=1)})
+    polling.poll(rival.account)
+
+
+def tell_by_comparison(rival: Rival) -> None:
+    """Reconcile the other account."""
+    call_command("reconcile_bookings", "--account", str(rival.account.pk), stdout=StringIO())
+
+
+WAYS = pytest.mark.parametrize("tell", [tell_by_webhook, tell_by_poll, tell_by_comparison])
+
+
+@WAYS
+def test_booking_is_confirmed_when_other_account_hears_of_it_first(salon, calcom, rival, own, tell):
+    """Its message claims its host's time; the answer that comes later finds nothing in its way."""
+    own.simulator.busy("emma", at(10), at(11))
+    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    answer = case.ask()
+
+    tell(rival)
+    assert claimed(rival) == [(at(10), at(10, 30))]
+    case.hear(answer)
+    own.bring(own.said())
+
+    mine = Appointment.objects.get()
+    assert (mine.company, mine.state, mine.remote_uid, mine.host) == (
+        salon.company,
+        "confirmed",
+        answer.uid,
+        salon.ben.host,
+    )
+    assert (mine.attendee_name, claimed(rival)) == (ANNA.name, [(at(10), at(10, 30))])
+
+
+@WAYS
+def test_booking_claims_time_once_when_other_account_hears_of_it_later(salon, calcom, rival, own, tell):
+    """However often it is told, and in whatever way."""
+    own.simulator.busy("emma", at(10), at(11))
+    book(wish(salon.cut, at(10), ANNA), calcom)
+    own.bring(own.said())
+
+    tell(rival)
+    tell(rival)
+    tell_by_poll(rival)
+
+    assert claimed(rival) == [(at(10), at(10, 30))]
+    assert as_here() == as_there(own.simulator)
+
+
+def test_claim_follows_the_booking_when_it_is_rescheduled_and_cancelled(salon, calcom, rival, simulator):
+    """By phone and at Cal.com; the time before is free again."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    rival.hooks.bring(rival.hooks.said())
+
+    move(mine, at(12), calcom)
+    rival.hooks.bring(rival.hooks.said()[1:])
+    assert claimed(rival) == [(at(12), at(12, 30))]
+
+    mine.refresh_from_db()
+    simulator.move_elsewhere(mine.remote_uid, at(14))
+    rival.hooks.bring(rival.hooks.said()[2:])
+    assert claimed(rival) == [(at(14), at(14, 30))]
+
+    simulator.cancel_elsewhere(simulator.bookings()[-1]["uid"])
+    rival.hooks.bring(rival.hooks.said("BOOKING_CANCELLED"))
+    assert claimed(rival) == []
+    assert set(SharedBooking.objects.values_list("ended", flat=True)) == {True}
+
+
+@WAYS
+def test_claim_ends_when_the_booking_is_cancelled_by_phone(salon, calcom, rival, simulator, tell):
+    """A cancellation carries no id: its uid says whose it is."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    tell(rival)
+    mine.refresh_from_db()
+
+    cancel(mine, calcom)
+    tell(rival)
+
+    assert claimed(rival) == []
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (2, 0, 1), (1, 2, 0), (0, 2, 1)], ids=str)
+def test_any_order_of_messages_leaves_the_last_time_claimed(salon, calcom, rival, simulator, order):
+    """Late ones claim nothing again."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    second = simulator.move_elsewhere(mine.remote_uid, at(12))
+    simulator.move_elsewhere(second["uid"], at(14))
+    messages = rival.hooks.said()
+
+    rival.hooks.bring(messages[number] for number in order)
+
+    assert claimed(rival) == [(at(14), at(14, 30))]
+    assert {row.start for row in SharedBooking.objects.filter(ended=False)} == {at(14)}
+
+
+def test_late_creation_claims_nothing_when_the_cancellation_came_first(salon, calcom, rival, simulator):
+    """Cancelled is cancelled, also for the other account."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    simulator.cancel_elsewhere(mine.remote_uid)
+
+    rival.hooks.bring(reversed(rival.hooks.said()))
+
+    assert claimed(rival) == []
+
+
+def test_cancellation_of_an_unknown_booking_brings_no_caller(salon, calcom, rival, simulator):
+    """It comes before the answer that tells its uid: whose caller it was cannot be known."""
+    simulator.busy("emma", at(9), at(18))
+    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    answer = case.ask()
+    simulator.cancel_elsewhere(answer.uid)
+
+    rival.hooks.bring(rival.hooks.said("BOOKING_CANCELLED"))
+
+    theirs = Appointment.objects.get(company=rival.company)
+    assert (theirs.state, theirs.attendee_name, theirs.attendee_email, theirs.attendee_phone) == (
+        "cancelled",
+        "",
+        "",
+        None,
+    )
+    assert not Customer.objects.filter(company=rival.company).exists()
+    case.hear(answer)
+    assert Appointment.objects.get(company=salon.company).state == "confirmed"  # until its own account hears of it
+
+
+def test_other_accounts_caller_is_offered_other_times_at_once(salon, calcom, rival, simulator):
+    """Invalidated as for any change, and answered without a request; given back when it is over."""
+    agent = Agent(rival.key)
+    simulator.busy("emma", at(9), at(18))
+    assert at(10) in agent.free_slots(rival.massage, TUESDAY)
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    before = simulator.count("GET /v2/slots")
+
+    rival.hooks.bring(rival.hooks.said())
+    assert at(10) not in agent.free_slots(rival.massage, TUESDAY)
+    assert simulator.count("GET /v2/slots") == before
+
+    cancel(mine, calcom)
+    rival.hooks.bring(rival.hooks.said("BOOKING_CANCELLED"))
+    Claim.objects.update(changed_at=F("changed_at") - timedelta(seconds=10))
+    assert not Claim.objects.filter(host=rival.host).exists()
+
+
+def test_quoting_another_accounts_id_claims_own_time_and_nothing_more(salon, calcom, rival, simulator):
+    """Rightly signed, in any trigger: neither the appointment nor the caller can be reached by it."""
+    mine = book(wish(salon.colour, at(14), ANNA), calcom).appointment
+    told = {
+        "uid": "made-up",
+        "startTime": at(10).isoformat(),
+        "endTime": at(10, 30).isoformat(),
+        "eventTypeId": MASSAGE,
+        "organizer": {"id": 103},
+        "attendees": [{"email": "x@example.com", "name": "X"}],
+        "metadata": {METADATA_KEY: mine.public_id},
+    }
+    now = timezone.now().isoformat()
+
+    for trigger in ("BOOKING_CREATED", "BOOKING_RESCHEDULED", "MEETING_ENDED"):
+        rival.hooks.bring([orjson.dumps({**orjson.loads(body_of(trigger, **told)), "createdAt": now})])
+
+    assert claimed(rival) == [(at(10), at(10, 30))]
+    mine.refresh_from_db()
+    assert (mine.state, mine.start) == ("confirmed", at(14))
+    assert as_here() == as_there(simulator)
+
+
+def test_walk_in_at_a_shared_event_type_is_known_to_the_company_that_offers_it(salon, calcom, rival, own, simulator):
+    """No agent asked for it; the host's company has its time, and does not learn who comes."""
+    simulator.book_elsewhere(HAIRCUT, at(10), host="ben", name=KARL.name, email="karl@example.com")
+
+    rival.hooks.bring(rival.hooks.said())
+    own.bring(own.said())
+
+    names = dict(Appointment.objects.values_list("company__slug", "attendee_name"))
+    assert names == {"salon": KARL.name, "rival": ""}
+    assert not Customer.objects.filter(company=rival.company).exists()
+    assert {claim.host.account.name for claim in Claim.objects.all()} == {"Salon", "Rival"}
+
+
+@pytest.mark.parametrize("hears_first", ["own", "other"])
+def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, calcom, own, simulator, hears_first):
+    """Both hear everything, each at its own address."""
+    rival = cast_rival(simulator, cast.SALON_CREDENTIAL)
+    simulator.busy("emma", at(10), at(11))
+    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    answer = case.ask()
+
+    for hooks in (own, rival.hooks) if hears_first == "own" else (rival.hooks, own):
+        hooks.bring(hooks.said())
+    case.hear(answer)
+
+    assert Appointment.objects.get().state == "confirmed"
+    assert claimed(rival) == [(at(10), at(10, 30))]
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"done"}
+
+
+def test_both_accounts_book_their_own_through_one_user(salon, calcom, rival, own, simulator):
+    """Each asks for one; each has one appointment and the claim of the other's."""
+    simulator.busy("emma", at(9), at(18))
+    book(wish(salon.cut, at(10), ANNA), calcom)
+    book(wish(rival.massage, at(12), KARL), CalcomService(rival.account))
+
+    for hooks in (own, rival.hooks):
+        hooks.bring(hooks.said())
+
+    assert dict(Appointment.objects.values_list("company__slug", "state")) == {
+        "salon": "confirmed",
+        "rival": "confirmed",
+    }
+    assert {claim.start for claim in Claim.objects.filter(host=rival.host)} == {at(10), at(12)}
+
+
+def test_comparison_gives_back_what_cal_com_does_not_know(salon, calcom, rival, simulator):
+    """The booking is nowhere to be found: neither is its time taken."""
+    simulator.busy("emma", at(9), at(18))
+    book(wish(salon.cut, at(10), ANNA), calcom)
+    rival.hooks.bring(rival.hooks.said())
+    SharedBooking.objects.update(remote_uid="no-such-booking")
+    Appointment.objects.all().update(public_id="bk_GONE", remote_uid="")
+    simulator.reset()
+
+    tell_by_comparison(rival)
+
+    assert claimed(rival) == []
