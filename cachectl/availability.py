@@ -68,12 +68,13 @@ def read(
     old, or missing, and says why.
 
     Args:
-        max_age: seconds; whatever was loaded earlier is loaded again.
+        max_age: seconds; what was loaded earlier is loaded again. What is younger than `limits.reload_floor()` only
+            once in that time, however many ask.
         newer: whether days that appointments of ours changed are loaded again, as soon as a load can know of them.
         tenant: who asks, where several share the account. A load is on whoever asked first.
     """
     question = Question(account_id, event_type_id, first, last, urgency=Urgency.CALLER, tenant=tenant)
-    oldest = question.asked - max_age if max_age is not None else -inf
+    oldest = -inf if max_age is None else _oldest_that_will_do(question, max_age, deadline)
 
     def needed(day: Day) -> bool:
         outdated = newer and day.due and day.settled_at <= question.now
@@ -188,6 +189,7 @@ def forget(
     first: date,
     last: date,
     own: bool,
+    known_there: bool = False,
 ) -> int:
     """
     Note that the UTC dates `first` to `last` (inclusive) changed just now; return how many days were forgotten.
@@ -196,6 +198,7 @@ def forget(
 
     Args:
         own: whether an appointment of ours is the change. Then the days stay answerable, minus our own appointments.
+        known_there: whether the source itself told of the change, so that a load which begins now knows of it.
 
     Raises:
         RedisError: nothing was forgotten; the Forgetting stays owed.
@@ -205,13 +208,28 @@ def forget(
     if not dates or len(dates) * len(event_type_ids) > limits.MOST_KEYS:
         raise ValueError(f"Forget 1 to {limits.MOST_KEYS} days (event types times dates), from first to last.")
     mark = uuid4().hex if forgetting_id is None else str(forgetting_id)
-    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark)
+    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark, known_there=known_there)
 
 
 def touch_epochs() -> None:
     """Notice an emptied Redis before a caller does: loads are believed from the settle time after that."""
     for account_id in sources.accounts():
         store.touch(account_id)
+
+
+def _oldest_that_will_do(question: Question, max_age: float, deadline: Deadline) -> float:
+    """Return since when the days must have been loaded, on Redis' clock, so that none is reloaded time and again."""
+    floor = limits.reload_floor()
+    oldest, young = question.asked - max_age, question.asked - floor
+    if not any(young <= (day.loaded_at or inf) < oldest for day in question.days.values()):
+        return oldest
+    if deadline.passed:  # nothing will be loaded, so the next question may
+        return young
+    try:
+        may_reload = store.mark_reload(question.account_id, question.event_type_id, floor)
+    except RedisError:
+        may_reload = False
+    return oldest if may_reload else young
 
 
 def _allowed_again(question: Question) -> float:

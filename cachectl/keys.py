@@ -59,6 +59,11 @@ def refresh(account_id: int, event_type_id: int) -> str:
     return _key(account_id, f"refresh:{event_type_id}")
 
 
+def reload(account_id: int, event_type_id: int) -> str:
+    """Return the key of the mark that young days were reloaded by force a moment ago."""
+    return _key(account_id, f"reload:{event_type_id}")
+
+
 def prepared(account_id: int, event_type_id: int) -> str:
     """Return the key of the mark that somebody saw to the next days a moment ago."""
     return _key(account_id, f"prepared:{event_type_id}")

@@ -67,6 +67,11 @@ def block_days() -> int:
     return int(settings.CACHECTL_BLOCK_DAYS)
 
 
+def reload_floor() -> float:
+    """Return the seconds in which callers who insist on a new list cost one request at most."""
+    return float(settings.CACHECTL_RELOAD_FLOOR)
+
+
 def lease() -> float:
     """Return for how many seconds one process may be alone in loading: longer than a load can take."""
     return float(settings.CALCOM_READ_TIMEOUT) + 2.0

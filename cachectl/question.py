@@ -13,7 +13,7 @@ from cachectl import flight, limits, store, waiting
 from cachectl.bands import WORST_FIRST, Band, Day, missing
 from cachectl.deadline import Deadline
 from cachectl.flight import Block, Landing, dates_between
-from cachectl.sources import Urgency
+from cachectl.sources import GONE, Urgency
 
 # How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
 ROUNDS = 3
@@ -31,7 +31,7 @@ class Known:
     loaded: bool = False
     """Whether this question cost a load."""
     collapsed: bool = False
-    """Whether somebody else's load was awaited."""
+    """Whether another question's load was awaited, and brought days."""
     failure: str | None = None
     """Why not all is verified: `deadline`, `settling` (it changed moments ago), or the source's reason."""
     retry_after: float | None = None
@@ -117,10 +117,16 @@ class Question:
             return
         if landing.failure:
             self.failure, self.retry_after = landing.failure.reason, landing.failure.retry_after
-        ours = started and landing.loaded_here
-        self.loads, self.collapsed = self.loads + ours, self.collapsed or not ours
+            if self.failure == GONE:
+                self.days = {date: missing(date) for date in self.days}
+            return  # nothing was loaded, by this question or by another
+        before = self.days
         self.now = max(self.now, landing.now)
-        self.days = {date: landing.days.get(date, day) for date, day in self.days.items()}
+        self.days = {date: landing.days.get(date, day) for date, day in before.items()}
+        if started and landing.loaded_here:
+            self.loads += 1
+        elif landing.loaded_here or any(day.loaded_at != before[date].loaded_at for date, day in self.days.items()):
+            self.collapsed = True
 
     @property
     def today(self) -> date:

@@ -147,8 +147,17 @@ def wait(account_id: int, token: str, seconds: float) -> bool:
             return False
 
 
-def forget(account_id: int, event_type_ids: Collection[int], dates: Sequence[date], *, own: bool, mark: str) -> int:
+def forget(
+    account_id: int,
+    event_type_ids: Collection[int],
+    dates: Sequence[date],
+    *,
+    own: bool,
+    mark: str,
+    known_there: bool = False,
+) -> int:
     """Note that the days changed just now, once for each `mark`; return how many days that were."""
+    how = "own" if own else "known_there" if known_there else "other"
     lasting = lifetimes()
     return int(
         _call(
@@ -158,7 +167,7 @@ def forget(account_id: int, event_type_ids: Collection[int], dates: Sequence[dat
                 keys.forgotten(account_id, mark),
                 *(key for event_type_id in event_type_ids for key in keys.changes(account_id, event_type_id, dates)),
             ],
-            ["own" if own else "other", lasting.settle, lasting.memory],
+            [how, lasting.settle, lasting.memory],
         )
     )
 
@@ -177,6 +186,11 @@ def mark_refresh(account_id: int, event_type_id: int, seconds: float) -> bool:
 def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> None:
     """Let the next one queue a refresh, now or after some seconds."""
     redis_client().pexpire(keys.refresh(account_id, event_type_id), int(after * 1000))
+
+
+def mark_reload(account_id: int, event_type_id: int, seconds: float) -> bool:
+    """Take the one forced reload of young days that an event type has in so many seconds; False if it was taken."""
+    return bool(redis_client().set(keys.reload(account_id, event_type_id), b"1", nx=True, px=int(seconds * 1000)))
 
 
 def mark_prepared(account_id: int, event_type_ids: Sequence[int]) -> list[int]:

@@ -274,6 +274,8 @@ CACHECTL_STALE = env.number("CACHECTL_STALE", 900)
 CACHECTL_OLD = env.number("CACHECTL_OLD", 86_400)
 # Seconds a load must begin after a change to know of it. Cal.com caches slot lists for 2 s (recorded 2026-11-21).
 CACHECTL_SETTLE = env.number("CACHECTL_SETTLE", 2.5)
+# Seconds within which callers who accept no cached list (Cache-Control: no-cache) have a day reloaded once at most.
+CACHECTL_RELOAD_FLOOR = env.number("CACHECTL_RELOAD_FLOOR", 10)
 # Days one load covers at least. A request counts the same for one day as for six weeks, and Cal.com's own pages ask for
 # whole months: whoever wishes for a day of the next four weeks is shown two weeks from there out of one load.
 CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 42)

@@ -6,6 +6,7 @@ import pytest
 
 from bookings.models import Branch, Service
 from calcom.simulator import Kind, Simulator
+from script.stage import redis_time
 from tests.bookings.api.conftest import Agent
 from tests.cast import BERLIN, SUNDAY, TUESDAY, WEDNESDAY, Salon, at
 
@@ -86,6 +87,68 @@ def test_an_agent_may_insist_on_a_newer_answer(simulator: Simulator, agent: Agen
 
     assert (young["X-Cache-Hit"], new["X-Cache-Hit"]) == ("true", "false")
     assert simulator.count("GET /v2/slots") == 2
+
+
+def test_forced_reloads_of_a_day_have_a_floor(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Whoever insists on a new answer with each question costs one request, however the header is spelled."""
+    agent.get("availability", _day(salon))
+
+    answers = [
+        agent.get("availability", _day(salon), cache_control=header)
+        for header in ("no-cache", "no-cache", "max-age=0", "max-age=1, no-cache")
+    ]
+
+    assert [answer["X-Cache-Hit"] for answer in answers] == ["false", "true", "true", "true"]
+    assert {answer.json()["freshness"]["source"] for answer in answers[1:]} == {"cache"}
+    assert simulator.count("GET /v2/slots") == 2
+
+
+def test_a_forced_search_keeps_to_the_same_floor(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """A search and a list reload the same days."""
+    asked = {"service": f"sv_{salon.cut.pk}", "when": {"date": str(TUESDAY), "time": "10:00"}}
+    agent.get("availability", _day(salon))
+
+    for _ in range(3):
+        agent.post("availability/search", asked, cache_control="no-cache")
+        agent.get("availability", _day(salon), cache_control="no-cache")
+
+    assert simulator.count("GET /v2/slots") == 2
+
+
+@pytest.mark.parametrize("seconds", [11, 300])
+def test_a_day_older_than_the_floor_is_reloaded_by_force(
+    simulator: Simulator, agent: Agent, salon: Salon, seconds: int
+) -> None:
+    """The floor is about young lists only."""
+    agent.get("availability", _day(salon))
+    agent.get("availability", _day(salon), cache_control="no-cache")
+    redis_time.let_all_pass(seconds)
+
+    forced = agent.get("availability", _day(salon), cache_control="no-cache")
+
+    assert forced["X-Cache-Hit"] == "false"
+    assert simulator.count("GET /v2/slots") == 3
+
+
+@pytest.mark.parametrize("kind", [Kind.ERROR_BEFORE, Kind.TOO_MANY])
+def test_a_forced_reload_that_failed_is_told_as_cached(
+    simulator: Simulator, agent: Agent, salon: Salon, kind: Kind
+) -> None:
+    """Nothing was loaded, so nothing comes from Cal.com: source, hit, status and age say what was answered."""
+    agent.get("availability", _day(salon))
+    redis_time.let_all_pass(50)
+    simulator.fail("GET /v2/slots", kind, times=None)
+    asked = {"service": f"sv_{salon.cut.pk}", "when": {"date": str(TUESDAY), "time": "10:00"}}
+
+    listed = agent.get("availability", _day(salon), cache_control="max-age=0")
+    searched = agent.post("availability/search", asked, cache_control="max-age=0")
+
+    for answer in (listed, searched):
+        freshness = answer.json()["freshness"]
+        assert (freshness["source"], freshness["verified"]) == ("cache", True)
+        assert 50 <= freshness["age_s"] == int(answer["Age"]) < 60
+        assert answer["X-Cache-Hit"] == "true"
+        assert answer["Cache-Status"].startswith("Slotline; hit; ttl=6")
 
 
 def test_an_outage_is_no_empty_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:

@@ -76,7 +76,7 @@ def writes_are_left_alone(salon: Salon) -> None:
 RUNGS = {
     "fresh": (0, "available", True, "Slotline; hit"),
     "stale": (300, "available", True, "Slotline; fwd=stale"),
-    "old": (1000, "degraded", False, "Slotline; fwd=miss; collapsed"),
+    "old": (1000, "degraded", False, "Slotline; fwd=stale"),
     "nothing": (90_000, "upstream_unavailable", None, ""),
 }
 
