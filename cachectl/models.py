@@ -32,7 +32,9 @@ class Forgetting(models.Model):
 
         OWN = "own", "an appointment of ours"
         ELSEWHERE = "elsewhere", "a change at Cal.com that we do not know in full"
+        RULE = "rule", "an appointment of ours, in a list that rules of the event type decide, too"
         REFUSED = "refused", "Cal.com refused a slot it had listed"
+        EVENT_TYPE = "event_type", "the event type was changed or deleted at Cal.com"
         COMMAND = "command", "a command or the admin"
 
     account_id = models.BigIntegerField()  # calcom.Account; cachectl knows no Cal.com

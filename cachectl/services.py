@@ -32,6 +32,8 @@ MOST_ALONG = 99
 MOST_REMEMBERED = 10_000
 _went_along: set[int] = set()
 
+# An answer of Cal.com's told of these: what is loaded from then on knows of them.
+_KNOWN_THERE = {Forgetting.Cause.REFUSED, Forgetting.Cause.EVENT_TYPE}
 _DONE = """
     UPDATE cachectl_forgetting AS row
     SET attempts = row.attempts + 1, done_at = now(), keys_forgotten = done.keys, took = done.took, error = ''
@@ -73,6 +75,7 @@ def forget(row: Forgetting) -> int:
         first=row.first,
         last=row.last,
         own=row.cause == Forgetting.Cause.OWN,
+        known_there=row.cause in _KNOWN_THERE,
     )
 
 

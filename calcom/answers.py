@@ -9,7 +9,7 @@ import orjson
 
 from calcom.errors import Reason, Refused, Unavailable, unanswered
 from calcom.transport import Answer
-from calcom.types import Obstacle, RemoteBooking, RemoteEventType, RemoteHost, RemoteState, RequiredField
+from calcom.types import ListReach, Obstacle, RemoteBooking, RemoteEventType, RemoteHost, RemoteState, RequiredField
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ _STATUSES = {
     404: Reason.NOT_FOUND,
     498: Reason.UNAUTHORIZED,
 }
+# "Event Type not found" of a list of slots, "Event type with id 7 not found." of a booking (recorded 2026-11-21).
+_NAMES_EVENT_TYPE = re.compile(r"event[ -]?type", re.IGNORECASE)
 # What must not be logged: e-mail addresses, queries, uids (letters with digits among them), phone numbers.
 _PRIVATE = re.compile(r"\S+@\S+|\?\S+|uid=\S+|\b(?=[A-Za-z]*\d)[A-Za-z0-9]{16,}\b|\+?\d{7,}")
 # Name and e-mail travel as the attendee; the reason is for moves, which send one.
@@ -73,7 +75,9 @@ def refusal(answer: Answer) -> Refused:
     text = _message(answer.body)
     by_status = _STATUSES.get(answer.status, Reason.INVALID)
     reason = next((reason for part, reason in _TEXTS if part in text), by_status)
-    return Refused(reason, f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}")
+    message = f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}"
+    is_missing = reason is Reason.NOT_FOUND and bool(_NAMES_EVENT_TYPE.search(text))
+    return Refused(reason, message, event_type_is_missing=is_missing)
 
 
 def _is_json(body: bytes) -> bool:
@@ -162,10 +166,11 @@ def team_ids(data: Any) -> list[int]:
 
 def event_types(data: Any) -> list[RemoteEventType]:
     """Return the event types."""
-    return [_event_type(item) for item in _a(list, data)]
+    return [event_type(item) for item in _a(list, data)]
 
 
-def _event_type(data: Any) -> RemoteEventType:
+def event_type(data: Any) -> RemoteEventType:
+    """Return one event type."""
     hosts = [person(host) for host in data.get("hosts") or data.get("users") or ()]
     return RemoteEventType(
         id=_a(int, data["id"]),
@@ -178,7 +183,24 @@ def _event_type(data: Any) -> RemoteEventType:
         hosts=hosts,
         required_fields=list(_required_fields(data["bookingFields"])),
         obstacles=list(_obstacles(data, hosts)),
+        list_reach=_list_reach(data),
     )
+
+
+def _list_reach(data: dict[str, Any]) -> ListReach:
+    """Return how far around a booking a list changes by rules of the event type, beyond the time of its hosts."""
+    limits = [data.get("bookingLimitsCount") or {}, data.get("bookingLimitsDuration") or {}]
+    periods = {period for each in limits if _is_on(each) for period, most in each.items() if most}
+    window = data.get("bookingWindow") or {}
+    reaches = {
+        ListReach.YEAR: "year" in periods or (_is_on(window) and bool(window.get("rolling"))),
+        ListReach.MONTH: "month" in periods,
+        ListReach.WEEK: "week" in periods,
+        ListReach.DAY: bool(periods)
+        or bool(data.get("onlyShowFirstAvailableSlot") or data.get("showOptimizedSlots"))
+        or _is_on(data.get("bookerActiveBookingsLimit")),
+    }
+    return next((reach for reach, is_meant in reaches.items() if is_meant), ListReach.NONE)
 
 
 def _required_fields(fields: list[dict[str, Any]]) -> Iterator[RequiredField]:

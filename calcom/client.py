@@ -149,6 +149,11 @@ class Client:
         call = Call("event_types", Priority.BACKGROUND, "/v2/event-types", "event-types")
         return self._exchange(call, answers.event_types)
 
+    def event_type(self, *, calcom_id: int) -> RemoteEventType:
+        """Return one event type, of the key's owner or of a team of theirs."""
+        call = Call("event_type", Priority.BACKGROUND, f"/v2/event-types/{calcom_id}", "event-types")
+        return self._exchange(call, answers.event_type)
+
     def team_ids(self) -> list[int]:
         """Return the ids of the owner's teams."""
         return self._exchange(Call("teams", Priority.BACKGROUND, "/v2/teams"), answers.team_ids)

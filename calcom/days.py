@@ -5,9 +5,10 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from cachectl.sources import THROTTLED, LoadFailed, Urgency
+from cachectl.sources import GONE, THROTTLED, LoadFailed, Urgency
+from calcom import contradictions
 from calcom.client import Client
-from calcom.errors import CalcomError, Refused, Unavailable
+from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.limiter import Throttled
 from calcom.models import Account, EventType
 from calcom.ranges import date_of
@@ -46,7 +47,12 @@ class CalcomDays:
         except EventType.DoesNotExist:
             raise LoadFailed("unknown_event_type", None) from None
         except Refused as exc:
-            raise LoadFailed(exc.reason.value, None) from exc
+            if exc.event_type_is_missing:
+                contradictions.event_type_is_gone(event_type)
+                raise LoadFailed(GONE, None) from exc
+            # Another 404 is not Cal.com's word: a wrong address, or a proxy's.
+            reason = "unavailable" if exc.reason is Reason.NOT_FOUND else exc.reason.value
+            raise LoadFailed(reason, None) from exc
         except CalcomError as exc:
             reason = THROTTLED if isinstance(exc, Throttled) else "unavailable"
             raise LoadFailed(reason, exc.retry_after if isinstance(exc, Unavailable) else None) from exc

@@ -44,9 +44,11 @@ class Refused(CalcomError):
 
     outcome = "refused"
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, event_type_is_missing: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.event_type_is_missing = event_type_is_missing
+        """Whether what was not found is the event type: deleted there, it can be neither listed nor booked."""
 
 
 class OutcomeUnknown(CalcomError):

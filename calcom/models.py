@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from calcom.addresses import objection
 from calcom.crypto import EncryptedTextField
 from calcom.ranges import Shape
+from calcom.types import ListReach
 
 
 class Account(models.Model):
@@ -70,11 +71,6 @@ class EventTypeQuerySet(models.QuerySet["EventType"]):
         shared = EventTypeHost.objects.filter(host_id__in=host_ids)
         return self.filter(id__in=shared.values("event_type_id"))
 
-    def shapes(self) -> dict[int, Shape]:
-        """Return the time that each takes, by id."""
-        lengths = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
-        return {pk: Shape(*shape) for pk, *shape in self.values_list("pk", *lengths)}
-
 
 class EventType(models.Model):
     """
@@ -102,6 +98,13 @@ class EventType(models.Model):
     cannot_serve = ArrayField(
         models.CharField(max_length=40), default=list, blank=True, help_text="why it cannot be booked through us, if so"
     )
+    list_reach = models.CharField(
+        max_length=8,
+        blank=True,
+        default=ListReach.NONE,
+        choices=[(reach.value, reach.value or "none") for reach in ListReach],
+        help_text="how far around a booking Cal.com's list changes by rules of the event type, such as limits per day",
+    )
     active = models.BooleanField(default=True)
     hosts: "models.ManyToManyField[Host, EventTypeHost]" = models.ManyToManyField(
         Host, through="EventTypeHost", related_name="event_types"
@@ -118,6 +121,11 @@ class EventType(models.Model):
 
     def __str__(self) -> str:
         return f"{self.title} ({self.length_minutes} min)"
+
+    @property
+    def lists_more_than_host_time(self) -> bool:
+        """Return whether rules decide its list beside its hosts' time, so that own changes cannot be subtracted."""
+        return self.list_reach != ListReach.NONE
 
     @property
     def shape(self) -> Shape:

@@ -1,24 +1,24 @@
 """The one door to Cal.com: what an account's calendars offer, and every change to them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import structlog
-from kombu.exceptions import OperationalError
-from redis import RedisError
-
-from cachectl import availability, background, services, tasks
+from cachectl import availability
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
+from calcom import contradictions, invalidation
 from calcom.client import LARGEST_PAGE, Client
+from calcom.errors import Reason, Refused
 from calcom.models import Account, EventType, Host
-from calcom.ranges import date_of, minute_from, touched
+from calcom.ranges import date_of, minute_from
 from calcom.types import NewBooking, Priority, RemoteBooking
 from monitoring import metrics
 
-log = structlog.get_logger(__name__)
+# Refusals of what the mirror allows: another length or field, another notice or booking window.
+_OF_THE_EVENT_TYPE = frozenset({Reason.INVALID, Reason.OUT_OF_BOUNDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,10 @@ class CalcomService:
 
         Always asks Cal.com, and takes as long as that takes.
         """
-        found = self._client.open_slots(
-            event_type=event_type, start=first, end=last, priority=Priority.LIVE, moving_uid=uid
-        )
+        with _noticing_contradictions(event_type):
+            found = self._client.open_slots(
+                event_type=event_type, start=first, end=last, priority=Priority.LIVE, moving_uid=uid
+            )
         return [start for start in found if minute_from(first) <= start < minute_from(last)]
 
     def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
@@ -107,7 +108,8 @@ class CalcomService:
             Refused: nothing was booked, and will not be.
             OutcomeUnknown: look it up with `find_booking` before sending it again.
         """
-        return self._client.create_booking(event_type=event_type, booking=booking)
+        with _noticing_contradictions(event_type):
+            return self._client.create_booking(event_type=event_type, booking=booking)
 
     def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
         """Move a booking, and return the one that replaces it, under a new uid. Raises like `create_booking`."""
@@ -135,7 +137,10 @@ class CalcomService:
 
         A request may still be on its way: None proves nothing until 30 s after it was sent.
         """
-        found = self._client.find_bookings(event_type=event_type, attendee_email=attendee_email, start=start, end=end)
+        with _noticing_contradictions(event_type):
+            found = self._client.find_bookings(
+                event_type=event_type, attendee_email=attendee_email, start=start, end=end
+            )
         ours = [booking for booking in found if booking.appointment_id == appointment_id]
         return max(ours, key=lambda booking: booking.state.takes_time, default=None)
 
@@ -165,6 +170,10 @@ class CalcomService:
             yield _moved_last(page)
             skip += len(page)
 
+    def contradicted(self, event_type: EventType) -> None:
+        """Have the event type synced, because something newer says otherwise. Never fails, and is bounded."""
+        contradictions.request_sync(event_type)
+
     def host_ids(self, calcom_ids: Collection[int]) -> list[int]:
         """Return our ids of hosts. One whom no sync has seen yet is written down by number."""
         known = dict(self._account.hosts.filter(calcom_id__in=calcom_ids).values_list("calcom_id", "pk"))
@@ -191,13 +200,9 @@ class CalcomService:
 
         `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
         """
-        sharing = EventType.objects.filter(account=self._account).on_hosts(set(host_ids)).shapes()
-        shapes = {event_type.pk: event_type.shape, **sharing}
-        days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
-        return [
-            services.owe(account_id=self._account.id, event_type_ids=ids, first=first, last=last, cause=cause)
-            for (first, last), ids in days.items()
-        ]
+        return invalidation.invalidate_change(
+            account=self._account, event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
+        )
 
     def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:
         """
@@ -205,27 +210,23 @@ class CalcomService:
 
         Neither Redis nor the broker can make it fail: the rows stay owed.
         """
-        for each in forgettings:
-            _forget_now(each)
+        invalidation.availability_changed(forgettings)
         if forgettings:
             metrics.CHANGE_DAYS.observe(sum(each.days for each in forgettings))
-            background.submit_errand(_forget_again, forgettings)  # the caller need not wait for the broker
+
+
+@contextmanager
+def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
+    """Have the event type synced, or taken off offer, where Cal.com's refusal says that it is not what we think."""
+    try:
+        yield
+    except Refused as exc:
+        if exc.event_type_is_missing:
+            contradictions.event_type_is_gone(event_type)
+        elif exc.reason in _OF_THE_EVENT_TYPE:
+            contradictions.request_sync(event_type)
+        raise
 
 
 def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:
     return sorted(page, key=lambda booking: booking is None or booking.moved_to_uid is not None)
-
-
-def _forget_now(forgetting: Forgetting) -> None:
-    try:
-        services.forget(forgetting)
-    except RedisError as exc:
-        log.warning("calcom.not_forgotten_yet", forgetting_id=forgetting.id, error_type=type(exc).__name__)
-
-
-def _forget_again(forgettings: Sequence[Forgetting]) -> None:
-    for each in forgettings:
-        try:
-            tasks.forget_range.delay(forgetting_id=each.id)
-        except OperationalError as exc:
-            log.warning("calcom.forgetting_left_to_sweep", forgetting_id=each.id, error_type=type(exc).__name__)

@@ -1,6 +1,7 @@
 """Mirroring an account's hosts and event types. Nothing is deleted: what vanished at Cal.com becomes inactive here."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,8 @@ from django.db import transaction
 
 from calcom.client import Client
 from calcom.errors import Reason, Refused
-from calcom.models import Account, EventType, EventTypeHost, Host
+from calcom.invalidation import availability_changed, invalidate_lists
+from calcom.models import Account, EventType, EventTypeHost, EventTypeQuerySet, Host
 from calcom.types import RemoteEventType, RemoteHost
 
 
@@ -33,14 +35,80 @@ def sync(*, account: Account, now: datetime) -> Synced:
     client = Client(account)
     owner = client.me()
     remote = [*client.event_types(), *_of_teams(client)]
-    with transaction.atomic():
-        hosts = _mirror_hosts(account, owner, remote)
-        event_types = _mirror_event_types(account, remote)
-        _mirror_links(event_types, remote, hosts)
-        vanished = list(account.event_types.filter(active=True).exclude(id__in=[each.id for each in event_types]))
-        account.event_types.filter(id__in=[each.id for each in vanished]).update(active=False)
+    with _invalidating_what_changes(account):
+        event_types = _mirror(account, remote, owner)
+        vanished = _deactivate(account.event_types.exclude(id__in=[each.id for each in event_types]))
         Account.objects.filter(id=account.id).update(synced_at=now)
     return Synced(owner, event_types, vanished)
+
+
+def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
+    """
+    Make the account's rows of one event type say what Cal.com says. One request, where Cal.com still has it.
+
+    Raises:
+        CalcomError: Cal.com did not tell; nothing changed here.
+    """
+    try:
+        remote = Client(account).event_type(calcom_id=calcom_id)
+    except Refused as exc:
+        if not exc.event_type_is_missing:
+            raise
+        sync(account=account, now=now)  # whether it is gone, or only not to be had by itself, the lists tell
+        return
+    with _invalidating_what_changes(account, calcom_id):
+        event_types = _mirror(account, [remote])
+        its = account.event_types.filter(calcom_id=calcom_id)
+        _deactivate(its.exclude(id__in=[each.id for each in event_types]))
+
+
+def deactivate(*, account: Account, calcom_id: int) -> None:
+    """Take note that Cal.com has no such event type any more. A later sync activates it where that was wrong."""
+    with _invalidating_what_changes(account, calcom_id):
+        _deactivate(account.event_types.filter(calcom_id=calcom_id))
+
+
+def _mirror(account: Account, remote: Sequence[RemoteEventType], owner: RemoteHost | None = None) -> list[EventType]:
+    hosts = _mirror_hosts(account, owner, remote)
+    event_types = _mirror_event_types(account, remote)
+    _mirror_links(event_types, remote, hosts)
+    return event_types
+
+
+def _deactivate(event_types: EventTypeQuerySet) -> list[EventType]:
+    """Make those inactive that are not, and return them."""
+    vanished = list(event_types.filter(active=True))
+    event_types.filter(id__in=[each.id for each in vanished]).update(active=False)
+    return vanished
+
+
+@contextmanager
+def _invalidating_what_changes(account: Account, calcom_id: int | None = None) -> Iterator[None]:
+    """
+    Open a transaction, and invalidate all days of the event types that are other afterwards.
+
+    A list of another length, of fewer hosts, or of nothing any more is no answer. A new event type has no lists yet.
+    """
+    with transaction.atomic():
+        before = _deciding_lists(account, calcom_id)
+        yield
+        after = _deciding_lists(account, calcom_id)
+        changed = [pk for pk, decides in before.items() if after.get(pk) != decides]
+        rows = invalidate_lists(account_id=account.id, event_type_ids=changed)
+    availability_changed(rows)
+
+
+def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[object, ...]]:
+    """Return by id what of an event type decides about its list."""
+    its = account.event_types.all() if calcom_id is None else account.event_types.filter(calcom_id=calcom_id)
+    shape = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
+    hosts: dict[int, set[int]] = {}
+    for event_type_id, host_id in EventTypeHost.objects.filter(event_type__in=its).values_list("event_type", "host"):
+        hosts.setdefault(event_type_id, set()).add(host_id)
+    return {
+        pk: (hosts.get(pk), *decides)
+        for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "active")
+    }
 
 
 def _of_teams(client: Client) -> list[RemoteEventType]:
@@ -53,10 +121,10 @@ def _of_teams(client: Client) -> list[RemoteEventType]:
     return [event_type for team_id in teams for event_type in client.team_event_types(team_id=team_id)]
 
 
-def _mirror_hosts(account: Account, owner: RemoteHost, remote: Sequence[RemoteEventType]) -> dict[int, Host]:
+def _mirror_hosts(account: Account, owner: RemoteHost | None, remote: Sequence[RemoteEventType]) -> dict[int, Host]:
     """Return the account's hosts by their id at Cal.com. Only of the key's owner Cal.com says the time zone."""
     people = {host.id: host for event_type in remote for host in event_type.hosts}
-    if owner.id in people:
+    if owner is not None and owner.id in people:
         people[owner.id] = owner
     Host.objects.bulk_create(
         (Host(account=account, calcom_id=each.id, name=each.name, username=each.username) for each in people.values()),
@@ -64,7 +132,7 @@ def _mirror_hosts(account: Account, owner: RemoteHost, remote: Sequence[RemoteEv
         unique_fields=["account", "calcom_id"],
         update_fields=["name", "username"],
     )
-    if owner.id in people and owner.time_zone:
+    if owner is not None and owner.id in people and owner.time_zone:
         account.hosts.filter(calcom_id=owner.id).update(time_zone=owner.time_zone)
     return {host.calcom_id: host for host in account.hosts.all()}
 
@@ -84,6 +152,7 @@ def _mirror_event_types(account: Account, remote: Sequence[RemoteEventType]) -> 
             "notice_minutes",
             "required_fields",
             "cannot_serve",
+            "list_reach",
             "active",
         ],
     )
@@ -105,6 +174,7 @@ def _rows(account: Account, remote: RemoteEventType) -> Iterator[EventType]:
             notice_minutes=remote.notice,
             required_fields=list(remote.required_fields),
             cannot_serve=[obstacle.value for obstacle in remote.obstacles],
+            list_reach=remote.list_reach.value,
         )
 
 

@@ -2,9 +2,10 @@
 
 import structlog
 from celery import shared_task
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from calcom import inbox, polling
+from calcom import inbox, polling, sync
 from calcom.errors import CalcomError, Unavailable
 from calcom.models import Account
 
@@ -63,3 +64,15 @@ def poll_account(*, account_id: int, **_newer: object) -> None:
             polling.put_off(account, exc.retry_after)
     else:
         log.info("account polled", account_id=account_id, count=count)
+
+
+@shared_task(name="calcom.sync_event_type")
+def sync_event_type(*, account_id: int, calcom_id: int, **_newer: object) -> None:
+    """Mirror one event type, by Cal.com's id. Idempotent; what fails is put right by the next sync of the account."""
+    account = Account.objects.filter(pk=account_id, active=True).first()
+    if account is None:
+        return
+    try:
+        sync.sync_event_type(account=account, calcom_id=calcom_id, now=timezone.now())
+    except CalcomError as exc:
+        log.warning("calcom.event_type_not_synced", account_id=account_id, calcom_id=calcom_id, outcome=exc.outcome)

@@ -107,6 +107,30 @@ _SENTENCES = {
 }
 
 
+class ListReach(StrEnum):
+    """
+    How far around a booking an event type's list changes by its own rules, beyond the time of its hosts.
+
+    A limit per week empties the week; where only the first slot of a day is listed, another one takes its place; a
+    window that rolls on over free days only moves its end. What our own appointments take from such a list cannot be
+    worked out here.
+    """
+
+    NONE = ""
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def days(self) -> int:
+        """Return how many days before and after the booked ones. One more each way covers every time zone."""
+        return _REACHES[self]
+
+
+_REACHES = {ListReach.NONE: 0, ListReach.DAY: 1, ListReach.WEEK: 7, ListReach.MONTH: 31, ListReach.YEAR: 366}
+
+
 @dataclass(frozen=True)
 class RemoteHost:
     """A person who can be booked."""
@@ -142,3 +166,4 @@ class RemoteEventType:
     hosts: Sequence[RemoteHost]
     required_fields: Sequence[RequiredField]
     obstacles: Sequence[Obstacle]
+    list_reach: ListReach = ListReach.NONE

@@ -1,6 +1,7 @@
 -- Note that days changed just now, so that no load from before is believed. Once for each forgetting.
 -- KEYS[1] epoch   KEYS[2] mark of this forgetting   KEYS[2+i] last changes of day i    (same {hash tag})
--- ARGV[1] 'own' if an appointment of ours changed them, else 'other'   ARGV[2] settle time, ms
+-- ARGV[1] 'own' if an appointment of ours changed them; 'known_there' if the calendar told us of the change, so that a
+-- load which begins now knows of it; else 'other'   ARGV[2] settle time, ms
 -- ARGV[3] lifetime of changes, epoch and mark, ms
 -- Returns how many days were forgotten, by this call or by the one that it repeats.
 local before = redis.call('GET', KEYS[2])
@@ -18,6 +19,8 @@ for i = 3, #KEYS do
   local own, other = (redis.call('GET', KEYS[i]) or unknown):match('^%[(%d+),(%d+)%]$')
   if ARGV[1] == 'own' then
     own = now
+  elseif ARGV[1] == 'known_there' then
+    other = string.format('%.0f', math.max(other, now - ARGV[2]))
   else
     other = now
   end

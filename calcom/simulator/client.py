@@ -181,6 +181,14 @@ class SimulatorClient:
         """Cancel a booking at Cal.com."""
         return self._ask("POST", "bookings/cancel", {"uid": uid, "reason": reason, "webhook": webhook})
 
+    def change_event_type(self, event_type: int | str, **fields: Any) -> None:
+        """Change an event type at Cal.com, by the names of `world.EventType`: `hosts`, `minutes`, `limits` …"""
+        self._ask("POST", "event-types", {"event_type": event_type, "fields": fields})
+
+    def delete_event_type(self, event_type: int | str) -> None:
+        """Delete an event type at Cal.com; its bookings stay."""
+        self._ask("DELETE", "event-types", {"event_type": event_type})
+
     # Webhooks
 
     def deliveries(self) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,8 @@ class Control:
             "POST bookings": self._book,
             "POST bookings/move": self._move,
             "POST bookings/cancel": self._cancel,
+            "POST event-types": self._change_event_type,
+            "DELETE event-types": self._delete_event_type,
             "GET deliveries": self._deliveries,
             "POST deliveries": self._deliver,
             "POST meetings": self._announce_meeting,
@@ -195,6 +198,18 @@ class Control:
         if asked.get("webhook", True):
             await bookings.announce_cancellation(self._program.messenger, booking)
         return _truth(booking)
+
+    async def _change_event_type(self, asked: Json) -> Json:
+        """Change an event type, by the names of `world.EventType`; its bookings stay what they are."""
+        before = self._event_type(asked["event_type"])
+        written: Json = asked["fields"]
+        fields: Json = {name: tuple(value) if isinstance(value, list) else value for name, value in written.items()}
+        self._program.state.put_event_type(replace(before, **fields))
+        return {}
+
+    async def _delete_event_type(self, asked: Json) -> Json:
+        self._program.state.delete_event_type(self._event_type(asked["event_type"]))
+        return {}
 
     # Webhooks
 

@@ -28,6 +28,7 @@ _WRITABLE = {
     "bookingFields": "fields",
     "bookingRequiresAuthentication": "requires_authentication",
     "hidden": "hidden",
+    "onlyShowFirstAvailableSlot": "first_slot_only",
 }
 _OFF: Json = {"disabled": True}
 
@@ -117,7 +118,7 @@ def described(state: State, event_type: EventType) -> Json:
         "users": [_person(host) for host in hosts],
         **({"schedulingType": "roundRobin"} if len(hosts) > 1 else {}),
         "scheduleId": None,
-        "onlyShowFirstAvailableSlot": False,
+        "onlyShowFirstAvailableSlot": event_type.first_slot_only,
         "offsetStart": 0,
         "bookingWindow": event_type.booking_window or _OFF,
         "confirmationPolicy": event_type.confirmation or _OFF,

@@ -35,7 +35,17 @@ def open_starts(
         if host.username not in state.unreachable_calendars:
             for stretch in _free(state, host, event_type, (start, end), ignored):
                 found.update(_starts(stretch, host, minutes, event_type.interval_minutes or minutes))
-    return sorted(found)
+    starts = sorted(found)
+    return _first_of_each_day(starts, state.owner(event_type)) if event_type.first_slot_only else starts
+
+
+def _first_of_each_day(starts: Sequence[int], owner: User) -> list[int]:
+    """Keep the first start of each of the owner's days; whose days Cal.com means is not recorded."""
+    zone = ZoneInfo(owner.time_zone)
+    first: dict[date, int] = {}
+    for start in starts:
+        first.setdefault(datetime.fromtimestamp(start, zone).date(), start)
+    return list(first.values())
 
 
 def bookable(event_type: EventType, now: float) -> Stretch:

@@ -193,6 +193,10 @@ class State:
         self.event_types[event_type.id] = event_type
         return event_type
 
+    def delete_event_type(self, event_type: EventType) -> None:
+        """Remove an event type. Its bookings stay (seen 2026-11-30, not recorded)."""
+        del self.event_types[event_type.id]
+
     # Time
 
     def diary(self, host: User) -> Diary:

@@ -52,7 +52,8 @@ class EventType:
     What can be booked with `owner`; without `hosts` the owner is the host, several take turns (round robin).
 
     `booking_window`, `confirmation`, `seats`, `recurrence`, `locations` and `fields` (the custom booking fields)
-    are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address.
+    are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address;
+    `first_slot_only` lists the first slot of each of the owner's days (not recorded).
     """
 
     id: int
@@ -76,6 +77,7 @@ class EventType:
     phone_first: bool = False
     requires_authentication: bool = False
     hidden: bool = False
+    first_slot_only: bool = False
 
     @property
     def seat_count(self) -> int:
