@@ -96,7 +96,7 @@ def _is(status: str, booking: Booking, now: float) -> bool:
 
 def _is_of_event_type(booking: Booking, query: Mapping[str, str]) -> bool:
     asked = [query[name] for name in ("eventTypeId", "eventTypeIds") if name in query]
-    return not asked or str(booking.event_type.id) in ",".join(asked).split(",")
+    return not asked or str(booking.event_type_id) in ",".join(asked).split(",")
 
 
 def _is_of_attendee(booking: Booking, query: Mapping[str, str]) -> bool:

@@ -38,7 +38,7 @@ def old(booking: Booking) -> Json:
         "startTime": times.millis(booking.start),
         "endTime": times.millis(booking.end),
         "status": booking.status.upper(),
-        "eventTypeId": booking.event_type.id,
+        "eventTypeId": booking.event_type_id,
         "metadata": booking.metadata,
         "attendees": [
             {"name": attendee.name, "email": attendee.email, "timeZone": attendee.time_zone}
@@ -65,8 +65,8 @@ def _common(booking: Booking) -> Json:
         "start": times.millis(booking.start),
         "end": times.millis(booking.end),
         "duration": (booking.end - booking.start) // 60,
-        "eventTypeId": booking.event_type.id,
-        "eventType": {"id": booking.event_type.id, "slug": booking.event_type.slug},
+        "eventTypeId": booking.event_type_id,
+        "eventType": None if booking.lost_its_type else {"id": booking.event_type.id, "slug": booking.event_type.slug},
         "meetingUrl": booking.location,
         "location": booking.location,
         "absentHost": booking.host_absent,

@@ -15,6 +15,8 @@ from calcom.simulator.webhooks import Messenger
 from calcom.simulator.world import EventType, Json, User
 
 _NOBODY: frozenset[str] = frozenset()
+# The status was seen, the text is a guess (unreplayed).
+_NO_EVENT_TYPE = "Missing event type"
 
 
 async def create(call: Call) -> Answer:
@@ -66,6 +68,8 @@ async def reschedule(call: Call) -> Answer:
     """POST /v2/bookings/{uid}/reschedule: a new booking, and the old one points to it."""
     before = _find(call, "Booking with uid={} was not found in the database")
     _refuse_dead(before)
+    if before.lost_its_type:
+        raise refused(404, _NO_EVENT_TYPE)
     start = read_start(call.fields)
     refuse_impossible_start(call.state, before.event_type, start)
     end = start + before.end - before.start
@@ -77,11 +81,19 @@ async def reschedule(call: Call) -> Answer:
 
 
 async def cancel(call: Call) -> Answer:
-    """POST /v2/bookings/{uid}/cancel, by anybody; only the host has to give a reason."""
+    """
+    POST /v2/bookings/{uid}/cancel, by anybody; only the host has to give a reason.
+
+    What Cal.com answers where the booking was moved while it thought is not known, so it does either (unreplayed): with
+    the setting `cancels_what_was_moved` it says yes about the booking that was moved away, else it refuses.
+    """
     booking = _find(call, "Booking with uid={} not found")
     reason = call.fields.get("cancellationReason")
     _refuse_cancelling(call, booking, reason)
     await call.think()
+    if booking.moved_to and call.state.cancels_what_was_moved:
+        return success(described(booking))
+    _refuse_cancelling(call, booking, reason)
     seat = call.fields.get("seatUid")
     left = [attendee for attendee in booking.attendees if attendee.seat_uid != seat]
     if seat and left:

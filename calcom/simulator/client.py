@@ -1,7 +1,7 @@
 """The vocabulary in which tests, demo and benchmarks speak to a simulator, whichever process it runs in."""
 
 import http.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -95,6 +95,9 @@ class SimulatorClient:
         owner: str | None = None,
         seconds: float | None = None,
         status: int = 500,
+        message: str = "",
+        members: Json | None = None,
+        without: Sequence[str] = (),
     ) -> int:
         """Let a fault wait for requests of the operation, as `faults.Fault` describes it, and return its id."""
         fault = {
@@ -107,6 +110,9 @@ class SimulatorClient:
             "owner": owner,
             "seconds": seconds,
             "status": status,
+            "message": message,
+            "members": members or {},
+            "without": list(without),
         }
         return int(self._ask("POST", "faults", fault)["id"])
 
@@ -142,6 +148,7 @@ class SimulatorClient:
 
         `latency` (scale), `limit` and `window_s`, `keep_alive_s` (announced), `slots_cache_s`, `webhooks` (`send` or
         `hold`), `webhook_loss` (share), `unreachable_calendars` (usernames whose calendar does not answer: no slots),
+        `cancels_what_was_moved` (whether cancelling a booking that was moved meanwhile is answered with a yes),
         `now` (ISO text).
         """
         return self._ask("POST" if settings else "GET", "settings", settings)

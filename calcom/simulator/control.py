@@ -105,6 +105,7 @@ class Control:
             "webhooks": program.messenger.mode,
             "webhook_loss": program.messenger.loss,
             "unreachable_calendars": sorted(program.state.unreachable_calendars),
+            "cancels_what_was_moved": program.state.cancels_what_was_moved,
             "now": program.now().isoformat(),
         }
 
@@ -119,6 +120,7 @@ class Control:
             "webhooks": partial(setattr, program.messenger, "mode"),
             "webhook_loss": partial(setattr, program.messenger, "loss"),
             "unreachable_calendars": lambda names: setattr(program.state, "unreachable_calendars", set(names)),
+            "cancels_what_was_moved": partial(setattr, program.state, "cancels_what_was_moved"),
             "now": lambda moment: program.set_now(times.moment(moment)),
         }
         for name, value in asked.items():

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -31,7 +31,9 @@ class Kind(StrEnum):
     existing one. WRONG_ZONE answers with the days and clocks of the other side of the world, as if asked for them.
     OTHER_START books, or moves to, a quarter of an hour later than asked for. CLOSING closes the connection in order,
     as is done to one that was idle for long: a request that arrives at that moment has no effect and no answer (that
-    it is so was seen; no recording has it).
+    it is so was seen; no recording has it). REFUSED says no with `status` and `message`, and nothing happens. ALTERED
+    answers with `members` instead of the booking's own and without those named in `without`. These two express what no
+    recording shows (unreplayed).
     """
 
     TIMEOUT_BEFORE = "timeout_before"
@@ -50,6 +52,8 @@ class Kind(StrEnum):
     OTHER_START = "other_start"
     TOO_MANY = "too_many"
     CLOSING = "closing"
+    REFUSED = "refused"
+    ALTERED = "altered"
 
 
 @dataclass
@@ -59,7 +63,8 @@ class Fault:
 
     `operation` is a name such as `POST /v2/bookings/{uid}/cancel`, or a pattern of method and path such as
     `* /v2/bookings*`. `owner` is the username of whose API key the request carries. `times` is how often it strikes,
-    `None` until it is cleared. `seconds` belongs to HANG and DRIP, `status` to the errors.
+    `None` until it is cleared. `seconds` belongs to HANG and DRIP, `status` to the errors, `message` to REFUSED,
+    `members` and `without` to ALTERED.
     """
 
     operation: str
@@ -71,6 +76,9 @@ class Fault:
     owner: str | None = None
     seconds: float | None = None
     status: int = 500
+    message: str = ""
+    members: Json = field(default_factory=dict)
+    without: Sequence[str] = ()
     id: int = 0
     struck: int = 0
     cleared: asyncio.Event = field(default_factory=asyncio.Event)
@@ -180,6 +188,18 @@ def spoil(kind: Kind, body: bytes) -> bytes:
     if kind is Kind.HUGE:
         return b'{"status":"success","data":"' + b"x" * HUGE_BYTES + b'"}'
     return body
+
+
+def alter(fault: Fault, body: Json) -> Json:
+    """Return the answer with other members in its booking, or in each booking of its list."""
+    data = body.get("data")
+    if isinstance(data, list):
+        return body | {"data": [_altered(fault, each) for each in data]}
+    return body | {"data": _altered(fault, data)} if isinstance(data, dict) else body
+
+
+def _altered(fault: Fault, booking: Json) -> Json:
+    return {name: value for name, value in (booking | fault.members).items() if name not in fault.without}
 
 
 async def _cleared_within(fault: Fault, seconds: float) -> None:

@@ -113,6 +113,9 @@ class Server:
         if exchange.is_hit_by(Kind.EMPTY):
             await call.think()
             return Answer(200, {"data": {}, "status": "success"})
+        if exchange.fault and exchange.is_hit_by(Kind.REFUSED):
+            await call.think()
+            raise refused(exchange.fault.status, exchange.fault.message)
         if exchange.is_hit_by(Kind.WRONG_BOOKING):
             return await _somebody_elses(call)
         if exchange.is_hit_by(Kind.OTHER_START):
@@ -124,6 +127,8 @@ class Server:
             await self._never_answer(exchange)
         if exchange.is_hit_by(Kind.RESET_AFTER, Kind.ERROR_AFTER):
             return self._broken(exchange)
+        if exchange.fault and exchange.is_hit_by(Kind.ALTERED) and isinstance(answer.body, dict):
+            return Answer(answer.status, faults.alter(exchange.fault, answer.body))
         return answer
 
     def _broken(self, exchange: Exchange) -> Answer:

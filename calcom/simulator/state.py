@@ -65,6 +65,12 @@ class Booking:
     moved_to: "Booking | None" = None
     series: str | None = None
     host_absent: bool = False
+    lost_its_type: bool = False
+
+    @property
+    def event_type_id(self) -> int | None:
+        """The id that answers and messages name; none where the event type was deleted."""
+        return None if self.lost_its_type else self.event_type.id
 
     @property
     def is_live(self) -> bool:
@@ -154,6 +160,7 @@ class State:
         self.reservations: dict[str, Reservation] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.unreachable_calendars: set[str] = set()
+        self.cancels_what_was_moved = False
         self.slots_cache = SlotsCache()
         self._diaries: defaultdict[int, Diary] = defaultdict(Diary)
         self._busy: dict[str, tuple[int, Span]] = {}
@@ -194,8 +201,11 @@ class State:
         return event_type
 
     def delete_event_type(self, event_type: EventType) -> None:
-        """Remove an event type. Its bookings stay (seen 2026-11-30, not recorded)."""
+        """Remove an event type. Its bookings stay, and name none any more (seen 2026-11-30, not recorded)."""
         del self.event_types[event_type.id]
+        for booking in self.bookings.values():
+            if booking.event_type.id == event_type.id:
+                booking.lost_its_type = True
 
     # Time
 
