@@ -564,6 +564,8 @@ class Appointment(models.Model):
         """
         Be the booking that has replaced its own at Cal.com, and set `fields`; return whether we won.
 
+        One that does not stand there any more has no time: then the appointment keeps its own.
+
         Compare-and-set on the uid: of two that hear of the same move, one wins. Earlier uids stay known, because late
         messages name them.
         """
@@ -571,12 +573,12 @@ class Appointment(models.Model):
         become: dict[str, Any] = {
             "remote_uid": remote.uid,
             "earlier_remote_uids": [uid for uid in chain if uid and uid != remote.uid],
-            "start": remote.start,
-            "end": remote.end,
-            "host_id": host_ids[0] if len(host_ids) == 1 else None,
             "changed_at": Now(),
             **fields,
         }
+        if remote.state.takes_time or remote.moved_to_uid:
+            host_id = host_ids[0] if len(host_ids) == 1 else None
+            become |= {"start": remote.start, "end": remote.end, "host_id": host_id}
         same = Appointment.objects.filter(pk=self.pk, state=AppointmentState.CONFIRMED, remote_uid=self.remote_uid)
         won = same.update(**become) == 1
         if won:
@@ -798,6 +800,9 @@ class Change(models.Model):
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
     request_digest = models.CharField(max_length=64, blank=True, default="", help_text="what came with that key")
     attempts = models.PositiveSmallIntegerField(default=0)
+    inconclusive_answers = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="answers of Cal.com after which it had to be tried again; only so many"
+    )
     next_attempt_at = models.DateTimeField(db_default=Now())
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField(null=True, blank=True, help_text="until when the one who asked waits for it")

@@ -6,9 +6,10 @@ What a booking, a move and a cancellation have in common is here; each of them i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import ClassVar
 
 import structlog
@@ -25,6 +26,12 @@ from calcom.types import RemoteBooking
 log = structlog.get_logger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(seconds=20)
+# Later on a pause is this share of the time that the operation has been open, so that the number of requests grows with
+# the logarithm of that time: about 130 in a month.
+PAUSE_SHARE = 20
+# An operation ends when Cal.com's answers have left it open so often. The pauses between them double, so that this
+# takes twenty minutes and more.
+MOST_INCONCLUSIVE_ANSWERS = 8
 
 # Outcomes beside Cal.com's own reasons.
 FOREIGN = "foreign_booking"
@@ -32,7 +39,33 @@ OTHER_START = "other_start"
 NOT_IN_TIME = "not_in_time"
 WITHDRAWN = "withdrawn"
 VANISHED = "vanished"
-_STAFF_MUST_ACT = frozenset({Reason.UNAUTHORIZED, Reason.INVALID, FOREIGN, OTHER_START, NOT_IN_TIME, VANISHED})
+UNSETTLED = "unsettled"
+_STAFF_MUST_ACT = frozenset(
+    {Reason.UNAUTHORIZED, Reason.INVALID, Reason.NOT_FOUND, FOREIGN, OTHER_START, NOT_IN_TIME, VANISHED, UNSETTLED}
+)
+
+
+class Refusal(Enum):
+    """What a refusal by Cal.com leaves to be done."""
+
+    FINAL = "the operation has ended"
+    FINAL_IF_UNCHANGED = "the booking is looked up, and if it is where it was, the operation has ended"
+    REPEATED_IF_UNCHANGED = "the booking is looked up, and if it is where it was, the answers contradict each other"
+
+
+# Which refusals end an operation: sent again, it would be refused again. Whatever the table says, a request that was
+# sent more than once is looked up first, because the earlier one may be what refuses it.
+REFUSALS: Mapping[Reason, Refusal] = {
+    Reason.NOT_AVAILABLE: Refusal.FINAL,
+    Reason.OUT_OF_BOUNDS: Refusal.FINAL,
+    Reason.IN_PAST: Refusal.FINAL,
+    Reason.ALREADY_ENDED: Refusal.FINAL,
+    Reason.UNAUTHORIZED: Refusal.FINAL,
+    Reason.INVALID: Refusal.FINAL,
+    Reason.NOT_FOUND: Refusal.FINAL_IF_UNCHANGED,  # of the booking, or of its event type
+    Reason.ALREADY_CANCELLED: Refusal.REPEATED_IF_UNCHANGED,
+    Reason.ALREADY_MOVED: Refusal.REPEATED_IF_UNCHANGED,
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +77,8 @@ class Case(ABC):
 
     # What a person calls about when it could not be done, and the caller has gone.
     topic: ClassVar[str]
+    # Whether the request names a booking that Cal.com has, so that a refusal may be about what became of it.
+    names_a_booking: ClassVar[bool] = True
 
     @property
     def appointment(self) -> Appointment:
@@ -102,13 +137,9 @@ class Case(ABC):
         """Claim its time on these hosts instead of waiting in line for it, within the transaction that is open."""
         raise NotImplementedError
 
+    @abstractmethod
     def hear_missing(self) -> None:
         """Take note that Cal.com does not know the booking's uid."""
-        self.wait_for_news()
-
-    def is_about_the_booking(self, reason: Reason) -> bool:  # noqa: ARG002  a booking that is not there yet has no fate
-        """Return whether the refusal says that the booking is not what it was, so that it has to be looked up."""
-        return False
 
     # What is written down for all of them alike
 
@@ -128,15 +159,35 @@ class Case(ABC):
         Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 20.
 
         Sooner where it can be told apart sooner whether a send was lost; and where nothing could be sent, when the
-        breaker or the budget says so.
+        breaker or the budget says so. Later the longer it has been open, and the more answers have not settled it.
         """
-        now, sent_at = timezone.now(), self.change.sent_at
-        pause = min((now - self.change.asked_at) / 2, LONGEST_PAUSE)
+        now, change = timezone.now(), self.change
+        waited = now - change.asked_at
+        pause = max(min(waited / 2, LONGEST_PAUSE), waited / PAUSE_SHARE)
         if retry_after is not None:
             pause = timedelta(seconds=retry_after)
-        elif state == ChangeState.UNKNOWN and sent_at is not None and sent_at + SILENCE > now:
-            pause = min(pause, sent_at + SILENCE - now)
-        self.change.move_on(to=state, next_attempt_at=Now() + max(pause, SHORTEST_PAUSE))
+        elif state == ChangeState.UNKNOWN and change.sent_at is not None and change.sent_at + SILENCE > now:
+            pause = min(pause, change.sent_at + SILENCE - now)
+        if count := change.inconclusive_answers:
+            pause = max(pause, SHORTEST_PAUSE * 2 ** (count - 1))
+        change.move_on(to=state, next_attempt_at=Now() + max(pause, SHORTEST_PAUSE), inconclusive_answers=count)
+
+    def may_try_again(self, *, otherwise: str) -> bool:
+        """
+        Count an answer that did not settle it; after too many the operation ends with the outcome `otherwise`.
+
+        The count is written down with the state that follows.
+        """
+        self.change.inconclusive_answers += 1
+        if self.change.inconclusive_answers <= MOST_INCONCLUSIVE_ANSWERS:
+            return True
+        self.refuse(otherwise)
+        return False
+
+    def try_again(self, state: ChangeState, *, otherwise: str) -> None:
+        """Leave it for another attempt after such an answer."""
+        if self.may_try_again(otherwise=otherwise):
+            self.later(state)
 
     def wait_for_news(self) -> None:
         """Leave it to another look-up, unless its time has come."""

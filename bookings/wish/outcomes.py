@@ -23,6 +23,7 @@ from bookings.errors import (
     IdempotencyKeyReused,
     SlotNotOffered,
     SlotTaken,
+    UpstreamUnavailable,
 )
 from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
 from bookings.wish import cases, settling
@@ -164,6 +165,7 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
     cases.WITHDRAWN: AlreadyCancelled,
     Reason.ALREADY_CANCELLED: AlreadyCancelled,
     cases.VANISHED: BookingNotFound,
+    cases.UNSETTLED: UpstreamUnavailable,
 }
 
 

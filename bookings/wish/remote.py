@@ -9,14 +9,12 @@ from django.db.models.functions import Now
 from bookings import claims
 from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
 from bookings.wish.attendees import new_booking
-from bookings.wish.cases import FOREIGN, OTHER_START, VANISHED, Case
+from bookings.wish.cases import FOREIGN, OTHER_START, REFUSALS, UNSETTLED, VANISHED, Case, Refusal
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, RemoteState
 
-# The booking is not there any more, or not under this uid.
-_GONE = frozenset({Reason.ALREADY_CANCELLED, Reason.ALREADY_MOVED, Reason.NOT_FOUND})
 # Somebody who moves a booking at Cal.com more often than that while we look is looked up again later.
 _LONGEST_TRAIL = 10
 
@@ -33,6 +31,7 @@ class Booking(Case):
     """An appointment that shall be made at Cal.com."""
 
     topic = "The appointment could not be entered at Cal.com."
+    names_a_booking = False
 
     def ask(self) -> RemoteBooking:
         """Book."""
@@ -65,7 +64,7 @@ class Booking(Case):
         elif remote.moved_to_uid:
             self._follow(remote, took)
         elif remote.state.takes_time and remote.start != appointment.start:
-            self._undo(remote)
+            self._undo(remote, OTHER_START)
         else:
             self._hear_ours(remote, took)
 
@@ -108,18 +107,29 @@ class Booking(Case):
         self.calcom.availability_changed(forgettings)
         self.tell("booking confirmed", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
 
-    def _undo(self, remote: RemoteBooking) -> None:
-        """Cancel what was booked for us at another time than asked for; its uid is kept first, in case we die here."""
+    def _undo(self, remote: RemoteBooking, outcome: str) -> None:
+        """Cancel what was booked for us and is not what was asked for; its uid is kept first, in case we die here."""
         Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
         self.later(ChangeState.UNKNOWN)
         try:
-            self.calcom.cancel(uid=remote.uid, reason="Booked at another time than asked for.")
+            self.calcom.cancel(uid=remote.uid, reason="Booked otherwise than asked for.")
         except Refused as exc:
-            if exc.reason not in _GONE:
+            if exc.reason is Reason.ALREADY_MOVED:
+                self.try_again(ChangeState.UNKNOWN, otherwise=outcome)
                 return
+            if REFUSALS[exc.reason] is Refusal.FINAL:
+                self.tell("wrong booking still stands at Cal.com", outcome=exc.reason, alert=True)
         except CalcomError:
+            self.try_again(ChangeState.UNKNOWN, otherwise=outcome)
             return
-        self.refuse(OTHER_START)
+        self.refuse(outcome)
+
+    def hear_missing(self) -> None:
+        """Take note that the booking that was to be undone is gone; only such a one is looked up by its uid."""
+        if self.appointment.remote_uid:
+            self.refuse(OTHER_START)
+        else:
+            self.try_again(ChangeState.UNKNOWN, otherwise=Reason.NOT_FOUND)
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Reject the appointment."""
@@ -177,10 +187,6 @@ class Move(Case):
         """Move it from where we know it to be."""
         return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.change.reason)
 
-    def is_about_the_booking(self, reason: Reason) -> bool:
-        """Return whether somebody moved or cancelled it before us; or we did, and did not hear the answer."""
-        return reason in _GONE
-
     def look_up(self) -> RemoteBooking | None:
         """Return where it is by now, None if it is where we know it to be. Where we wanted it, we look no further."""
         known, *later = _trail(self.calcom, self.appointment.remote_uid)
@@ -225,15 +231,29 @@ class Move(Case):
     def _complete(self, remote: RemoteBooking, took: timedelta | None) -> None:
         """Write down that it is there, and give the old time back, in one step."""
         with transaction.atomic(durable=True):
-            won, was_free, forgettings = self._relocate(remote, moves=self.appointment.moves + 1)
-            if not won:
-                claims.release_other_time(self.appointment)
-            self.change.close(to=ChangeState.DONE, took=took)
+            won, was_free, forgettings = _relocate(self, remote, moves=self.appointment.moves + 1)
+            if won:
+                self.change.close(to=ChangeState.DONE, took=took)
         if not won:
-            _cancel_superfluous(self, remote)
+            self._catch_up(remote, took)
             return
         self.calcom.availability_changed(forgettings)
         self.tell("booking moved", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+
+    def _catch_up(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        """Go on from what the appointment is by now: a webhook said the same before, or that it is somewhere else."""
+        appointment = self.appointment
+        appointment.refresh_from_db()
+        _cancel_superfluous(self, remote)
+        was_here = remote.uid in appointment.earlier_remote_uids
+        if appointment.state != AppointmentState.CONFIRMED:
+            self._lose(Reason.ALREADY_CANCELLED)
+        elif was_here or appointment.start == self.start:
+            with transaction.atomic(durable=True):
+                if self.change.close(to=ChangeState.DONE, took=took):
+                    claims.release_other_time(appointment)
+        else:
+            self.try_again(ChangeState.QUEUED, otherwise=OTHER_START)
 
     def _keep_up(self, remote: RemoteBooking) -> None:
         """
@@ -242,22 +262,13 @@ class Move(Case):
         What the caller wants is still wanted, so the move is made once more from there.
         """
         with transaction.atomic(durable=True):
-            won, _, forgettings = self._relocate(remote)
+            won, _, forgettings = _relocate(self, remote)
         if won:
             self.calcom.availability_changed(forgettings)
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
-        self.later(ChangeState.QUEUED)
-
-    def _relocate(self, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
-        """Put the appointment where Cal.com has it; return whether we won, whether the time was free, what is owed."""
-        appointment = self.appointment
-        was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else self.host_ids
-        host_ids = _chosen(self, remote)
-        if remote.uid == appointment.remote_uid or not appointment.become(remote, host_ids, **fields):
-            appointment.refresh_from_db()
-            return False, False, []
-        was_free = claims.record(appointment, host_ids)
-        return True, was_free, [*self.owe(*was), *self.owe(remote.start, remote.end, host_ids)]
+        else:
+            self.appointment.refresh_from_db()
+        self.try_again(ChangeState.QUEUED, otherwise=OTHER_START)
 
     def hear_missing(self) -> None:
         """Take note that it is gone from Cal.com altogether."""
@@ -318,34 +329,56 @@ class Cancellation(Case):
         """Cancel it."""
         return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.change.reason)
 
-    def is_about_the_booking(self, reason: Reason) -> bool:
-        """Return whether somebody cancelled or moved it before us."""
-        return reason in _GONE
-
     def look_up(self) -> RemoteBooking | None:
-        """Return the booking if it is cancelled; follow whoever moved it."""
-        appointment = self.appointment
-        remote = self.calcom.get_booking(uid=appointment.remote_uid)
-        if remote.moved_to_uid:
-            appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, appointment.remote_uid]
-            appointment.remote_uid = remote.moved_to_uid
-            appointment.save(update_fields=["remote_uid", "earlier_remote_uids"])
-            return None
-        return None if remote.state.takes_time else remote
+        """Return where it is by now, None if it stands where we know it to be. The appointment follows it there."""
+        known, *later = _trail(self.calcom, self.appointment.remote_uid)
+        if not later:
+            return None if known.state.takes_time else known
+        self._follow(later[-1])
+        return later[-1]
 
-    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:  # noqa: ARG002  a yes is a yes
-        """Write down that it is cancelled, and give the host's time back."""
-        self._release(took)
+    def _follow(self, here: RemoteBooking) -> None:
+        """Point the appointment at the booking that it is by now, which may be one that is cancelled."""
+        with transaction.atomic(durable=True):
+            won, was_free, forgettings = _relocate(self, here)
+        if won:
+            self.calcom.availability_changed(forgettings)
+            self.tell("booking was moved at Cal.com before", outcome="followed", alert=not was_free)
+        else:
+            self.appointment.refresh_from_db()
+
+    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+        """
+        Write down that it is cancelled, and give the host's time back, if that is said of the booking that it is now.
+
+        Note [A yes about another booking]: while Cal.com thought, a person may have moved the booking there. Then the
+        one that was moved away is cancelled in any case, and the one that replaced it stands.
+        """
+        if remote.uid != self.appointment.remote_uid or remote.moved_to_uid:
+            try:
+                remote = self.look_up() or remote
+            except CalcomError:
+                self.later(ChangeState.UNKNOWN)
+                return
+        is_cancelled = not (remote.state.takes_time or remote.moved_to_uid)
+        if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._release(took)):
+            self.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)
 
     def hear_missing(self) -> None:
         """Take note that there is nothing to cancel."""
-        self._release(None)
+        if not self._release(None):
+            self.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)
 
-    def _release(self, took: timedelta | None) -> None:
+    def _release(self, took: timedelta | None) -> bool:
+        """Write down that it is cancelled; return False if the appointment is another booking by now."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
+            locked = Appointment.objects.select_for_update(no_key=True).filter(pk=appointment.pk)
+            if locked.values_list("remote_uid", flat=True).get() != appointment.remote_uid:
+                appointment.refresh_from_db()
+                return False
             if not self.change.close(to=ChangeState.DONE, took=took):
-                return
+                return True
             if not appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now()):
                 appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
@@ -353,6 +386,7 @@ class Cancellation(Case):
             forgettings = self.owe(appointment.start, appointment.end, host_ids)
         self.calcom.availability_changed(forgettings)
         self.tell("booking cancelled", outcome="done")
+        return True
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
         """Leave the appointment as it is."""
@@ -393,6 +427,21 @@ def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
 def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
     """Return whom Cal.com chose. One whom no sync has seen is written down by number; without any it may be each."""
     return case.calcom.host_ids(remote.host_ids) or case.host_ids
+
+
+def _relocate(case: Case, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
+    """
+    Put the appointment where Cal.com has it, and set `fields`, within the transaction that is open.
+
+    Returns whether it still was the booking that this one replaced, whether the time was free, and what is invalidated.
+    """
+    appointment = case.appointment
+    was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else case.host_ids
+    host_ids = _chosen(case, remote)
+    if not appointment.become(remote, host_ids, **fields):
+        return False, False, []
+    was_free = claims.record(appointment, host_ids)
+    return True, was_free, [*case.owe(*was), *case.owe(remote.start, remote.end, host_ids)]
 
 
 def _await_host(case: Case) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from bookings import claims
 from bookings.models import SILENCE, Change, ChangeState
-from bookings.wish.cases import Case
+from bookings.wish.cases import REFUSALS, UNSETTLED, Case, Refusal
 from bookings.wish.remote import case_of
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
 from calcom.service import CalcomService
@@ -93,52 +93,54 @@ def begin(case: Case) -> bool:
     """Say that it is being sent, before it is; return whether nobody else did."""
     change = case.change
     return change.move_on(
-        to=ChangeState.SENDING, attempts=change.attempts + 1, sent_at=Now(), next_attempt_at=Now() + SILENCE
+        to=ChangeState.SENDING,
+        attempts=change.attempts + 1,
+        inconclusive_answers=change.inconclusive_answers,
+        sent_at=Now(),
+        next_attempt_at=Now() + SILENCE,
     )
 
 
 def _hear_refusal(case: Case, reason: Reason) -> None:
-    """Write the refusal down, unless what refuses us may be our own earlier send."""
-    if case.is_about_the_booking(reason):
-        _find_out(case, may_send=False)
-    elif case.change.attempts > 1 and _came_of_an_earlier_send(case):
+    """Write the refusal down, unless the booking is not what it was, or our own earlier send is what refuses us."""
+    refusal = REFUSALS[reason]
+    may_have_changed = case.names_a_booking and refusal is not Refusal.FINAL
+    if (may_have_changed or case.change.attempts > 1) and _look_up(case):
         return
+    if may_have_changed and refusal is Refusal.REPEATED_IF_UNCHANGED:
+        case.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)  # it was refused, so nothing is on its way
     else:
         case.refuse(reason, list_was_wrong=reason is Reason.NOT_AVAILABLE)
-
-
-def _came_of_an_earlier_send(case: Case) -> bool:
-    """Look once more after a send that followed others; return whether that settled it, or could not tell."""
-    try:
-        remote = case.look_up()
-    except CalcomError:
-        case.later(ChangeState.UNKNOWN)
-        return True
-    if remote is not None:
-        case.hear(remote)
-    return remote is not None
 
 
 # --- finding out -------------------------------------------------------------------------------------------------
 
 
-def _find_out(case: Case, *, may_send: bool = True) -> None:
+def _find_out(case: Case) -> None:
     """Look up what became of a send without a clear answer; send again only what is proven absent."""
+    if _look_up(case):
+        return
+    if not case.may_be_repeated:
+        case.later(ChangeState.UNKNOWN)
+    elif case.is_too_late or case.may_try_again(otherwise=UNSETTLED):
+        send(case)
+
+
+def _look_up(case: Case) -> bool:
+    """Look up what became of it and write that down. Returns False if nothing did: the booking is where it was."""
     try:
         remote = case.look_up()
     except Refused as exc:
         if exc.reason is Reason.NOT_FOUND:
             case.hear_missing()
+        elif case.is_too_late:
+            case.give_up()
         else:
-            case.wait_for_news()
+            case.try_again(ChangeState.UNKNOWN, otherwise=exc.reason)
     except CalcomError:
         case.wait_for_news()
     else:
-        if remote is not None:
-            case.hear(remote)
-        elif not may_send:
-            case.later(ChangeState.QUEUED)  # it was refused, so nothing is on its way
-        elif case.may_be_repeated:
-            send(case)
-        else:
-            case.later(ChangeState.UNKNOWN)
+        if remote is None:
+            return False
+        case.hear(remote)
+    return True

@@ -16,6 +16,8 @@ from bookings.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
+from bookings.mirror.drift import News
+from bookings.mirror.mirroring import take_over
 from bookings.models import Appointment, Change, Claim
 from bookings.question import search
 from cachectl.deadline import Deadline
@@ -103,6 +105,39 @@ def test_what_was_moved_at_cal_com_is_cancelled_where_it_is_now(calcom, simulato
     assert settle(pending.change, calcom).appointment.state == "cancelled"
     assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
     assert Appointment.objects.get().earlier_remote_uids == [booked_as]
+
+
+@pytest.mark.parametrize("says_yes", [True, False])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_cancellation_reaches_a_booking_that_was_moved_while_calcom_thought(
+    calcom, simulator, appointment, says_yes, is_heard
+):
+    """Cal.com cancels the booking that was moved away, or refuses to: what stands now is what must go."""
+    simulator.configure(cancels_what_was_moved=says_yes)
+    with simulator.holding(CANCEL):
+        pending = cancel(appointment, calcom, wait=0.2)
+        simulator.await_in_flight(1, CANCEL)
+        moved = simulator.move_elsewhere(appointment.remote_uid, at(10))
+        if is_heard:
+            take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
+    let_jobs_finish()
+    assert Appointment.objects.get().state == "confirmed"
+
+    settled = settle(pending.change, calcom)
+
+    assert (settled.state, settled.appointment.state) == ("done", "cancelled")
+    assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
+    assert not Claim.objects.exists()
+
+
+def test_cancellation_answered_about_a_booking_that_stands_is_sent_again(calcom, simulator, appointment):
+    """A yes whose booking is still accepted has cancelled nothing."""
+    simulator.fail(CANCEL, "altered", members={"status": "accepted"})
+
+    pending = cancel(appointment, calcom)
+
+    assert not pending.is_settled
+    assert settle(pending.change, calcom).appointment.state == "cancelled"
 
 
 def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment):

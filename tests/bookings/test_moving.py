@@ -25,6 +25,8 @@ from bookings.errors import (
     TooManyMoves,
     UpstreamUnavailable,
 )
+from bookings.mirror.drift import News
+from bookings.mirror.mirroring import take_over
 from bookings.models import Appointment, CallbackRequest, Change, Claim, Service
 from bookings.question import search
 from bookings.wish import moving, settling
@@ -648,6 +650,23 @@ def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, a
 
     assert (moved.is_settled, Appointment.objects.get().start) == (True, at(16))
     assert len(accepted(simulator)) == 1
+
+
+def test_reschedule_follows_a_booking_that_was_moved_while_calcom_thought(salon, calcom, simulator, appointment):
+    """Both were accepted: the caller's is made once more from where the booking is now, and one booking stands."""
+    with simulator.holding(MOVE):
+        pending = move(appointment, at(10), calcom, wait=0.3)
+        simulator.await_in_flight(1, MOVE)
+        elsewhere = simulator.move_elsewhere(appointment.remote_uid, at(16))
+        take_over(News(salon.account, calcom.get_booking(uid=elsewhere["uid"])), calcom)
+    let_jobs_finish()
+
+    settled = settle(pending.change, calcom)
+
+    (standing,) = accepted(simulator)
+    assert (settled.state, settled.appointment.start) == ("done", at(10))
+    assert standing["uid"] == settled.appointment.remote_uid
+    assert spans(appointment) == [("Emma", at(10), at(11, 15), "confirmed")]
 
 
 def test_a_move_that_happened_is_done_though_somebody_moved_it_on(calcom, simulator, appointment):
