@@ -9,13 +9,16 @@ from django.db.models import F
 
 from cachectl.availability import Known
 from monitoring import metrics
+from monitoring.logs import contained
 
 if TYPE_CHECKING:
     from bookings.models import Change
 
 PENDING = "pending"
+NOT_COUNTED = "metrics.not_counted"
 
 
+@contained(NOT_COUNTED)
 def count_answer(known: Known) -> None:
     """Count an answer to a question for free slots, also one that is an error because nothing is known."""
     metrics.AVAILABILITY_ANSWERS.labels(_source(known)).inc()
@@ -53,6 +56,7 @@ def _lasted(change: "Change") -> timedelta:
     return cast("timedelta", row.values_list("lasted", flat=True).get())
 
 
+@contained(NOT_COUNTED)
 def count_own_share(change: "Change", *, answered_after: timedelta) -> None:
     """Count what we added to Cal.com's time in an answer that waited for its yes."""
     if change.took is not None:
@@ -60,6 +64,7 @@ def count_own_share(change: "Change", *, answered_after: timedelta) -> None:
         metrics.CHANGE_OWN_SECONDS.labels(change.operation).observe(own.total_seconds())
 
 
+@contained(NOT_COUNTED)
 def count_pending(change: "Change") -> None:
     """Count an answer that could not wait for the end of its change."""
     metrics.DEGRADED_ANSWERS.labels(change.operation, PENDING).inc()

@@ -10,7 +10,8 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -19,6 +20,8 @@ from uuid import UUID
 import orjson
 import structlog
 from celery import signals
+
+log = structlog.get_logger(__name__)
 
 MASK = "…"
 current_request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -156,6 +159,15 @@ def _told(exc_info: object) -> dict[str, list[str]] | None:
         "types": [f"{type(exc).__module__}.{type(exc).__qualname__}" for exc in chain],
         "frames": [f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno} {frame.name}" for frame in frames],
     }
+
+
+@contextmanager
+def contained(event: str, **fields: object) -> Iterator[None]:
+    """Log what is raised inside instead of raising it: for steps that run when an answer already stands."""
+    try:
+        yield
+    except Exception as exc:
+        log.warning(event, error_type=type(exc).__name__, exc_info=exc, **fields)
 
 
 def configure() -> None:

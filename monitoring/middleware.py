@@ -9,7 +9,7 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 from monitoring import metrics
-from monitoring.logs import current_request_id
+from monitoring.logs import contained, current_request_id
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,8 @@ class RequestIdMiddleware:
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = current
-            _tell(request, response, began)
+            with contained("request.not_recorded"):
+                _tell(request, response, began)
         finally:
             current_request_id.reset(token)
         return response

@@ -1,4 +1,4 @@
-"""What the outside may know about us."""
+"""What the outside may know about us. Nothing changes here, so a wrong method is 405 and not what a form is told."""
 
 import ipaddress
 import secrets
@@ -7,12 +7,14 @@ from http import HTTPStatus
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from monitoring import exporting, performance, registry
 
 
+@csrf_exempt
 @never_cache
 @require_safe
 def health(_request: HttpRequest) -> JsonResponse:
@@ -28,6 +30,7 @@ def health(_request: HttpRequest) -> JsonResponse:
     return JsonResponse(body, status=HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)
 
 
+@csrf_exempt
 @never_cache
 @require_safe
 def live(_request: HttpRequest) -> JsonResponse:
@@ -35,6 +38,7 @@ def live(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok", "version": settings.RELEASE})
 
 
+@csrf_exempt
 @never_cache
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
@@ -44,6 +48,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({"ready": not missing, "missing": missing, "version": settings.RELEASE}, status=status)
 
 
+@csrf_exempt
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -53,6 +58,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(exporting.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
+@csrf_exempt
 @never_cache
 @require_safe
 def performance_metrics(request: HttpRequest) -> HttpResponse:

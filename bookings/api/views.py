@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -23,7 +23,7 @@ from bookings import conversations, figures
 from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.directory import service_of, services_of
-from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestInvalid
+from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestError, RequestInvalid
 from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
 from bookings.api.throttles import Standing
@@ -36,6 +36,7 @@ from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.service import CalcomService
+from monitoring.logs import contained
 
 _BOOKING_ID = re.compile(r"bk_[0-9A-Z]{16}")
 _CONVERSATION_ID = re.compile(r"cv_[0-9A-Z]{16}")
@@ -97,19 +98,23 @@ class AgentView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Admit the request. With `conversation_id` in its address it goes into that call's timeline."""
         super().initial(request, *args, **kwargs)
+        if request.method == "OPTIONS" or request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)  # what else is wrong with the request does not matter then
         self.conversation(request.query_params.get("conversation_id"))
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Tell language, time taken, and what is left of the rate."""
-        self.headers["Content-Language"] = self.language
-        if self.applied_wait is not None:
-            self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
-        if self.standing is not None:
-            self.headers.update(self.standing.headers)
         took = time.perf_counter() - self.began
-        self.headers["Server-Timing"] = f"total;dur={took * 1000:.2f}"
+        with contained("answer.headers_incomplete"):
+            self.headers["Content-Language"] = self.language
+            if self.applied_wait is not None:
+                self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
+            if self.standing is not None:
+                self.headers.update(self.standing.headers)
+            self.headers["Server-Timing"] = f"total;dur={took * 1000:.2f}"
         if self.call is not None:
-            self._tell_timeline(self.call, request, response, timedelta(seconds=took))
+            with contained("timeline.line_lost", conversation_id=self.call.public_id):
+                self._tell_timeline(self.call, request, response, timedelta(seconds=took))
         return super().finalize_response(request, response, *args, **kwargs)
 
     def _tell_timeline(self, call: Conversation, request: Request, response: Response, took: timedelta) -> None:
@@ -117,7 +122,7 @@ class AgentView(APIView):
         conversations.record(
             call,
             operation=f"{request.method} /{match.route if match else ''}",
-            asked=request.data,
+            asked=_body_of(request),
             answered=response.data,
             status=response.status_code,
             cache_status=response.headers.get("Cache-Status", ""),
@@ -164,6 +169,14 @@ class AgentView(APIView):
         body = serializer(data=self.request.data)
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
+
+
+def _body_of(request: Request) -> object:
+    """Return what the body says, None where it cannot be read: the answer has said so, or did not need it."""
+    try:
+        return request.data
+    except (APIException, RequestError, OSError):
+        return None
 
 
 class Services(AgentView):
@@ -366,9 +379,8 @@ class Nothing(AgentView):
 
     schema = None
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse whoever has no key, and tell the others that there is nothing."""
-        super().initial(request, *args, **kwargs)
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
+        """Say that there is nothing, whatever the method; a request without a key was refused before."""
         raise NotFound("There is nothing at this address.")
 
 

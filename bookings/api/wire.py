@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from bookings.api.errors import RequestTooLarge
 
 LONGEST_BODY = 65_536  # bytes; a booking has 1 kB
+DEEPEST_BODY = 20
+"""Objects and arrays in one another. A search has four; what is deeper could be read and not be written again."""
 
 
 class Parser(BaseParser):
@@ -31,9 +33,23 @@ class Parser(BaseParser):
         if len(body) > LONGEST_BODY:
             raise RequestTooLarge(f"The body has more than {LONGEST_BODY} bytes.")
         try:
-            return orjson.loads(body)
+            read = orjson.loads(body)
         except orjson.JSONDecodeError as exc:
             raise ParseError(f"The body is not JSON: {exc.msg} at byte {exc.pos}.") from exc
+        if body.count(b"[") + body.count(b"{") > DEEPEST_BODY and _is_deeper(read, DEEPEST_BODY):
+            raise ParseError(f"The body has more than {DEEPEST_BODY} objects and arrays in one another.")
+        return read
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether more than `levels` objects and arrays are in one another; a level at a time, not by recursion."""
+    level = [value]
+    for _ in range(levels + 1):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return False
+        level = [inner for each in containers for inner in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 class Renderer(BaseRenderer):

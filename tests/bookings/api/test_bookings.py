@@ -1,8 +1,9 @@
 """Booking, seeing and cancelling, as agents do it."""
 
+import orjson
 import pytest
 
-from bookings.models import AgentKey, Appointment, Branch, Conversation
+from bookings.models import AgentKey, Appointment, Branch, Conversation, ToolCall
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with, wish
 from tests.cast import ANNA, BERLIN, KARL, NOBODY, TUESDAY, Salon, at
@@ -171,3 +172,67 @@ def test_a_key_of_another_branch_does_not_see_it(simulator: Simulator, agent: Ag
     assert elsewhere.get(f"bookings/{booked['booking']['id']}").status_code == 404
     assert elsewhere.post(f"bookings/{booked['booking']['id']}/cancel").status_code == 404
     assert elsewhere.get(f"operations/{booked['operation_id']}").status_code == 404
+
+
+# --- after the commit ---------------------------------------------------------------------------------------------
+
+
+def broken(*_args: object, **_kwargs: object) -> None:
+    raise RuntimeError("no room left on the disk")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "bookings.conversations.record",
+        "bookings.models.ToolCall.objects.create",
+        "monitoring.metrics.CHANGE_OWN_SECONDS.labels",
+        "monitoring.metrics.CHANGES.labels",
+        "monitoring.metrics.REQUEST_SECONDS.labels",
+        "monitoring.middleware.log.info",
+    ],
+)
+@pytest.mark.parametrize("change", ["book", "cancel"])
+@pytest.mark.usefixtures("simulator")
+def test_no_step_after_the_commit_changes_the_answer(
+    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch, step: str, change: str
+) -> None:
+    """What was made is answered as made, and so is each repeat."""
+    call = Conversation.objects.create(company=salon.company, language="de").public_id
+    ask = {"book": lambda: agent.post("bookings", wish(salon.cut, at(10), conversation_id=call))}
+    if change == "cancel":
+        made = ask["book"]().json()["booking"]["id"]
+        ask["cancel"] = lambda: agent.post(f"bookings/{made}/cancel?conversation_id={call}", {"reason": "ill"})
+    monkeypatch.setattr(step, broken)
+
+    first = ask[change]()
+    again = ask[change]()
+
+    assert first.status_code == {"book": 201, "cancel": 200}[change]
+    assert again.status_code == first.status_code
+
+
+@pytest.mark.parametrize("levels", [19, 21, 300])
+def test_booking_with_an_ignored_member_of_any_depth_is_made_or_refused(
+    simulator: Simulator, agent: Agent, salon: Salon, levels: int
+) -> None:
+    """It is decided before anything is written, and each repeat is answered alike."""
+    call = Conversation.objects.create(company=salon.company).public_id
+    body = wish(salon.cut, at(10), conversation_id=call)
+    deep = orjson.dumps(body)[:-1] + b',"ignored":' + b"[" * levels + b"]" * levels + b"}"
+
+    statuses = [agent.send("bookings", deep).status_code for _ in range(2)]
+
+    assert statuses == ([201, 201] if levels < 20 else [400, 400])
+    assert len(simulator.bookings()) == Appointment.objects.count() == (levels < 20)
+    assert set(ToolCall.objects.values_list("status", flat=True)) == ({201} if levels < 20 else set())
+
+
+def test_timeline_has_a_line_for_a_body_that_cannot_be_read(agent: Agent, salon: Salon) -> None:
+    """Without the body: its status says what was wrong."""
+    call = Conversation.objects.create(company=salon.company).public_id
+
+    answer = agent.send(f"bookings?conversation_id={call}", b"service=1", "application/x-www-form-urlencoded")
+
+    line = ToolCall.objects.get()
+    assert (answer.status_code, line.status, line.asked) == (415, 415, {})

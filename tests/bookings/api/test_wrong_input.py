@@ -1,14 +1,17 @@
 """Wrong input of every kind gets its problem, and changes nothing."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bookings.api.urls import urlpatterns
 from bookings.models import Appointment, Change, Customer
 from tests.bookings.api.conftest import Agent, wish
 from tests.cast import SUNDAY, Salon, at
@@ -51,7 +54,10 @@ def _code(answer) -> str:
         (b"17", "application/json", "422 request_invalid"),
         (b"{}", "application/json", "422 request_invalid"),
         (b"", "application/json", "422 request_invalid"),
-        (b'{"a":' * 900 + b"1" + b"}" * 900, "application/json", "422 request_invalid"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "application/json", "400 request_malformed"),
+        (b'{"a":' * 21 + b"1" + b"}" * 21, "application/json", "400 request_malformed"),
+        (b'{"a":' * 20 + b"1" + b"}" * 20, "application/json", "422 request_invalid"),
+        (b'{"a":[' + b"{}," * 200 + b"{}]}", "application/json", "422 request_invalid"),
         (b'{"notes":"' + b"x" * 1_000_000 + b'"}', "application/json", "413 request_too_large"),
         (b"service=1", "application/x-www-form-urlencoded", "415 unsupported_media_type"),
         (b"<a/>", "application/xml", "415 unsupported_media_type"),
@@ -232,6 +238,89 @@ def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch:
 
     assert _code(answer) == "500 internal_error"
     assert "hunter2" not in answer.text
+
+
+ADDRESSES = [
+    "services",
+    "availability",
+    "availability/search",
+    "conversations",
+    "holds",
+    "holds/bk_0000000000000000",
+    "bookings",
+    "bookings/find",
+    "bookings/bk_0000000000000000",
+    "bookings/bk_0000000000000000/cancel",
+    "bookings/bk_0000000000000000/reschedule",
+    "callbacks",
+    "operations/op_0000000000000000",
+]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
+BODIES = [
+    (b"", "application/json"),
+    (b"service=1", "application/x-www-form-urlencoded"),
+    (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n', "multipart/form-data; boundary=x"),
+    (b"--x", "multipart/form-data"),
+    (b"words", "text/plain"),
+    (b"{", "application/json"),
+    (b"[" * 300 + b"]" * 300, "application/json"),
+    (b'{"caller":{"name":"A"},"ignored":' + b"[" * 300 + b"]" * 300 + b"}", "application/json"),
+    (b'{"ignored":' + b"9" * 400 + b"}", "application/json"),
+]
+
+
+def begun(agent: Agent) -> str:
+    return str(agent.post("conversations", {"platform": "test", "call_id": "1"}).json()["conversation_id"])
+
+
+def test_every_address_of_the_api_is_tried_here() -> None:
+    """A new one is added to the list above."""
+    fixed = {re.sub("/?<[^>]*>", "", str(each.pattern)) for each in urlpatterns}
+    tried = {re.sub("/?[a-z]+_0+", "", address) for address in ADDRESSES}
+
+    assert fixed - tried == {"", "openapi.json", "docs"}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("method", METHODS)
+def test_method_that_is_not_offered_is_405_whatever_comes_with_it(agent: Agent, address: str, method: str) -> None:
+    """Before the conversation, the parameters and the body are looked at; and no answer is a fault of ours."""
+    offered = agent.client.generic("BREW", f"/v1/{address}", headers=agent._signed({}))["Allow"].split(", ")
+
+    for call in ("", begun(agent), "latest", "\x00"):
+        for body, content_type in BODIES:
+            path = f"/v1/{address}?{urlencode({'conversation_id': call} if call else {})}"
+            answer = agent.client.generic(method, path, body, content_type, headers=agent._signed({}))
+
+            assert answer.status_code < 500, (method, path, body)
+            assert (answer.status_code == 405) is (method not in offered), (method, path, answer.status_code)
+            if answer.status_code >= 400 and method != "HEAD":
+                _code(answer)
+
+
+@pytest.mark.parametrize("address", [address for address in ADDRESSES if address.startswith("bookings/bk")])
+@pytest.mark.parametrize(("body", "content_type"), BODIES[1:5])
+def test_unreadable_body_in_a_conversation_is_415(agent: Agent, address: str, body: bytes, content_type: str) -> None:
+    """The timeline asks for the body once more, when the answer has been decided."""
+    path = f"{address}?{urlencode({'conversation_id': begun(agent)})}"
+    expected = "405 method_not_allowed" if address.endswith("0") else "415 unsupported_media_type"
+
+    assert _code(agent.send(path, body, content_type)) == expected
+
+
+@pytest.mark.parametrize("path", ["health", "health/live", "health/ready", "metrics", "performance-metrics"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
+def test_monitoring_refuses_methods_that_change(path: str, method: str) -> None:
+    """Also where Django would ask for the token of a form first."""
+    assert Client(enforce_csrf_checks=True).generic(method, f"/{path}").status_code == 405
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+def test_webhooks_refuse_other_methods(method: str) -> None:
+    """And say which one is meant."""
+    answer = Client(enforce_csrf_checks=True).generic(method, "/webhooks/calcom/1")
+
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
 
 
 TEXT = st.text(max_size=40)
