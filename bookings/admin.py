@@ -8,7 +8,9 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -191,11 +193,20 @@ class AgentKeyAdmin(ModelAdmin):
     actions = ("revoke",)
 
     def save_model(self, request: HttpRequest, key: AgentKey, form: Any, change: bool) -> None:
-        """Show a new key, this once."""
-        if not change:
-            text = key.give_text()
-            self.message_user(request, f"Copy the key now, it is never shown again: {text}", messages.WARNING)
+        """Give a new key its text."""
+        text = "" if change else key.give_text()
         super().save_model(request, key, form, change)
+        key.shown_once = text
+
+    def response_add(self, request: HttpRequest, key: AgentKey, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002  Django's signature
+        """Show the text of a new key on a page of its own, this once: a message would lie in a cookie."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Copy the key now",
+            "key": key,
+            "back": reverse("admin:bookings_agentkey_changelist"),
+        }
+        return TemplateResponse(request, "bookings/new_agent_key.html", context, headers={"Cache-Control": "no-store"})
 
     @admin.action(description="Revoke at once", permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet[AgentKey]) -> None:

@@ -340,6 +340,9 @@ class AgentKey(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    shown_once = ""
+    """The key itself, on an object that was just given one; it is stored nowhere."""
+
     objects = AgentKeyQuerySet.as_manager()
 
     def __str__(self) -> str:

@@ -133,7 +133,7 @@ def _rest(_url: str) -> Rest:
 
 
 @lru_cache(maxsize=4)
-def _client(url: str, timeout: float) -> Redis:
+def _client(url: str, timeout: float) -> _Client:
     plain = {"connection_class": _Connection} if url.startswith("redis://") else {}  # OpenSSL wants Python's time-outs
     pool = _Pool.from_url(
         url,
@@ -149,7 +149,7 @@ def _client(url: str, timeout: float) -> Redis:
     return client
 
 
-def redis_client() -> Redis:
+def redis_client() -> _Client:
     """Return the process's client; it answers bytes, within REDIS_TIMEOUT or with a `redis.RedisError`."""
     return _client(settings.REDIS_URL, settings.REDIS_TIMEOUT)
 

@@ -16,7 +16,7 @@ from redis import RedisError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
-from calcom import governor, inbox, tasks
+from calcom import governor, inbox, tasks, url_policy
 from calcom.breaker import Kind
 from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, EventType, EventTypeHost, Governor, Host, WebhookDelivery
@@ -40,17 +40,38 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argume
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk:
+        secrets = [name for name in SECRETS if name in self.fields]  # none for who may only look
+        if self.instance.pk and secrets:
             self.fields["api_key"].required = False
-            for name in SECRETS:
+            for name in secrets:
                 self.fields[name].help_text = "stored encrypted; leave empty to keep it"
 
+    def clean_base_url(self) -> str:
+        """Return the address without a path, or refuse it."""
+        try:
+            return url_policy.normalised(self.cleaned_data["base_url"])
+        except ValueError as exc:
+            raise forms.ValidationError(str(exc)) from exc
+
     def clean(self) -> dict[str, Any]:
-        """Keep a secret that nothing was typed for."""
+        """Keep a secret that nothing was typed for, unless it would go to another server from now on."""
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk:
-            cleaned.update({name: cleaned.get(name) or getattr(self.instance, name) for name in SECRETS})
+        if not self.instance.pk:
+            return cleaned
+        if (
+            "base_url" in cleaned
+            and _leads_elsewhere(cleaned["base_url"], self.instance)
+            and not cleaned.get("api_key")
+        ):
+            self.add_error("api_key", "Type the key again: it would be sent to another address.")
+        cleaned.update({name: cleaned.get(name) or getattr(self.instance, name) for name in SECRETS})
         return cleaned
+
+
+def _leads_elsewhere(base_url: str, account: Account) -> bool:
+    """Return whether a key that is sent to this address now goes where it did not go before."""
+    stored = Account.objects.only("base_url").get(pk=account.pk).base_url
+    return base_url != stored.rstrip("/")
 
 
 class ReadOnly:
@@ -79,6 +100,13 @@ class AccountAdmin(ModelAdmin):
     search_fields = ("name", "base_url")
     readonly_fields = ("synced_at", "created_at", "budget")
     actions = ("sync_now",)
+
+    def get_fields(self, request: HttpRequest, obj: Account | None = None) -> list[str]:
+        """Return the fields of the form. Who may only look sees values, so a secret is none of them then."""
+        fields = [str(name) for name in super().get_fields(request, obj)]
+        if self.has_change_permission(request, obj) or (obj is None and self.has_add_permission(request)):
+            return fields
+        return [name for name in fields if name not in SECRETS]
 
     @admin.display(description="rate limit and breakers")
     def budget(self, account: Account) -> str:
@@ -126,6 +154,7 @@ class GovernorAdmin(ModelAdmin):
     """One page: where budgets and breakers stand, and what staff may do about them."""
 
     list_per_page = 20
+    exclude = ("base_url", *SECRETS)  # what `get_urls` leaves out must not be shown by another door either
 
     def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
         """Nobody adds."""

@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 
 from cachectl.deadline import Deadline
-from calcom import addresses, answers, transport
+from calcom import answers, transport, url_policy
 from calcom.breaker import Kind, breaker_for
 from calcom.errors import CalcomError, Refused, Unavailable, unanswered
 from calcom.governed import governed
@@ -180,7 +180,7 @@ class Client:
             return answers.read(answer, parse, write=call.write)
 
     def _sent(self, call: Call) -> transport.Answer:
-        if objection := addresses.objection(self._account.base_url):
+        if objection := url_policy.objection(self._account.base_url):
             raise Unavailable(objection)
         try:
             return self._answered(call)

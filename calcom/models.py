@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 
-from calcom.addresses import objection
+from calcom import url_policy
 from calcom.crypto import EncryptedTextField
 from calcom.ranges import Shape
 from calcom.types import ListReach
@@ -28,8 +28,9 @@ class Account(models.Model):
 
     def clean(self) -> None:
         """Refuse to send the key where it must not go."""
-        if complaint := objection(self.base_url):
+        if complaint := url_policy.objection_after_resolution(self.base_url):
             raise ValidationError({"base_url": complaint})
+        self.base_url = url_policy.normalised(self.base_url)
 
 
 class Governor(Account):

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import Any
 
 import requests
@@ -23,6 +24,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.response import HTTPResponse
 
 from cachectl.deadline import Deadline
+from calcom import url_policy
 
 LARGEST_BODY = 5_000_000
 """Bytes. Fourteen days of slots have 20 kB, a page of 250 bookings 500 kB."""
@@ -203,7 +205,12 @@ class _Connection(HTTPConnection):
     _usable_until = 0.0
 
     def connect(self) -> None:
+        """Connect, unless the name led to an address that no credential may be sent to."""
         super().connect()
+        peer: str = self.sock.getpeername()[0]
+        if not url_policy.may_connect(ip_address(peer.partition("%")[0])):
+            self.close()
+            raise NewConnectionError(self, "an address of the inside")
         self._has_answered = False
 
     @property

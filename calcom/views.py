@@ -1,6 +1,8 @@
 """The door for Cal.com's webhooks: checked, kept, answered; understood later."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
@@ -10,12 +12,17 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from cachectl import background
+from cachectl.failure_limit import FailureLimit
 from calcom import inbox, tasks, webhooks
 from calcom.models import Account
+from monitoring import metrics
+from monitoring.client_address import address_of
 
 log = structlog.get_logger(__name__)
 
 SIGNATURE = "X-Cal-Signature-256"
+# Each wrong one costs a query. A Cal.com whose secret was changed here is told so this often, and polled meanwhile.
+BAD_SIGNATURES = FailureLimit("webhook-signature", "60 per minute")
 
 
 @csrf_exempt
@@ -24,7 +31,7 @@ def receive(request: HttpRequest, account_id: int) -> HttpResponse:
     if request.method != "POST":
         return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Webhooks are sent by POST.", Allow="POST")
     try:
-        return _kept(account_id, request.body, request.headers.get(SIGNATURE, ""))
+        return _kept(account_id, request.body, request.headers.get(SIGNATURE, ""), request.META)
     except RequestDataTooBig:
         return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", "No webhook is that large.")
     except (UnreadablePostError, ValueError):
@@ -41,11 +48,22 @@ def receive(request: HttpRequest, account_id: int) -> HttpResponse:
         )
 
 
-def _kept(account_id: int, body: bytes, signature: str) -> HttpResponse:
+def _kept(account_id: int, body: bytes, signature: str, environ: Mapping[str, Any]) -> HttpResponse:
+    address = address_of(environ)
+    if BAD_SIGNATURES.is_reached(address):
+        metrics.BAD_SIGNATURES.labels("throttled").inc()
+        return _problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many webhooks with a wrong signature came from this address.",
+            **{"Retry-After": str(BAD_SIGNATURES.seconds)},
+        )
     account = Account.objects.only("webhook_secret").filter(pk=account_id, active=True).first()
     # An unknown account costs as much, and is answered, as a wrong signature: nobody learns which accounts there are.
     secret = account.webhook_secret if account else ""
     if not webhooks.is_genuine(secret=secret, body=body, signature=signature) or account is None:
+        BAD_SIGNATURES.count(address)
+        metrics.BAD_SIGNATURES.labels("refused").inc()
         return _problem(
             HTTPStatus.UNAUTHORIZED,
             "signature_invalid",

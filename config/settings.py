@@ -23,6 +23,8 @@ env = Env()
 DEBUG = env.flag("DEBUG", False)
 # Signs sessions and the admin's forms. No default: a shared secret is no secret.
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
+# Earlier ones, comma-separated, newest first: what they signed stays good while they stand here.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 # Host names that web answers to, comma-separated.
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
@@ -32,11 +34,16 @@ BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS_PROXY else 0
+# Its domain may have other hosts, which are not ours: neither they nor a browser's list are told.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SECURE_SSL_REDIRECT = BEHIND_TLS_PROXY
+# Asked from inside, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health(/|$)", r"^metrics$", r"^performance-metrics$"]
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "config.apps.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -62,7 +69,27 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
+
+# What pages of the admin and of the docs may load: nothing from elsewhere. django-unfold's Alpine.js evaluates
+# expressions and sets styles. Answers of the API are JSON and nobody's page.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+    "EXCLUDE_URL_PREFIXES": (
+        *(f"/v1/{name}" for name in ("availability", "bookings", "callbacks", "conversations", "holds", "operations")),
+        *("/v1/services", "/v1/openapi.json", "/webhooks/", "/health", "/metrics", "/performance-metrics"),
+    ),
+}
 
 # By how much a worker steps back behind web where both share a processor, as nice(1) says it.
 WORKER_NICENESS = env.integer("WORKER_NICENESS", 10)
@@ -142,7 +169,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     }
 )
 # No transaction may be open while Cal.com thinks: services open their own, short ones.
-ATOMIC_REQUESTS = False
+DATABASES["default"]["ATOMIC_REQUESTS"] = False
 
 # --- Redis ------------------------------------------------------------------------------------------------------
 
@@ -245,6 +272,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(LOCAL / "beat
 FIELD_KEYS = env.words("FIELD_KEYS", "" if not DEBUG else "b25seS1mb3ItZGVidWctb25seS1mb3ItZGVidWctMTE=")
 # Refuse accounts whose base URL is not this machine. On in tests and demos, so that no test calls a real Cal.com.
 CALCOM_LOOPBACK_ONLY = env.flag("CALCOM_LOOPBACK_ONLY", DEBUG)
+# Networks of the inside, in CIDR notation, to which requests may go all the same: for a Cal.com of one's own.
+CALCOM_ALLOWED_NETWORKS = env.words("CALCOM_ALLOWED_NETWORKS")
 # The value of `cal-api-version` for each family of operations. A wrong one does not fail, it answers differently.
 CALCOM_API_VERSIONS = {
     "slots": env.text("CALCOM_VERSION_SLOTS", "2024-09-04"),

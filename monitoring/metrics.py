@@ -45,6 +45,16 @@ UNKNOWN_KEYS = _counter(
     "Agent keys that nobody knows; not looked up are those of an address from which too many came.",
     "outcome",
 )
+LOGINS = _counter(
+    "slotline_admin_logins_total",
+    "Attempts to log in to the admin; throttled are those whose password was not looked at.",
+    "outcome",
+)
+BAD_SIGNATURES = _counter(
+    "slotline_webhook_bad_signatures_total",
+    "Webhooks with a wrong signature; throttled are those of an address from which too many came.",
+    "outcome",
+)
 
 # --- Cal.com -----------------------------------------------------------------------------------------------------
 

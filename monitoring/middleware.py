@@ -7,24 +7,37 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import salted_hmac
 
 from monitoring import metrics
 from monitoring.logs import contained, current_request_id
 
 log = structlog.get_logger(__name__)
 
-# No phone number, and no key anywhere in it: it goes into the log.
+# What no caller's number and no key can be: it goes into the log as it came.
+_UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+_RANDOM = re.compile(rf"{_UUID}|{_ULID}|[0-9a-f]{{32}}")
 _GIVEN = re.compile(r"(?!(?:.*[^A-Za-z])?(?:sl|cal|whsec)_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")
+_MAX_DIGITS = 5
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
 _QUIET = ("/health", "/metrics", "/performance-metrics", "/static/")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a client may send any word
 
 
 def request_id(environ: Mapping[str, str]) -> str:
-    """Return the id that the caller gave (X-Request-Id, or the trace of its `traceparent`), or a new one."""
+    """
+    Return the id that the client gave (X-Request-Id, or the trace of its `traceparent`), or a new one.
+
+    An id that is not random by its form and has six digits or more may hold a telephone number: it is replaced by its
+    keyed hash, the same each time, so that whoever knows the id still finds its lines.
+    """
     given = environ.get("HTTP_X_REQUEST_ID", "")
-    if _GIVEN.fullmatch(given):
+    if _RANDOM.fullmatch(given):
         return given
+    if _GIVEN.fullmatch(given):
+        has_number = sum(character.isdigit() for character in given) > _MAX_DIGITS
+        return salted_hmac("request-id", given, algorithm="sha256").hexdigest()[:32] if has_number else given
     trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
     return trace[1] if trace else secrets.token_hex(16)
 

@@ -13,6 +13,7 @@ from bookings.api.errors import ScopeMissing
 from bookings.api.remembered import Remembered
 from bookings.models import AgentKey
 from monitoring import metrics
+from monitoring.client_address import address_of
 
 if TYPE_CHECKING:  # DRF imports this module while it makes its views
     from rest_framework.views import APIView
@@ -36,14 +37,14 @@ def _shown(text: str, request: Request) -> AgentKey | None:
         Throttled: too many keys came from there that nobody knows; this one was not looked up.
     """
     was_good = key_named.knew(text)
-    address = "" if was_good else guessing.address_of(request.META)
+    address = "" if was_good else address_of(request.META)
     if not was_good and (wait := guessing.wait(address, text)):
         metrics.UNKNOWN_KEYS.labels("not_looked_up").inc()
         raise Throttled(wait, "Too many keys came from this address that nobody knows.")
     key = key_named(text)
     if key is None:
         metrics.UNKNOWN_KEYS.labels("looked_up").inc()
-        guessing.count(address or guessing.address_of(request.META), text)
+        guessing.count(address or address_of(request.META), text)
     elif not was_good:
         guessing.trust(address, text)
     return key
@@ -69,15 +70,27 @@ class AgentKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="Slotline"'
 
 
+HANDLERS = ("get", "post", "put", "patch", "delete")
+
+
 class HasScope(BasePermission):
-    """The key was given what the operation needs: `scopes` of the view, by method."""
+    """The key was given what the operation needs: `scopes` of the view, by method. A method without one is closed."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         """Return whether a key was shown; a key without the scope is told which one it lacks."""
         key = request.auth
         if not isinstance(key, AgentKey):
             return False
-        needed = getattr(view, "scopes", {}).get("GET" if request.method == "HEAD" else request.method)
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        needed = getattr(view, "scopes", {}).get(method)
+        if needed is None and method in methods_without_scope(type(view)):
+            raise ScopeMissing("No scope opens this method.")
         if needed is not None and needed not in key.scopes:
             raise ScopeMissing(f"This key lacks the scope {needed}.")
-        return True
+        return True  # a method without a handler is refused by the view
+
+
+def methods_without_scope(view: type["APIView"]) -> list[str]:
+    """Return the methods that a view handles and that no scope opens."""
+    handled = (name.upper() for name in HANDLERS if hasattr(view, name))
+    return [method for method in handled if method not in getattr(view, "scopes", {})]

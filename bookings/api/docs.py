@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,8 +36,8 @@ class OpenApi(APIView):
         return HttpResponse(openapi(), content_type="application/vnd.oai.openapi+json;version=3.1")
 
 
-class Docs(SpectacularSwaggerView):
-    """The page, with scripts from the package beside us."""
+class Docs(SpectacularSwaggerSplitView):
+    """The page, with scripts from the package beside us, and its own as a file: inline ones are not allowed."""
 
     url_name = "openapi"
     http_method_names = ["get", "head"]

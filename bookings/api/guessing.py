@@ -6,10 +6,8 @@ before is looked up whatever the others there do. A client that is refused here 
 """
 
 import hashlib
-import ipaddress
 import time
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,33 +22,6 @@ from cachectl.connections import redis_client, script
 LUA = Path(__file__).parents[1] / "lua"
 # For how long it is known that a key was good, ms: longer than any time between two starts of a process.
 KEPT_MS = 30 * 86_400 * 1000
-IPV6_SITE = 64  # bits that one client cannot choose
-
-
-def address_of(environ: Mapping[str, str]) -> str:
-    """
-    Return where a request comes from: an IPv4 address, or the network of an IPv6 one; empty for a Unix socket.
-
-    Behind a proxy that is trusted it is what that proxy added to X-Forwarded-For; what a client writes there itself
-    stands before it.
-    """
-    nearest = environ.get("REMOTE_ADDR", "")
-    if settings.BEHIND_TLS_PROXY:
-        nearest = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or nearest
-    return _site(nearest)
-
-
-@lru_cache(maxsize=1024)
-def _site(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, IPV6_SITE), strict=False))
 
 
 def wait(address: str, key: str) -> float:

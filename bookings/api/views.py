@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn
 
 import orjson
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -22,6 +23,7 @@ from rest_framework.views import APIView
 from bookings import conversations, figures
 from bookings.api import answers, headers
 from bookings.api import schema as described
+from bookings.api.auth import methods_without_scope
 from bookings.api.directory import service_of, services_of
 from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestError, RequestInvalid
 from bookings.api.matching import ranked
@@ -55,6 +57,18 @@ class AgentView(APIView):
     call: Conversation | None = None
     asked_language: str | None = None
     standing: Standing | None = None
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """
+        Return the view for the URL map.
+
+        Raises:
+            ImproperlyConfigured: a method has no scope, so that it would be closed to every key.
+        """
+        if missing := methods_without_scope(cls):
+            raise ImproperlyConfigured(f"{cls.__name__} needs a scope for {', '.join(missing)}.")
+        return super().as_view(**initkwargs)
 
     @property
     def key(self) -> AgentKey:

@@ -26,10 +26,11 @@ def sign(body: bytes, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-def post(account_id: int, body: bytes, signature: str | None = None) -> HttpResponse:
+def post(account_id: int, body: bytes, signature: str | None = None, **environ: str) -> HttpResponse:
     """Send a body to our door; it is signed rightly unless a signature is given."""
     headers = {"X-Cal-Signature-256": sign(body) if signature is None else signature}
-    return _client().post(f"/webhooks/calcom/{account_id}", body, content_type="application/json", headers=headers)
+    path = f"/webhooks/calcom/{account_id}"
+    return _client().post(path, body, content_type="application/json", headers=headers, **environ)
 
 
 @cache

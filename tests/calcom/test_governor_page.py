@@ -20,6 +20,7 @@ from script.stage.servers import free_port
 from tests import cast
 
 PAGE = "/admin/calcom/governor/"
+pytestmark = pytest.mark.usefixtures("staff_admitted")
 
 
 def browser(*rights: str) -> Client:

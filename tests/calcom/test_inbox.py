@@ -118,6 +118,19 @@ def test_a_forged_message_is_refused(account, signature):
     assert not WebhookDelivery.objects.exists()
 
 
+def test_wrong_signatures_of_one_address_are_refused_unseen_after_a_while(account, django_assert_num_queries):
+    """Each costs a query until then; other addresses are heard as before."""
+    answers = [post(account.pk, CREATED, "0" * 64) for _ in range(60)]
+    assert {answer.status_code for answer in answers} == {401}
+
+    with django_assert_num_queries(0):
+        refused = post(account.pk, CREATED, "0" * 64)
+
+    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+    assert refused.json()["code"] == "rate_limited"
+    assert post(account.pk, CREATED, REMOTE_ADDR="192.0.2.9").status_code == 202
+
+
 def test_unknown_accounts_cannot_be_told_from_wrong_signatures(account):
     """Nobody learns which accounts there are, are active, or have a secret."""
     asleep = Account.objects.create(name="x", base_url=cast.NOWHERE, api_key="x", webhook_secret=SECRET, active=False)
@@ -409,7 +422,7 @@ def test_a_dead_letter_is_given_up(account, staff, listener):
     assert (row().state, row().note) == ("useless", "put aside by staff")
 
 
-def test_only_who_may_change_deliveries_decides(account, listener):
+def test_only_who_may_change_deliveries_decides(account, listener, staff_admitted):
     """Looking is one thing, replaying another."""
     reader = User.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_webhookdelivery"))

@@ -52,6 +52,33 @@ def test_an_id_that_is_none_is_replaced(client: Client, given: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        "7f9c24e8-3b12-4fef-91e0-15a2a1c9a1d5",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "12345678901234567890123456789012",
+    ],
+)
+def test_an_id_that_is_random_by_its_form_is_kept(client: Client, given: str) -> None:
+    """UUID, ULID and 32 hexadecimal digits: digits in them are no telephone number."""
+    assert _id(client, HTTP_X_REQUEST_ID=given) == given
+
+
+@pytest.mark.parametrize(
+    "given", ["call-4915112345678", "c491511234567x8", "anna-030-901820", "4-9-1-5-1-1-2-3-4-5-6-7-8x", "id_49_151_12"]
+)
+def test_an_id_that_may_hold_a_number_is_replaced_by_its_keyed_hash(client: Client, given: str, settings) -> None:
+    """The same each time, so that both sides' logs can still be laid side by side, and useless without our key."""
+    shown = _id(client, HTTP_X_REQUEST_ID=given)
+
+    assert re.fullmatch(r"[0-9a-f]{32}", shown)
+    assert _id(client, HTTP_X_REQUEST_ID=given) == shown
+    settings.SECRET_KEY = "another"
+    assert _id(client, HTTP_X_REQUEST_ID=given) != shown
+
+
+@pytest.mark.parametrize(
     "given", ["nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE.upper()}-00f067aa0ba902b7-01"]
 )
 def test_a_broken_trace_is_replaced(client: Client, given: str) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from django.test import Client
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client, RequestFactory
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from bookings.api import auth, remembered, urls, views
 from bookings.models import AgentKey
@@ -177,6 +180,29 @@ def test_every_operation_names_its_scope() -> None:
     for view in operations:
         methods = {method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)}
         assert {method.upper() for method in methods} == set(view.scopes), view
+
+
+class Careless(views.Services):
+    """A view with a method that no scope opens."""
+
+    def post(self, _request: Request) -> Response:
+        """Answer every key."""
+        return Response()
+
+
+def test_view_with_a_method_that_no_scope_opens_does_not_start() -> None:
+    """It is found when the URLs are read."""
+    with pytest.raises(ImproperlyConfigured, match="Careless needs a scope for POST"):
+        Careless.as_view()
+
+
+def test_method_that_no_scope_opens_is_closed_to_every_key(salon: Salon, rf: RequestFactory) -> None:
+    """Also where a view came past the check at the start."""
+    signed = rf.post("/", headers={"Authorization": f"Bearer {salon.key}"})
+
+    answer = super(views.AgentView, Careless).as_view()(signed)
+
+    assert (answer.status_code, answer.data["code"]) == (403, "scope_missing")
 
 
 def test_keys_of_two_companies_see_two_worlds(agent: Agent, stranger: Agent, salon: Salon, practice: Practice) -> None:

@@ -10,6 +10,7 @@ from bookings.api import auth, guessing
 from bookings.models import AgentKey
 from cachectl.connections import redis_client
 from monitoring import metrics
+from monitoring.client_address import address_of
 from tests.bookings.api.conftest import Agent, agent_with
 from tests.cast import Salon
 
@@ -207,7 +208,7 @@ def test_behind_a_trusted_proxy_its_word_counts(settings) -> None:
 )
 def test_an_ipv6_client_is_its_network(one: str, other: str, same: bool) -> None:
     """It has 2^64 addresses to choose from."""
-    assert (guessing.address_of({"REMOTE_ADDR": one}) == guessing.address_of({"REMOTE_ADDR": other})) is same
+    assert (address_of({"REMOTE_ADDR": one}) == address_of({"REMOTE_ADDR": other})) is same
 
 
 def test_redis_holds_neither_keys_nor_addresses(agent: Agent) -> None:

@@ -1,0 +1,73 @@
+"""The staff's site: who may enter it, and how often one may try."""
+
+from typing import Any
+
+import structlog
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from cachectl.failure_limit import FailureLimit
+from monitoring import metrics
+from monitoring.client_address import address_of
+
+log = structlog.get_logger(__name__)
+
+# A password takes a third of a second of processor to check, and people choose guessable ones.
+PER_ACCOUNT = FailureLimit("login-account", "5 per 15 minutes")
+PER_ADDRESS = FailureLimit("login-address", "20 per 15 minutes")
+
+
+class LoginForm(AuthenticationForm):
+    """Name and password; after too many wrong ones they are not looked at for a while."""
+
+    def clean(self) -> dict[str, Any]:
+        """
+        Check name and password.
+
+        Raises:
+            ValidationError: they are wrong, or there were too many wrong ones for the account or from the address.
+        """
+        name = self.cleaned_data.get("username", "").casefold()
+        address = address_of(self.request.META) if self.request else ""
+        if PER_ACCOUNT.is_reached(name) or PER_ADDRESS.is_reached(address):
+            metrics.LOGINS.labels("throttled").inc()
+            log.warning("admin.login_throttled")
+            raise ValidationError("Too many wrong passwords. Try again in 15 minutes.", code="throttled")
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except ValidationError:
+            PER_ACCOUNT.count(name)
+            PER_ADDRESS.count(address)
+            metrics.LOGINS.labels("failed").inc()
+            log.warning("admin.login_failed")
+            raise
+        metrics.LOGINS.labels("ok").inc()
+        return cleaned
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        """
+        Admit superusers only.
+
+        Raises:
+            ValidationError: the user is none.
+        """
+        super().confirm_login_allowed(user)
+        if not _may_enter(user):
+            raise self.get_invalid_login_error()
+
+
+class Site(UnfoldAdminSite):
+    """The staff's site. Every page shows every company, so only superusers enter until there are roles."""
+
+    login_form = LoginForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Return whether the request may see any page of the site."""
+        return _may_enter(request.user)
+
+
+def _may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
+    return bool(user.is_active and getattr(user, "is_superuser", False))
