@@ -2,17 +2,29 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
 
 from calcom.errors import Reason, Refused, Unavailable, unanswered
 from calcom.transport import Answer
-from calcom.types import ListReach, Obstacle, RemoteBooking, RemoteEventType, RemoteHost, RemoteState, RequiredField
+from calcom.types import (
+    NO_TIME,
+    ListReach,
+    Obstacle,
+    RemoteBooking,
+    RemoteEventType,
+    RemoteHost,
+    RemoteState,
+    RequiredField,
+)
 
 T = TypeVar("T")
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What reading another shape than known raises."""
 METADATA_KEY = "slotline_appointment"
 BLOCKED_FOR = 60.0
 """Seconds that Cal.com blocks a key at most (recorded 2026-11-21)."""
@@ -66,7 +78,7 @@ def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
         raise unanswered(f"Cal.com answered {answer.status}.", write=write)
     try:
         return parse(orjson.loads(answer.body)["data"])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except UNREADABLE:
         raise unanswered(_OTHER_SHAPE, write=write) from None  # the cause quotes the body
 
 
@@ -106,30 +118,75 @@ def slots(data: Any) -> list[int]:
 
 
 def booking(data: Any) -> RemoteBooking:
-    """Return a booking. A list of them, which recurring event types answer with, is another shape."""
-    attendee: dict[str, Any] = next(iter(_a(list, data["attendees"])), {})
-    metadata = _a(dict, data.get("metadata") or {})
+    """
+    Return a booking. A list of them, which recurring event types answer with, is another shape.
+
+    Needed are its uid, its state, and when it is if it stands: whatever else is missing or unreadable is left empty, so
+    that it hides no change of state.
+    """
+    moved_to_uid = optional(str, data.get("rescheduledToUid"))
+    state = _state(data.get("status"), is_moved=moved_to_uid is not None)
+    start, end = _times(data, is_needed=state.takes_time)
+    attendee = first_attendee(data)
     return RemoteBooking(
         uid=_a(str, data["uid"]),
-        state=RemoteState(data["status"]),
-        start=instant(data["start"]),
-        end=instant(data["end"]),
-        event_type_id=_a(int, data["eventTypeId"]),
-        host_ids=[_a(int, host["id"]) for host in data["hosts"]],
-        attendee_email=str(attendee.get("email") or "").lower(),
-        attendee_name=str(attendee.get("name") or ""),
-        attendee_phone=attendee.get("phoneNumber"),
-        appointment_id=metadata.get(METADATA_KEY),
-        moved_from_uid=data.get("rescheduledFromUid"),
-        moved_to_uid=data.get("rescheduledToUid"),
-        created_at=instant(data["createdAt"]),
-        updated_at=instant(data["updatedAt"]) if data.get("updatedAt") else None,
+        state=state,
+        start=start,
+        end=end,
+        event_type_id=optional(int, data.get("eventTypeId")),
+        host_ids=ids(data.get("hosts")),
+        attendee_email=text(attendee.get("email")).lower(),
+        attendee_name=text(attendee.get("name")),
+        attendee_phone=optional(str, attendee.get("phoneNumber")),
+        appointment_id=appointment_id(data),
+        moved_from_uid=optional(str, data.get("rescheduledFromUid")),
+        moved_to_uid=moved_to_uid,
+        created_at=_optional_instant(data.get("createdAt")),
+        updated_at=_optional_instant(data.get("updatedAt")),
     )
 
 
-def bookings(data: Any) -> list[RemoteBooking]:
-    """Return a page of bookings."""
-    return [booking(item) for item in _a(list, data)]
+def _state(status: Any, *, is_moved: bool) -> RemoteState:
+    try:
+        return RemoteState(status)
+    except ValueError:
+        if not is_moved:
+            raise
+        return RemoteState.CANCELLED  # as all that were moved are
+
+
+def _times(data: dict[str, Any], *, is_needed: bool) -> tuple[datetime, datetime]:
+    try:
+        start = instant(data["start"])
+        end = _optional_instant(data.get("end")) or start + timedelta(minutes=_a(int, data["duration"]))
+    except UNREADABLE:
+        if is_needed:
+            raise
+        return NO_TIME, NO_TIME
+    return start, end
+
+
+def _optional_instant(text: Any) -> datetime | None:
+    try:
+        return instant(text)
+    except UNREADABLE:
+        return None
+
+
+def first_attendee(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the attendee who booked, empty if none can be read."""
+    return next(iter(objects(data.get("attendees"))), {})
+
+
+def appointment_id(data: dict[str, Any]) -> str | None:
+    """Return our id in the metadata of a booking, None if it has none."""
+    return optional(str, (optional(dict, data.get("metadata")) or {}).get(METADATA_KEY))
+
+
+def ids(people: Any) -> list[int]:
+    """Return Cal.com's ids of those people in a list that have a readable one."""
+    found = (optional(int, person.get("id")) for person in objects(people))
+    return [number for number in found if number is not None]
 
 
 def readable_bookings(data: Any) -> list[RemoteBooking | None]:
@@ -140,7 +197,7 @@ def readable_bookings(data: Any) -> list[RemoteBooking | None]:
 def _readable(item: Any) -> RemoteBooking | None:
     try:
         return booking(item)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except UNREADABLE:
         return None
 
 
@@ -154,9 +211,23 @@ def instant(text: str) -> datetime:
 
 def person(data: Any) -> RemoteHost:
     """Return who the key belongs to, or a host as event types (`id`) and teams (`userId`) list them."""
-    number = data.get("userId") or data["id"]
-    name, username = data.get("name") or "", data.get("username") or ""
-    return RemoteHost(_a(int, number), name or username, username, data.get("timeZone") or "")
+    number = optional(int, data.get("userId"))
+    name, username = text(data.get("name")), text(data.get("username"))
+    return RemoteHost(
+        id=_a(int, data["id"]) if number is None else number,
+        name=name or username,
+        username=username,
+        time_zone=text(data.get("timeZone")),
+    )
+
+
+def _people(data: Any) -> list[RemoteHost]:
+    """Return those of a list of hosts who can be read."""
+    found = []
+    for each in objects(data):
+        with suppress(*UNREADABLE):
+            found.append(person(each))
+    return found
 
 
 def team_ids(data: Any) -> list[int]:
@@ -170,28 +241,34 @@ def event_types(data: Any) -> list[RemoteEventType]:
 
 
 def event_type(data: Any) -> RemoteEventType:
-    """Return one event type."""
-    hosts = [person(host) for host in data.get("hosts") or data.get("users") or ()]
+    """Return one event type. Needed is its id; without a readable length nothing can be mirrored of it."""
+    number = _a(int, data["id"])
+    hosts = _people(data.get("hosts")) or _people(data.get("users"))
+    lengths = [optional(int, each) for each in optional(list, data.get("lengthInMinutesOptions")) or []]
     return RemoteEventType(
-        id=_a(int, data["id"]),
-        title=_a(str, data["title"]),
-        slug=_a(str, data["slug"]),
-        lengths=[_a(int, length) for length in data.get("lengthInMinutesOptions") or [data["lengthInMinutes"]]],
-        before_buffer=data.get("beforeEventBuffer") or 0,
-        after_buffer=data.get("afterEventBuffer") or 0,
-        notice=data.get("minimumBookingNotice") or 0,
+        id=number,
+        title=text(data.get("title")) or f"event type {number}",
+        slug=text(data.get("slug")),
+        lengths=list(filter(None, lengths)) or list(filter(None, [optional(int, data.get("lengthInMinutes"))])),
+        before_buffer=_minutes(data.get("beforeEventBuffer")),
+        after_buffer=_minutes(data.get("afterEventBuffer")),
+        notice=_minutes(data.get("minimumBookingNotice")),
         hosts=hosts,
-        required_fields=list(_required_fields(data["bookingFields"])),
+        required_fields=list(_required_fields(data)),
         obstacles=list(_obstacles(data, hosts)),
         list_reach=_list_reach(data),
     )
 
 
+def _minutes(value: Any) -> int:
+    return max(0, optional(int, value) or 0)
+
+
 def _list_reach(data: dict[str, Any]) -> ListReach:
     """Return how far around a booking a list changes by rules of the event type, beyond the time of its hosts."""
-    limits = [data.get("bookingLimitsCount") or {}, data.get("bookingLimitsDuration") or {}]
+    limits = [optional(dict, data.get(name)) or {} for name in ("bookingLimitsCount", "bookingLimitsDuration")]
     periods = {period for each in limits if _is_on(each) for period, most in each.items() if most}
-    window = data.get("bookingWindow") or {}
+    window = optional(dict, data.get("bookingWindow")) or {}
     reaches = {
         ListReach.YEAR: "year" in periods or (_is_on(window) and bool(window.get("rolling"))),
         ListReach.MONTH: "month" in periods,
@@ -203,19 +280,20 @@ def _list_reach(data: dict[str, Any]) -> ListReach:
     return next((reach for reach, is_meant in reaches.items() if is_meant), ListReach.NONE)
 
 
-def _required_fields(fields: list[dict[str, Any]]) -> Iterator[RequiredField]:
-    for each in fields:
-        asked = each.get("required") and not each.get("hidden")
-        if asked and each["slug"] not in _ANSWERED_OTHERWISE:
-            yield RequiredField(slug=each["slug"], type=each["type"], options=_options(each.get("options") or ()))
+def _required_fields(data: dict[str, Any]) -> Iterator[RequiredField]:
+    for each in objects(data.get("bookingFields")):
+        slug = text(each.get("slug"))
+        if slug and each.get("required") and not each.get("hidden") and slug not in _ANSWERED_OTHERWISE:
+            yield RequiredField(slug=slug, type=text(each.get("type")), options=_options(each.get("options")))
 
 
 def _options(options: Any) -> list[str]:
-    return [option["value"] if isinstance(option, dict) else str(option) for option in options]
+    values = (each.get("value") if isinstance(each, dict) else each for each in optional(list, options) or [])
+    return [str(value) for value in values if value is not None]
 
 
 def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstacle]:
-    email: dict[str, Any] = next((each for each in data["bookingFields"] if each["slug"] == "email"), {})
+    emails = [each for each in objects(data.get("bookingFields")) if each.get("slug") == "email"]
     found = {
         Obstacle.SEATS: _is_on(data.get("seats")),
         Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
@@ -223,7 +301,7 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
         Obstacle.COLLECTIVE: data.get("schedulingType") == "collective",
         Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
         Obstacle.BOOKING_LIMITS: _is_on(data.get("bookingLimitsCount")) or _is_on(data.get("bookingLimitsDuration")),
-        Obstacle.PHONE_FIRST: not email.get("required") or bool(email.get("hidden")),
+        Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
         Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
         Obstacle.PAYMENT: bool(data.get("price")),
         Obstacle.NO_HOSTS: not hosts,
@@ -233,7 +311,7 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
 
 def _is_on(policy: Any) -> bool:
     """Return whether a policy is in force: off is null, absent, or `{"disabled": true}`."""
-    return bool(policy) and not policy.get("disabled")
+    return bool(policy) and not (isinstance(policy, dict) and policy.get("disabled"))
 
 
 def _message(body: bytes) -> str:
@@ -245,10 +323,26 @@ def _message(body: bytes) -> str:
         return ""
 
 
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list, none where it is no list."""
+    return [each for each in optional(list, value) or [] if isinstance(each, dict)]
+
+
+def text(value: Any) -> str:
+    """Return a text, empty where it is none."""
+    return optional(str, value) or ""
+
+
+def optional(kind: type[T], value: Any) -> T | None:
+    """Return a value of the kind, None where it is of another."""
+    return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
+
+
 def _a(kind: type[T], value: Any) -> T:
-    if not isinstance(value, kind):
+    needed = optional(kind, value)
+    if needed is None:
         raise TypeError(f"Expected {kind.__name__}, got {type(value).__name__}.")
-    return value
+    return needed
 
 
 def _epoch_minute(text: str) -> int:

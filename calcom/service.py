@@ -11,7 +11,7 @@ from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom import contradictions, invalidation
 from calcom.client import LARGEST_PAGE, Client
-from calcom.errors import Reason, Refused
+from calcom.errors import Reason, Refused, Unavailable
 from calcom.models import Account, EventType, Host
 from calcom.ranges import date_of, minute_from
 from calcom.types import NewBooking, Priority, RemoteBooking
@@ -130,18 +130,20 @@ class CalcomService:
         return self._client.get_booking(uid=uid)
 
     def find_booking(
-        self, *, event_type: EventType, attendee_email: str, start: datetime, end: datetime, appointment_id: str
+        self, *, attendee_email: str, start: datetime, end: datetime, appointment_id: str
     ) -> RemoteBooking | None:
         """
         Return the booking that carries our id, preferring one that takes time; None if there is none yet.
 
         A request may still be on its way: None proves nothing until 30 s after it was sent.
+
+        Raises:
+            Unavailable: ask again; also where one that cannot be read may be it.
         """
-        with _noticing_contradictions(event_type):
-            found = self._client.find_bookings(
-                event_type=event_type, attendee_email=attendee_email, start=start, end=end
-            )
-        ours = [booking for booking in found if booking.appointment_id == appointment_id]
+        found = self._client.find_bookings(attendee_email=attendee_email, start=start, end=end)
+        ours = [booking for booking in found if booking is not None and booking.appointment_id == appointment_id]
+        if not ours and None in found:
+            raise Unavailable("A booking cannot be read that may be ours.")
         return max(ours, key=lambda booking: booking.state.takes_time, default=None)
 
     def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | None]]:

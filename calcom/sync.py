@@ -37,7 +37,7 @@ def sync(*, account: Account, now: datetime) -> Synced:
     remote = [*client.event_types(), *_of_teams(client)]
     with _invalidating_what_changes(account):
         event_types = _mirror(account, remote, owner)
-        vanished = _deactivate(account.event_types.exclude(id__in=[each.id for each in event_types]))
+        vanished = _deactivate(_others(account.event_types.all(), event_types, remote))
         Account.objects.filter(id=account.id).update(synced_at=now)
     return Synced(owner, event_types, vanished)
 
@@ -58,8 +58,7 @@ def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
         return
     with _invalidating_what_changes(account, calcom_id):
         event_types = _mirror(account, [remote])
-        its = account.event_types.filter(calcom_id=calcom_id)
-        _deactivate(its.exclude(id__in=[each.id for each in event_types]))
+        _deactivate(_others(account.event_types.filter(calcom_id=calcom_id), event_types, [remote]))
 
 
 def deactivate(*, account: Account, calcom_id: int) -> None:
@@ -73,6 +72,14 @@ def _mirror(account: Account, remote: Sequence[RemoteEventType], owner: RemoteHo
     event_types = _mirror_event_types(account, remote)
     _mirror_links(event_types, remote, hosts)
     return event_types
+
+
+def _others(
+    rows: EventTypeQuerySet, mirrored: Sequence[EventType], remote: Sequence[RemoteEventType]
+) -> EventTypeQuerySet:
+    """Return those that Cal.com has not. One without a readable length is left as it was."""
+    unreadable = [each.id for each in remote if not each.lengths]
+    return rows.exclude(id__in=[each.id for each in mirrored]).exclude(calcom_id__in=unreadable)
 
 
 def _deactivate(event_types: EventTypeQuerySet) -> list[EventType]:

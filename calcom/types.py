@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypedDict
 
@@ -48,17 +48,25 @@ class NewBooking:
     """Answers to booking fields, by slug."""
 
 
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""Start and end of a booking whose times could not be read: over, and no host's time."""
+
+
 @dataclass(frozen=True)
 class RemoteBooking:
-    """A booking as Cal.com has it."""
+    """
+    A booking as Cal.com has it.
+
+    Members that no decision needs are empty or None where Cal.com does not say them, or not readably.
+    """
 
     uid: str = field(repr=False)
     """A bearer right to read, move and cancel it: never logged, never shown."""
     state: RemoteState
     start: datetime
     end: datetime
-    event_type_id: int
-    """Cal.com's id."""
+    event_type_id: int | None
+    """Cal.com's id; None where the event type was deleted."""
     host_ids: Sequence[int]
     """Cal.com's ids of the hosts."""
     attendee_email: str = field(repr=False)
@@ -158,7 +166,7 @@ class RemoteEventType:
     title: str
     slug: str
     lengths: Sequence[int]
-    """Minutes; more than one where the caller chooses."""
+    """Minutes; more than one where the caller chooses, none where Cal.com does not say it readably."""
     before_buffer: int
     """Minutes, as the next two."""
     after_buffer: int

@@ -4,13 +4,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from calcom.answers import METADATA_KEY, instant
+from calcom.answers import UNREADABLE, appointment_id, first_attendee, ids, instant, objects, optional, text
 from calcom.events import AbsenceMarked, BookingTold, Event, HostAway, MeetingEnded, Useless
-from calcom.types import RemoteBooking, RemoteState
+from calcom.types import NO_TIME, RemoteBooking, RemoteState
 
 Body = dict[str, Any]
 
@@ -141,7 +142,7 @@ def parse(body: Body) -> Event:
             return _absence_marked(payload)
         if trigger == "OOO_CREATED":
             return _host_away(payload["oooEntry"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except UNREADABLE:
         raise Useless("of another shape than known") from None  # the cause quotes the body
     raise Useless("nothing to do for this trigger")
 
@@ -149,36 +150,53 @@ def parse(body: Body) -> Event:
 def _booking_told(body: Body, payload: Body) -> BookingTold:
     usual = _STATES[body["triggerEvent"]]
     said = str(payload.get("status") or usual).lower()
-    booking = _booking(payload, RemoteState(said) if said in set(RemoteState) else usual)
-    told_at = body.get("createdAt")
+    state = RemoteState(said) if said in set(RemoteState) else usual
+    booking = _booking(payload, state)
     return BookingTold(
         booking,
-        told_at=instant(told_at) if isinstance(told_at, str) else None,
-        is_certain=booking.state is usual and not payload.get("attendeeSeatId"),
+        told_at=_told_at(body),
+        # Of what stands at an unreadable time only the uid counts: it is looked up.
+        is_certain=state is usual
+        and not payload.get("attendeeSeatId")
+        and not (state.takes_time and booking.start == NO_TIME),
     )
+
+
+def _told_at(body: Body) -> datetime | None:
+    try:
+        return instant(body["createdAt"])
+    except UNREADABLE:
+        return None
 
 
 def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
-    attendee: Body = next(iter(payload.get("attendees") or ()), {})
-    host_id = (payload.get("organizer") or {}).get("id")
-    metadata = payload.get("metadata") or {}
+    """Return the booking; whatever no decision needs is left empty where it cannot be read."""
+    attendee = first_attendee(payload)
+    start, end = _times(payload)
     return RemoteBooking(
         uid=_required_uid(payload),
         state=state,
-        start=instant(payload["startTime"]),
-        end=instant(payload["endTime"]),
-        event_type_id=int(payload["eventTypeId"]),
-        host_ids=[host_id] if isinstance(host_id, int) else [],
-        attendee_email=str(attendee.get("email") or "").lower(),
-        attendee_name=str(attendee.get("name") or ""),
-        attendee_phone=attendee.get("phoneNumber"),
-        appointment_id=metadata.get(METADATA_KEY),
-        moved_from_uid=payload.get("rescheduleUid"),
+        start=start,
+        end=end,
+        event_type_id=optional(int, payload.get("eventTypeId")),
+        host_ids=ids([payload.get("organizer")]),
+        attendee_email=text(attendee.get("email")).lower(),
+        attendee_name=text(attendee.get("name")),
+        attendee_phone=optional(str, attendee.get("phoneNumber")),
+        appointment_id=appointment_id(payload),
+        moved_from_uid=optional(str, payload.get("rescheduleUid")),
     )
 
 
+def _times(payload: Body) -> tuple[datetime, datetime]:
+    try:
+        return instant(payload["startTime"]), instant(payload["endTime"])
+    except UNREADABLE:
+        return NO_TIME, NO_TIME
+
+
 def _absence_marked(payload: Body) -> AbsenceMarked:
-    marks = {str(each["email"]).lower(): bool(each["noShow"]) for each in payload["attendees"]}
+    marks = {text(each.get("email")).lower(): bool(each.get("noShow")) for each in objects(payload.get("attendees"))}
     return AbsenceMarked(
         _required_uid(payload),
         absent=frozenset(email for email, absent in marks.items() if absent),

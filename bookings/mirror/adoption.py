@@ -14,6 +14,8 @@ from calcom.ranges import MINUTE
 from calcom.types import RemoteBooking
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
+# Cal.com's id that no event type has: it stands for those that were deleted there, whose bookings name none any more.
+_DELETED = 0
 _DECORATION = re.compile(r"[\s()/.-]")
 
 
@@ -29,11 +31,13 @@ class Home:
 
 def event_type_of(account: Account, booking: RemoteBooking, host_ids: Collection[int]) -> tuple[EventType, bool]:
     """Return the event type at the booking's length, and whether a sync knew it; else it is written down by number."""
+    calcom_id = booking.event_type_id
+    title = "deleted event type" if calcom_id is None else f"event type {calcom_id}"
     row, is_new = EventType.objects.get_or_create(
         account=account,
-        calcom_id=booking.event_type_id,
+        calcom_id=_DELETED if calcom_id is None else calcom_id,
         length_minutes=(booking.end - booking.start) // MINUTE,
-        defaults={"title": f"event type {booking.event_type_id}", "slug": "", "active": False},
+        defaults={"title": title, "slug": "", "active": False},
     )
     if is_new:
         EventTypeHost.objects.bulk_create(EventTypeHost(event_type=row, host_id=host_id) for host_id in host_ids)

@@ -198,6 +198,8 @@ def _of_shared_standing(news: News, mine: SharedBooking | None, hosts: set[int])
 
 def _of_unknown(news: News) -> Drift:
     booking = news.booking
+    if not news.is_read and not news.is_certain and booking.state.takes_time:
+        return Drift.UNCERTAIN
     if booking.end <= timezone.now():
         return Drift.OVER
     if not booking.state.takes_time:
@@ -213,7 +215,6 @@ def _may_be_ours(news: News) -> bool:
     return Change.objects.open().filter(
         operation=Change.Operation.CREATE,
         appointment__event_type__account=news.account,
-        appointment__event_type__calcom_id=booking.event_type_id,
         appointment__start=booking.start,
         appointment__attendee_email=booking.attendee_email,
     ).exists()  # fmt: skip

@@ -48,7 +48,6 @@ class Booking(Case):
         if appointment.remote_uid:
             return self.calcom.get_booking(uid=appointment.remote_uid)
         return self.calcom.find_booking(
-            event_type=appointment.event_type,
             attendee_email=appointment.attendee_email,
             start=appointment.start,
             end=appointment.end,
@@ -58,6 +57,13 @@ class Booking(Case):
     def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
         """Confirm the appointment, if this is it."""
         appointment = self.appointment
+        if remote.appointment_id is None:
+            # A booking of somebody else's, or one whose metadata could not be read in this answer.
+            try:
+                remote = self.calcom.get_booking(uid=remote.uid)
+            except CalcomError:
+                self.try_again(ChangeState.UNKNOWN, otherwise=FOREIGN)
+                return
         if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
             # Cal.com returned somebody's existing booking as if it were new. It is not ours to cancel.
             self.refuse(FOREIGN, list_was_wrong=True)

@@ -175,6 +175,7 @@ def move(
         rescheduling_reason=reason,
         moved_from=before,
         series=before.series,
+        lost_its_type=before.lost_its_type,
     )
     try:
         _add(state, booking, even_if_taken=even_if_taken)

@@ -129,7 +129,7 @@ def test_a_no_is_understood_by_its_text(status, body, reason, write):
         answer(200, {"status": "success", "data": {"eventTypeGroups": []}}),
         answer(200, {"status": "success", "data": {**BOOKING, "status": "teleported"}}),
         answer(200, {"status": "success", "data": {**BOOKING, "start": "2026-11-24T15:00:00"}}),
-        answer(200, {"status": "success", "data": {**BOOKING, "hosts": None}}),
+        answer(200, {"status": "success", "data": {**BOOKING, "uid": None}}),
         answer(200, {"status": "success", "data": "yes"}),
         answer(200, [BOOKING]),
     ],
@@ -193,6 +193,66 @@ def test_a_booking_made_elsewhere_is_read():
     assert booking.appointment_id is None
     assert booking.attendee_email == ""
     assert (booking.moved_from_uid, booking.moved_to_uid) == ("a", "b")
+
+
+OTHERWISE = [None, "other", 5, True, [], {}, [None, 5, "x"]]
+NEEDED = {"uid", "status", "start", "end"}
+
+
+def altered(body):
+    """Yield the name of each member and the body without it, and with a value of each other kind instead."""
+    for name in body:
+        yield name, {each: value for each, value in body.items() if each != name}
+        yield from ((name, {**body, name: value}) for value in OTHERWISE)
+
+
+def test_booking_needs_only_what_a_decision_needs():
+    """Whatever else is missing or of another kind, the booking is read."""
+    for name, body in altered(BOOKING):
+        if name not in NEEDED:
+            booking = answers.booking(body)
+            assert (booking.uid, booking.state, booking.start) == (
+                UID,
+                RemoteState.ACCEPTED,
+                answers.instant(BOOKING["start"]),
+            )
+
+
+@pytest.mark.parametrize("moved", [{}, {"rescheduledToUid": "next"}])
+def test_unreadable_member_hides_no_cancellation(moved):
+    """A booking that was cancelled or moved is known to be so by its uid and status alone."""
+    cancelled = {**BOOKING, "status": "cancelled", **moved}
+    for name, body in altered(cancelled):
+        if name not in {"uid", "status", "rescheduledToUid"}:
+            booking = answers.booking(body)
+            assert (booking.state, booking.moved_to_uid) == (RemoteState.CANCELLED, moved.get("rescheduledToUid"))
+
+
+def test_booking_ends_after_its_duration_where_its_end_is_unreadable():
+    """Either says it."""
+    assert answers.booking({**BOOKING, "end": None, "duration": 30}).end == answers.booking(BOOKING).end
+
+
+@pytest.mark.parametrize("name", ["uid", "status", "start"])
+def test_booking_without_a_needed_member_is_of_another_shape(name):
+    """A wrong version header is noticed by that."""
+    with pytest.raises(answers.UNREADABLE):
+        answers.booking({each: value for each, value in BOOKING.items() if each != name})
+
+
+def test_event_type_needs_only_its_id():
+    """One odd member makes neither the type nor the others of the list unreadable."""
+    for name, body in altered({**EVENT_TYPE, "bookingLimitsCount": {"day": 2}, "bookingWindow": {"rolling": True}}):
+        if name != "id":
+            found, whole = answers.event_types([body, {**EVENT_TYPE, "id": 2}])
+            assert (found.id, whole.id) == (1, 2)
+
+
+def test_key_owner_needs_only_an_id():
+    """The name is for people, the time zone a default."""
+    for name, body in altered({"id": 101, "name": "Salon", "username": "salon", "timeZone": "Europe/Berlin"}):
+        if name != "id":
+            assert answers.person(body).id == 101
 
 
 def test_nothing_private_is_printed_with_a_booking():

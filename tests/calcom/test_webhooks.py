@@ -170,10 +170,6 @@ def test_absence_and_holidays_are_understood():
     [
         {"uid": None},
         {"uid": "x" * 101},
-        {"startTime": "soon"},
-        {"startTime": "9999-12-31T23:59:59-23:59"},
-        {"eventTypeId": None},
-        {"attendees": [1]},
     ],
 )
 def test_what_cannot_be_used_says_so(wrong):
@@ -181,6 +177,20 @@ def test_what_cannot_be_used_says_so(wrong):
     with pytest.raises(Useless, match="of another shape than known") as caught:
         told("BOOKING_CREATED", **wrong)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("trigger", ["BOOKING_CREATED", "BOOKING_CANCELLED", "BOOKING_RESCHEDULED"])
+def test_message_needs_only_what_a_decision_needs(trigger):
+    """Whatever else is missing or of another kind, it says what became of which booking."""
+    payload = {**TOLD, "status": None, "rescheduleUid": OLD_UID, "metadata": {METADATA_KEY: "bk_1"}}
+    for name in set(payload) - {"uid"}:
+        for value in (None, 5, True, "soon", "9999-12-31T23:59:59-23:59", [], {}, [1]):
+            event = told(trigger, **{**payload, name: value})
+            has_times = event.booking.start == TEN and event.booking.end > TEN
+            assert event.booking.uid == UID
+            assert event.booking.state.takes_time == (trigger != "BOOKING_CANCELLED")
+            assert event.booking.moved_from_uid == OLD_UID or name == "rescheduleUid"
+            assert event.is_certain == (has_times or trigger == "BOOKING_CANCELLED")
 
 
 # --- secrets -----------------------------------------------------------------------------------------------------
