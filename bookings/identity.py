@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from bookings.errors import IdentityMismatch, IdentityRequired
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Conversation
@@ -86,7 +86,9 @@ def _of_the_number(upcoming: AppointmentQuerySet, conversation: Conversation) ->
 def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:
     """Return what fits everything that was said."""
     if proof.reference:
-        upcoming = upcoming.filter(reference=letters(proof.reference))
+        reference = letters(proof.reference)
+        twins = Appointment.objects.filter(reference=reference, merged_into__isnull=False)
+        upcoming = upcoming.filter(Q(reference=reference) | Q(pk__in=twins.values("merged_into")))
     if proof.day is None or not proof.name:
         return list(upcoming)
     midnight = datetime.combine(proof.day, time(), UTC)

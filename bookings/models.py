@@ -492,6 +492,14 @@ class Appointment(models.Model):
     )
     remote_uid = models.CharField(max_length=100, blank=True, default="", help_text="a secret: never log or show it")
     earlier_remote_uids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    merged_into = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="twins",
+        help_text="the appointment that began its chain of uids, and has all of it now",
+    )
     moves = models.PositiveSmallIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="when a hold ends")
     created_at = models.DateTimeField(db_default=Now())

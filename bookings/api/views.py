@@ -410,6 +410,8 @@ def appointment_of(view: AgentView, booking_id: str) -> Appointment:
     if view.key.branch_id:
         found = found.filter(branch=view.key.branch_id)
     appointment = found.filter(public_id=booking_id).first() if _BOOKING_ID.fullmatch(booking_id) else None
+    if appointment is not None and appointment.merged_into_id:
+        appointment = found.filter(pk=appointment.merged_into_id).first() or appointment
     if appointment is None:
         raise BookingNotFound("There is no booking with this id.")
     view.service = appointment.service

@@ -41,6 +41,7 @@ class Drift(StrEnum):
     SUPERFLUOUS = "carries the id of a wish that is settled without it"
     MISSING = "not to be found there"
     REVIVED = "stands there though it is cancelled here"
+    TWIN = "goes on in a row that was imported"
     SHARED = "another account's, takes time of a host of ours"
     SHARED_ENDED = "another account's, takes no time any more"
     STRANGE = "another account's, of none of our hosts"
@@ -61,6 +62,8 @@ class News:
     """It was read at Cal.com just now. Otherwise it was told, and may have been true some time ago."""
     told_at: datetime | None = None
     is_certain: bool = True
+    began: int | None = None
+    """Key of the appointment whose trail led here: it began the chain of uids, however many it has not heard of."""
 
     @property
     def is_old(self) -> bool:
@@ -86,6 +89,8 @@ def judge(news: News) -> Finding:
     if family.stranded is not None:
         # Told in the wrong order: the booking that this one replaces had a row of its own, and lives on in another.
         return Finding(Drift.CANCELLED, family.stranded)
+    if family.has_twin:
+        return Finding(Drift.TWIN, family.appointment)
     appointment = family.appointment
     if appointment is None:
         shared = _shared_rows(news)
@@ -105,6 +110,8 @@ class _Family:
 
     appointment: Appointment | None
     stranded: Appointment | None = None
+    has_twin: bool = False
+    """It began the chain of uids, and an import has a part of it."""
     lacks_origin: bool = False
     """It replaces a booking that no row of ours knows: a late message about that one must find this row."""
     is_of_another_account: bool = False
@@ -114,7 +121,7 @@ class _Family:
     def of(cls, news: News) -> "_Family":
         """Match by uid, then by the uid it was moved from, then by our id in its metadata, within the account."""
         booking = news.booking
-        by_uid, by_origin, by_id = None, None, None
+        by_uid, by_origin, by_id, begun = None, None, None, None
         is_of_another_account = False
         for row in _rows(news):
             chain = _chain(row)
@@ -124,16 +131,19 @@ class _Family:
             by_uid = row if booking.uid in chain else by_uid
             by_origin = row if booking.moved_from_uid in chain else by_origin
             by_id = row if row.public_id == booking.appointment_id else by_id
-        if (
-            by_uid
-            and by_origin
-            and by_origin is not by_uid
-            and by_origin.is_live
-            and by_origin.remote_uid == booking.moved_from_uid
-        ):
-            return cls(by_uid, stranded=by_origin)
+            begun = row if row.pk == news.began else begun
+        by_origin = begun or by_origin
+        if by_uid and by_origin and by_origin is not by_uid and _leads_to(by_origin, news):
+            is_import = by_uid.origin == Appointment.Origin.CALCOM
+            return cls(by_origin, has_twin=True) if is_import else cls(by_uid, stranded=by_origin)
         lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
         return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin, is_of_another_account=is_of_another_account)
+
+
+def _leads_to(appointment: Appointment, news: News) -> bool:
+    """Return whether the booking replaced the one that the appointment has now, or its trail led there."""
+    is_next = appointment.remote_uid == news.booking.moved_from_uid
+    return appointment.is_live and (is_next or appointment.pk == news.began)
 
 
 def _rows(news: News) -> Iterable[Appointment]:
@@ -147,6 +157,8 @@ def _rows(news: News) -> Iterable[Appointment]:
     about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.moved_from_uid) if uid))
     if isinstance(booking.appointment_id, str):
         about |= Appointment.objects.filter(public_id=booking.appointment_id)
+    if news.began is not None:
+        about |= Appointment.objects.filter(pk=news.began)
     rows = about.annotate(**{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))})
     return rows.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")
 

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import claims
+from bookings import claims, twins
 from bookings.mirror import adoption
 from bookings.mirror.drift import Drift, Finding, News, judge
 from bookings.models import Appointment, AppointmentState, Claim, SharedBooking
@@ -69,12 +69,13 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
         finding = judge(news)
         uid = _to_look_up(news, finding)
         if uid is not None:
-            news = News(news.account, calcom.get_booking(uid=uid))
+            began = finding.appointment.pk if finding.appointment else None
+            news = News(news.account, calcom.get_booking(uid=uid), began=began)
             continue
         _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
         if finding.drift is Drift.SHARED_ENDED and news.booking.moved_to_uid:
             news = News(news.account, calcom.get_booking(uid=news.booking.moved_to_uid))
-        elif finding.drift is not Drift.LINK:
+        elif finding.drift not in {Drift.LINK, Drift.TWIN}:
             return finding.drift
     raise NotYet("it is being moved again and again")
 
@@ -279,21 +280,30 @@ def _link(case: _Case) -> None:
         appointment.save(update_fields=["earlier_remote_uids"])
 
 
+def _merge(case: _Case) -> None:
+    if not twins.merge(case.appointment, [case.news.booking.uid], case.calcom):
+        raise NotYet("its twin is being changed")
+
+
 def _cancel(case: _Case) -> None:
-    release(case.appointment, case.calcom)
+    release(case.appointment, case.calcom, as_uid=case.news.booking.uid)
     case.tell("appointment cancelled at Cal.com", case.appointment)
 
 
-def release(appointment: Appointment, calcom: CalcomService) -> None:
+def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -> None:
     """
     Write down that it does not stand at Cal.com any more, and give its host's time back.
 
+    `as_uid` is what Cal.com called it last: late messages about that must find this row.
+
     Raises:
-        NotYet: somebody else is changing it.
+        NotYet: another writer is changing it.
     """
+    chain = [*appointment.earlier_remote_uids, appointment.remote_uid]
+    named = {"remote_uid": as_uid, "earlier_remote_uids": chain} if as_uid and as_uid not in chain else {}
     with _locked(appointment):
         host_ids = _host_ids(appointment)
-        appointment.move_on(to=State.CANCELLED, changed_at=Now())
+        appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
         forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN)
     calcom.availability_changed(forgettings)
@@ -328,6 +338,7 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
     Drift.OTHERWISE: _move,
     Drift.CANCELLED: _cancel,
     Drift.LINK: _link,
+    Drift.TWIN: _merge,
     Drift.ENDED: _complete,
     Drift.SUPERFLUOUS: _cancel_there,
     Drift.REVIVED: _report_revived,

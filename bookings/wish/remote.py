@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from bookings import claims
+from bookings import claims, twins
 from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
 from bookings.wish.attendees import new_booking
 from bookings.wish.cases import FOREIGN, OTHER_START, REFUSALS, UNSETTLED, VANISHED, Case, Refusal
 from cachectl.models import Forgetting
-from calcom.errors import CalcomError, Reason, Refused
+from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, RemoteState
 
@@ -93,8 +93,12 @@ class Booking(Case):
 
     def _confirm(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking]) -> None:
         appointment, host_ids = self.appointment, _chosen(self, remote)
+        if not twins.merge(appointment, [each.uid for each in (*left, remote)], self.calcom):
+            self.later(ChangeState.UNKNOWN)
+            return
         with transaction.atomic(durable=True):
-            won = appointment.move_on(
+            # Where its twin was merged just now, it is where that was.
+            won = appointment.state == AppointmentState.PENDING and appointment.move_on(
                 to=AppointmentState.CONFIRMED,
                 remote_uid=remote.uid,
                 earlier_remote_uids=[each.uid for each in left],
@@ -225,6 +229,9 @@ class Move(Case):
         return is_named and not _belongs_to_another(remote.uid, appointment)
 
     def _hear_ours(self, remote: RemoteBooking, took: timedelta | None) -> None:
+        if not twins.merge(self.appointment, [remote.uid], self.calcom):
+            self.later(ChangeState.UNKNOWN)
+            return
         if remote.start == self.start and (remote.state is RemoteState.ACCEPTED or remote.moved_to_uid):
             self._complete(remote, took)
         elif remote.state is RemoteState.PENDING:
@@ -340,6 +347,8 @@ class Cancellation(Case):
         known, *later = _trail(self.calcom, self.appointment.remote_uid)
         if not later:
             return None if known.state.takes_time else known
+        if not twins.merge(self.appointment, [step.uid for step in later], self.calcom):
+            raise Unavailable("What was imported under a later uid is being changed.")
         self._follow(later[-1])
         return later[-1]
 
@@ -424,8 +433,12 @@ def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
 
 
 def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
-    """Return whether the account has it as another appointment. What other accounts made of it says nothing."""
-    called = Appointment.objects.called(uid).values_list("pk", "company")
+    """
+    Return whether the account has it as another appointment that an agent asked for.
+
+    What other accounts made of it says nothing, and what was imported is its twin; see `bookings.twins`.
+    """
+    called = Appointment.objects.called(uid).filter(origin=Appointment.Origin.AGENT).values_list("pk", "company")
     companies = {company for pk, company in called if pk != appointment.pk}
     return bool(companies) and Company.objects.filter(pk__in=companies, account=appointment.company.account_id).exists()
 
