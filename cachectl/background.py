@@ -3,7 +3,8 @@ Work that a caller may stop waiting for, on bounded threads of this process.
 
 Loads and writes have pools of their own: slots that come slowly must not keep a booking from being sent. So have
 questions, which wait for loads: on the pool that they wait for they could fill it and wait for ever. So have errands,
-which wait for the broker. And of each pool one account has at most half: whose Cal.com hangs keeps nobody else waiting.
+which wait for the broker. And of each pool one account has at most half of what the others leave, so that a thread is
+free for the next one while the calls of several hang.
 """
 
 import os
@@ -27,11 +28,11 @@ NOBODYS = 0
 
 
 class Pool:
-    """Threads for the jobs of many accounts. What is above an account's share waits, and only for its own jobs."""
+    """Threads for the jobs of many accounts. What is above an account's share waits, in its order."""
 
-    def __init__(self, name: str, threads: int, *, most_of_one: int) -> None:
+    def __init__(self, name: str, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._most = most_of_one
+        self._free = threads
         self._running: Counter[int] = Counter()
         self._waiting: defaultdict[int, deque[Callable[[], None]]] = defaultdict(deque)
         self._changed = threading.Condition()
@@ -41,36 +42,38 @@ class Pool:
         future: Future[R] = Future()
         work = partial(_work, future, job)
         with self._changed:
-            if self._running[account_id] < self._most:
-                self._running[account_id] += 1
-                self._threads.submit(self._run, account_id, work)
-            else:
-                self._waiting[account_id].append(work)
+            self._waiting[account_id].append(work)
+            self._start()
         return future
 
     def finish(self) -> None:
         """Wait until everything is done that was submitted, and take no more."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._running)
+            self._changed.wait_for(lambda: not self._running and not self._waiting)
         self._threads.shutdown(wait=True)
 
     def _run(self, account_id: int, work: Callable[[], None]) -> None:
         try:
             work()
         finally:
-            self._go_on(account_id)
+            with self._changed:
+                self._free += 1
+                self._running[account_id] -= 1
+                self._running += Counter()  # an account without a job takes no memory
+                self._start()
+                self._changed.notify_all()
 
-    def _go_on(self, account_id: int) -> None:
-        """Let the account's next job wait for a thread like everybody else's; or have one less under way."""
-        with self._changed:
-            if waiting := self._waiting.get(account_id):
-                self._threads.submit(self._run, account_id, waiting.popleft())
+    def _start(self) -> None:
+        """Start what may start, first of the account that has fewest jobs under way."""
+        while self._waiting:
+            account_id = min(self._waiting, key=self._running.__getitem__)
+            if self._running[account_id] >= self._free:
                 return
-            self._waiting.pop(account_id, None)
-            self._running[account_id] -= 1
-            if not self._running[account_id]:
-                del self._running[account_id]
-            self._changed.notify_all()
+            self._free -= 1
+            self._running[account_id] += 1
+            self._threads.submit(self._run, account_id, self._waiting[account_id].popleft())
+            if not self._waiting[account_id]:
+                del self._waiting[account_id]
 
 
 def _work(future: "Future[R]", job: Callable[[], R]) -> None:
@@ -86,10 +89,8 @@ def _work(future: "Future[R]", job: Callable[[], R]) -> None:
 
 @lru_cache(maxsize=4)
 def _pool(name: str) -> Pool:
-    if name == "errands":
-        return Pool(name, ERRAND_THREADS, most_of_one=ERRAND_THREADS)
-    threads = settings.CALCOM_CALL_THREADS
-    return Pool(name, threads, most_of_one=max(1, threads // 2))
+    # All errands are of one account, so of twice as many threads half can be used.
+    return Pool(name, 2 * ERRAND_THREADS if name == "errands" else settings.CALCOM_CALL_THREADS)
 
 
 # A child process inherits the pools without their threads.

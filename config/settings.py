@@ -288,7 +288,7 @@ CALCOM_WRITE_TIMEOUT = env.number("CALCOM_WRITE_TIMEOUT", 20.0)
 # Seconds between two polls of an account for changes that no webhook told: while webhooks come, and in their silence.
 CALCOM_POLL_EVERY = env.number("CALCOM_POLL_EVERY", 240)
 CALCOM_POLL_EVERY_IN_SILENCE = env.number("CALCOM_POLL_EVERY_IN_SILENCE", 60)
-# How many reads one process has in flight at once, and how many writes; one account has at most half of them.
+# How many reads one process has in flight at once, and as many writes; an account has half of what others leave.
 CALCOM_CALL_THREADS = env.integer("CALCOM_CALL_THREADS", 16)
 # How many processes may send to Cal.com: while Redis is away they divide what little goes.
 CALCOM_PROCESSES = env.integer("CALCOM_PROCESSES", 8)

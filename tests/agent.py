@@ -1,6 +1,7 @@
 """A voice agent, as far as our API can see one."""
 
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ class Agent:
     def __init__(self, key: str) -> None:
         self.key = key
         self.client = Client()
-        self._wishes = 0
+        self._numbers = count(1)  # several threads may book with one agent
 
     def availability(self, service: Service, day: date, **headers: str) -> HttpResponse:
         """Ask for the free slots of one day."""
@@ -33,13 +34,12 @@ class Agent:
         self, service: Service, start: datetime, caller: Caller = ANNA, *, key: str | None = None, **headers: str
     ) -> HttpResponse:
         """Book a slot; without `key` it is a new wish each time."""
-        self._wishes += 1
         body = {
             "service": f"sv_{service.pk}",
             "start": start.astimezone(ZoneInfo("UTC")).isoformat(),
             "caller": {"name": caller.name, "phone": caller.phone, "email": caller.email},
         }
-        return self._post("/v1/bookings", body, {"Idempotency-Key": key or f"wish-{self._wishes}", **headers})
+        return self._post("/v1/bookings", body, {"Idempotency-Key": key or f"wish-{next(self._numbers)}", **headers})
 
     def booking(self, booking_id: str) -> HttpResponse:
         """Ask for one booking."""

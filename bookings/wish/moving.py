@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 from django.utils import timezone
+
+# Not that of functools: before Python 3.12 it holds one lock for all instances while it computes, and this one waits.
+from django.utils.functional import cached_property
 
 from bookings import claims
 from bookings.errors import (

@@ -1,9 +1,12 @@
 """Nobody waits longer than they said, and nobody waits for somebody else's trouble."""
 
+import ast
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections
@@ -128,6 +131,45 @@ def test_hanging_bookings_keep_no_other_company_waiting(agent, practice_agent, s
 
 
 @pytest.mark.usefixtures("_few_threads")
+def test_hanging_reschedules_keep_no_other_company_waiting(agent, practice_agent, salon, practice, simulator):
+    """The same for the list that a reschedule waits for: callers of one company share no lock with another's."""
+    booked = [agent.book(salon.cut, at(9 + number)).json()["booking"]["id"] for number in range(4)]
+    theirs = practice_agent.book(practice.follow_up, practice_slot(practice_agent, practice)).json()["booking"]
+    later = (datetime.fromisoformat(theirs["start"]) + timedelta(days=1)).isoformat()
+    simulator.fail(LIST, "hang", times=None, owner="salon")
+    with ThreadPoolExecutor(30) as callers:
+        hanging = [
+            callers.submit(closing(reschedule), agent, each, at(16, on=WEDNESDAY).isoformat(), wait=8)
+            for each in booked
+        ]
+        simulator.await_in_flight(1, LIST)
+
+        with no_longer_than(2):
+            moved = reschedule(practice_agent, theirs["id"], later, wait=2)
+
+        assert not any(each.done() for each in hanging)
+        simulator.clear_faults()
+    assert moved.status_code == 200
+
+
+def test_hanging_reschedule_keeps_no_other_of_its_company_waiting(agent, salon, simulator):
+    """Two appointments of one account: each waits for its own list."""
+    cut = agent.book(salon.cut, at(9)).json()["booking"]["id"]
+    colour = agent.book(salon.colour, at(12)).json()["booking"]["id"]
+    simulator.fail(LIST, "hang", times=None, event_type_id=CUT)
+    with ThreadPoolExecutor(2) as callers:
+        hanging = callers.submit(closing(reschedule), agent, cut, at(16).isoformat(), wait=8)
+        simulator.await_in_flight(1, LIST)
+
+        with no_longer_than(2):
+            other = reschedule(agent, colour, at(14).isoformat(), wait=2)
+
+        assert not hanging.done()
+        simulator.clear_faults()
+    assert other.status_code == 200
+
+
+@pytest.mark.usefixtures("_few_threads")
 def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, simulator):
     """Cached answers need no thread that waits: as many as may wait do, and one more asks for what is known."""
     known = agent.free_slots(salon.cut, TUESDAY)
@@ -147,6 +189,61 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
     assert {each.status_code for each in crowd} <= {200, 504}
     # Five of eight threads may wait for one account: whoever found no place was told so at once.
     assert sum(each.status_code == 504 for each in crowd) >= 10
+
+
+# --- what all companies share ----------------------------------------------------------------------------------------
+
+# Every lock, condition and pool of a process, and why no company waits there for another.
+SHARED = {
+    "bookings/api/guessing.py": "the lock guards a sum in memory",
+    "bookings/api/throttles.py": "the lock guards a sum in memory",
+    "cachectl/background.py": "the condition guards counters; of the threads an account has half of what is left",
+    "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
+    "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",
+    "calcom/breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
+    "calcom/breaker_state.py": "each breaker, of one account, has its own; Redis is asked outside of it",
+    "calcom/limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
+    "calcom/lua/__init__.py": "the lock is held while a script is read from its file, once in a process",
+    "monitoring/registry.py": "probes and gauges only: no caller waits for them",
+}
+WAITED_FOR = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "ThreadPoolExecutor", "Queue"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def product():
+    """Yield each module of the product with its tree."""
+    for app in ("bookings", "calcom", "cachectl", "monitoring"):
+        for path in (ROOT / app).rglob("*.py"):
+            if "simulator" not in path.parts and "migrations" not in path.parts:
+                yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+def test_every_lock_and_pool_is_known():
+    """A new one is added above with the reason why no company can make another wait there."""
+    having = set()
+    for path, tree in product():
+        names = {
+            ast.unparse(node).rpartition(".")[2]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name | ast.Attribute)
+        }
+        if names & WAITED_FOR:
+            having.add(path)
+
+    assert having == set(SHARED)
+
+
+def test_no_property_is_cached_under_a_lock_of_its_class():
+    """Before Python 3.12 `functools.cached_property` holds one lock for all instances while it computes."""
+    for path, tree in product():
+        imported = {
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert "functools.cached_property" not in imported, path
+        assert "functools.cached_property" not in ast.unparse(tree), path
 
 
 # --- help ------------------------------------------------------------------------------------------------------------
@@ -175,3 +272,10 @@ def closing(ask):
             connections.close_all()
 
     return asked
+
+
+def reschedule(agent, booking_id, start, *, wait):
+    """Move an appointment through the API."""
+    headers = {"Authorization": f"Bearer {agent.key}", "Idempotency-Key": f"to-{booking_id}", "Prefer": f"wait={wait}"}
+    path = f"/v1/bookings/{booking_id}/reschedule"
+    return agent.client.post(path, {"start": start}, content_type="application/json", headers=headers)

@@ -39,10 +39,26 @@ def test_account_whose_calls_hang_keeps_no_other_account_waiting(submit) -> None
     assert all(job.result(10) for job in hanging)
 
 
+def test_thread_is_free_while_the_calls_of_several_accounts_hang() -> None:
+    """Each account has at most half of what the others leave; what waits starts when threads become free."""
+    gates, pool = [threading.Event() for _ in range(4)], background.Pool("test", 16)
+    hanging = [
+        [pool.submit(account, lambda gate=gate: gate.wait(30)) for _ in range(20)] for account, gate in enumerate(gates)
+    ]
+
+    assert pool.submit(99, lambda: "answered").result(10) == "answered"
+
+    assert not any(job.done() for jobs in hanging for job in jobs)
+    for gate, jobs in zip(gates, hanging, strict=True):
+        gate.set()
+        assert all(job.result(10) for job in jobs)
+    pool.finish()
+
+
 def test_jobs_above_an_accounts_share_are_done_in_their_order() -> None:
     """They wait for that account's jobs only, and none is lost or starves."""
     gate, done = threading.Event(), []
-    pool = background.Pool("test", 2, most_of_one=1)
+    pool = background.Pool("test", 2)
     first = pool.submit(SALON, lambda: gate.wait(10))
     later = [pool.submit(SALON, lambda number=number: done.append(number)) for number in range(20)]
 
@@ -58,7 +74,7 @@ def test_jobs_above_an_accounts_share_are_done_in_their_order() -> None:
 def test_job_that_nobody_wants_any_more_makes_room_for_the_next() -> None:
     """Cancelled while it waited: it is left out."""
     gate, done = threading.Event(), []
-    pool = background.Pool("test", 1, most_of_one=1)
+    pool = background.Pool("test", 1)
     pool.submit(SALON, lambda: gate.wait(10))
     unwanted, wanted = (pool.submit(SALON, lambda name=name: done.append(name)) for name in ("unwanted", "wanted"))
 
