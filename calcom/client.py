@@ -101,9 +101,9 @@ class Client:
         """Cancel a booking. Without a reason Cal.com refuses (recorded 2026-11-21)."""
         return self._on_booking("cancel", uid, {"cancellationReason": reason})
 
-    def get_booking(self, *, uid: str) -> RemoteBooking:
+    def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         """Return one booking."""
-        call = Call("get_booking", Priority.WRITE, f"/v2/bookings/{_quoted(uid)}", "bookings")
+        call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings")
         return self._exchange(call, answers.booking)
 
     def find_bookings(self, *, attendee_email: str, start: datetime, end: datetime) -> list[RemoteBooking | None]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db import DataError
+
 from calcom.models import Account
 from calcom.types import RemoteBooking
 
@@ -94,4 +96,8 @@ def tell(account: Account, event: Event) -> str:
     """Tell the listener, and return what it did. Raises like a `Listener`."""
     if _Registry.listener is None:
         raise Useless("nobody listens")
-    return _Registry.listener(account, event)
+    try:
+        return _Registry.listener(account, event)
+    except (DataError, OverflowError) as exc:
+        # It says the same the next time, and no row can hold it then.
+        raise Useless("it says what cannot be stored") from exc

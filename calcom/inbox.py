@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from calcom import events, webhooks
 from calcom.errors import CalcomError
 from calcom.events import NotYet, Useless
+from calcom.limiter import Throttled
 from calcom.models import WebhookDelivery
 from calcom.webhooks import Body
 
@@ -114,6 +115,8 @@ def _have_heard(delivery: WebhookDelivery) -> None:
         note = events.tell(delivery.account, webhooks.parse(delivery.body))
     except Useless as exc:
         _finish(delivery, State.USELESS, str(exc))
+    except Throttled as exc:
+        _put_off(delivery, exc)
     except (NotYet, CalcomError) as exc:
         _try_again(delivery, str(exc))
     except Exception as exc:  # whatever it is, the row must say that it failed, and the next one goes on
@@ -125,6 +128,14 @@ def _have_heard(delivery: WebhookDelivery) -> None:
 
 def _finish(delivery: WebhookDelivery, state: State, note: str) -> None:
     WebhookDelivery.objects.filter(pk=delivery.pk).update(state=state, finished_at=Now(), note=note[:200])
+
+
+def _put_off(delivery: WebhookDelivery, exc: Throttled) -> None:
+    """Leave it until there is a permit for its look-up: nothing was sent, so it was no attempt."""
+    pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(
+        state=State.FAILED, attempts=F("attempts") - 1, next_attempt_at=Now() + pause, note=str(exc)[:200]
+    )
 
 
 def _try_again(delivery: WebhookDelivery, note: str) -> None:

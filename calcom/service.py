@@ -119,15 +119,15 @@ class CalcomService:
         """Cancel a booking. Raises like `create_booking`."""
         return self._client.cancel(uid=uid, reason=reason)
 
-    def get_booking(self, *, uid: str) -> RemoteBooking:
+    def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         """
-        Return a booking as it is now.
+        Return a booking as it is now; `priority` is that of what it is looked up for.
 
         Raises:
             Unavailable: ask again.
             Refused: with NOT_FOUND there is none.
         """
-        return self._client.get_booking(uid=uid)
+        return self._client.get_booking(uid=uid, priority=priority)
 
     def find_booking(
         self, *, attendee_email: str, start: datetime, end: datetime, appointment_id: str

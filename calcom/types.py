@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypedDict
+
+from calcom.ranges import LONGEST_CHANGE
 
 
 class Priority(StrEnum):
@@ -50,6 +52,8 @@ class NewBooking:
 
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 """Start and end of a booking whose times could not be read: over, and no host's time."""
+FURTHEST_AHEAD = timedelta(days=3660)
+"""How far ahead an appointment may be at most."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,17 @@ class RemoteBooking:
     updated_at: datetime | None = None
     attendee_name: str = field(default="", repr=False)
     attendee_phone: str | None = field(default=None, repr=False)
+
+    @property
+    def flaw(self) -> str:
+        """Return in a few words why no appointment can be at this time; empty where one can."""
+        if self.end <= self.start:
+            return "it ends before it begins"
+        if self.end - self.start > LONGEST_CHANGE:
+            return "it lasts longer than any appointment"
+        if self.start > datetime.now(UTC) + FURTHEST_AHEAD:
+            return "it is further ahead than any appointment"
+        return ""
 
 
 class Obstacle(StrEnum):

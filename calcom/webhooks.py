@@ -111,8 +111,11 @@ def _payload(body: Body) -> Body:
 
 
 def _uid(payload: Mapping[str, Any]) -> str:
-    uid = payload.get("uid") or payload.get("bookingUid")
-    return uid if isinstance(uid, str) and len(uid) <= _LONGEST_UID else ""
+    return _as_uid(payload.get("uid") or payload.get("bookingUid"))
+
+
+def _as_uid(value: object) -> str:
+    return value if isinstance(value, str) and len(value) <= _LONGEST_UID else ""
 
 
 def _same_spelling(time: object) -> object:
@@ -184,7 +187,7 @@ def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
         attendee_name=text(attendee.get("name")),
         attendee_phone=optional(str, attendee.get("phoneNumber")),
         appointment_id=appointment_id(payload),
-        moved_from_uid=optional(str, payload.get("rescheduleUid")),
+        moved_from_uid=_as_uid(payload.get("rescheduleUid")) or None,
     )
 
 

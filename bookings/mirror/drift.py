@@ -180,7 +180,7 @@ def _shared_rows(news: News) -> dict[str, SharedBooking]:
 def _of_shared(news: News, mine: SharedBooking | None, replaced: SharedBooking | None) -> Drift:
     """Return what it means for the hosts of this account, which is all that it may mean here."""
     booking = news.booking
-    if booking.end <= timezone.now():
+    if booking.end <= timezone.now() and (mine is None or booking.state.takes_time):
         return Drift.OVER
     if mine is not None and mine.ended and not (news.is_read and booking.state.takes_time):
         # What it says of itself is old. That it replaced another stays true.

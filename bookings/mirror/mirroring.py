@@ -22,11 +22,12 @@ from bookings.mirror.drift import Drift, Finding, News, judge
 from bookings.models import Appointment, AppointmentState, Claim, SharedBooking
 from bookings.wish import settling
 from cachectl.models import Forgetting
-from calcom.errors import Refused
+from calcom.errors import Reason, Refused
 from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless
 from calcom.models import Account, EventType
 from calcom.ranges import LONGEST_CHANGE
 from calcom.service import CalcomService
+from calcom.types import Priority, RemoteBooking
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ Cause = Forgetting.Cause
 
 # How often one piece of news may lead to another: a booking that was looked up, the one it was moved to, and so on.
 _MOST_LOOKS = 5
+_WRITE_ITS_TIME = {Drift.ANSWER, Drift.NEW, Drift.REQUESTED, Drift.MOVED, Drift.OTHERWISE, Drift.SHARED}
 # How far ahead a host's absence is noted day by day; what lies further ahead is not in the cache for long.
 _ABSENCE_AHEAD = timedelta(days=93)
 # By how much Cal.com's clock and ours may differ.
@@ -62,28 +64,51 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
     Make our rows say what the news say, and return what they meant.
 
     Raises:
-        Useless: it concerns none of our companies.
+        Useless: it concerns none of our companies, or says what can never be.
         NotYet, CalcomError: try again later.
     """
     for _ in range(_MOST_LOOKS):
         finding = judge(news)
         uid = _to_look_up(news, finding)
         if uid is not None:
-            began = finding.appointment.pk if finding.appointment else None
-            news = News(news.account, calcom.get_booking(uid=uid), began=began)
+            began = finding.appointment if finding.drift is Drift.MOVED_ON else None
+            news = News(news.account, _looked_up(uid, calcom), began=began.pk if began else None)
             continue
         _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
         if finding.drift is Drift.SHARED_ENDED and news.booking.moved_to_uid:
-            news = News(news.account, calcom.get_booking(uid=news.booking.moved_to_uid))
+            news = News(news.account, _looked_up(news.booking.moved_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:
             return finding.drift
     raise NotYet("it is being moved again and again")
 
 
 def _to_look_up(news: News, finding: Finding) -> str | None:
-    if finding.drift is Drift.UNCERTAIN:
+    """Return the uid that has to be read before anything is done; raise `Useless` where that would say no more."""
+    if finding.drift is Drift.MOVED_ON:
+        return news.booking.moved_to_uid
+    if news.booking.flaw and _needs_its_time(news, finding):
+        if news.is_read or finding.appointment is None:
+            raise Useless(news.booking.flaw)
         return news.booking.uid
-    return news.booking.moved_to_uid if finding.drift is Drift.MOVED_ON else None
+    return news.booking.uid if finding.drift is Drift.UNCERTAIN else None
+
+
+def _needs_its_time(news: News, finding: Finding) -> bool:
+    """Return whether its time is written down. That a known booking has ended is true whatever its time is."""
+    if finding.drift is Drift.SHARED_ENDED:
+        return finding.shared is None
+    stands = news.booking.state.takes_time
+    return finding.drift is Drift.GONE or (stands and finding.drift in _WRITE_ITS_TIME)
+
+
+def _looked_up(uid: str, calcom: CalcomService) -> RemoteBooking:
+    """Read a booking that a message or a list was about; callers' requests go first."""
+    try:
+        return calcom.get_booking(uid=uid, priority=Priority.BACKGROUND)
+    except Refused as exc:
+        if exc.reason is Reason.NOT_FOUND:
+            raise Useless("not to be found at Cal.com") from exc
+        raise
 
 
 @dataclass(frozen=True)
@@ -221,20 +246,11 @@ def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
     """
     account, booking = case.news.account, case.news.booking
     uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
-    SharedBooking.objects.bulk_create(
-        [
-            SharedBooking(
-                account=account,
-                event_type=event_type,
-                remote_uid=uid,
-                start=booking.start,
-                end=booking.end,
-                ended=True,
-            )
-            for uid in uids
-        ],
-        ignore_conflicts=True,
-    )
+    time = {"start": booking.start, "end": booking.end}
+    unknown = [
+        SharedBooking(account=account, event_type=event_type, remote_uid=uid, ended=True, **time) for uid in uids
+    ]
+    SharedBooking.objects.bulk_create([] if booking.flaw else unknown, ignore_conflicts=True)
     return _ended(SharedBooking.objects.filter(account=account, remote_uid__in=uids), case.calcom)
 
 
@@ -324,7 +340,7 @@ def _cancel_there(case: _Case) -> None:
 
 def _report_revived(case: _Case) -> None:
     """Tell staff, unless it was cancelled while the list was on its way: which of the two is right, people know."""
-    if case.calcom.get_booking(uid=case.news.booking.uid).state.takes_time:
+    if _looked_up(case.news.booking.uid, case.calcom).state.takes_time:
         case.tell("cancelled appointment stands at Cal.com", case.appointment, alert=True)
 
 

@@ -12,7 +12,7 @@ from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import NotYet, Useless
 from calcom.models import Account
 from calcom.service import CalcomService
-from calcom.types import RemoteBooking
+from calcom.types import Priority, RemoteBooking
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def _look_for(
 
 def _found(booked: Appointment | SharedBooking, calcom: CalcomService) -> RemoteBooking | None:
     try:
-        return calcom.get_booking(uid=booked.remote_uid)
+        return calcom.get_booking(uid=booked.remote_uid, priority=Priority.BACKGROUND)
     except Refused as exc:
         if exc.reason is not Reason.NOT_FOUND:
             raise

@@ -240,6 +240,7 @@ def test_cancelled_duplicate_cancels_no_appointment(salon, hooks, calcom, simula
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
 
     events.tell(salon.account, BookingRead(calcom.get_booking(uid=duplicate["uid"])))
+    hooks.bring(hooks.said())
 
     mine.refresh_from_db()
     assert (mine.state, claims_of(mine)) == ("confirmed", {"Emma": "confirmed"})
