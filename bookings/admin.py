@@ -264,7 +264,7 @@ class SlotTokenInline(ReadOnly, TabularInline):
 class ConversationAdmin(ReadOnly, ModelAdmin):
     """Phone calls."""
 
-    list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "ended_at")
+    list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "last_seen_at", "ended_at")
     list_filter = ("company", "platform")
     search_fields = ("public_id", "call_id", "caller_phone", "customer__name")
     date_hierarchy = "started_at"

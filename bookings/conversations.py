@@ -5,7 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import orjson
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils import timezone
 
+from bookings import claims
+from bookings.errors import ConversationEnded
 from bookings.hours import Hours
 from bookings.models import (
     AgentKey,
@@ -21,6 +26,9 @@ from bookings.wish.attendees import known
 from cachectl import availability, background, limits
 from calcom.ranges import date_of, minute_from
 
+# How often it is written down that a call goes on: each time costs a statement.
+SEEN_EVERY = timedelta(minutes=1)
+MOST_ENDED_AT_ONCE = 500
 DAYS_BY_NAME = 14
 MOST_APPOINTMENTS = 5
 # Event types of an account that one call has loaded beforehand. Each costs a request where nothing is known of it.
@@ -45,6 +53,9 @@ def begin(
 
     `caller_phone` (E.164) comes from the telephone network, never from what a model wrote. It is learned once: nobody
     becomes another caller in the middle of a call.
+
+    Raises:
+        ConversationEnded: that call is over.
     """
     conversation, is_new = Conversation.objects.get_or_create(
         company=company,
@@ -52,6 +63,8 @@ def begin(
         call_id=call_id,
         defaults={"branch": branch, "agent_key": agent_key, "language": language},
     )
+    if has_ended(conversation):
+        raise ConversationEnded("The call with this call_id is over.")
     if caller_phone:
         nameless = Conversation.objects.filter(pk=conversation.pk, caller_phone__isnull=True)
         nameless.update(caller_phone=caller_phone, customer=known(company, caller_phone, None))
@@ -95,6 +108,42 @@ def next_days(branch: Branch, *, today: date) -> list[tuple[date, bool]]:
     hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures)
     days = [today + timedelta(days=ahead) for ahead in range(DAYS_BY_NAME)]
     return [(day, hours.is_open_on(day)) for day in days]
+
+
+# --- how it ends -------------------------------------------------------------------------------------------------
+
+
+def end(conversation: Conversation) -> bool:
+    """End the call and give back what it holds. Returns False where it had ended before."""
+    going_on = Conversation.objects.filter(pk=conversation.pk, ended_at__isnull=True)
+    has_ended_now = going_on.update(ended_at=Now()) == 1
+    claims.end(Appointment.objects.held().filter(conversation=conversation))
+    conversation.refresh_from_db(fields=["ended_at"])
+    return has_ended_now
+
+
+def end_silent() -> int:
+    """End the calls in which nothing was asked for `BOOKINGS_CONVERSATION_SILENCE`; return how many."""
+    silent = Conversation.objects.filter(ended_at__isnull=True, last_seen_at__lt=Now() - _longest_silence())
+    return sum(end(conversation) for conversation in silent.order_by("last_seen_at")[:MOST_ENDED_AT_ONCE])
+
+
+def has_ended(conversation: Conversation) -> bool:
+    """Return whether the call is over. One that was silent for too long ends here, whatever became of the sweep."""
+    if conversation.ended_at is None and conversation.last_seen_at < timezone.now() - _longest_silence():
+        end(conversation)
+    return conversation.ended_at is not None
+
+
+def note_seen(conversation: Conversation) -> None:
+    """Write down that the call goes on, where that was not done for a minute."""
+    if conversation.ended_at is None and conversation.last_seen_at < timezone.now() - SEEN_EVERY:
+        Conversation.objects.filter(pk=conversation.pk).update(last_seen_at=Now())
+
+
+def _longest_silence() -> timedelta:
+    """Return how old `last_seen_at` is when a call has surely been silent for too long."""
+    return timedelta(seconds=settings.BOOKINGS_CONVERSATION_SILENCE) + SEEN_EVERY
 
 
 # --- its timeline ------------------------------------------------------------------------------------------------

@@ -194,6 +194,12 @@ class BookingNotFound(Final):
     code = "booking_not_found"
 
 
+class ConversationEnded(Final):
+    """The phone call is over: nothing new is done in it, and no appointment is shown. Begin another conversation."""
+
+    code = "conversation_ended"
+
+
 class AlreadyCancelled(Final):
     """Somebody else cancelled it before."""
 

@@ -371,7 +371,10 @@ class Conversation(models.Model):
         default=0, help_text="how often its caller said something wrong about who they are"
     )
     started_at = models.DateTimeField(db_default=Now())
-    ended_at = models.DateTimeField(null=True, blank=True)
+    last_seen_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="when its agent last asked something, a minute early at most"
+    )
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="from then on it opens no appointments")
 
     objects = TenantQuerySet["Conversation"].as_manager()
 
@@ -381,7 +384,10 @@ class Conversation(models.Model):
                 fields=["company", "platform", "call_id"], condition=~Q(call_id=""), name="conversation_call_once"
             ),
         ]
-        indexes = [models.Index(fields=["company", "-started_at"], name="conversation_newest")]
+        indexes = [
+            models.Index(fields=["company", "-started_at"], name="conversation_newest"),
+            models.Index(fields=["last_seen_at"], condition=Q(ended_at__isnull=True), name="conversation_silent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.public_id} ({self.started_at:%Y-%m-%d %H:%M})"

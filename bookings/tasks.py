@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from bookings import claims
+from bookings import claims, conversations
 from bookings.mirror import overlaps
 from bookings.models import Change, SharedBooking
 from bookings.wish import holds, settling
@@ -53,6 +53,12 @@ def settle(*, change_id: int, **_newer: object) -> None:
 def expire_holds(**_newer: object) -> None:
     """End the holds that ran out. They claim nothing since; this only tidies up."""
     claims.expire()
+
+
+@shared_task(name="bookings.end_silent_conversations")
+def end_silent_conversations(**_newer: object) -> None:
+    """End the phone calls in which nothing is asked any more: not every platform says when a call is over."""
+    conversations.end_silent()
 
 
 @shared_task(name="bookings.forget_offers")

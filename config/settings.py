@@ -255,6 +255,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep forgettings": _every(10, "cachectl.sweep_forgettings"),
     "settle open changes": _every(5, "bookings.settle_open_changes"),
     "expire holds": _every(30, "bookings.expire_holds"),
+    "end silent conversations": _every(60, "bookings.end_silent_conversations"),
     "detect overlaps": _every(60, "bookings.detect_overlaps"),
     "sweep webhooks": _every(10, "calcom.webhooks.sweep"),
     "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
@@ -314,6 +315,8 @@ CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 42)
 # Seconds an agent waits for an answer, unless it says so itself (Prefer: wait=3).
 BOOKINGS_READ_WAIT = env.number("BOOKINGS_READ_WAIT", 2.0)
 BOOKINGS_WRITE_WAIT = env.number("BOOKINGS_WRITE_WAIT", 3.5)
+# Seconds without a request after which a phone call is over: what it held is free, and it opens no appointments.
+BOOKINGS_CONVERSATION_SILENCE = env.number("BOOKINGS_CONVERSATION_SILENCE", 900)
 # Domain of the addresses given to callers without e-mail. Cal.com wants one; it must be a domain you own.
 BOOKINGS_ATTENDEE_DOMAIN = env.text("BOOKINGS_ATTENDEE_DOMAIN", "callers.invalid" if DEBUG else None)
 # Requests a minute that one agent key may send to one web process.

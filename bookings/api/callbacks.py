@@ -21,6 +21,7 @@ class Callbacks(AgentView):
     """Where callers ask to be called back."""
 
     scopes: ClassVar = {"POST": AgentKey.Scope.CALL_BACK}
+    works_after_call = True
     place: Branch | None = None
     """Which branch shall call, as far as that is known."""
 

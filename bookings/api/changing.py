@@ -26,6 +26,7 @@ class Reschedule(AgentView):
     """Where a booking is moved."""
 
     scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    works_after_call = True  # a repeat is answered as the first request was; anything else is refused
 
     @described.reschedule
     def post(self, request: Request, booking_id: str) -> Response:

@@ -320,6 +320,15 @@ TABLE: Mapping[str, Told] = {
         "I could not find that appointment.",
         "Check the id; only bookings of the key's company are found.",
     ),
+    "conversation_ended": Told(
+        HTTPStatus.CONFLICT,
+        False,
+        "The phone call is over",
+        "Dieses Gespräch ist schon beendet. Bitte rufen Sie noch einmal an.",
+        "This call has already ended. Please call us again.",
+        "Nothing was done. Begin a new conversation, with another call_id, and use its id."
+        " POST /v1/callbacks works with this one, too.",
+    ),
     "already_cancelled": Told(
         HTTPStatus.CONFLICT,
         False,

@@ -105,6 +105,22 @@ class Conversations(AgentView):
 _NOBODY: dict[str, object] = {"caller": {"known": False, "name": None}, "appointments": []}
 
 
+class End(AgentView):
+    """Where a phone call ends."""
+
+    scopes: ClassVar = {"POST": AgentKey.Scope.READ}
+    works_after_call = True
+
+    @described.end
+    def post(self, _request: Request, conversation_id: str) -> Response:
+        """Say that the call is over. What it holds is free at once, and it opens no appointments any more."""
+        call = self.conversation(conversation_id)
+        assert call is not None  # noqa: S101
+        has_ended_now = conversations.end(call)
+        body = {"ok": True, "status": "ended", "conversation_id": call.public_id, "replayed": not has_ended_now}
+        return Response(body)
+
+
 class Holds(AgentView):
     """Where a time is held."""
 
@@ -135,6 +151,7 @@ class Hold(AgentView):
     """One hold."""
 
     scopes: ClassVar = {"DELETE": AgentKey.Scope.BOOK}
+    works_after_call = True
 
     @described.release
     def delete(self, _request: Request, hold_id: str) -> Response:

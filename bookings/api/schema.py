@@ -15,13 +15,14 @@ from bookings.api.errors import CONTENT_TYPE, TABLE
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ALWAYS = ("unauthorized", "scope_missing", "rate_limited", "temporarily_unavailable", "internal_error")
+_IN_CALL = ("conversation_ended",)
 _BODY = ("request_malformed", "request_invalid", "request_too_large", "unsupported_media_type", "time_not_understood")
 
 
-def _problems(*codes: str) -> dict[Any, OpenApiResponse]:
-    """Return the problems of an operation, by status; each names its codes."""
+def _problems(*codes: str, after_call: bool = False) -> dict[Any, OpenApiResponse]:
+    """Return the problems of an operation, by status; `after_call` where it works when the phone call is over."""
     by_status: dict[int, list[str]] = defaultdict(list)
-    for code in (*codes, *_ALWAYS):
+    for code in (*codes, *(() if after_call else _IN_CALL), *_ALWAYS):
         by_status[TABLE[code].status.value].append(code)
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
@@ -111,6 +112,18 @@ converse = extend_schema(
     responses={200: shapes.ConversationAnswer, 201: shapes.ConversationAnswer, **_problems(*_BODY)},
 )
 
+end = extend_schema(
+    operation_id="end_conversation",
+    tags=["conversations"],
+    description=(
+        "The phone call is over: what it holds is free at once, and nothing new is done in it. A quarter of an hour"
+        " without a request does the same. Repeats get 200, too."
+    ),
+    parameters=[*_EVERY],
+    request=None,
+    responses={200: shapes.EndedAnswer, **_problems("request_invalid", after_call=True)},
+)
+
 hold = extend_schema(
     operation_id="hold_slot",
     tags=["bookings"],
@@ -132,7 +145,7 @@ release = extend_schema(
     tags=["bookings"],
     description="Give a held time back at once. What has been booked stays booked.",
     parameters=[*_EVERY],
-    responses={200: shapes.ReleasedAnswer, **_problems("request_invalid", "booking_not_found")},
+    responses={200: shapes.ReleasedAnswer, **_problems("request_invalid", "booking_not_found", after_call=True)},
 )
 
 search = extend_schema(
@@ -246,7 +259,7 @@ call_back = extend_schema(
     responses={
         200: shapes.CallbackAnswer,
         201: shapes.CallbackAnswer,
-        **_problems(*_BODY, "phone_required", "booking_not_found", "idempotency_key_reused"),
+        **_problems(*_BODY, "phone_required", "booking_not_found", "idempotency_key_reused", after_call=True),
     },
 )
 
@@ -254,7 +267,7 @@ operation = extend_schema(
     operation_id="get_operation",
     tags=["bookings"],
     parameters=[*_EVERY, _header("Retry-After", "while it is pending, s", answers=(200,))],
-    responses={200: shapes.OperationsAnswer, **_problems("request_invalid", "not_found")},
+    responses={200: shapes.OperationsAnswer, **_problems("request_invalid", "not_found", after_call=True)},
 )
 
 

@@ -551,6 +551,15 @@ class HeldAnswer(HoldAnswer):
     agent_hint = serializers.CharField()
 
 
+class EndedAnswer(serializers.Serializer[Any]):
+    """A phone call that is over."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(["ended"])
+    conversation_id = serializers.CharField()
+    replayed = serializers.BooleanField(help_text="it had ended before")
+
+
 class ReleasedAnswer(serializers.Serializer[Any]):
     """What became of a hold."""
 

@@ -9,6 +9,7 @@ urlpatterns = [
     path("availability/search", searching.Search.as_view(), name="search"),
     path("availability", views.Availability.as_view(), name="availability"),
     path("conversations", holding.Conversations.as_view(), name="conversations"),
+    path("conversations/<str:conversation_id>/end", holding.End.as_view(), name="end"),
     path("holds", holding.Holds.as_view(), name="holds"),
     path("holds/<str:hold_id>", holding.Hold.as_view(), name="hold"),
     path("bookings", views.Bookings.as_view(), name="bookings"),

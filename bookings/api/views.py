@@ -29,7 +29,14 @@ from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestError, Req
 from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
 from bookings.api.throttles import Standing
-from bookings.errors import BookingNotFound, DateInPast, DeadlineExceeded, TooFar, UpstreamUnavailable
+from bookings.errors import (
+    BookingNotFound,
+    ConversationEnded,
+    DateInPast,
+    DeadlineExceeded,
+    TooFar,
+    UpstreamUnavailable,
+)
 from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
 from bookings.question import search
 from bookings.wish import booking, cancelling, holds, outcomes
@@ -49,6 +56,8 @@ class AgentView(APIView):
     """One operation for agents: who asks, until when, in which language; and the headers of every answer."""
 
     scopes: ClassVar[Mapping[str, AgentKey.Scope]] = {}
+    works_after_call: ClassVar[bool] = False
+    """Whether a conversation that has ended is no reason to refuse: nothing new is done, or nothing is shown."""
     service: Service | None = None
     event_type: EventType | None = None
     """What books it, where it is not the service's own."""
@@ -132,6 +141,7 @@ class AgentView(APIView):
         return super().finalize_response(request, response, *args, **kwargs)
 
     def _tell_timeline(self, call: Conversation, request: Request, response: Response, took: timedelta) -> None:
+        conversations.note_seen(call)
         match = request.resolver_match
         conversations.record(
             call,
@@ -171,6 +181,8 @@ class AgentView(APIView):
         self.call = calls.filter(public_id=public_id).first() if _CONVERSATION_ID.fullmatch(public_id) else None
         if self.call is None:
             raise RequestInvalid("conversation_id", "There is no such conversation.")
+        if conversations.has_ended(self.call) and not self.works_after_call:
+            raise ConversationEnded("The phone call with this conversation_id is over.")
         return self.call
 
     @property
@@ -272,6 +284,7 @@ class Bookings(AgentView):
     """Where bookings are made."""
 
     scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    works_after_call = True  # a repeat is answered as the first request was; anything else is refused
 
     @described.book
     def post(self, request: Request) -> Response:
@@ -364,6 +377,7 @@ class Operation(AgentView):
     """One change of a booking."""
 
     scopes: ClassVar = {"GET": AgentKey.Scope.SEE}
+    works_after_call = True
 
     @described.operation
     def get(self, _request: Request, operation_id: str) -> Response:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from bookings import claims
 from bookings.errors import (
     AnotherTime,
+    ConversationEnded,
     HoldExpired,
     HoldRequired,
     SlotNotOffered,
@@ -129,12 +130,14 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         HoldRequired: Cal.com could not be asked, so what is not held is not booked.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
+        ConversationEnded: the phone call is over; nothing was booked by this request.
         ConfigurationError: staff must put something right; nothing was booked.
     """
     slot = Slot(wish.service, wish.event_type, wish.start, calcom, deadline, now, offered=wish.offer is not None)
     with slot.or_others():
         change, is_repeat = _earlier(wish), True
         if change is None:
+            _refuse_after_call(wish)
             change, is_repeat = _enter(wish, slot)
         if is_repeat:
             change = outcomes.join(change, calcom.account_id, deadline)
@@ -188,6 +191,11 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
             if isinstance(exc, AnotherTime):
                 raise
             exc.insist(slot.deadline, patience)
+
+
+def _refuse_after_call(wish: Wish) -> None:
+    if wish.conversation and wish.conversation.ended_at:
+        raise ConversationEnded("Nothing is booked in a phone call that is over.")
 
 
 def _standing_hold(wish: Wish) -> Appointment | None:

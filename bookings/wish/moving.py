@@ -23,6 +23,7 @@ from bookings.errors import (
     AnotherTime,
     BookingError,
     ConfigurationError,
+    ConversationEnded,
     DateInPast,
     DeadlineExceeded,
     SlotNotOffered,
@@ -83,6 +84,7 @@ def move(
         AlreadyCancelled, BookingNotFound: there is nothing to move.
         ChangeTooLate, TooManyMoves: the company does not allow it by phone.
         IdempotencyKeyReused: the key came with another request before.
+        ConversationEnded: the phone call is over; nothing was changed by this request.
         ConfigurationError: staff must put something right; nothing was changed.
     """
     ask = Change(
@@ -101,6 +103,8 @@ def move(
         earlier = _earlier(ask)
     if earlier is not None:
         return outcomes.answer(outcomes.join(earlier, calcom.account_id, deadline), replayed=True)
+    if conversation is not None and conversation.ended_at:
+        raise ConversationEnded("Nothing is rescheduled in a phone call that is over.")
     _refuse_unmovable(ask, now)
     calendar = _Calendar(ask, calcom, deadline, now)
     try:

@@ -180,6 +180,7 @@ class Robbery:
             "list_availability": lambda: Request("GET", "/v1/availability", {"service": self.robber.service, **day}),
             "search_availability": lambda: _post("availability/search", service=self.robber.service, when=day),
             "start_conversation": lambda: _post("conversations", call_id=f"robbers-{next(self._numbers)}"),
+            "end_conversation": lambda: _post(f"conversations/{self._call()}/end"),
             "hold_slot": lambda: _post("holds", slot_token=NO_TOKEN),
             "release_slot": lambda: Request("DELETE", f"/v1/holds/{NO_BOOKING}"),
             "create_booking": self._booking,

@@ -19,6 +19,7 @@ from tests.cast import Practice, Salon, at
 PUBLIC = {"openapi", "docs"}
 SAMPLE = {
     "booking_id": "bk_0000000000000000",
+    "conversation_id": "cv_0000000000000000",
     "hold_id": "bk_0000000000000000",
     "operation_id": "op_0000000000000000",
     "rest": "anything/else",

@@ -245,6 +245,7 @@ ADDRESSES = [
     "availability",
     "availability/search",
     "conversations",
+    "conversations/cv_0000000000000000/end",
     "holds",
     "holds/bk_0000000000000000",
     "bookings",
