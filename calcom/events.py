@@ -60,7 +60,12 @@ class HostAway:
     end: datetime
 
 
-Event = BookingTold | BookingRead | MeetingEnded | AbsenceMarked | HostAway
+@dataclass(frozen=True)
+class EventTypesSynced:
+    """The mirror of the account's event types says what Cal.com says now."""
+
+
+Event = BookingTold | BookingRead | MeetingEnded | AbsenceMarked | HostAway | EventTypesSynced
 
 
 class Useless(Exception):

@@ -133,9 +133,10 @@ class CalcomService:
         self, *, attendee_email: str, start: datetime, end: datetime, appointment_id: str
     ) -> RemoteBooking | None:
         """
-        Return the booking that carries our id, preferring one that takes time; None if there is none yet.
+        Return the booking that carries our id; None if there is none yet.
 
-        A request may still be on its way: None proves nothing until 30 s after it was sent.
+        Of several it is one that was made, not what it was moved to, and one that takes time. A request may still be on
+        its way: None proves nothing until 30 s after it was sent.
 
         Raises:
             Unavailable: ask again; also where one that cannot be read may be it.
@@ -144,7 +145,7 @@ class CalcomService:
         ours = [booking for booking in found if booking is not None and booking.appointment_id == appointment_id]
         if not ours and None in found:
             raise Unavailable("A booking cannot be read that may be ours.")
-        return max(ours, key=lambda booking: booking.state.takes_time, default=None)
+        return max(ours, key=lambda booking: (not booking.moved_from_uid, booking.state.takes_time), default=None)
 
     def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | None]]:
         """

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from calcom import events
 from calcom.client import Client
 from calcom.errors import Reason, Refused
 from calcom.invalidation import availability_changed, invalidate_lists
@@ -39,6 +40,7 @@ def sync(*, account: Account, now: datetime) -> Synced:
         event_types = _mirror(account, remote, owner)
         vanished = _deactivate(_others(account.event_types.all(), event_types, remote))
         Account.objects.filter(id=account.id).update(synced_at=now)
+    events.tell(account, events.EventTypesSynced())
     return Synced(owner, event_types, vanished)
 
 
@@ -59,6 +61,7 @@ def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
     with _invalidating_what_changes(account, calcom_id):
         event_types = _mirror(account, [remote])
         _deactivate(_others(account.event_types.filter(calcom_id=calcom_id), event_types, [remote]))
+    events.tell(account, events.EventTypesSynced())
 
 
 def deactivate(*, account: Account, calcom_id: int) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from bookings.models import Appointment, Branch, CallbackRequest, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
+from bookings.wish.cases import OTHER_LENGTH
 from bookings.wish.holds import Held
 from bookings.wish.outcomes import waits_for_calcom
 from cachectl.availability import Known
@@ -186,7 +187,12 @@ def told(change: Change, *, language: str) -> dict[str, object]:
     else:
         status = "waiting" if waits_for_calcom(change) else "pending"
         hint = _PENDING_HINT if change.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
-    return {"spoken": changes.changed(change.operation, status, language), "agent_hint": hint}
+    spoken = changes.changed(change.operation, status, language)
+    if change.state == Change.State.DONE and change.outcome == OTHER_LENGTH:
+        appointment = change.appointment
+        minutes = (appointment.end - appointment.start) // timedelta(minutes=1)
+        spoken = f"{spoken} {changes.takes_now(minutes, language)}"
+    return {"spoken": spoken, "agent_hint": hint}
 
 
 def callback(asked: CallbackRequest, *, own_number: str | None, replayed: bool, language: str) -> dict[str, object]:

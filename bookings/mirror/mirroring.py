@@ -17,13 +17,23 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import claims, twins
-from bookings.mirror import adoption
+from bookings.mirror import adoption, catalog
 from bookings.mirror.drift import Drift, Finding, News, judge
 from bookings.models import Appointment, AppointmentState, Claim, SharedBooking
 from bookings.wish import settling
 from cachectl.models import Forgetting
 from calcom.errors import Reason, Refused
-from calcom.events import AbsenceMarked, BookingRead, BookingTold, Event, HostAway, MeetingEnded, NotYet, Useless
+from calcom.events import (
+    AbsenceMarked,
+    BookingRead,
+    BookingTold,
+    Event,
+    EventTypesSynced,
+    HostAway,
+    MeetingEnded,
+    NotYet,
+    Useless,
+)
 from calcom.models import Account, EventType
 from calcom.ranges import LONGEST_CHANGE
 from calcom.service import CalcomService
@@ -57,6 +67,8 @@ def hear(account: Account, event: Event) -> str:
             return _mark_absence(account, event)
         case HostAway():
             return _forget_absence(account, event)
+        case EventTypesSynced():
+            return catalog.follow_event_types(account)
 
 
 def take_over(news: News, calcom: CalcomService) -> Drift:

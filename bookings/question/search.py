@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bookings import claims
-from bookings.errors import ConfigurationError
+from bookings.errors import ConfigurationError, UpstreamUnavailable
 from bookings.models import Service
 from bookings.question.offers import Rules
 from bookings.question.ranking import Candidate, rank
@@ -104,8 +104,16 @@ def alternatives(
 
 
 def refuse_unbookable(service: Service, event_type: EventType | None = None) -> None:
-    """Raise ConfigurationError, saying why, if the service cannot be booked through us."""
+    """
+    Raise, saying why, if the service cannot be booked through us.
+
+    Raises:
+        UpstreamUnavailable: its event type was deleted at Cal.com, or has other lengths there; a sync told staff.
+        ConfigurationError: anything else.
+    """
     if obstacle := service.obstacle(event_type):
+        if service.active and not (event_type or service.event_type).active:
+            raise UpstreamUnavailable(obstacle, retry_after=60.0)
         raise ConfigurationError(obstacle)
 
 

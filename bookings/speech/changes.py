@@ -40,6 +40,7 @@ _WAITING: Mapping[str, Sentence] = {
 }
 _BOOKED: Sentence = {"de": "Ihr Termin steht.", "en": "Your appointment is booked."}
 _MOVED: Sentence = {"de": "Ihr Termin ist verlegt.", "en": "Your appointment has been moved."}
+_TAKES_NOW: Sentence = {"de": "Er dauert jetzt {minutes} Minuten.", "en": "It takes {minutes} minutes now."}
 _CANCELLED: Sentence = {"de": "Ihr Termin ist abgesagt.", "en": "Your appointment is cancelled."}
 _OVER: Sentence = {"de": "Dieser Termin ist schon vorbei.", "en": "That appointment is already over."}
 
@@ -78,6 +79,11 @@ def changed(operation: str, status: str, language: str) -> str:
         return (_PENDING if status == "pending" else _WAITING)[operation][language]
     known = {"confirmed": _MOVED if operation == "move" else _BOOKED, "cancelled": _CANCELLED}
     return known.get(status, _OVER)[language]
+
+
+def takes_now(minutes: int, language: str) -> str:
+    """Return what is said where an appointment takes another time than it did before."""
+    return _TAKES_NOW[language].format(minutes=minutes)
 
 
 def called_back(*, done: bool, own_number: bool, language: str) -> str:

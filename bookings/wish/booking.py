@@ -30,7 +30,6 @@ from bookings.models import (
     Staff,
     token,
 )
-from bookings.question import search
 from bookings.wish import holds, outcomes
 from bookings.wish.attendees import customer_for
 from bookings.wish.listed import Slot
@@ -175,7 +174,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
 
     Who is faster takes the slot, so a slot that is not to be had any more may well be this very wish's.
     """
-    search.refuse_unbookable(wish.service, wish.event_type)
+    slot.refuse_unbookable()
     patience = Deadline.after(claims.PATIENCE_S)
     while True:
         try:

@@ -36,12 +36,25 @@ MOST_INCONCLUSIVE_ANSWERS = 8
 # Outcomes beside Cal.com's own reasons.
 FOREIGN = "foreign_booking"
 OTHER_START = "other_start"
+OTHER_LENGTH = "other_length"
+OTHER_TYPE = "other_event_type"
 NOT_IN_TIME = "not_in_time"
 WITHDRAWN = "withdrawn"
 VANISHED = "vanished"
 UNSETTLED = "unsettled"
 _STAFF_MUST_ACT = frozenset(
-    {Reason.UNAUTHORIZED, Reason.INVALID, Reason.NOT_FOUND, FOREIGN, OTHER_START, NOT_IN_TIME, VANISHED, UNSETTLED}
+    {
+        Reason.UNAUTHORIZED,
+        Reason.INVALID,
+        Reason.NOT_FOUND,
+        FOREIGN,
+        OTHER_START,
+        OTHER_LENGTH,
+        OTHER_TYPE,
+        NOT_IN_TIME,
+        VANISHED,
+        UNSETTLED,
+    }
 )
 
 
@@ -114,6 +127,15 @@ class Case(ABC):
     def may_be_repeated(self) -> bool:
         """Return whether what was not found now is proven absent, so that it may be sent again."""
         return self.change.is_silent or self.is_too_late
+
+    def difference(self, remote: RemoteBooking) -> str:
+        """Return as an outcome what of a standing booking is not what the caller was promised, empty if all is."""
+        if remote.start != self.start:
+            return OTHER_START
+        if remote.end != self.end:
+            return OTHER_LENGTH
+        is_other_type = remote.event_type_id not in {None, self.appointment.event_type.calcom_id}
+        return OTHER_TYPE if is_other_type else ""
 
     # What each kind does in its own way
 

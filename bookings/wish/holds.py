@@ -29,7 +29,6 @@ from bookings.models import (
     Staff,
     token,
 )
-from bookings.question import search
 from bookings.wish.listed import Slot
 from cachectl import waiting
 from cachectl.deadline import Deadline
@@ -173,10 +172,10 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
         TryLater: somebody is just booking there, or Cal.com could not be asked.
         ConfigurationError: the service cannot be booked through us.
     """
-    search.refuse_unbookable(offer.service, offer.event_type)
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
     patience, newer = Deadline.after(claims.PATIENCE_S), False
     with slot.or_others():
+        slot.refuse_unbookable()
         while True:
             earlier = _led_to(offer)
             if earlier is not None:

@@ -49,6 +49,18 @@ class Slot:
     offered: bool = False
     """Whether it was offered to whoever wants it, so that Cal.com listed it then."""
 
+    def refuse_unbookable(self) -> None:
+        """
+        Raise, saying why, if it cannot be booked through us.
+
+        Raises:
+            SlotNotOffered: it was offered at a length that its event type has not any more.
+            UpstreamUnavailable, ConfigurationError: as `search.refuse_unbookable` does.
+        """
+        if not self.event_type.active and self.service.event_type.active:
+            raise SlotNotOffered("Its event type has another length since.")
+        search.refuse_unbookable(self.service, self.event_type)
+
     def listing(self, *, newer: bool = False) -> Listing:
         """
         Return what the list is worth that has it; with `newer` of one that knows what was booked up to a moment ago.
@@ -91,7 +103,7 @@ class Slot:
         except AnotherTime as exc:
             others = search.alternatives(
                 service=self.service,
-                event_type=self.event_type,
+                event_type=self.event_type if self.event_type.active else None,
                 wished=self.start,
                 now=self.now,
                 calcom=self.calcom,

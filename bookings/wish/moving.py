@@ -41,6 +41,7 @@ from bookings.models import (
     Conversation,
     SlotToken,
 )
+from bookings.question import search
 from bookings.question.offers import Rules
 from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
@@ -156,8 +157,9 @@ def _refuse_unmovable(ask: Change, now: datetime) -> None:
     appointment = ask.appointment
     if ask.asked_by and appointment.moves >= appointment.company.max_moves:
         raise TooManyMoves("It was moved as often as the company allows.")
-    service, event_type = appointment.service, appointment.event_type
-    if obstacle := service.obstacle() if service else ", ".join(event_type.cannot_serve):
+    if appointment.service:
+        search.refuse_unbookable(appointment.service)
+    elif obstacle := ", ".join(appointment.event_type.cannot_serve):
         raise ConfigurationError(obstacle)
 
 

@@ -157,6 +157,8 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
     cases.FOREIGN: SlotTaken,
     Reason.OUT_OF_BOUNDS: SlotNotOffered,
     cases.OTHER_START: SlotNotOffered,
+    cases.OTHER_LENGTH: SlotNotOffered,
+    cases.OTHER_TYPE: SlotNotOffered,
     RemoteState.CANCELLED: SlotNotOffered,
     RemoteState.REJECTED: SlotNotOffered,
     Reason.IN_PAST: DateInPast,

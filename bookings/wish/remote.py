@@ -6,17 +6,20 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from bookings import claims, twins
+from bookings import callbacks, claims, twins
 from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
 from bookings.wish.attendees import new_booking
-from bookings.wish.cases import FOREIGN, OTHER_START, REFUSALS, UNSETTLED, VANISHED, Case, Refusal
+from bookings.wish.cases import FOREIGN, OTHER_LENGTH, OTHER_START, REFUSALS, UNSETTLED, VANISHED, Case, Refusal
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
+from calcom.ranges import MINUTE
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, RemoteState
 
 # Somebody who moves a booking at Cal.com more often than that while we look is looked up again later.
 _LONGEST_TRAIL = 10
+# How far around its time a booking is looked for: Cal.com may have made it otherwise than it was asked to.
+_AROUND = timedelta(days=1)
 
 
 def case_of(change: Change, calcom: CalcomService) -> Case:
@@ -43,14 +46,14 @@ class Booking(Case):
         claims.take(self.appointment, host_ids, Claim.Kind.PENDING)
 
     def look_up(self) -> RemoteBooking | None:
-        """Return the booking that carries our id."""
+        """Return the booking that carries our id, also where Cal.com made it of another length or at another time."""
         appointment = self.appointment
         if appointment.remote_uid:
             return self.calcom.get_booking(uid=appointment.remote_uid)
         return self.calcom.find_booking(
             attendee_email=appointment.attendee_email,
-            start=appointment.start,
-            end=appointment.end,
+            start=appointment.start - _AROUND,
+            end=appointment.end + _AROUND,
             appointment_id=appointment.public_id,
         )
 
@@ -69,8 +72,8 @@ class Booking(Case):
             self.refuse(FOREIGN, list_was_wrong=True)
         elif remote.moved_to_uid:
             self._follow(remote, took)
-        elif remote.state.takes_time and remote.start != appointment.start:
-            self._undo(remote, OTHER_START)
+        elif remote.state.takes_time and not remote.moved_from_uid and (difference := self.difference(remote)):
+            self._undo(remote, difference)  # what a person moved there is where that person wants it
         else:
             self._hear_ours(remote, took)
 
@@ -101,7 +104,7 @@ class Booking(Case):
             won = appointment.state == AppointmentState.PENDING and appointment.move_on(
                 to=AppointmentState.CONFIRMED,
                 remote_uid=remote.uid,
-                earlier_remote_uids=[each.uid for each in left],
+                earlier_remote_uids=[each.uid for each in left] or list(filter(None, [remote.moved_from_uid])),
                 start=remote.start,
                 end=remote.end,
                 host_id=host_ids[0] if len(host_ids) == 1 else None,
@@ -121,6 +124,7 @@ class Booking(Case):
         """Cancel what was booked for us and is not what was asked for; its uid is kept first, in case we die here."""
         Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
         self.later(ChangeState.UNKNOWN)
+        self.calcom.contradicted(self.appointment.event_type)
         try:
             self.calcom.cancel(uid=remote.uid, reason="Booked otherwise than asked for.")
         except Refused as exc:
@@ -242,16 +246,28 @@ class Move(Case):
             self._lose(Reason.ALREADY_CANCELLED)
 
     def _complete(self, remote: RemoteBooking, took: timedelta | None) -> None:
-        """Write down that it is there, and give the old time back, in one step."""
+        """
+        Write down that it is there, and give the old time back, in one step.
+
+        Where its event type has another length by now, so has the appointment: the old one is gone and cannot be had
+        back. The caller hears how long it takes, and a person calls them about it.
+        """
+        length = remote.end - remote.start
+        other_length = OTHER_LENGTH if remote.end != self.end else ""
         with transaction.atomic(durable=True):
             won, was_free, forgettings = _relocate(self, remote, moves=self.appointment.moves + 1)
             if won:
-                self.change.close(to=ChangeState.DONE, took=took)
+                self.change.close(to=ChangeState.DONE, took=took, outcome=other_length)
+                if other_length:
+                    callbacks.owe(self.appointment, f"The moved appointment takes {length // MINUTE} minutes now.")
         if not won:
             self._catch_up(remote, took)
             return
         self.calcom.availability_changed(forgettings)
-        self.tell("booking moved", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+        if other_length:
+            self.calcom.contradicted(self.appointment.event_type)
+        outcome = other_length or ("done" if was_free else "overlaps at Cal.com")
+        self.tell("booking moved", outcome=outcome, alert=not was_free)
 
     def _catch_up(self, remote: RemoteBooking, took: timedelta | None) -> None:
         """Go on from what the appointment is by now: a webhook said the same before, or that it is somewhere else."""

@@ -127,6 +127,20 @@ def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, s
     assert Claim.objects.get().start == at(11)
 
 
+def test_moved_booking_that_is_heard_of_first_is_confirmed_where_it_is(salon, calcom, simulator):
+    """A person moved it before we heard that it was made: it is not undone for being elsewhere."""
+    simulator.fail(BOOK, "reset_after")
+    change = book(wish(salon.colour, at(14)), calcom).change
+    [made] = accepted(simulator)
+    moved = simulator.move_elsewhere(made["uid"], at(11))
+
+    settling.hear(change_id=change.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
+
+    mine = Appointment.objects.get()
+    assert (mine.state, mine.start, mine.earlier_remote_uids) == ("confirmed", at(11), [made["uid"]])
+    assert len(accepted(simulator)) == 1
+
+
 def test_what_was_moved_there_and_cancelled_before_we_heard_of_it_is_refused(salon, calcom, simulator):
     """Nothing stands there any more."""
     simulator.fail(BOOK, "reset_after")
