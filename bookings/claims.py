@@ -16,7 +16,7 @@ from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailabl
 from bookings.errors import DeadlineExceeded, RecordsLocked
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim, SharedBooking
 from bookings.prepared import rows_of
-from bookings.question.offers import TakenTime, subtract
+from bookings.question.offers import TakenTime, is_known, overlapping
 from cachectl.deadline import Deadline
 from calcom.models import EventType
 from calcom.ranges import MINUTES_A_DAY
@@ -81,6 +81,11 @@ class Occupancy:
     read_at: float = 0.0
     """When it was read, in epoch seconds by the database's clock."""
 
+    @property
+    def confirmed_hosts(self) -> frozenset[int]:
+        """Return the hosts who are booked for some of the time."""
+        return frozenset(row.host_id for row in self.rows if row.kind == Kind.CONFIRMED)
+
     def without(self, *appointment_ids: int) -> "Occupancy":
         """Return what is claimed by others than these appointments."""
         return replace(self, rows=[row for row in self.rows if row.appointment_id not in appointment_ids])
@@ -101,15 +106,49 @@ class Occupancy:
             starts: epoch minutes, ascending.
             loaded_at: by day (epoch minutes divided by 1440), when the load of its list began, in epoch seconds.
         """
-        taken = [row.time for row in self.rows]
-        return subtract(starts, shape=event_type.shape, hosts=len(self.host_ids), taken=taken, loaded_at=loaded_at)
+        return self.compare(event_type, starts, loaded_at).left
 
-    def in_doubt(self, event_type: EventType, starts: Sequence[int]) -> list[int]:
-        """Return those of the starts for which a list would prove a host free that is loaded now and has them."""
+    def compare(self, event_type: EventType, starts: Sequence[int], loaded_at: Mapping[int, float]) -> "Comparison":
+        """Compare a list of slots with what is claimed; the arguments are those of `left`."""
+        taken = [row.time for row in self.rows]
+        overlaps = overlapping(starts, shape=event_type.shape, taken=taken)
+        hidden = {
+            start: places
+            for start, places in overlaps.items()
+            if not all(is_known(taken[place], loaded_at.get(start // MINUTES_A_DAY)) for place in places)
+        }
+        uncertain = [start for start, places in hidden.items() if self._may_leave_a_host(places)]
+        return Comparison(
+            left=[start for start in starts if start not in hidden],
+            uncertain=sorted(uncertain),
+            askable=sorted(
+                start for start in uncertain if all(is_known(taken[place], self.read_at) for place in hidden[start])
+            ),
+            contradicts_mirror=any(
+                start not in hidden and self.host_ids.issubset(taken[place].host_id for place in places)
+                for start, places in overlaps.items()
+            ),
+        )
+
+    def _may_leave_a_host(self, places: Sequence[int]) -> bool:
+        """Return whether the claims at these places, which all overlap one slot, may leave a host for it."""
         if len(self.host_ids) < 2:
-            return []
-        days = {start // MINUTES_A_DAY for start in starts}
-        return self.left(event_type, starts, dict.fromkeys(days, self.read_at))
+            return False
+        return judge(replace(self, rows=[self.rows[place] for place in places]))[0] is not Verdict.TAKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What our own claims leave of a list of slots. Epoch minutes, ascending."""
+
+    left: list[int]
+    """Starts for which a host is certain to be free."""
+    uncertain: list[int]
+    """Starts that are hidden although a host may be free: the list is older than a claim that overlaps them."""
+    askable: list[int]
+    """Those of them of which a list would tell that is loaded now."""
+    contradicts_mirror: bool
+    """Whether the list knows of all claims, and has a slot at which all hosts of the event type are claimed."""
 
 
 def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:
@@ -189,7 +228,9 @@ class Verdict(Enum):
     TAKEN = "taken"
 
 
-def judge(occupancy: Occupancy, *, ahead_of: int | None = None) -> tuple[Verdict, frozenset[int]]:
+def judge(
+    occupancy: Occupancy, *, ahead_of: int | None = None, listed_at: float | None = None
+) -> tuple[Verdict, frozenset[int]]:
     """
     Return whether one more appointment fits, and which hosts it has to claim for that.
 
@@ -197,11 +238,18 @@ def judge(occupancy: Occupancy, *, ahead_of: int | None = None) -> tuple[Verdict
     write waits until each write that could be given one of its hosts has been answered. "Taken" is said only when
     confirmed time, a hold, or the wishes ahead are certain to use up every host.
 
-    `ahead_of` is an appointment that waits in line already: only wishes older than it go first.
+    Args:
+        ahead_of: an appointment that waits in line already: only wishes older than it go first.
+        listed_at: when the load of a list began that has the slot, in epoch seconds. Where it knows of all that is
+            confirmed, it proves a host free whom no sync has seen: Note [A newer list outranks the mirror]. Then the
+            claims stand beside those of all known hosts, so that nobody else writes there meanwhile.
     """
-    confirmed = {row.host_id for row in occupancy.rows if row.kind == Kind.CONFIRMED}
+    confirmed = occupancy.confirmed_hosts
     open_hosts = occupancy.host_ids - confirmed
-    ahead = [row for row in occupancy.rows if row.host_id in open_hosts and _goes_first(row, ahead_of)]
+    rows = [row for row in occupancy.rows if row.kind != Kind.CONFIRMED]
+    if not open_hosts and all(is_known(row.time, listed_at) for row in occupancy.rows if row.kind == Kind.CONFIRMED):
+        open_hosts = occupancy.host_ids
+    ahead = [row for row in rows if row.host_id in open_hosts and _goes_first(row, ahead_of)]
     # Cal.com may choose the host whose time is only held here: it knows nothing of our holds.
     if not open_hosts or any(row.kind == Kind.HELD for row in ahead) or _most_at_once(ahead) >= len(open_hosts):
         return Verdict.TAKEN, open_hosts
@@ -220,12 +268,19 @@ def _most_at_once(rows: Sequence[Row]) -> int:
     return max(map(len, at_once), default=0)
 
 
-def take(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind) -> None:
-    """Claim the appointment's time on these hosts, within the transaction that is open."""
-    Claim.objects.bulk_create(_claims(appointment, host_ids, kind))
+def take(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, beside: Collection[int] = ()) -> None:
+    """
+    Claim the appointment's time on these hosts, within the transaction that is open.
+
+    Of the hosts in `beside` it is claimed beside what they are booked for: a list proves another host whom we do not
+    know (Note [A newer list outranks the mirror]).
+    """
+    Claim.objects.bulk_create(_claims(appointment, host_ids, kind, conflicting=beside))
 
 
-def convert(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind) -> None:
+def convert(
+    appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, beside: Collection[int] = ()
+) -> None:
     """
     Make the claims of a hold those of a booking: they change what they are, and are never out of our hands.
 
@@ -233,7 +288,7 @@ def convert(appointment: Appointment, host_ids: Collection[int], kind: Claim.Kin
     """
     own = Claim.objects.filter(appointment=appointment)
     own.update(kind=kind, expires_at=None, changed_at=Now())
-    take(appointment, set(host_ids) - set(own.values_list("host_id", flat=True)), kind)
+    take(appointment, set(host_ids) - set(own.values_list("host_id", flat=True)), kind, beside)
 
 
 def release(appointment: Appointment) -> None:
@@ -242,7 +297,13 @@ def release(appointment: Appointment) -> None:
 
 
 def take_other_time(
-    appointment: Appointment, host_ids: Collection[int], kind: Claim.Kind, start: datetime, end: datetime
+    appointment: Appointment,
+    host_ids: Collection[int],
+    kind: Claim.Kind,
+    start: datetime,
+    end: datetime,
+    *,
+    beside: Collection[int] = (),
 ) -> None:
     """
     Claim the part of another time that the appointment has not claimed yet, within the transaction that is open.
@@ -253,7 +314,14 @@ def take_other_time(
     standing = Claim.objects.filter(appointment=appointment, kind=Kind.CONFIRMED, conflicting=False)
     own = {claim.host_id: (claim.start, claim.end) for claim in standing}
     Claim.objects.bulk_create(
-        Claim(appointment=appointment, host_id=host_id, kind=kind, start=begin, end=stop)
+        Claim(
+            appointment=appointment,
+            host_id=host_id,
+            kind=kind,
+            start=begin,
+            end=stop,
+            conflicting=host_id in beside,
+        )
         for host_id in sorted(host_ids)
         for begin, stop in _uncovered(first, last, own.get(host_id))
     )
@@ -293,21 +361,25 @@ def record(booked: Appointment | SharedBooking, host_ids: Collection[int]) -> bo
         with transaction.atomic():
             Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED))
     except IntegrityError:
-        Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED, conflicting=True))
+        Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED, conflicting=host_ids))
         return False
     return True
 
 
 def _claims(
-    booked: Appointment | SharedBooking, host_ids: Collection[int], kind: Claim.Kind, *, conflicting: bool = False
+    booked: Appointment | SharedBooking,
+    host_ids: Collection[int],
+    kind: Claim.Kind,
+    *,
+    conflicting: Collection[int] = (),
 ) -> list[Claim]:
     start, end = around(booked.event_type, booked.start, booked.end)
-    shared: dict[str, Any] = {"kind": kind, "start": start, "end": end, "conflicting": conflicting}
+    shared: dict[str, Any] = {"kind": kind, "start": start, "end": end}
     if isinstance(booked, SharedBooking):
         shared["shared_booking"] = booked
     else:
         shared |= {"appointment": booked, "expires_at": booked.expires_at if kind == Kind.HELD else None}
-    return [Claim(host_id=host_id, **shared) for host_id in sorted(host_ids)]
+    return [Claim(host_id=host_id, conflicting=host_id in conflicting, **shared) for host_id in sorted(host_ids)]
 
 
 def expire(appointment_ids: Collection[int] | None = None) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 
@@ -39,10 +39,17 @@ class Known:
     loading: bool = False
     """Whether somebody was loading days of the event type when the question was asked."""
 
+    uncertain: bool = False
+    """Whether a newer list might say otherwise of what was asked: set by those who know what was booked since."""
+
     @property
     def verified(self) -> bool:
         """Return whether a caller may be told so without reserve."""
-        return self.band.verified
+        return self.band.verified and not self.uncertain
+
+    def after(self, earlier: "Known") -> "Known":
+        """Return it with what the same question cost before: whether it loaded, or awaited a load."""
+        return replace(self, loaded=self.loaded or earlier.loaded, collapsed=self.collapsed or earlier.collapsed)
 
 
 class Question:

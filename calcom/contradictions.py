@@ -13,8 +13,7 @@ from django.core.cache import cache
 from kombu.exceptions import OperationalError
 
 from cachectl import background
-from calcom import sync
-from calcom.models import Account, EventType
+from calcom.models import EventType
 
 log = structlog.get_logger(__name__)
 
@@ -34,14 +33,6 @@ def request_sync(event_type: EventType) -> None:
         _requested.clear()
     _requested[which] = now + SYNC_AT_MOST_EVERY
     background.submit_errand(_queue_sync, *which)
-
-
-def event_type_is_gone(event_type: EventType) -> None:
-    """Take note that Cal.com does not know the event type (404): it is not offered any more, and a sync verifies it."""
-    log.error("calcom.event_type_gone", account_id=event_type.account_id, event_type_id=event_type.pk)
-    account = Account.objects.get(pk=event_type.account_id)
-    sync.deactivate(account=account, calcom_id=event_type.calcom_id)
-    request_sync(event_type)
 
 
 def _queue_sync(account_id: int, calcom_id: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from cachectl.sources import GONE, THROTTLED, LoadFailed, Urgency
-from calcom import contradictions
+from calcom import sync
 from calcom.client import Client
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.limiter import Throttled
@@ -48,7 +48,7 @@ class CalcomDays:
             raise LoadFailed("unknown_event_type", None) from None
         except Refused as exc:
             if exc.event_type_is_missing:
-                contradictions.event_type_is_gone(event_type)
+                sync.deactivate(event_type)
                 raise LoadFailed(GONE, None) from exc
             # Another 404 is not Cal.com's word: a wrong address, or a proxy's.
             reason = "unavailable" if exc.reason is Reason.NOT_FOUND else exc.reason.value
@@ -63,10 +63,15 @@ def accounts_in_use() -> Iterable[int]:
     return Account.objects.filter(active=True).values_list("id", flat=True)
 
 
+def unique_end(end: datetime) -> datetime:
+    """Return up to an hour later than `end`, another instant for each list: Note [No two loads ask the same]."""
+    return end + timedelta(seconds=next(_rolling) % _ROLL)
+
+
 def _slots(client: Client, event_type: EventType, first: date, last: date, priority: Priority) -> list[int]:
     """Ask in instants: date-only bounds are UTC days whatever the time zone (recorded 2026-11-21)."""
     start = datetime.combine(first, time(), UTC)
-    end = datetime.combine(last + timedelta(days=1), time(), UTC) + timedelta(seconds=next(_rolling) % _ROLL)
+    end = unique_end(datetime.combine(last + timedelta(days=1), time(), UTC))
     return client.open_slots(event_type=event_type, start=start, end=end, priority=priority)
 
 

@@ -10,7 +10,8 @@ from redis import RedisError
 
 from cachectl import background, limits, services, tasks
 from cachectl.models import Forgetting
-from calcom.models import Account, EventType
+from calcom.contradictions import request_sync
+from calcom.models import Account, EventType, EventTypeHost
 from calcom.ranges import Shape, date_of, minute_from, touched
 from calcom.types import ListReach
 
@@ -44,14 +45,20 @@ def invalidate_change(
         start, end = start - _REFUSED_WITH_IT, end + _REFUSED_WITH_IT
     columns = "length_minutes", "before_buffer_minutes", "after_buffer_minutes", "list_reach"
     sharing = EventType.objects.filter(account=account).on_hosts(set(host_ids)).values_list("pk", *columns)
-    shapes, reaches = {event_type.pk: event_type.shape}, {event_type.pk: ListReach(event_type.list_reach)}
+    shapes, reaches = {event_type.pk: event_type.shape}, {event_type.pk: event_type.list_reach}
     for pk, length, before, after, reach in sharing:
-        shapes[pk], reaches[pk] = Shape(length, before, after), ListReach(reach)
+        shapes[pk], reaches[pk] = Shape(length, before, after), reach
+    causes = {pk: Cause.RULE if cause is Cause.OWN and reach else cause for pk, reach in reaches.items()}
+    own_hosts = EventTypeHost.objects.filter(event_type=event_type).values_list("host_id", flat=True)
+    if not set(host_ids).issubset(own_hosts):
+        request_sync(event_type)
+        # No sync has seen that they serve it, so their appointments are not subtracted from its list.
+        causes[event_type.pk] = Cause.ELSEWHERE if causes[event_type.pk] is Cause.OWN else causes[event_type.pk]
     days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
     return [
-        services.owe(account_id=account.pk, event_type_ids=ids, first=first, last=last, cause=why)
-        for touched_days, touched_ids in days.items()
-        for first, last, ids, why in _by_reach(*touched_days, touched_ids, reaches, cause)
+        services.owe(account_id=account.pk, event_type_ids=its, first=first, last=last, cause=why)
+        for touched_days, ids in days.items()
+        for first, last, its, why in _by_cause(*touched_days, ids, causes, reaches)
     ]
 
 
@@ -76,18 +83,17 @@ def availability_changed(rows: Sequence[Forgetting]) -> None:
         background.submit_errand(_invalidate_again, rows)  # the caller need not wait for the broker
 
 
-def _by_reach(
-    first: date, last: date, ids: Sequence[int], reaches: Mapping[int, ListReach], cause: Cause
+def _by_cause(
+    first: date, last: date, ids: Sequence[int], causes: Mapping[int, Cause], reaches: Mapping[int, str]
 ) -> Iterator[tuple[date, date, list[int], Cause]]:
-    """Yield the days and event types with the cause that they are invalid for."""
-    plain = [each for each in ids if cause is not Cause.OWN or reaches[each] is ListReach.NONE]
-    if plain:
-        yield first, last, plain, cause
+    """Yield the days that are invalid, with their event types and why; days that rules reach one by one."""
     earliest, latest = _cached_days()
-    for each in ids:
-        if each not in plain:
-            days = timedelta(days=reaches[each].days)
-            yield max(first - days, min(first, earliest)), min(last + days, max(last, latest)), [each], Cause.RULE
+    for each in dict.fromkeys(causes[pk] for pk in ids if causes[pk] is not Cause.RULE):
+        yield first, last, [pk for pk in ids if causes[pk] is each], each
+    for pk in ids:
+        if causes[pk] is Cause.RULE:
+            days = timedelta(days=ListReach(reaches[pk]).days)
+            yield max(first - days, min(first, earliest)), min(last + days, max(last, latest)), [pk], Cause.RULE
 
 
 def _cached_days() -> tuple[date, date]:

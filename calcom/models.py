@@ -102,7 +102,8 @@ class EventType(models.Model):
     list_reach = models.CharField(
         max_length=8,
         blank=True,
-        default=ListReach.NONE,
+        default=ListReach.NONE.value,
+        db_default="",
         choices=[(reach.value, reach.value or "none") for reach in ListReach],
         help_text="how far around a booking Cal.com's list changes by rules of the event type, such as limits per day",
     )

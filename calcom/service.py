@@ -9,8 +9,9 @@ from cachectl import availability
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
-from calcom import contradictions, invalidation
+from calcom import contradictions, invalidation, sync
 from calcom.client import LARGEST_PAGE, Client
+from calcom.days import unique_end
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.models import Account, EventType, Host
 from calcom.ranges import date_of, minute_from
@@ -93,7 +94,7 @@ class CalcomService:
         """
         with _noticing_contradictions(event_type):
             found = self._client.open_slots(
-                event_type=event_type, start=first, end=last, priority=Priority.LIVE, moving_uid=uid
+                event_type=event_type, start=first, end=unique_end(last), priority=Priority.LIVE, moving_uid=uid
             )
         return [start for start in found if minute_from(first) <= start < minute_from(last)]
 
@@ -225,7 +226,7 @@ def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
         yield
     except Refused as exc:
         if exc.event_type_is_missing:
-            contradictions.event_type_is_gone(event_type)
+            sync.deactivate(event_type)
         elif exc.reason in _OF_THE_EVENT_TYPE:
             contradictions.request_sync(event_type)
         raise

@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from django.db import transaction
 
 from calcom import events
 from calcom.client import Client
+from calcom.contradictions import request_sync
 from calcom.errors import Reason, Refused
 from calcom.invalidation import availability_changed, invalidate_lists
 from calcom.models import Account, EventType, EventTypeHost, EventTypeQuerySet, Host
 from calcom.types import RemoteEventType, RemoteHost
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,13 @@ def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
     events.tell(account, events.EventTypesSynced())
 
 
-def deactivate(*, account: Account, calcom_id: int) -> None:
-    """Take note that Cal.com has no such event type any more. A later sync activates it where that was wrong."""
-    with _invalidating_what_changes(account, calcom_id):
-        _deactivate(account.event_types.filter(calcom_id=calcom_id))
+def deactivate(event_type: EventType) -> None:
+    """Take note that Cal.com does not know the event type (404): it is not offered any more, and a sync verifies it."""
+    log.error("calcom.event_type_gone", account_id=event_type.account_id, event_type_id=event_type.pk)
+    account = Account.objects.get(pk=event_type.account_id)
+    with _invalidating_what_changes(account, event_type.calcom_id):
+        _deactivate(account.event_types.filter(calcom_id=event_type.calcom_id))
+    request_sync(event_type)
 
 
 def _mirror(account: Account, remote: Sequence[RemoteEventType], owner: RemoteHost | None = None) -> list[EventType]:

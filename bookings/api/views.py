@@ -241,14 +241,14 @@ class Availability(AgentView):
             deadline=self.deadline,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
-        figures.count_answer(found.known)
+        figures.count_answer(found.known_in_full)
         return Response(self._answer(question.service, found), headers=headers.of_cache(found.known))
 
     def _answer(self, service: Service, found: search.OpenTimes) -> dict[str, object]:
-        zone, known = service.branch.time_zone, found.known
+        zone, known = service.branch.time_zone, found.known_in_full
         return {
             "ok": True,
-            "status": "degraded" if not known.verified else "available" if found.starts else "none",
+            "status": _status(known, is_free=bool(found.starts)),
             "service": answers.service(service),
             "time_zone": zone,
             "slots": answers.slots(
@@ -265,6 +265,13 @@ def _refuse_hopeless(question: Question, now: datetime) -> None:
         raise DateInPast("The window has passed.")
     if question.first > now + timedelta(days=question.service.horizon_days):
         raise TooFar("The window is further ahead than callers may book.")
+
+
+def _status(known: Known, *, is_free: bool) -> str:
+    """Return `degraded` for a list that is old, and for one without slots that hides what may be free."""
+    if not known.band.verified or (known.uncertain and not is_free):
+        return "degraded"
+    return "available" if is_free else "none"
 
 
 def _unknown_days(known: Known) -> list[str]:

@@ -12,7 +12,9 @@ log = structlog.get_logger(__name__)
 
 def detect() -> list[Claim]:
     """Write an alert for each host's time to come that is taken twice, and return the claims that say so."""
-    conflicting = Claim.objects.filter(conflicting=True, end__gt=Now()).select_related("appointment")
+    # What is only held or on its way is beside what its host is booked for: that host will not get it.
+    conflicting = Claim.objects.filter(conflicting=True, kind=Claim.Kind.CONFIRMED, end__gt=Now())
+    conflicting = conflicting.select_related("appointment")
     found = []
     for claim in conflicting.order_by("host_id", "start"):
         if _others(claim).exists():

@@ -12,7 +12,7 @@ before a newer list says so; for everybody else it can wait until the list is st
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -67,6 +67,11 @@ class Asked:
         """Return whether a newer list could have what was asked for, and this one has not."""
         doubtful = (start for start in self.wanted.among(seen.doubtful) if start not in self.offered)
         return not self.wished(seen) and any(doubtful)
+
+    def is_uncertain(self, seen: Seen) -> bool:
+        """Return whether what was asked for may be free although it is not shown: nobody may say that it is taken."""
+        uncertain = (start for start in self.wanted.among(seen.uncertain) if start not in self.offered)
+        return not self.wished(seen) and any(True for _ in uncertain)
 
     @property
     def was_met(self) -> bool:
@@ -141,7 +146,9 @@ def find(
         seen = look(partial(read, doubted=doubted), asked.calendars, near, deadline)
         if _promises(asked, seen) or any(each.known.loaded or each.known.failure for each in seen):
             return _answer(asked, rules, seen, until=near.last, end=far.last)
-    return _answer(asked, rules, look(read, asked.calendars, far, deadline), until=far.last, end=far.last)
+    beyond = look(read, asked.calendars, far, deadline)
+    beyond = [replace(each, known=each.known.after(before.known)) for each, before in zip(beyond, seen, strict=True)]
+    return _answer(asked, rules, beyond, until=far.last, end=far.last)
 
 
 def _promises(asked: Asked, seen: Sequence[Seen]) -> bool:
@@ -182,7 +189,8 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
         most=asked.most,
     )
     reason = None if wished or asked.was_met else rules.reason(asked.wanted.windows)
-    known = known_of(seen, _decisive(asked, seen, {each: shown[each] for each in best}, reason))
+    decisive = _decisive(asked, seen, {each: shown[each] for each in best}, reason)
+    known = known_of(seen, decisive, uncertain=asked.is_uncertain(seen[0]))
     figures.count_answer(known)
     return Found(
         status=_status(wished, best, known),
@@ -212,7 +220,7 @@ def _decisive(
 
 
 def _status(wished: Collection[Candidate], best: Collection[Candidate], known: Known) -> Status:
-    if not known.verified:
+    if not known.band.verified or (known.uncertain and not best):
         return Status.DEGRADED
     if not best:
         return Status.NONE

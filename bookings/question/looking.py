@@ -51,6 +51,8 @@ class Seen:
     known: Known
     doubtful: Sequence[int] = ()
     """Starts of which a newer list would tell."""
+    uncertain: Sequence[int] = ()
+    """Hidden starts at which a host may be free."""
 
     @property
     def certain(self) -> "Seen":
@@ -102,7 +104,10 @@ def look(
         else:
             others = [background.submit_question(account_id, read, each, span, until) for each in calendars[1:]]
             shown = [read(calendars[0], span, until), *(_heard(other, until) for other in others)]
-    return [Seen(each, times.starts, times.known, times.doubtful) for each, times in zip(calendars, shown, strict=True)]
+    return [
+        Seen(each, times.starts, times.known, times.doubtful, times.uncertain)
+        for each, times in zip(calendars, shown, strict=True)
+    ]
 
 
 def _heard(coming: "Future[OpenTimes]", deadline: Deadline) -> OpenTimes:
@@ -112,19 +117,25 @@ def _heard(coming: "Future[OpenTimes]", deadline: Deadline) -> OpenTimes:
         return _NOT_HEARD
 
 
-def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]]) -> Known:
-    """Return how well the `decisive` days are known, and what the whole question cost."""
+def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]], *, uncertain: bool = False) -> Known:
+    """
+    Return how well the `decisive` days are known, and what the whole question cost.
+
+    With `uncertain` the answer says that something is not free which may be.
+    """
     known = [each.known for each in seen]
     # Where rules alone decided, or nobody was heard, there are no days.
     bands = {day.band for _, day in decisive} or {each.band for each in known}
     band = next(band for band in WORST_FIRST if band in bands)
     failed = None if band.verified else next((each for each in known if each.failure), None)
+    why = failed.failure if failed else "uncertain" if uncertain else None
     return Known(
         days={day.date: day for _, day in decisive},
         band=band,
         age=max((age for each, day in decisive if (age := each.age(day)) is not None), default=None),
         loaded=any(each.loaded for each in known),
         collapsed=any(each.collapsed for each in known),
-        failure=failed.failure if failed else None,
+        failure=why,
         retry_after=failed.retry_after if failed else None,
+        uncertain=uncertain,
     )

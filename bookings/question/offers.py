@@ -32,29 +32,38 @@ class TakenTime:
     """Since when, in epoch seconds."""
 
 
+def overlapping(starts: Sequence[int], *, shape: Shape, taken: Sequence[TakenTime]) -> dict[int, list[int]]:
+    """Return, for each of the starts (epoch minutes, ascending) that overlaps taken time, which times: their places."""
+    overlaps: dict[int, list[int]] = {}
+    for place, time in enumerate(taken):
+        first = bisect_right(starts, time.start - shape.length - shape.after)
+        for start in starts[first : bisect_left(starts, time.end + shape.before)]:
+            overlaps.setdefault(start, []).append(place)
+    return overlaps
+
+
 def subtract(
-    starts: Sequence[int], *, shape: Shape, hosts: int, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
+    starts: Sequence[int], *, shape: Shape, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
 ) -> list[int]:
     """
     Return the starts (epoch minutes, ascending) that our own appointments leave.
 
-    With one host each overlap hides a slot. With several, a slot list proves that one of them is free and does not say
-    who: so a slot is hidden by what the list cannot know yet, or when all `hosts` (how many serve it) are taken.
+    Note [A newer list outranks the mirror]: a slot is hidden by what its list cannot know of yet. What a list knows of
+    and lists all the same is free there, however many hosts our mirror has: somebody may serve it since this morning.
+
     `loaded_at` says by day (epoch minutes divided by 1440) when the load of its list began, in epoch seconds.
     """
-    busy: dict[int, set[int]] = {}
-    hidden: set[int] = set()
-    for time in taken:
-        first = bisect_right(starts, time.start - shape.length - shape.after)
-        for start in starts[first : bisect_left(starts, time.end + shape.before)]:
-            hosts_taken = busy.setdefault(start, set())
-            hosts_taken.add(time.host_id)
-            if len(hosts_taken) >= hosts or not _known_to_the_list(time, loaded_at.get(start // MINUTES_A_DAY)):
-                hidden.add(start)
-    return [start for start in starts if start not in hidden]
+    overlaps = overlapping(starts, shape=shape, taken=taken)
+    return [
+        start
+        for start in starts
+        if start not in overlaps
+        or all(is_known(taken[place], loaded_at.get(start // MINUTES_A_DAY)) for place in overlaps[start])
+    ]
 
 
-def _known_to_the_list(time: TakenTime, loaded_at: float | None) -> bool:
+def is_known(time: TakenTime, loaded_at: float | None) -> bool:
+    """Return whether a list whose load began at `loaded_at` (epoch seconds) knows that the time is taken."""
     return time.is_confirmed and loaded_at is not None and time.changed_at < loaded_at - BLIND_S
 
 

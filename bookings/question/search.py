@@ -1,7 +1,7 @@
 """A question becomes windows of slots: what Cal.com lists, minus what we took, minus what rules forbid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,8 +13,9 @@ from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
 from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
+from cachectl.sources import GONE
 from calcom.models import EventType
-from calcom.ranges import EPOCH, MINUTE, minute_from
+from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService, OpenSlots
 
 ALTERNATIVES_WITHIN = timedelta(days=7)
@@ -32,6 +33,19 @@ class OpenTimes:
     """How well that is known. Nothing is missing in it where rules alone decided."""
     doubtful: Sequence[int] = ()
     """Starts, ascending, of which a newer list would tell: of several hosts one was booked since, and who is free?"""
+    uncertain: Sequence[int] = ()
+    """These and others that are hidden although a host may be free: nothing says that they are taken."""
+
+    @property
+    def known_in_full(self) -> Known:
+        """Return how well all of it is known, including what is hidden."""
+        return replace(self.known, uncertain=True, failure="uncertain") if self.uncertain else self.known
+
+    @property
+    def certain(self) -> list[int]:
+        """Return the starts of the days that are verified."""
+        verified = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.band.verified}
+        return [start for start in self.starts if start // MINUTES_A_DAY in verified]
 
 
 def open_times(
@@ -70,11 +84,15 @@ def open_times(
         listed = calcom.open_slots(
             event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age, newer=newer
         )
-        return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed)
+        refuse_deleted(listed.known)
+        return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed, calcom)
 
     found = look(newer=newer)
     in_doubt = found.doubtful and not found.starts
-    return look(newer=True) if in_doubt and not newer and not deadline.passed else found
+    if not in_doubt or newer or deadline.passed:
+        return found
+    again = look(newer=True)
+    return replace(again, known=again.known.after(found.known))
 
 
 def alternatives(
@@ -86,7 +104,12 @@ def alternatives(
     calcom: CalcomService,
     deadline: Deadline,
 ) -> list[datetime]:
-    """Return up to three times that are free, the best first: on the day of `wished` or in the week after."""
+    """
+    Return up to three times that are free, the best first: on the day of `wished` or in the week after.
+
+    Whoever was just refused a time that a list had is offered none that nobody has verified since: of a day that a
+    refusal invalidated, only what a new load brings within the deadline.
+    """
     first = max(wished.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), now)
     open_ = open_times(
         service=service,
@@ -98,9 +121,15 @@ def alternatives(
         deadline=deadline,
     )
     wanted = Wanted.at(wished)
-    others = [Candidate(start) for start in open_.starts if not wanted.covers(start)]
+    others = [Candidate(start) for start in open_.certain if not wanted.covers(start)]
     best = rank(others, wanted=wanted, zone=ZoneInfo(service.branch.time_zone), after=minute_from(now))
     return [EPOCH + candidate.start * MINUTE for candidate in best]
+
+
+def refuse_deleted(known: Known) -> None:
+    """Raise ConfigurationError if Cal.com has just said that there is no such event type any more."""
+    if known.failure == GONE:
+        raise ConfigurationError("Its event type was deleted at Cal.com.")
 
 
 def refuse_unbookable(service: Service, event_type: EventType | None = None) -> None:
@@ -117,7 +146,7 @@ def refuse_unbookable(service: Service, event_type: EventType | None = None) -> 
         raise ConfigurationError(obstacle)
 
 
-def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots) -> OpenTimes:
+def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots, calcom: CalcomService) -> OpenTimes:
     """Take away what our own appointments leave no host for. Slots are offered at Cal.com's word, never beyond it."""
     if not starts:
         return OpenTimes([], listed.known)
@@ -126,8 +155,7 @@ def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots)
     if not occupancy.rows:  # as most often; what follows would cost a cached answer a hundredth to say the same
         return OpenTimes(list(starts), listed.known)
     loaded_at = {(day - EPOCH.date()).days: known.loaded_at for day, known in listed.days.items() if known.loaded_at}
-    left = occupancy.left(event_type, starts, loaded_at)
-    if len(left) == len(starts):
-        return OpenTimes(left, listed.known)
-    hidden = sorted(set(starts).difference(left))
-    return OpenTimes(left, listed.known, occupancy.in_doubt(event_type, hidden))
+    compared = occupancy.compare(event_type, starts, loaded_at)
+    if compared.contradicts_mirror:
+        calcom.contradicted(event_type)
+    return OpenTimes(compared.left, listed.known, compared.askable, compared.uncertain)

@@ -1,7 +1,7 @@
 """Somebody wants to come: the wish is written down once, and booked. What becomes of it at Cal.com: `settling.py`."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -180,9 +180,12 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
         try:
             held = _standing_hold(wish)
             if held is None:
-                _refuse_unoffered(wish, slot)
-                holds.refuse_taken(wish.event_type, wish.start, wish.end, in_a_call=wish.conversation is not None)
-            return _write_down(wish, slot.deadline, held), False
+                listed_at = _refuse_unoffered(wish, slot)
+                in_a_call = wish.conversation is not None
+                holds.refuse_taken(wish.event_type, wish.start, wish.end, in_a_call=in_a_call, listed_at=listed_at)
+            else:  # what it was held for was listed then
+                listed_at = held.created_at.timestamp()
+            return _write_down(wish, slot.deadline, held, listed_at), False
         except (AnotherTime, claims.Contention) as exc:
             twin = _earlier(wish)
             if twin is not None:
@@ -207,28 +210,38 @@ def _standing_hold(wish: Wish) -> Appointment | None:
     return held
 
 
-def _refuse_unoffered(wish: Wish, slot: Slot) -> None:
-    """Raise why not, unless the offer still holds and Cal.com lists the slot, now or as far as it could be asked."""
+def _refuse_unoffered(wish: Wish, slot: Slot) -> float | None:
+    """
+    Raise unless the offer is valid and Cal.com lists the slot, now or as far as it could be asked.
+
+    Returns when the load of that list began, in epoch seconds; None where that is not known.
+    """
     if wish.offer and wish.offer.expires_at <= slot.now:
         raise SlotNotOffered("The offer has run out.")
-    if slot.listing().must_be_held:
+    listing = slot.listing()
+    if listing.must_be_held:
         raise HoldRequired("Cal.com could not be asked whether the time is still free.")
+    return listing.loaded_at
 
 
-def _write_down(wish: Wish, deadline: Deadline, held: Appointment | None = None) -> Change:
+def _write_down(
+    wish: Wish, deadline: Deadline, held: Appointment | None = None, listed_at: float | None = None
+) -> Change:
     """Commit the appointment, its claims and its change: from here on it will be settled, whoever dies."""
     event_type = wish.event_type
     with claims.writing(event_type, deadline):
         if _booked_before(wish) is not None:
             raise claims.Contention
         occupancy = _others(claims.read(event_type, wish.start, wish.end), wish, held)
-        verdict, host_ids = claims.judge(occupancy)
+        verdict, host_ids = claims.judge(occupancy, listed_at=listed_at)
         if verdict is claims.Verdict.TAKEN:
             raise SlotTaken("Somebody else has it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         kind = Claim.Kind.PENDING if verdict is claims.Verdict.FREE else Claim.Kind.QUEUED
-        appointment = _consume(held, wish, host_ids, kind) if held else _new_appointment(wish, host_ids, kind)
+        appointment = _new_appointment(wish) if held is None else _consume(held, wish)
+        claim = claims.take if held is None else claims.convert
+        claim(appointment, host_ids, kind, occupancy.confirmed_hosts)
         if wish.offer:
             SlotToken.objects.filter(pk=wish.offer.pk).update(appointment=appointment)
         change = Change.objects.create(
@@ -254,16 +267,15 @@ def _others(occupancy: claims.Occupancy, wish: Wish, held: Appointment | None) -
     return occupancy.without(*claims.end(own))
 
 
-def _consume(held: Appointment, wish: Wish, host_ids: Collection[int], kind: Claim.Kind) -> Appointment:
+def _consume(held: Appointment, wish: Wish) -> Appointment:
     """Turn the hold into a booking, if it still stands this very moment; else look again."""
     if not held.consume(**_attendee(wish)):
         raise claims.Contention
-    claims.convert(held, host_ids, kind)
     return held
 
 
-def _new_appointment(wish: Wish, host_ids: Collection[int], kind: Claim.Kind) -> Appointment:
-    appointment = Appointment.objects.create(
+def _new_appointment(wish: Wish) -> Appointment:
+    return Appointment.objects.create(
         company=wish.company,
         branch=wish.service.branch,
         service=wish.service,
@@ -276,8 +288,6 @@ def _new_appointment(wish: Wish, host_ids: Collection[int], kind: Claim.Kind) ->
         confirm_token=token() if wish.offer else None,
         **_attendee(wish),
     )
-    claims.take(appointment, host_ids, kind)
-    return appointment
 
 
 def _attendee(wish: Wish) -> Mapping[str, object]:

@@ -183,7 +183,8 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing(newer=newer)
-            refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=offer.conversation_id is not None)
+            in_a_call = offer.conversation_id is not None
+            refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=in_a_call, listed_at=listing.loaded_at)
             try:
                 return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
             except InDoubt:
@@ -237,19 +238,22 @@ def _led_to(offer: SlotToken) -> Appointment | None:
     return appointment
 
 
-def refuse_taken(event_type: EventType, start: datetime, end: datetime, *, in_a_call: bool) -> None:
+def refuse_taken(
+    event_type: EventType, start: datetime, end: datetime, *, in_a_call: bool, listed_at: float | None
+) -> None:
     """
     Say no where that is certain without a lock: who loses a race need not queue behind those who may win.
 
     Args:
         in_a_call: whether a hold there may be this very conversation's own; then holds do not count.
+        listed_at: when the load of the list began that has the slot, in epoch seconds.
 
     Raises:
         SlotTaken: somebody else has it.
     """
     occupancy = claims.read(event_type, start, end)
     others = occupancy.beside_holds() if in_a_call else occupancy
-    if claims.judge(others)[0] is claims.Verdict.TAKEN:
+    if claims.judge(others, listed_at=listed_at)[0] is claims.Verdict.TAKEN:
         raise SlotTaken("Somebody else has it.")
 
 
@@ -269,20 +273,20 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
             raise claims.Contention
         claims.end(Appointment.objects.held().filter(_replaced_by(offer)))
         occupancy = claims.read(event_type, offer.start, offer.end)
-        verdict, host_ids = claims.judge(occupancy)
+        verdict, host_ids = claims.judge(occupancy, listed_at=loaded_at)
         if verdict is claims.Verdict.WAIT:
             raise claims.Contention
         if verdict is claims.Verdict.TAKEN:
             raise SlotTaken("Somebody else has it.")
         minute = minute_from(offer.start)
-        if not occupancy.left(event_type, [minute], {minute // MINUTES_A_DAY: loaded_at} if loaded_at else {}):
-            doubt = occupancy.in_doubt(event_type, [minute])
-            raise (InDoubt if doubt else SlotTaken)("Somebody else may have it.")
+        compared = occupancy.compare(event_type, [minute], {minute // MINUTES_A_DAY: loaded_at} if loaded_at else {})
+        if not compared.left:
+            raise (InDoubt if compared.askable else SlotTaken)("Somebody else may have it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         appointment = _new_hold(offer, datetime.fromtimestamp(occupancy.read_at, UTC) + LIFETIME)
         # Cal.com may choose any of them, and knows nothing of our holds: so the time of each is kept.
-        claims.take(appointment, host_ids, Claim.Kind.HELD)
+        claims.take(appointment, host_ids, Claim.Kind.HELD, occupancy.confirmed_hosts)
         offer.appointment = appointment
         offer.save(force_insert=is_new, update_fields=None if is_new else ["appointment"])
     return appointment

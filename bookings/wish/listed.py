@@ -73,6 +73,7 @@ class Slot:
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
         listed = self._look(self.deadline, newer=newer)
+        search.refuse_deleted(listed.known)
         if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")

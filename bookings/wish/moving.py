@@ -8,7 +8,7 @@ yes: so whoever dies on the way, the caller has one appointment.
 import time as clock
 from collections.abc import Iterable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -107,7 +107,7 @@ def move(
     if conversation is not None and conversation.ended_at:
         raise ConversationEnded("Nothing is rescheduled in a phone call that is over.")
     _refuse_unmovable(ask, now)
-    calendar = _Calendar(ask, calcom, deadline, now)
+    calendar, change = _Calendar(ask, calcom, deadline, now), None
     try:
         if offer is not None and offer.expires_at <= now:
             raise SlotNotOffered("The offer has run out.")
@@ -115,7 +115,9 @@ def move(
         change = outcomes.join(twin, calcom.account_id, deadline) if twin else outcomes.pursue(ask, calcom, deadline)
         return outcomes.answer(change, replayed=twin is not None)
     except AnotherTime as exc:
-        exc.alternatives = tuple(calendar.alternatives())
+        # Cal.com has refused a time that its list had: others come out of a new list, or not at all.
+        others = calendar if change is None else replace(calendar)
+        exc.alternatives = tuple(others.alternatives())
         raise
 
 
@@ -183,8 +185,8 @@ class _Calendar:
     def length(self) -> timedelta:
         return self.appointment.end - self.appointment.start
 
-    def refuse_unoffered(self) -> None:
-        """Raise why not, unless Cal.com would move it there."""
+    def refuse_unoffered(self) -> float | None:
+        """Raise unless Cal.com would move it there; return when the list that says so was asked for, epoch seconds."""
         start = _new_start(self.ask)
         if self.rules is not None:
             self.rules.check(start)
@@ -192,11 +194,12 @@ class _Calendar:
             raise DateInPast("That time has passed.")
         minute = minute_from(start)
         if EPOCH + minute * MINUTE == start and minute in self.listed:
-            return
+            return self.now.timestamp()
         if claims.read(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
             raise SlotTaken("Somebody else has it.")
         if not self._offers_everybody(start):
             raise SlotNotOffered("Cal.com does not offer it.")
+        return None
 
     def _offers_everybody(self, start: datetime) -> bool:
         """
@@ -293,9 +296,9 @@ def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
     """Write the move down; return the change of a twin if one was faster."""
     deadline, patience = calendar.deadline, Deadline.after(claims.PATIENCE_S)
     while True:
-        calendar.refuse_unoffered()
+        listed_at = calendar.refuse_unoffered()
         try:
-            _write_down(ask, kept, deadline)
+            _write_down(ask, kept, deadline, listed_at)
         except claims.Contention as exc:
             exc.insist(deadline, patience)
             clock.sleep(min(outcomes.PAUSE, deadline.left))
@@ -307,7 +310,7 @@ def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
         _refuse_unmovable(ask, calendar.now)
 
 
-def _write_down(ask: Change, kept: Q | None, deadline: Deadline) -> None:
+def _write_down(ask: Change, kept: Q | None, deadline: Deadline, listed_at: float | None = None) -> None:
     """Commit the claims on the new time and the change: from here on it will be settled, whoever dies."""
     appointment, start = ask.appointment, _new_start(ask)
     end = start + (appointment.end - appointment.start)
@@ -316,13 +319,13 @@ def _write_down(ask: Change, kept: Q | None, deadline: Deadline) -> None:
         if kept is not None:
             claims.end(Appointment.objects.held().filter(kept))
         occupancy = claims.read(appointment.event_type, start, end).without(appointment.pk)
-        verdict, host_ids = claims.judge(occupancy)
+        verdict, host_ids = claims.judge(occupancy, listed_at=listed_at)
         if verdict is claims.Verdict.TAKEN:
             raise SlotTaken("Somebody else has it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         kind = Claim.Kind.PENDING if verdict is claims.Verdict.FREE else Claim.Kind.QUEUED
-        claims.take_other_time(appointment, host_ids, kind, start, end)
+        claims.take_other_time(appointment, host_ids, kind, start, end, beside=occupancy.confirmed_hosts)
         for name, value in outcomes.timing(deadline).items():
             setattr(ask, name, value)
         ask.save()

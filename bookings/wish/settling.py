@@ -20,6 +20,9 @@ from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavaila
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking
 
+# Refusals of a time that a list had: the list is none any more.
+_REFUTE_THE_LIST = frozenset({Reason.NOT_AVAILABLE, Reason.OUT_OF_BOUNDS})
+
 
 def settle(*, change_id: int, calcom: CalcomService) -> None:
     """Bring an open change as far as it goes now. Safe at any moment, twice, and from several processes."""
@@ -110,7 +113,7 @@ def _hear_refusal(case: Case, reason: Reason) -> None:
     if may_have_changed and refusal is Refusal.REPEATED_IF_UNCHANGED:
         case.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)  # it was refused, so nothing is on its way
     else:
-        case.refuse(reason, list_was_wrong=reason is Reason.NOT_AVAILABLE)
+        case.refuse(reason, list_was_wrong=reason in _REFUTE_THE_LIST)
 
 
 # --- finding out -------------------------------------------------------------------------------------------------

@@ -30,30 +30,32 @@ def taken(host, start, end, *, confirmed=True, changed_at=BEFORE_LOAD):
     return TakenTime(host, start, end, confirmed, changed_at)
 
 
-def left(starts, claims, *, hosts=1, shape=CUT):
+def left(starts, claims, *, shape=CUT):
     """What is left of the slots."""
-    return subtract(starts, shape=shape, hosts=hosts, taken=claims, loaded_at={DAY: LOADED_AT})
+    return subtract(starts, shape=shape, taken=claims, loaded_at={DAY: LOADED_AT})
 
 
-def test_one_host_is_hidden_by_any_overlap():
+def test_a_slot_is_hidden_by_any_overlap():
     """L-05: half-open, so what ends when the slot begins is in nobody's way."""
     starts = [minute(9), minute(9, 30), minute(10), minute(10, 30), minute(11)]
+    claims = [taken(EMMA, minute(9, 45), minute(10, 30), changed_at=AFTER_LOAD)]
 
-    assert left(starts, [taken(EMMA, minute(9, 45), minute(10, 30))]) == [minute(9), minute(10, 30), minute(11)]
+    assert left(starts, claims) == [minute(9), minute(10, 30), minute(11)]
 
 
 def test_the_slots_own_buffers_count():
     """The claim has its buffers already; the slot brings its own."""
     starts = [minute(9), minute(10), minute(11), minute(12)]
-    claims = [taken(EMMA, minute(10), minute(11))]
+    claims = [taken(EMMA, minute(10), minute(11), changed_at=AFTER_LOAD)]
 
     assert left(starts, claims, shape=Shape(60, before=15)) == [minute(9), minute(12)]
     assert left(starts, claims, shape=Shape(60, after=15)) == [minute(11), minute(12)]
 
 
-def test_with_two_hosts_a_list_that_knows_of_the_one_still_offers_the_other():
-    """The list was loaded after the booking and still has the slot: somebody is free."""
-    assert left([minute(10)], [taken(EMMA, minute(10), minute(10, 30))], hosts=2) == [minute(10)]
+@pytest.mark.parametrize("hosts", [[EMMA], [EMMA, BEN]])
+def test_a_list_that_knows_of_all_appointments_is_offered(hosts):
+    """Loaded after they were booked it still has the slot: another host is free, mirrored or not."""
+    assert left([minute(10)], [taken(host, minute(10), minute(10, 30)) for host in hosts]) == [minute(10)]
 
 
 @pytest.mark.parametrize(
@@ -65,30 +67,26 @@ def test_with_two_hosts_a_list_that_knows_of_the_one_still_offers_the_other():
     ],
     ids=["booked since the load", "booked while Cal.com still remembered its last answer", "held or on its way"],
 )
-def test_with_two_hosts_what_the_list_cannot_know_hides_the_slot(claim):
+def test_what_the_list_cannot_know_hides_the_slot(claim):
     """L-14: a list proves one free host; this may have been the one."""
-    assert left([minute(9), minute(10)], [claim], hosts=2) == [minute(9)]
+    assert left([minute(9), minute(10)], [claim]) == [minute(9)]
 
 
-def test_two_hosts_both_taken_hide_the_slot():
-    """Whatever the list says: both are ours."""
-    claims = [taken(host, minute(10), minute(10, 30)) for host in (EMMA, BEN)]
+def test_one_appointment_that_the_list_cannot_know_hides_the_slot_beside_known_ones():
+    """The list may have meant the host who was booked since."""
+    claims = [
+        taken(EMMA, minute(10), minute(10, 30)),
+        taken(BEN, minute(10), minute(10, 30), changed_at=AFTER_LOAD),
+    ]
 
-    assert left([minute(10)], claims, hosts=2) == []
-
-
-def test_two_appointments_of_one_host_are_one_host():
-    """A slot of an hour that overlaps two cuts of Emma's leaves Ben."""
-    claims = [taken(EMMA, minute(10), minute(10, 30)), taken(EMMA, minute(10, 30), minute(11))]
-
-    assert left([minute(10)], claims, hosts=2, shape=Shape(60)) == [minute(10)]
+    assert left([minute(10)], claims) == []
 
 
 def test_a_list_of_unknown_age_knows_nothing():
     """Loaded while Redis was away: nobody can say what it saw."""
     claims = [taken(EMMA, minute(10), minute(10, 30))]
 
-    assert subtract([minute(10)], shape=Shape(30), hosts=2, taken=claims, loaded_at={}) == []
+    assert subtract([minute(10)], shape=Shape(30), taken=claims, loaded_at={}) == []
 
 
 times = st.integers(min_value=0, max_value=1440)
@@ -98,20 +96,25 @@ times = st.integers(min_value=0, max_value=1440)
     starts=st.lists(times, unique=True).map(sorted),
     spans=st.lists(st.tuples(st.integers(1, 3), times, st.integers(1, 200), st.booleans()), max_size=8),
     shape=st.builds(Shape, st.integers(5, 120), st.integers(0, 30), st.integers(0, 30)),
-    hosts=st.integers(1, 3),
+    recent=st.booleans(),
 )
-def test_the_same_as_looking_at_each_pair(starts, spans, shape, hosts):
+def test_the_same_as_looking_at_each_pair(starts, spans, shape, recent):
     """The sorted search finds what comparing every slot with every claim finds."""
-    claims = [taken(host, start, start + length, confirmed=sure) for host, start, length, sure in spans]
+    claims = [
+        taken(
+            host, start, start + length, confirmed=sure, changed_at=AFTER_LOAD if recent and host > 1 else BEFORE_LOAD
+        )
+        for host, start, length, sure in spans
+    ]
 
     expected = []
     for start in starts:
         hits = [c for c in claims if start - shape.before < c.end and start + shape.length + shape.after > c.start]
-        if not any(not hit.is_confirmed for hit in hits) and len({hit.host_id for hit in hits}) < hosts:
+        if all(hit.is_confirmed and hit.changed_at == BEFORE_LOAD for hit in hits):
             expected.append(start)
 
-    loaded_at = dict.fromkeys((0, 1), BEFORE_LOAD + 1000)
-    assert subtract(starts, shape=shape, hosts=hosts, taken=claims, loaded_at=loaded_at) == expected
+    loaded_at = dict.fromkeys((0, 1), LOADED_AT)
+    assert subtract(starts, shape=shape, taken=claims, loaded_at=loaded_at) == expected
 
 
 TUESDAY = datetime(2026, 11, 24, tzinfo=UTC)

@@ -17,7 +17,7 @@ from calcom.errors import Refused
 from calcom.models import Account, EventType
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
-from calcom.sync import sync, sync_event_type
+from calcom.sync import deactivate, sync, sync_event_type
 from calcom.types import ListReach, NewBooking
 from tests import cast
 from tests.cast import at
@@ -135,7 +135,7 @@ def test_a_deleted_event_type_is_not_offered_any_more(operation, calcom: CalcomS
 def test_a_sync_after_a_404_verifies_it(calcom: CalcomService, salon: cast.Salon, simulator: Simulator):
     """What is in Cal.com's lists after all is offered again; what is not stays inactive."""
     for calcom_id in (1, 2):
-        contradictions.event_type_is_gone(EventType.objects.get(account=salon.account, calcom_id=calcom_id))
+        deactivate(EventType.objects.get(account=salon.account, calcom_id=calcom_id))
     simulator.delete_event_type("haircut")
 
     for sync_ in requested_syncs():
