@@ -1,5 +1,7 @@
 """Hosts' time: who has it, who may take it, and the locks that keep two from taking it at once."""
 
+import random
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +34,8 @@ _LOCK = """
 LONGEST_LOCK_S = 0.5
 # A writer has them for milliseconds. Who got them in none of several tries waits for somebody who hangs.
 PATIENCE_S = 1.4
+# Between two attempts of one writer. At the longest a caller who waits for 8 s makes about fifty.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.2
 # One row for each host and claim, and one with NULLs for a host without any. Instants come as epoch seconds: a search
 # reads those of two weeks, and each datetime would cost 3 µs and more (measured 2026-11).
 READ = """
@@ -194,6 +198,32 @@ class Locked(Contention):
         super().insist(deadline, patience)
         if patience.passed:
             raise RecordsLocked("Records are locked for longer than anybody writes.") from self
+
+
+class Attempts:
+    """
+    Attempts at a write that other writers are in the way of, within the caller's deadline.
+
+    The pauses between them double and are spread at random, so that writers who met once do not meet each time.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._patience = Deadline.after(PATIENCE_S)
+        self._pause_s = SHORTEST_PAUSE_S
+
+    def pause(self, contention: Contention) -> None:
+        """
+        Wait until it is worth another attempt.
+
+        Raises:
+            DeadlineExceeded: the caller waits no longer.
+            RecordsLocked: it would be in vain; see PATIENCE_S.
+        """
+        contention.insist(self._deadline, self._patience)
+        spread = random.uniform(self._pause_s / 2, self._pause_s)  # noqa: S311  nothing is to be kept secret
+        time.sleep(min(spread, self._deadline.left))
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
 @contextmanager

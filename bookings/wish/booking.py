@@ -175,7 +175,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
     Who is faster takes the slot, so a slot that is not to be had any more may well be this very wish's.
     """
     slot.refuse_unbookable()
-    patience = Deadline.after(claims.PATIENCE_S)
+    attempts = claims.Attempts(slot.deadline)
     while True:
         try:
             held = _standing_hold(wish)
@@ -192,7 +192,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
                 return twin, True
             if isinstance(exc, AnotherTime):
                 raise
-            exc.insist(slot.deadline, patience)
+            attempts.pause(exc)
 
 
 def _refuse_after_call(wish: Wish) -> None:

@@ -1,6 +1,5 @@
 """An appointment shall not take place. A booking or a move that has not left for Cal.com is taken back."""
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -137,6 +136,7 @@ def refuse_unchangeable(ask: Change, now: datetime) -> None:
 
 def _queue(ask: Change, deadline: Deadline, now: datetime) -> Change | None:
     """Write the cancellation down as soon as nothing else is open; return the change of a twin if one was faster."""
+    attempts = claims.Attempts(deadline)
     while True:
         _withdraw_move(ask, now)
         await_others(ask.appointment, deadline)
@@ -145,9 +145,12 @@ def _queue(ask: Change, deadline: Deadline, now: datetime) -> Change | None:
         refuse_unchangeable(ask, now)
         for name, value in outcomes.timing(deadline).items():
             setattr(ask, name, value)
-        with suppress(IntegrityError):
+        try:
             ask.save()
+        except IntegrityError:
+            if deadline.passed:
+                raise IdempotencyInProgress("The appointment is just being changed.") from None
+            attempts.pause(claims.Contention())
+        else:
             ask.just_written(in_line=False)
             return None
-        if deadline.passed:
-            raise IdempotencyInProgress("The appointment is just being changed.")

@@ -6,7 +6,6 @@ is held; booking turns the very same row into a booking.
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,8 +39,6 @@ LIFETIME = timedelta(seconds=120)
 OFFERED_FOR = timedelta(minutes=30)
 # How long after that a repeat still gets what its token led to.
 REPLAYED_FOR = timedelta(days=1)
-# Seconds between two looks at a time for which a write is on its way.
-PAUSE = 0.1
 # Crockford's alphabet forgives who reads O for 0, and I or L for 1.
 _MISREAD = str.maketrans("OIL", "011", "- ")
 
@@ -173,7 +170,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
         ConfigurationError: the service cannot be booked through us.
     """
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
-    patience, newer = Deadline.after(claims.PATIENCE_S), False
+    attempts, newer = claims.Attempts(deadline), False
     with slot.or_others():
         slot.refuse_unbookable()
         while True:
@@ -191,13 +188,11 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
                 if newer:
                     raise
                 newer = True
-                continue
             except claims.Contention as exc:
-                exc.insist(deadline, patience)
-            with waiting.place(offer.event_type.account_id, deadline) as until:
-                if until.passed:
-                    raise DeadlineExceeded("Somebody else is just booking there.")
-                time.sleep(min(PAUSE, until.left))
+                with waiting.place(offer.event_type.account_id, deadline) as until:
+                    if until.passed:
+                        raise DeadlineExceeded("Somebody else is just booking there.") from exc
+                    attempts.pause(exc)
 
 
 def hold_new(offer: SlotToken, *, loaded_at: float | None, verified: bool, deadline: Deadline) -> Held | None:

@@ -5,7 +5,6 @@ The new time is claimed before anything is sent, beside the old one, and the old
 yes: so whoever dies on the way, the caller has one appointment.
 """
 
-import time as clock
 from collections.abc import Iterable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, replace
@@ -294,14 +293,14 @@ class _Calendar:
 
 def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
     """Write the move down; return the change of a twin if one was faster."""
-    deadline, patience = calendar.deadline, Deadline.after(claims.PATIENCE_S)
+    deadline = calendar.deadline
+    attempts = claims.Attempts(deadline)
     while True:
         listed_at = calendar.refuse_unoffered()
         try:
             _write_down(ask, kept, deadline, listed_at)
         except claims.Contention as exc:
-            exc.insist(deadline, patience)
-            clock.sleep(min(outcomes.PAUSE, deadline.left))
+            attempts.pause(exc)
         else:
             return None
         await_others(ask.appointment, deadline)
