@@ -16,10 +16,10 @@ from redis import RedisError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
-from calcom import governor, inbox, tasks, url_policy
+from calcom import deferred, governor, inbox, tasks, url_policy
 from calcom.breaker import Kind
 from calcom.errors import CalcomError
-from calcom.models import Account, Cursor, EventType, EventTypeHost, Governor, Host, WebhookDelivery
+from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
 from calcom.sync import sync
 from calcom.types import Obstacle
 
@@ -281,3 +281,24 @@ class CursorAdmin(ReadOnly, ModelAdmin):
 
     list_display = ("account", "read_until", "polled_at", "next_poll_at")
     list_select_related = ("account",)
+
+
+@admin.register(DeferredBooking)
+class DeferredBookingAdmin(ReadOnly, ModelAdmin):
+    """Bookings that were read and could not be applied; without uids."""
+
+    list_display = ("account", "state", "error", "attempts", "next_attempt_at", "deferred_at")
+    list_filter = ("account", "state", "error")
+    fields = ("account", "state", "error", "attempts", "next_attempt_at", "remote_changed_at", "deferred_at")
+    date_hierarchy = "deferred_at"
+    list_select_related = ("account",)
+    actions = ("look_again",)
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Who may change them may have them read again."""
+        return bool(request.user.has_perm("calcom.change_deferredbooking"))
+
+    @admin.action(description="Read again now, with all attempts", permissions=["decide"])
+    def look_again(self, request: HttpRequest, bookings: QuerySet[DeferredBooking]) -> None:
+        """Have the bookings chosen read again."""
+        self.message_user(request, f"{deferred.look_anew(bookings)} will be read again.", messages.SUCCESS)

@@ -6,7 +6,7 @@ from datetime import datetime
 from calcom import breaker, inbox
 from calcom.breaker import Kind
 from calcom.limiter import LimiterState, limiter_for
-from calcom.models import Account, WebhookDelivery
+from calcom.models import Account, DeferredBooking, WebhookDelivery
 from monitoring import metrics, outboxes
 from monitoring.registry import Reading, Unhealthy, register_gauges
 
@@ -27,6 +27,14 @@ def governor() -> Iterator[Reading]:
 def webhooks() -> Iterator[Reading]:
     """Count the deliveries that are not worked off."""
     return outboxes.read("webhooks", WebhookDelivery.objects.filter(state__in=inbox.OWED))
+
+
+def deferred_bookings() -> Iterator[Reading]:
+    """Count the bookings that are set aside and will be read again, and those that were given up."""
+    waiting = DeferredBooking.objects.filter(state=DeferredBooking.State.WAITING)
+    yield from outboxes.read("deferred_bookings", waiting)
+    given_up = DeferredBooking.objects.filter(state=DeferredBooking.State.DEAD_LETTER).count()
+    yield metrics.DEFERRED_GIVEN_UP.at(given_up)
 
 
 def _budget(account_id: int, state: LimiterState) -> Iterator[Reading]:
@@ -60,3 +68,4 @@ def register() -> None:
     """Register them."""
     register_gauges("governor", governor)
     register_gauges("webhooks", webhooks)
+    register_gauges("deferred_bookings", deferred_bookings)

@@ -208,3 +208,39 @@ class Cursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account}, read until {self.read_until:%Y-%m-%d %H:%M}"
+
+
+class DeferredBooking(models.Model):
+    """
+    A booking that was read and could not be applied here yet. It is read again, less and less often.
+
+    So a poll always advances: neither does what cannot be applied keep it where it is, nor is it lost.
+    """
+
+    class State(models.TextChoices):
+        """Whether it is still looked at by itself."""
+
+        WAITING = "waiting", "will be read again"
+        DEAD_LETTER = "dead_letter", "given up, needs a person"
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="deferred_bookings", db_index=False)
+    remote_uid = models.CharField(max_length=100, help_text="a secret: never log or show it")
+    state = models.CharField(max_length=12, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=1)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    error = models.CharField(max_length=60, help_text="kind of what went wrong last")
+    remote_changed_at = models.DateTimeField(null=True, blank=True, help_text="its last change when it was read, there")
+    deferred_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "remote_uid"], name="deferred_booking_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], condition=models.Q(state="waiting"), name="deferred_booking_by_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"deferred at {self.deferred_at:%Y-%m-%d %H:%M}"

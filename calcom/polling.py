@@ -9,10 +9,8 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from calcom import events
-from calcom.errors import CalcomError
-from calcom.events import BookingRead, NotYet, Useless
-from calcom.models import Account, Cursor, WebhookDelivery
+from calcom import deferred
+from calcom.models import Account, Cursor, DeferredBooking, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking
 
@@ -40,23 +38,21 @@ def due_accounts() -> list[int]:
 
 def poll(account: Account) -> int:
     """
-    Tell the listener every booking that changed since the last poll; return how many they were.
+    Apply every booking that changed since the last poll; return how many they were.
 
-    What cannot be dealt with yet is read again by the next poll.
+    A poll always advances: what cannot be applied yet is set aside; see `calcom.deferred`.
 
     Raises:
         CalcomError: the next poll goes on from what was read.
     """
     cursor = Cursor.objects.annotate(now=Now()).get(account=account)
-    count, all_heard = 0, True
+    count = 0
     for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):
         count += len(page)
-        all_heard &= _tell_all(account, page)
-        if all_heard:
-            _advance(cursor, *(booking.updated_at for booking in page if booking and booking.updated_at))
-    if all_heard:
-        # Nothing newer: without this the last changes would be read for ever. Twice the overlap, as clocks differ.
-        _advance(cursor, cursor.now - OVERLAP)
+        _apply_all(account, page)
+        _advance(cursor, *(booking.updated_at for booking in page if booking and booking.updated_at))
+    # Nothing newer: without this the last changes would be read for ever. Twice the overlap, as clocks differ.
+    _advance(cursor, cursor.now - OVERLAP)
     Cursor.objects.filter(pk=cursor.pk).update(polled_at=Now())
     return count
 
@@ -77,23 +73,20 @@ def _advance(cursor: Cursor, *reached: datetime) -> None:
     Cursor.objects.filter(pk=cursor.pk, read_until__lt=cursor.read_until).update(read_until=cursor.read_until)
 
 
-def _tell_all(account: Account, page: Sequence[RemoteBooking | None]) -> bool:
-    """Tell each booking of a page; return whether all were heard."""
+def _apply_all(account: Account, page: Sequence[RemoteBooking | None]) -> None:
+    """Apply each booking of a page, but for those that are set aside and have not changed since they were given up."""
     bookings = [booking for booking in page if booking is not None]
     if len(bookings) < len(page):
         log.warning("bookings of another shape", account_id=account.pk, count=len(page) - len(bookings))
-    unheard = [booking for booking in bookings if not _tell(account, booking)]
-    return not unheard
+    set_aside = deferred.known(account, [booking.uid for booking in bookings])
+    for booking in bookings:
+        row = set_aside.get(booking.uid)
+        if row is None or _has_changed_since(row, booking):
+            deferred.apply(account, booking)
 
 
-def _tell(account: Account, booking: RemoteBooking) -> bool:
-    try:
-        events.tell(account, BookingRead(booking))
-    except Useless:
-        return True
-    except (NotYet, CalcomError) as exc:
-        log.info("booking will be read again", account_id=account.pk, reason=type(exc).__name__.lower())
+def _has_changed_since(row: DeferredBooking, booking: RemoteBooking) -> bool:
+    """Return whether it is worth more than the looks that it gets by itself."""
+    if row.state == DeferredBooking.State.WAITING or booking.updated_at is None:
         return False
-    except Exception:  # one that nobody foresaw must not hide all that come after it
-        log.exception("booking not understood", account_id=account.pk)
-    return True
+    return row.remote_changed_at is None or booking.updated_at > row.remote_changed_at

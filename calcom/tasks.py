@@ -5,7 +5,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from calcom import inbox, polling, sync
+from calcom import deferred, inbox, polling, sync
 from calcom.errors import CalcomError, Unavailable
 from calcom.models import Account
 
@@ -76,3 +76,16 @@ def sync_event_type(*, account_id: int, calcom_id: int, **_newer: object) -> Non
         sync.sync_event_type(account=account, calcom_id=calcom_id, now=timezone.now())
     except CalcomError as exc:
         log.warning("calcom.event_type_not_synced", account_id=account_id, calcom_id=calcom_id, outcome=exc.outcome)
+
+
+@shared_task(name="calcom.deferred.sweep")
+def sweep_deferred(**_newer: object) -> None:
+    """Have the bookings read again that were set aside and are due. The row is the job."""
+    for row_id in deferred.due().values_list("pk", flat=True)[:BATCH]:
+        look_again.apply_async(kwargs={"row_id": row_id}, expires=WORTH_READING)
+
+
+@shared_task(name="calcom.deferred.look_again")
+def look_again(*, row_id: int, **_newer: object) -> None:
+    """Read one booking that was set aside again. Safe to run twice."""
+    deferred.look_again(row_id)

@@ -86,6 +86,16 @@ BREAKER_REFUSALS = _counter(
 )
 BREAKER_OPENED = _counter("slotline_breaker_opened_total", "How often a breaker opened.", "kind")
 
+DEFERRED_BOOKINGS = _counter(
+    "slotline_deferred_bookings_total",
+    "Bookings read at Cal.com that could not be applied (`deferred`), and what became of them: `applied`, `gone`, or "
+    "`dead_letter`, which needs a person.",
+    "outcome",
+)
+DEFERRED_GIVEN_UP = Gauge(
+    "slotline_deferred_bookings_given_up", "Bookings read at Cal.com that could not be applied and need a person.", ()
+)
+
 RATE_LIMIT = Gauge("slotline_rate_limit", "Requests a minute that Cal.com allows the account's key.", ("account",))
 RATE_SPENT = Gauge(
     "slotline_rate_spent",

@@ -8,6 +8,7 @@ from typing import TypeVar
 from bookings.mirror import mirroring
 from bookings.mirror.drift import Drift, News, judge
 from bookings.models import Appointment, AppointmentState, SharedBooking
+from calcom import deferred
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import NotYet, Useless
 from calcom.models import Account
@@ -64,6 +65,8 @@ def reconcile(
             outcome = _put_right(mirroring.release_shared, row, calcom) if repair else ""
             yield Difference(row.start, "", Drift.MISSING, outcome)
         progress(1)
+    if repair:
+        deferred.look_at_all(account)
 
 
 def _compare(news: News, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ from calcom import client, events, polling, service, tasks
 from calcom.errors import Unavailable
 from calcom.events import BookingRead, NotYet, Useless
 from calcom.limiter import limiter_for
-from calcom.models import Cursor, WebhookDelivery
+from calcom.models import Cursor, DeferredBooking, WebhookDelivery
 from tests.cast import at
 from tests.contract.api_user import ApiUser
 
@@ -86,34 +86,35 @@ def test_pages_go_on_by_time(account, simulator, listener, monkeypatch):
     assert set(listener.heard) == uids
 
 
-@pytest.mark.parametrize("trouble", [NotYet("not settled"), Unavailable("down")])
-def test_what_cannot_be_dealt_with_yet_is_read_again(account, simulator, listener, trouble):
-    """The others are told all the same; the cursor waits."""
+@pytest.mark.parametrize("trouble", [NotYet("not settled"), Unavailable("down"), RuntimeError("a bug")])
+def test_poll_advances_and_sets_aside_what_cannot_be_applied(account, simulator, listener, trouble, caplog):
+    """The others are applied all the same; the next polls do not read it again, however often it is in their list."""
     late = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
     listener.trouble = {late: trouble}
     before = Cursor.objects.get().read_until
 
     polling.poll(account)
-    assert (len(listener.heard), Cursor.objects.get().read_until) == (2, before)
+    assert (len(listener.heard), Cursor.objects.get().read_until > before) == (2, True)
+    row = DeferredBooking.objects.get()
+    assert (row.remote_uid, row.state, row.attempts, row.error) == (late, "waiting", 1, type(trouble).__name__)
+    assert "calcom.booking_deferred" in caplog.text
+    assert late not in caplog.text
 
-    listener.trouble = {}
     polling.poll(account)
-    assert Cursor.objects.get().read_until > before
+    assert listener.heard.count(late) == 1
 
 
-@pytest.mark.parametrize("trouble", [RuntimeError("a bug"), Useless("nobody's")])
-def test_one_that_nobody_understands_hides_no_other(account, simulator, listener, trouble):
-    """It is logged, and the cursor goes on."""
+def test_poll_passes_what_concerns_no_company(account, simulator, listener):
+    """Nothing is to be done about it, now or later."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
-    listener.trouble = {odd: trouble}
-    before = Cursor.objects.get().read_until
+    listener.trouble = {odd: Useless("nobody's")}
 
     polling.poll(account)
 
     assert len(listener.heard) == 2
-    assert Cursor.objects.get().read_until > before
+    assert not DeferredBooking.objects.exists()
 
 
 def test_one_of_another_shape_hides_no_other(account, simulator, listener, monkeypatch):

@@ -12,7 +12,7 @@ from cachectl.models import Forgetting
 from calcom import inbox
 from calcom import tasks as calcom_tasks
 from calcom.answers import METADATA_KEY
-from calcom.models import WebhookDelivery
+from calcom.models import DeferredBooking, WebhookDelivery
 from calcom.ranges import EPOCH, MINUTE, minute_from
 from calcom.simulator.slots import open_starts
 from calcom.simulator.state import Booking
@@ -62,9 +62,10 @@ def _left_to_do() -> str:
     told = list(WebhookDelivery.objects.filter(state__in=inbox.OWED).values_list("trigger", "note"))
     forgettings = Forgetting.objects.filter(done_at=None).count()
     holds = Appointment.objects.held().count()
-    return (
-        f"{changes} {told} {forgettings} forgettings, {holds} holds" if changes or told or forgettings or holds else ""
-    )
+    deferred = list(DeferredBooking.objects.values_list("state", "error"))
+    if not (changes or told or forgettings or holds or deferred):
+        return ""
+    return f"{changes} {told} {deferred} {forgettings} forgettings, {holds} holds"
 
 
 def check(play: Play, dice: Random) -> None:

@@ -203,6 +203,7 @@ def pass_by(play: Play, seconds: float) -> None:
 BEAT = {
     "settle": bookings_tasks.settle_open_changes,
     "inbox": calcom_tasks.sweep,
+    "deferred": calcom_tasks.sweep_deferred,
     "forget": cache_tasks.sweep_forgettings,
     "holds": bookings_tasks.expire_holds,
     "overlaps": bookings_tasks.detect_overlaps,

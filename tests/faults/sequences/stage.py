@@ -27,7 +27,7 @@ from bookings.models import (
 )
 from cachectl.connections import redis_client
 from cachectl.models import Forgetting
-from calcom.models import Account, Cursor, EventType, Host, WebhookDelivery
+from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, WebhookDelivery
 from calcom.simulator import Simulator
 from calcom.simulator.state import Webhook
 from calcom.simulator.subscriptions import TRIGGERS
@@ -54,6 +54,7 @@ _OURS = tuple(
         Customer,
         WebhookDelivery,
         Cursor,
+        DeferredBooking,
         Forgetting,
     )
 )

@@ -1,0 +1,152 @@
+"""
+Bookings that were read and could not be applied yet: set aside, told, and read again until they can be or are given up.
+
+A poll sets aside what fails and goes on. The row is the job: it says what to read, when, and what went wrong last.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+import structlog
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from calcom import events
+from calcom.errors import CalcomError, Reason, Refused, Unavailable
+from calcom.events import BookingRead, NotYet, Useless
+from calcom.models import Account, DeferredBooking
+from calcom.service import CalcomService
+from calcom.types import Priority, RemoteBooking
+from monitoring import metrics
+
+log = structlog.get_logger(__name__)
+
+State = DeferredBooking.State
+
+# 30 s, a minute, two and so on: the last of ten attempts is some four hours after the first.
+MOST_ATTEMPTS = 10
+FIRST_PAUSE = timedelta(seconds=30)
+# How long one is left to the worker that took it: longer than a look-up and a write take together.
+LEASE = timedelta(seconds=45)
+
+
+def apply(account: Account, booking: RemoteBooking) -> None:
+    """Dispatch a booking that was read just now; set it aside where it cannot be applied yet."""
+    if error := _dispatched(account, booking):
+        defer(account, booking, error)
+
+
+def defer(account: Account, booking: RemoteBooking, error: str) -> None:
+    """Set a booking aside. One that was given up begins anew: it has changed since."""
+    DeferredBooking.objects.update_or_create(
+        account=account,
+        remote_uid=booking.uid,
+        defaults={
+            "state": State.WAITING,
+            "attempts": 1,
+            "next_attempt_at": Now() + FIRST_PAUSE,
+            "error": error,
+            "remote_changed_at": booking.updated_at,
+        },
+    )
+    metrics.DEFERRED_BOOKINGS.labels("deferred").inc()
+    log.warning("calcom.booking_deferred", account_id=account.pk, error=error)
+
+
+def known(account: Account, uids: Collection[str]) -> Mapping[str, DeferredBooking]:
+    """Return those of these bookings that are set aside, by uid."""
+    return {row.remote_uid: row for row in DeferredBooking.objects.filter(account=account, remote_uid__in=uids)}
+
+
+def due() -> QuerySet[DeferredBooking]:
+    """Return those that should be read again by now, the longest due first."""
+    return DeferredBooking.objects.filter(state=State.WAITING, next_attempt_at__lte=Now()).order_by("next_attempt_at")
+
+
+def look_again(row_id: int) -> None:
+    """Read a booking that is due again and apply it. Safe to run twice."""
+    row = DeferredBooking.objects.filter(pk=row_id).select_related("account").first()
+    if row is not None and _take(row):
+        _look(row)
+
+
+def look_anew(rows: QuerySet[DeferredBooking]) -> int:
+    """Have the rows read again now, from the first attempt on; return how many they are."""
+    return rows.update(state=State.WAITING, attempts=1, next_attempt_at=Now())
+
+
+def look_at_all(account: Account) -> None:
+    """Read again all that is set aside, due or not, given up or not: what a comparison of the account is for."""
+    for row in DeferredBooking.objects.filter(account=account).select_related("account").order_by("pk"):
+        _look(row)
+
+
+def _take(row: DeferredBooking) -> bool:
+    """Take it if it is due, so that no other worker does."""
+    same = due().filter(pk=row.pk, attempts=row.attempts, next_attempt_at=row.next_attempt_at)
+    return same.update(next_attempt_at=Now() + LEASE) == 1
+
+
+def _look(row: DeferredBooking) -> None:
+    try:
+        booking = CalcomService(row.account).get_booking(uid=row.remote_uid, priority=Priority.BACKGROUND)
+    except Unavailable as exc:
+        _put_off(row, exc)
+    except Refused as exc:
+        if exc.reason is Reason.NOT_FOUND:
+            _close(row, "gone")
+        else:
+            _fail(row, exc.reason.value)
+    except CalcomError as exc:
+        _fail(row, exc.outcome)
+    else:
+        if error := _dispatched(row.account, booking):
+            _fail(row, error, remote_changed_at=booking.updated_at)
+        else:
+            _close(row, "applied")
+
+
+def _dispatched(account: Account, booking: RemoteBooking) -> str:
+    """Dispatch it; return the kind of what went wrong, empty if it is dealt with."""
+    try:
+        events.tell(account, BookingRead(booking))
+    except Useless:
+        return ""
+    except (NotYet, CalcomError) as exc:
+        return type(exc).__name__
+    except Exception as exc:  # one that cannot be understood must not hide all that come after it
+        log.exception("calcom.booking_not_understood", account_id=account.pk)
+        return type(exc).__name__
+    return ""
+
+
+def _put_off(row: DeferredBooking, exc: Unavailable) -> None:
+    """Leave it until Cal.com may be asked again: nothing was read, so it was no attempt."""
+    pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
+    _same(row).update(next_attempt_at=Now() + pause)
+
+
+def _fail(row: DeferredBooking, error: str, **fields: object) -> None:
+    attempts = min(row.attempts + 1, MOST_ATTEMPTS)
+    is_last = attempts == MOST_ATTEMPTS
+    _same(row).update(
+        state=State.DEAD_LETTER if is_last else State.WAITING,
+        attempts=attempts,
+        next_attempt_at=Now() + FIRST_PAUSE * 2 ** (attempts - 1),
+        error=error[:60],
+        **fields,
+    )
+    if is_last and row.state != State.DEAD_LETTER:
+        metrics.DEFERRED_BOOKINGS.labels("dead_letter").inc()
+        log.error("calcom.deferred_booking_given_up", alert="dead_letter", account_id=row.account_id, error=error)
+
+
+def _close(row: DeferredBooking, outcome: str) -> None:
+    _same(row).delete()
+    metrics.DEFERRED_BOOKINGS.labels(outcome).inc()
+    log.info("calcom.deferred_booking_closed", account_id=row.account_id, outcome=outcome, attempts=row.attempts)
+
+
+def _same(row: DeferredBooking) -> QuerySet[DeferredBooking]:
+    """Return the row, unless it was set aside anew meanwhile."""
+    return DeferredBooking.objects.filter(pk=row.pk, attempts=row.attempts)

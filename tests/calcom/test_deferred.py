@@ -1,0 +1,188 @@
+"""What a poll could not apply is read again, less and less often, until it is applied, gone, or a person is needed."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from celery import current_app
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db.models import F
+from django.urls import reverse
+from django.utils import timezone
+
+from calcom import deferred, events, polling, tasks
+from calcom.events import BookingRead, NotYet, Useless
+from calcom.limiter import limiter_for
+from calcom.models import Cursor, DeferredBooking
+from tests.calcom.hooks import handed_out
+from tests.cast import at
+from tests.monitoring import figures
+
+LIST, READ = "GET /v2/bookings", "GET /v2/bookings/{uid}"
+
+
+class Listener:
+    """Refuses to be told of bookings for as long as there is trouble."""
+
+    def __init__(self) -> None:
+        self.trouble: Exception | None = NotYet("not settled")
+        self.heard: list[str] = []
+
+    def __call__(self, _account: object, event: BookingRead) -> str:
+        self.heard.append(event.booking.uid)
+        if self.trouble is not None:
+            raise self.trouble
+        return "heard"
+
+
+@pytest.fixture
+def listener(monkeypatch) -> Listener:
+    """What listens to Cal.com."""
+    listener = Listener()
+    monkeypatch.setattr(events._Registry, "listener", staticmethod(listener))
+    return listener
+
+
+@pytest.fixture
+def account(salon, calcom, simulator, listener):
+    """The salon's account, at which one booking was just set aside by a poll."""
+    Cursor.objects.create(account=salon.account, read_until=timezone.now() - timedelta(minutes=10))
+    simulator.book_elsewhere(2, at(10), webhook=False)
+    polling.poll(salon.account)
+    return salon.account
+
+
+def row() -> DeferredBooking:
+    """Return the only booking that is set aside."""
+    return DeferredBooking.objects.get()
+
+
+def pass_time(**span: float) -> None:
+    """Let what is due later be due by that much sooner."""
+    DeferredBooking.objects.update(next_attempt_at=F("next_attempt_at") - timedelta(**span))
+
+
+def look() -> None:
+    """Do what beat and the workers do."""
+    handed_out("default")
+    tasks.sweep_deferred()
+    for message in handed_out("default"):
+        current_app.tasks[message.pop("task")].run(**message)
+
+
+def test_deferred_booking_is_applied_when_its_time_has_come(account, simulator, listener):
+    """Read anew, behind callers' requests, and then no more."""
+    listener.trouble = None
+    look()
+    assert simulator.count(READ) == 0
+
+    pass_time(seconds=31)
+    look()
+
+    assert (simulator.count(READ), len(listener.heard)) == (1, 2)
+    assert not DeferredBooking.objects.exists()
+
+
+def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simulator, listener, caplog):
+    """Ten attempts in four hours; then it is told as an alert, and read no more by itself."""
+    pauses = [timedelta(seconds=30) * 2**number for number in range(deferred.MOST_ATTEMPTS - 1)]
+    for attempt, pause in enumerate(pauses, start=1):
+        assert row().attempts == attempt
+        pass_time(seconds=pause.total_seconds() - 5)
+        look()
+        assert row().attempts == attempt
+        pass_time(seconds=6)
+        look()
+
+    assert (row().state, row().attempts, row().error) == ("dead_letter", deferred.MOST_ATTEMPTS, "NotYet")
+    assert caplog.text.count("calcom.deferred_booking_given_up") == 1
+    assert figures.now()["slotline_deferred_bookings_given_up"] == 1
+    pass_time(days=1)
+    look()
+    assert simulator.count(READ) == deferred.MOST_ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("what", ["gone", "useless"])
+def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulator, listener, what):
+    """Cal.com does not know it any more, or it concerns no company."""
+    if what == "gone":
+        DeferredBooking.objects.update(remote_uid="no-such-booking")
+    listener.trouble = Useless("nobody's")
+    pass_time(seconds=31)
+
+    look()
+
+    assert not DeferredBooking.objects.exists()
+
+
+@pytest.mark.parametrize("how", ["throttled", "error"])
+def test_look_that_cal_com_does_not_answer_is_no_attempt(account, simulator, listener, how):
+    """Nothing was read, so nothing can be said about the booking."""
+    if how == "throttled":
+        limiter_for(account.api_key, account.requests_per_minute).hold_back(300)
+    else:
+        simulator.fail(READ, "error_before")
+    pass_time(seconds=31)
+
+    look()
+
+    assert (row().state, row().attempts) == ("waiting", 1)
+    assert row().next_attempt_at > timezone.now() + timedelta(seconds=20)
+
+
+def test_two_workers_do_not_read_the_same(account, simulator, listener):
+    """Both were told of it; one takes it."""
+    pass_time(seconds=31)
+
+    for _ in range(2):
+        deferred.look_again(row().pk)
+
+    assert simulator.count(READ) == 1
+
+
+def test_poll_begins_anew_with_what_has_changed_since_it_was_given_up(account, simulator, listener):
+    """What has not changed is left to people."""
+    DeferredBooking.objects.update(state="dead_letter", attempts=10)
+    polling.poll(account)
+    assert len(listener.heard) == 1
+
+    DeferredBooking.objects.update(remote_changed_at=F("remote_changed_at") - timedelta(seconds=1))
+    polling.poll(account)
+    assert (len(listener.heard), row().state, row().attempts) == (2, "waiting", 1)
+
+
+def test_reconciliation_looks_at_everything_that_is_set_aside(account, simulator, listener):
+    """Due or not, given up or not."""
+    DeferredBooking.objects.update(state="dead_letter")
+    listener.trouble = None
+
+    call_command("reconcile_bookings", "--account", str(account.pk), "--dry-run", stdout=StringIO())
+    assert row().state == "dead_letter"
+    call_command("reconcile_bookings", "--account", str(account.pk), stdout=StringIO())
+
+    assert not DeferredBooking.objects.exists()
+
+
+def test_staff_has_a_booking_read_again(account, simulator, listener, client):
+    """With all attempts, at once."""
+    DeferredBooking.objects.update(state="dead_letter", attempts=10)
+    client.force_login(User.objects.create_superuser("staff"))
+    listener.trouble = None
+    chosen = {"action": "look_again", "_selected_action": [row().pk]}
+
+    said = client.post(reverse("admin:calcom_deferredbooking_changelist"), chosen, follow=True).text
+
+    assert "1 will be read again." in said
+    look()
+    assert not DeferredBooking.objects.exists()
+
+
+def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, simulator, listener):
+    """A comparison is of one account."""
+    other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", error="NotYet")
+    listener.trouble = None
+
+    deferred.look_at_all(account)
+
+    assert list(DeferredBooking.objects.all()) == [other]
