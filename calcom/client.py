@@ -47,6 +47,8 @@ class Call:
     """Whose `cal-api-version` it carries."""
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Mapping[str, object] | None = field(default=None, repr=False)
+    is_poll: bool = False
+    """One a minute always passes."""
 
     @property
     def write(self) -> bool:
@@ -130,15 +132,15 @@ class Client:
 
     def changed_bookings(self, *, since: datetime, skip: int = 0) -> list[RemoteBooking | None]:
         """Return a page of the account's bookings that changed from `since` on, the longest ago first."""
-        return self._listed({"afterUpdatedAt": _text(since), "sortUpdatedAt": "asc"}, skip)
+        return self._listed({"afterUpdatedAt": _text(since), "sortUpdatedAt": "asc"}, skip, is_poll=True)
 
     def bookings_between(self, *, start: datetime, end: datetime, skip: int = 0) -> list[RemoteBooking | None]:
         """Return a page of the account's bookings from `start` to `end`, cancelled ones too."""
         return self._listed({"afterStart": _text(start), "beforeEnd": _text(end), "sortStart": "asc"}, skip)
 
-    def _listed(self, which: Mapping[str, str], skip: int) -> list[RemoteBooking | None]:
+    def _listed(self, which: Mapping[str, str], skip: int, *, is_poll: bool = False) -> list[RemoteBooking | None]:
         params = {**which, "take": str(LARGEST_PAGE), "skip": str(skip)}
-        call = Call("list_bookings", Priority.BACKGROUND, "/v2/bookings", "bookings", params)
+        call = Call("list_bookings", Priority.BACKGROUND, "/v2/bookings", "bookings", params, is_poll=is_poll)
         return self._exchange(call, answers.readable_bookings)
 
     def me(self) -> RemoteHost:
@@ -210,6 +212,7 @@ class Client:
             tenant=self._tenant,
             longest_call_s=timeout,
             deadline_left_s=_PATIENCE_S[call.priority],
+            poll_of=str(self._account.pk) if call.is_poll else "",
         ) as passage:
             with metrics.CALCOM_SECONDS.labels(call.operation).time():
                 answer = transport.send(

@@ -32,6 +32,7 @@ def governed(
     tenant: str | None,
     longest_call_s: float,
     deadline_left_s: float,
+    poll_of: str = "",
 ) -> Iterator[Passage]:
     """
     Let one request pass; put it around the transport, inside of what sorts its errors.
@@ -43,13 +44,19 @@ def governed(
         tenant: whose request it is.
         longest_call_s: the time-out of the call itself.
         deadline_left_s: how long the caller can wait.
+        poll_of: the account that polls with it, if one does.
 
     Raises:
         LeftAlone: the breaker is open; nothing was sent.
         Throttled: the budget does not allow it in time; nothing was sent.
     """
     permit = partial(
-        limiter.permit, priority, tenant=tenant, longest_call_s=longest_call_s, deadline_left_s=deadline_left_s
+        limiter.permit,
+        priority,
+        tenant=tenant,
+        longest_call_s=longest_call_s,
+        deadline_left_s=deadline_left_s,
+        poll_of=poll_of,
     )
     try:
         permitted = permit(take=breaker.storage.take)

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 
 def limiter_keys(credential: str) -> list[str]:
-    """Return the keys of a credential's log, of what answers told, of others' use, and of its tenants."""
-    return [f"{_tag(credential)}:{name}" for name in ("permits", "known", "foreign", "tenants")]
+    """Return the keys of a credential's log, of what answers told, of others' use, of its tenants, and of its polls."""
+    return [f"{_tag(credential)}:{name}" for name in ("permits", "known", "foreign", "tenants", "polls")]
 
 
 def breaker_keys(credential: str, account_id: int, kind: str) -> list[str]:

@@ -251,6 +251,7 @@ class Limiter:
         tenant: str | None,
         longest_call_s: float,
         deadline_left_s: float,
+        poll_of: str = "",
         take: Take | None = None,
     ) -> Permit:
         """
@@ -261,6 +262,7 @@ class Limiter:
             tenant: whose request it is where several share the credential; each of them keeps a floor.
             longest_call_s: the time-out of the call itself.
             deadline_left_s: how long the caller can wait; background work, which returns to its queue, says 0.
+            poll_of: the account that polls with it: one poll a minute always passes, also where others wait.
             take: how to run `limiter/take`, where more than that is asked in one trip. What it raises is raised.
 
         Raises:
@@ -268,7 +270,7 @@ class Limiter:
         """
         until = self._monotonic() + deadline_left_s
         while True:
-            granted = self._ask(take or self._take, priority, tenant or "", longest_call_s)
+            granted = self._ask(take or self._take, priority, tenant or "", longest_call_s, poll_of)
             if isinstance(granted, Permit):
                 return granted
             if self._monotonic() + (granted.retry_after or 0.0) > until:
@@ -315,16 +317,19 @@ class Limiter:
     def _take(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         return self._scripts.run("limiter/take", keys=keys, args=args)
 
-    def _ask(self, take: Take, priority: Priority, tenant: str, longest_call_s: float) -> Permit | Throttled:
+    def _ask(
+        self, take: Take, priority: Priority, tenant: str, longest_call_s: float, poll_of: str
+    ) -> Permit | Throttled:
         token = f"{priority[0]}{token_hex(6)}{tenant}"
         pause = max(0.0, self._paused_until - self._monotonic())
         gap = self._without_redis.left_a_gap
         args: list[Argument] = [priority, tenant, token, _ms(longest_call_s), self._limit, self._in_flight]
-        args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign]
+        args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign, poll_of]
         try:
             answer = take(self._keys, args)
         except RedisError:
-            return self._take_without_redis(priority, longest_call_s, pause)
+            # It knows of no polls: one is as urgent as what a caller waits for.
+            return self._take_without_redis(Priority.LIVE if poll_of else priority, longest_call_s, pause)
         granted, at_or_wait, level, spent, foreign, rest = answer
         self._without_redis.redis_is_back(gap_told=gap)
         self._report(level, spent)

@@ -48,8 +48,18 @@ def ask(
     tenant: str | None = None,
     wait: float = 0,
     call: float = 8,
+    poll_of: str = "",
 ) -> Permit:
-    return limiter.permit(priority, tenant=tenant, longest_call_s=call, deadline_left_s=wait)
+    return limiter.permit(priority, tenant=tenant, longest_call_s=call, deadline_left_s=wait, poll_of=poll_of)
+
+
+def polls(limiter: Limiter, account: str = "1") -> bool:
+    """Return whether the account may poll now; its call is answered at once."""
+    try:
+        ask(limiter, Priority.BACKGROUND, poll_of=account).ended({}, 200)
+    except Throttled:
+        return False
+    return True
 
 
 def admitted(limiter: Limiter, priority: Priority, *, tenant: str | None = None, most: int = 200) -> int:
@@ -65,6 +75,59 @@ def admitted(limiter: Limiter, priority: Priority, *, tenant: str | None = None,
 def said(*, limit: int = 120, remaining: int, reset: float = 60, suffix: str = "Default") -> Mapping[str, str]:
     values = {"Limit": limit, "Remaining": remaining, "Reset": reset}
     return {f"X-RateLimit-{name}-{suffix}": str(value) for name, value in values.items()}
+
+
+def test_poll_passes_once_a_minute_whatever_bookings_ask_for(clock: Stopwatch) -> None:
+    """All others stop one request short of the margin for it; twice a minute it is background work like any other."""
+    limiter = settled(clock)
+    assert polls(limiter)
+    clock.pass_(56)
+
+    assert admitted(limiter, Priority.WRITE) == 118 - 1 - 1  # the poll that still counts, and the one that is due
+    assert [polls(limiter), polls(limiter)] == [True, False]
+    assert admitted(limiter, Priority.WRITE) == 0
+
+
+@pytest.mark.parametrize("greedy", [Priority.WRITE, Priority.LIVE])
+def test_first_poll_passes_in_the_state_critical(clock: Stopwatch, greedy: Priority) -> None:
+    """No poll was known to be due: what is left of the margin is enough."""
+    limiter = settled(clock)
+    admitted(limiter, greedy, most=102)
+    admitted(limiter, Priority.WRITE, most=14)
+
+    assert admitted(limiter, Priority.BACKGROUND) == 0
+    assert polls(limiter)
+
+
+def test_poll_of_each_minute_passes_for_an_hour_of_full_demand(clock: Stopwatch) -> None:
+    """Sixty of sixty, of each of two accounts with one key; and no window holds more than the limit."""
+    limiter = settled(clock)
+    passed = {"1": 0, "2": 0}
+    sent: list[float] = []
+    for second in range(3600):
+        for account in passed:
+            if second % 60 == 0 and polls(limiter, account):
+                passed[account] += 1
+                sent.append(clock.monotonic())
+        for _ in range(4):
+            try:
+                ask(limiter, Priority.WRITE).ended({}, 201)
+            except Throttled:
+                break
+            sent.append(clock.monotonic())
+        clock.pass_(1)
+
+    assert passed == {"1": 60, "2": 60}
+    assert max(sum(start <= each < start + 60 for each in sent) for start in sent[::50]) <= 118
+
+
+def test_account_that_polls_no_more_has_no_reserve(clock: Stopwatch) -> None:
+    """After ten minutes without a poll all of the limit is the others' again."""
+    limiter = settled(clock)
+    polls(limiter)
+    clock.pass_(700)
+
+    assert admitted(limiter, Priority.WRITE) == 118
 
 
 @pytest.mark.parametrize(
@@ -340,7 +403,8 @@ def test_without_redis_only_writes_go_then_half_the_limit(clock: Stopwatch) -> N
     assert admitted(limiter, Priority.WRITE) == (118 - 102) // 4
     clock.pass_(200)
     assert admitted(limiter, Priority.BACKGROUND) == 0
-    assert admitted(limiter, Priority.LIVE) == 120 // 2 // 4
+    assert polls(limiter)
+    assert admitted(limiter, Priority.LIVE) == 120 // 2 // 4 - 1
 
 
 def test_without_redis_nothing_goes_that_writes_might_have_used(clock: Stopwatch) -> None:

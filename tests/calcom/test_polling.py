@@ -11,6 +11,7 @@ from calcom.errors import Unavailable
 from calcom.events import BookingRead, NotYet, Useless
 from calcom.limiter import limiter_for
 from calcom.models import Cursor, DeferredBooking, WebhookDelivery
+from calcom.types import Priority
 from tests.cast import at
 from tests.contract.api_user import ApiUser
 
@@ -159,6 +160,21 @@ def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator,
     assert polling.due_accounts() == [account.pk]
 
     assert simulator.count(LIST) == 0
+
+
+@pytest.mark.parametrize("live", [83, 102])
+def test_poll_passes_while_callers_use_what_they_may(account, simulator, listener, live):
+    """So a webhook that was lost is found after a minute, and not after the rush."""
+    limiter = limiter_for(account.api_key, account.requests_per_minute)
+    for priority, requests in ((Priority.LIVE, live), (Priority.WRITE, 117 - live)):
+        for _ in range(requests):
+            limiter.permit(priority, tenant=None, longest_call_s=8, deadline_left_s=0)
+    lost = simulator.book_elsewhere(2, at(10), webhook=False)
+
+    tasks.poll_account(account_id=account.pk)
+
+    assert listener.heard == [lost["uid"]]
+    assert simulator.count(LIST) == 1
 
 
 def test_silence_is_polled_more_often(account, settings):

@@ -3,8 +3,9 @@
 --                  its priority, twelve of its nonce, and the tenant: cutting is ten times faster than matching
 -- KEYS[2] known    hash: what answers told us (all times in ms of Redis's clock)
 -- KEYS[3] foreign  zset: ms at which a window was first heard of -> requests that others send in it with the same key
--- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key         (same {hash tag}: one node)
-local log, known, foreign, tenants = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key
+-- KEYS[5] polls    zset: account -> ms at which it last polled from polling's reserve    (same {hash tag}: one node)
+local log, known, foreign, tenants, polls = unpack(KEYS, 1, 5)
 
 local WINDOW = 60100         -- Cal.com's 60 s, and 100 ms for rounding and for clocks that run at unlike speeds
 local KEPT = 86400000        -- what nobody touched for a day is forgotten

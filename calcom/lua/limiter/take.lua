@@ -4,12 +4,18 @@
 -- ARGV[5] limit, unless Cal.com told another   ARGV[6] calls that all processes together can have in flight
 -- ARGV[7] ms for which a memory with a gap is not trusted   ARGV[8] 1 when this process left a gap
 -- ARGV[9] ms for which this process knows of a pause   ARGV[10] others' requests a minute that it last heard of
+-- ARGV[11] the account that polls, or '' for any other request
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
 --      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
 local ANSWER = 50  -- ms: when only a call in flight can tell more
 local SEEN, NOTED = 10 * WINDOW, WINDOW  -- ms for which a tenant counts, and after which that is written anew
 
-local priority, tenant = ARGV[1], ARGV[2]
+-- Note [Polling's reserve]: one request a minute of each account that polls always passes, whatever callers and bookings
+-- ask for, since a webhook that was lost is found by polling only. So all others stop one request short of the margin
+-- for each account that polled of late, and its poll may go up to the margin.
+local POLL_EVERY = 55000  -- ms: beat does not send polls to the second
+
+local priority, tenant, poller = ARGV[1], ARGV[2], ARGV[11]
 local now = clock()
 local memory = recalled(now, tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8] == '1')
 local limit = memory.limit
@@ -49,11 +55,22 @@ local function floors()
   return kept, tenant ~= '' and (used[tenant] or 0) < floor
 end
 
+local function poll_is_due()
+  return poller ~= '' and (tonumber(redis.call('ZSCORE', polls, poller)) or 0) <= now - POLL_EVERY
+end
+
+local function note_poll()
+  redis.call('ZADD', polls, now, poller)
+  redis.call('ZREMRANGEBYSCORE', polls, '-inf', now - SEEN)
+  redis.call('PEXPIRE', polls, SEEN)
+end
+
 -- Requests from which on this one has to wait. A tenant below his floor may go as far as anybody but writes; whoever is
 -- not leaves the others theirs.
 local function top(used)
   local most, critical = ceiling(limit, priority), at_most(limit, limit * CRITICAL / OF)
   if used < math.min(most, critical - ceiling(limit, 'live') / 2) then return most end  -- there is enough for everybody
+  most = math.min(most, at_most(limit, limit) - redis.call('ZCOUNT', polls, now - SEEN, '+inf'))
   local kept, below = floors()
   if below and urgent then return math.max(most, critical) end
   return kept > 0 and math.min(most, critical - kept) or most
@@ -90,7 +107,8 @@ end
 
 if tenant ~= '' then note_tenant() end
 local used, seen, by_log = spent(memory, now, ours, expected(most), tonumber(ARGV[6]))
-local missing = used - top(used) + 1
+local polls_now = poll_is_due()
+local missing = used - (polls_now and at_most(limit, limit) or top(used)) + 1
 if missing > 0 then
   local reason, wait = now < memory.distrusted and 'distrusted' or 'budget', WINDOW
   if used > by_log then
@@ -103,5 +121,6 @@ if missing > 0 then
 end
 
 redis.call('ZADD', log, now + tonumber(ARGV[4]) + WINDOW, ARGV[3])
+if polls_now then note_poll() end
 local beyond_live = ceiling(limit, 'write') - math.max(used + 1, ceiling(limit, 'live'))
 return {1, now, risen_to(seen + 1), seen + 1, most, math.max(0, beyond_live)}
