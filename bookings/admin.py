@@ -1,17 +1,18 @@
 """What staff sees and does. Appointments change only as agents do it; what happened cannot be edited."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.forms import ActionForm
@@ -20,6 +21,8 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from bookings.callbacks import finish
 from bookings.errors import BookingError
 from bookings.models import (
+    MAX_FOUND,
+    OPEN_STATES,
     AgentKey,
     Appointment,
     Branch,
@@ -40,6 +43,15 @@ from bookings.wish import cancelling
 from cachectl.deadline import Deadline
 from calcom.admin import ReadOnly
 from calcom.service import CalcomService
+from monitoring.admin_pages import CappedPaginator, LargeTable, LocalTimes, local_time
+
+# How a row leads to the clock of its place.
+_FIRST_BRANCH = Branch.objects.filter(company=OuterRef("company")).order_by("pk").values("time_zone")[:1]
+OF_COMPANY = Subquery(_FIRST_BRANCH)
+OF_APPOINTMENT = F("appointment__branch__time_zone")
+OF_CONVERSATION = Coalesce(F("conversation__branch__time_zone"), OF_COMPANY)
+OF_CLAIM = Coalesce(OF_APPOINTMENT, F("host__time_zone"))
+FIND_PEOPLE = "The beginning of a name or an e-mail address, or the end of a number"
 
 STATE_COLOURS = {
     "confirmed": "success",
@@ -66,6 +78,45 @@ class ShowsState:
         return row.state, row.get_state_display()
 
 
+def _found(text: str) -> QuerySet[Appointment, Any]:
+    """Return the appointments that are meant by what was typed, as a part of another query."""
+    return Appointment.objects.search(text).order_by()[:MAX_FOUND].values("pk")
+
+
+class KeepsHistory:
+    """For what appointments or calls stand on: it is switched off, and deleted only while none do."""
+
+    used_by: Sequence[str] = ()
+    """The lookups by which a row's history is found."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Say no at once where there is history; Django would first collect all of it."""
+        rows = self.get_queryset(request)  # type: ignore[attr-defined]
+        used = [
+            str(row)
+            for row in objs
+            if any(rows.filter(pk=row.pk, **{f"{lookup}__isnull": False})[:1].exists() for lookup in self.used_by)
+        ]
+        if used:
+            return [], {}, set(), [f"{name} has a history. Switch it off instead." for name in used]
+        return super().get_deleted_objects(objs, request)  # type: ignore[misc]  # of the admin class beside it
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """Operations that have not come to their end, by an index; all others are history."""
+
+    title = "progress"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  Django's
+        """Return the choices."""
+        return [("1", "not at its end")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:  # noqa: ARG002
+        """Return the operations of the chosen kind."""
+        return queryset.filter(state__in=OPEN_STATES) if self.value() else queryset
+
+
 class BranchInline(TabularInline):
     """The places of a company."""
 
@@ -76,8 +127,11 @@ class BranchInline(TabularInline):
 
 
 @admin.register(Company)
-class CompanyAdmin(ModelAdmin):
+class CompanyAdmin(LocalTimes, KeepsHistory, ModelAdmin):
     """Tenants."""
+
+    zone = Subquery(Branch.objects.filter(company=OuterRef("pk")).order_by("pk").values("time_zone")[:1])
+    used_by = ("appointments", "conversations")
 
     list_display = ("name", "account", "active", "cancel_notice_hours", "created_at")
     list_filter = ("active",)
@@ -88,8 +142,10 @@ class CompanyAdmin(ModelAdmin):
 
 
 @admin.register(Branch)
-class BranchAdmin(ModelAdmin):
+class BranchAdmin(KeepsHistory, ModelAdmin):
     """Places, their hours and closures."""
+
+    used_by = ("appointment",)
 
     list_display = ("name", "company", "time_zone", "language")
     list_filter = ("company",)
@@ -98,8 +154,10 @@ class BranchAdmin(ModelAdmin):
 
 
 @admin.register(Service)
-class ServiceAdmin(ModelAdmin):
+class ServiceAdmin(KeepsHistory, ModelAdmin):
     """What callers ask for, and why it cannot be booked, if so."""
+
+    used_by = ("appointment",)
 
     list_display = ("name", "branch", "event_type", "duration_minutes", "active", "bookable")
     list_filter = ("active", "branch__company", "branch")
@@ -148,14 +206,20 @@ class StaffServiceAdmin(ModelAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ModelAdmin):
+class CustomerAdmin(LargeTable, LocalTimes, KeepsHistory, ModelAdmin):
     """Who called."""
 
+    zone = OF_COMPANY
+    used_by = ("appointment",)
     list_display = ("name", "phone", "email", "company", "created_at")
     list_filter = ("company",)
-    search_fields = ("name", "phone", "email")
+    search_help_text = FIND_PEOPLE
     readonly_fields = ("created_at",)
     list_select_related = ("company",)
+
+    def search(self, queryset: QuerySet[Customer], text: str) -> QuerySet[Customer]:
+        """Return those that are meant by a number, an address or a name."""
+        return queryset.filter(pk__in=Customer.objects.search(text).order_by()[:MAX_FOUND].values("pk"))
 
 
 class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes arguments in stubs only
@@ -181,9 +245,10 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
 
 
 @admin.register(AgentKey)
-class AgentKeyAdmin(ModelAdmin):
+class AgentKeyAdmin(LocalTimes, ModelAdmin):
     """What agents show us."""
 
+    zone = OF_COMPANY
     form = AgentKeyForm
     list_display = ("name", "prefix", "company", "branch", "created_at", "revoked_at")
     list_filter = ("company", ("revoked_at", admin.EmptyFieldListFilter))
@@ -215,25 +280,30 @@ class AgentKeyAdmin(ModelAdmin):
         self.message_user(request, f"{revoked} keys revoked.", messages.SUCCESS)
 
 
-class ToolCallInline(ReadOnly, TabularInline):
+class ShowsWords:
+    """Columns with what an agent asked and was answered."""
+
+    @admin.display(description="asked")
+    def shown_asked(self, call: ToolCall) -> str:
+        """Return what was asked in one line."""
+        return _in_a_line(call.asked, _zone_of(call))
+
+    @admin.display(description="answered")
+    def shown_answered(self, call: ToolCall) -> str:
+        """Return what was answered in one line."""
+        return _in_a_line(call.answered, _zone_of(call))
+
+
+class ToolCallInline(LocalTimes, ShowsWords, ReadOnly, TabularInline):
     """The timeline of a call: what was asked, what was answered, how long it took and where the data came from."""
 
     model = ToolCall
+    zone = OF_CONVERSATION
     verbose_name_plural = "timeline"
     fields = ("called_at", "operation", "shown_asked", "shown_answered", "status", "cache_status", "shown_took")
     readonly_fields = fields
     ordering = ("called_at", "pk")
     extra = 0
-
-    @admin.display(description="asked")
-    def shown_asked(self, call: ToolCall) -> str:
-        """Return what was asked in one line."""
-        return _in_a_line(call.asked)
-
-    @admin.display(description="answered")
-    def shown_answered(self, call: ToolCall) -> str:
-        """Return what was answered in one line."""
-        return _in_a_line(call.answered)
 
     @admin.display(description="took")
     def shown_took(self, call: ToolCall) -> str:
@@ -241,72 +311,100 @@ class ToolCallInline(ReadOnly, TabularInline):
         return f"{call.took.total_seconds() * 1000:.0f} ms"
 
 
-def _in_a_line(said: Mapping[str, object]) -> str:
-    return " · ".join(f"{name}: {_plain(value)}" for name, value in said.items())
+def _zone_of(call: ToolCall) -> str:
+    return getattr(call, "row_zone", None) or "UTC"
 
 
-def _plain(value: object) -> str:
+def _in_a_line(said: Mapping[str, object], zone: str) -> str:
+    return " · ".join(f"{name}: {_plain(value, zone)}" for name, value in said.items())
+
+
+def _plain(value: object, zone: str) -> str:
+    """Return what was said in words; an instant, in whatever zone the agent wrote it, by the clock of the place."""
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return f"({_in_a_line(value)})" if isinstance(value, dict) else str(value)
+        return ", ".join(_plain(each, zone) for each in value)
+    if isinstance(value, dict):
+        return f"({_in_a_line(value, zone)})"
+    instant = parse_datetime(value) if isinstance(value, str) and len(value) >= len("2026-11-24T10:00Z") else None
+    return str(value) if instant is None or instant.tzinfo is None else local_time(instant, zone)
 
 
-class SlotTokenInline(ReadOnly, TabularInline):
+class SlotTokenInline(LocalTimes, ReadOnly, TabularInline):
     """What was offered in a call, and what came of it. The tokens stay secret: whoever has one can book."""
 
     model = SlotToken
+    zone = F("service__branch__time_zone")
     fields = ("issued_at", "service", "staff", "start", "expires_at", "appointment")
     ordering = ("issued_at", "pk")
     extra = 0
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnly, ModelAdmin):
+class ConversationAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
     """Phone calls."""
 
+    zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
     list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "last_seen_at", "ended_at")
-    list_filter = ("company", "platform")
-    search_fields = ("public_id", "call_id", "caller_phone", "customer__name")
-    date_hierarchy = "started_at"
+    list_filter = ("company",)
+    search_help_text = "An id of the call, the end of the caller's number, or the beginning of their name"
     list_select_related = ("company", "branch__company")
     inlines = (ToolCallInline, SlotTokenInline)
 
+    def search(self, queryset: QuerySet[Conversation], text: str) -> QuerySet[Conversation]:
+        """Return those that are meant by an id, the caller's number or name."""
+        return queryset.filter(pk__in=Conversation.objects.search(text).order_by()[:MAX_FOUND].values("pk"))
+
 
 @admin.register(ToolCall)
-class ToolCallAdmin(ReadOnly, ModelAdmin):
+class ToolCallAdmin(LargeTable, LocalTimes, ShowsWords, ReadOnly, ModelAdmin):
     """What agents asked, and what they were told."""
 
+    zone = OF_CONVERSATION
+    fields = (
+        *("company", "conversation", "called_at", "operation", "shown_asked", "shown_answered"),
+        *("status", "cache_status", "took"),
+    )
+    readonly_fields = ("shown_asked", "shown_answered")
     list_display = ("called_at", "company", "operation", "status", "cache_status", "took")
-    list_filter = ("company", "operation", "status")
-    search_fields = ("conversation__public_id", "operation")
-    date_hierarchy = "called_at"
+    list_filter = ("company",)
+    search_help_text = "The id of a call"
     list_select_related = ("company",)
-    ordering = ("-called_at",)
+
+    def search(self, queryset: QuerySet[ToolCall], text: str) -> QuerySet[ToolCall]:
+        """Return those of the call with this id."""
+        return queryset.filter(conversation__in=Conversation.objects.filter(public_id=text))
 
 
 @admin.register(SlotToken)
-class SlotTokenAdmin(ReadOnly, ModelAdmin):
+class SlotTokenAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
     """What agents offered, and what came of it."""
 
+    zone = F("service__branch__time_zone")
     list_display = ("issued_at", "company", "service", "staff", "start", "expires_at", "appointment")
     list_filter = ("company",)
-    search_fields = ("conversation__public_id", "service__name", "appointment__reference")
-    date_hierarchy = "issued_at"
+    search_help_text = "The id of a call, or what finds an appointment"
     list_select_related = ("company", "service", "staff", "appointment")
 
+    def search(self, queryset: QuerySet[SlotToken], text: str) -> QuerySet[SlotToken]:
+        """Return those of a call, or those that led to the appointments that are meant."""
+        of_call = Q(conversation__in=Conversation.objects.filter(public_id=text))
+        return queryset.filter(of_call if text.startswith("cv_") else Q(appointment__in=_found(text)))
 
-class ChangeInline(ReadOnly, TabularInline):
+
+class ChangeInline(LocalTimes, ReadOnly, TabularInline):
     """What was asked of an appointment, and what came of it."""
 
     model = Change
+    zone = OF_APPOINTMENT
     fields = ("asked_at", "operation", "state", "outcome", "asked_by", "attempts", "took", "reason")
     extra = 0
 
 
-class ClaimInline(ReadOnly, TabularInline):
+class ClaimInline(LocalTimes, ReadOnly, TabularInline):
     """Whose time it takes."""
 
     model = Claim
+    zone = OF_CLAIM
     fields = ("host", "kind", "start", "end", "conflicting")
     extra = 0
 
@@ -323,12 +421,14 @@ class ReasonForm(ActionForm):
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
+class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
     """Appointments: looked at here, and cancelled as agents do it."""
 
+    zone = F("branch__time_zone")
+    ordering = ("-start", "-pk")
     list_display = (
         "reference",
-        "local_start",
+        "start",
         "shown_state",
         "service",
         "host",
@@ -336,19 +436,17 @@ class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
         "attendee_phone",
         "origin",
     )
-    list_filter = ("state", "company", "branch", "origin", "host")
-    search_fields = ("reference", "public_id", "attendee_name", "attendee_phone", "attendee_email")
-    date_hierarchy = "start"
+    list_filter = ("state", "company", "branch", "host")
+    search_help_text = f"A reference. {FIND_PEOPLE}"
     list_select_related = ("branch", "service", "host")
     exclude = ("remote_uid", "earlier_remote_uids", "wish")  # whoever has a uid can read, move and cancel the booking
     inlines = (ChangeInline, ClaimInline)
     actions = ("cancel",)
     action_form = ReasonForm
 
-    @admin.display(description="start, where it takes place", ordering="start")
-    def local_start(self, appointment: Appointment) -> str:
-        """Show the time as the clock on the branch's wall does."""
-        return f"{appointment.start.astimezone(ZoneInfo(appointment.branch.time_zone)):%a %d %b %Y, %H:%M}"
+    def search(self, queryset: QuerySet[Appointment], text: str) -> QuerySet[Appointment]:
+        """Return those that are meant by a reference, an id, a number, an address or a name."""
+        return queryset.filter(pk__in=_found(text))
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whoever may change appointments may cancel them."""
@@ -376,20 +474,25 @@ class AppointmentAdmin(ShowsState, ReadOnly, ModelAdmin):
 
 
 @admin.register(Claim)
-class ClaimAdmin(ReadOnly, ModelAdmin):
+class ClaimAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
     """Hosts' time that is taken; conflicting claims overlap at Cal.com."""
 
+    zone = OF_CLAIM
     list_display = ("host", "start", "end", "kind", "conflicting", "appointment", "shared_booking")
-    list_filter = ("conflicting", "kind", "host")
-    search_fields = ("appointment__reference", "host__name")
-    date_hierarchy = "start"
+    list_filter = ("conflicting", "host")
+    search_help_text = "What finds an appointment"
     list_select_related = ("host", "appointment", "shared_booking")
+
+    def search(self, queryset: QuerySet[Claim], text: str) -> QuerySet[Claim]:
+        """Return those of the appointments that are meant."""
+        return queryset.filter(appointment__in=_found(text))
 
 
 @admin.register(SharedBooking)
-class SharedBookingAdmin(ReadOnly, ModelAdmin):
+class SharedBookingAdmin(LocalTimes, ReadOnly, ModelAdmin):
     """Bookings that another account asked for, as far as they take time of this one's hosts; without uids."""
 
+    zone = Subquery(Claim.objects.filter(shared_booking=OuterRef("pk")).order_by("pk").values("host__time_zone")[:1])
     list_display = ("account", "event_type", "start", "end", "ended", "changed_at")
     list_filter = ("account", "ended")
     search_fields = ("event_type__title",)
@@ -399,25 +502,31 @@ class SharedBookingAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Change)
-class ChangeAdmin(ShowsState, ReadOnly, ModelAdmin):
+class ChangeAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
     """What was asked for, and how far it is."""
 
+    zone = OF_APPOINTMENT
     list_display = ("asked_at", "company", "appointment", "operation", "shown_state", "outcome", "attempts", "took")
-    list_filter = ("state", "operation", "company", "outcome")
-    search_fields = ("public_id", "appointment__reference", "appointment__public_id")
-    date_hierarchy = "asked_at"
+    list_filter = (OpenFilter, "company")
+    search_help_text = "An id, or what finds an appointment"
     list_select_related = ("company", "appointment")
+
+    def search(self, queryset: QuerySet[Change], text: str) -> QuerySet[Change]:
+        """Return the one with this id, or those of the appointments that are meant."""
+        return queryset.filter(Q(public_id=text) if text.startswith("op_") else Q(appointment__in=_found(text)))
 
 
 @admin.register(CallbackRequest)
-class CallbackRequestAdmin(ShowsState, ModelAdmin):
+class CallbackRequestAdmin(LocalTimes, ShowsState, ModelAdmin):
     """Whom a person shall call back."""
 
+    zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
+    paginator = CappedPaginator
+    show_full_result_count = False
     list_display = ("name", "phone", "topic", "branch", "appointment", "asked_at", "shown_state", "done_at", "done_by")
     list_filter = ("state", "company", "branch", "asked_at")
     search_fields = ("name", "phone", "topic", "public_id", "appointment__reference")
     ordering = ("-state", "asked_at")  # open before done, and who has waited longest first
-    date_hierarchy = "asked_at"
     readonly_fields = (
         "public_id",
         "company",

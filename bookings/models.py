@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q, Value
@@ -23,11 +24,14 @@ from django.db.models.functions import Now
 
 from bookings import figures
 from bookings.hours import Hours
+from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
 from calcom.types import Obstacle, RemoteBooking, RequiredField
 
 ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
+MAX_FOUND = 1_000
+"""Rows that a search looks through on its way to the rows it is about."""
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # what can be said on a phone: no 0, O, 1, I
 
 
@@ -275,6 +279,19 @@ class StaffService(models.Model):
             raise ValidationError({"event_type": f"It is not served by {self.staff} alone."})
 
 
+class CustomerQuerySet(TenantQuerySet["Customer"]):
+    """Filters over customers."""
+
+    def search(self, text: str) -> "CustomerQuerySet":
+        """Return those that staff mean by `text`: an ending of their number, a beginning of their address or name."""
+        if "@" in text:
+            return self.filter(email__startswith=text.lower())
+        if digits := digits_of(text).lstrip("0"):
+            return self.alias(digits=ReversedDigits("phone")).filter(digits__startswith=digits[::-1])
+        by_name = SearchQuery(prefixes(text), search_type="raw", config="simple")
+        return self.alias(name_words=NameWords("name")).filter(name_words=by_name)
+
+
 class Customer(models.Model):
     """Somebody who called, as one company knows them."""
 
@@ -285,9 +302,14 @@ class Customer(models.Model):
     language = models.CharField(max_length=10, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = TenantQuerySet["Customer"].as_manager()
+    objects = CustomerQuerySet.as_manager()
 
     class Meta:
+        indexes = [
+            models.Index(fields=["email"], opclasses=["text_pattern_ops"], name="customer_by_email"),
+            GinIndex(NameWords("name"), fastupdate=False, name="customer_by_name_words"),
+            models.Index(ReversedDigits("phone"), name="customer_by_digits"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["company", "phone"], condition=Q(phone__isnull=False), name="customer_phone_once"
@@ -355,6 +377,17 @@ class AgentKey(models.Model):
         return text
 
 
+class ConversationQuerySet(TenantQuerySet["Conversation"]):
+    """Filters over conversations."""
+
+    def search(self, text: str) -> "ConversationQuerySet":
+        """Return those that staff mean by `text`: one of its ids, an ending of the caller's number, or their name."""
+        if digits := digits_of(text).lstrip("0"):
+            return self.alias(digits=ReversedDigits("caller_phone")).filter(digits__startswith=digits[::-1])
+        found = self.filter(Q(public_id=text) | Q(call_id=text))
+        return found if found.exists() else self.filter(customer__in=Customer.objects.search(text)[:MAX_FOUND])
+
+
 class Conversation(models.Model):
     """One phone call."""
 
@@ -376,7 +409,7 @@ class Conversation(models.Model):
     )
     ended_at = models.DateTimeField(null=True, blank=True, help_text="from then on it opens no appointments")
 
-    objects = TenantQuerySet["Conversation"].as_manager()
+    objects = ConversationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -387,10 +420,12 @@ class Conversation(models.Model):
         indexes = [
             models.Index(fields=["company", "-started_at"], name="conversation_newest"),
             models.Index(fields=["last_seen_at"], condition=Q(ended_at__isnull=True), name="conversation_silent"),
+            models.Index(fields=["call_id"], name="conversation_by_call_id"),
+            models.Index(ReversedDigits("caller_phone"), name="conversation_by_digits"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.public_id} ({self.started_at:%Y-%m-%d %H:%M})"
+        return self.public_id
 
 
 class ToolCall(models.Model):
@@ -441,6 +476,22 @@ class AppointmentQuerySet(TenantQuerySet["Appointment"]):
     def held(self) -> "AppointmentQuerySet":
         """Return the holds, also those that ran out and were not swept."""
         return self.filter(state=AppointmentState.HELD)
+
+    def search(self, text: str) -> "AppointmentQuerySet":
+        """
+        Return those that staff mean by `text`, each by an index.
+
+        A number finds the endings of telephone numbers, an id or a reference its appointment, an address the beginnings
+        of addresses, and whatever else the beginnings of words of names.
+        """
+        if text.startswith("bk_"):
+            return self.filter(public_id=text)
+        if "@" in text:
+            return self.filter(attendee_email__startswith=text.lower())
+        if digits := digits_of(text).lstrip("0"):
+            return self.alias(digits=ReversedDigits("attendee_phone")).filter(digits__startswith=digits[::-1])
+        by_name = Q(name_words=SearchQuery(prefixes(text), search_type="raw", config="simple"))
+        return self.alias(name_words=NameWords("attendee_name")).filter(by_name | Q(reference=text.upper()))
 
     def called(self, *uids: str) -> "AppointmentQuerySet":
         """
@@ -556,10 +607,17 @@ class Appointment(models.Model):
             # Without a list of what is still to be entered: each look-up would read all of it.
             GinIndex(fields=["earlier_remote_uids"], fastupdate=False, name="appointment_by_earlier_uids"),
             models.Index(fields=["expires_at"], condition=Q(state="held"), name="appointment_held_by_expiry"),
+            # What the staff's list needs: the newest first, of one state, and what is typed into its search box.
+            models.Index(fields=["-start", "-id"], name="appointment_newest"),
+            models.Index(fields=["state", "-start", "-id"], name="appointment_newest_by_state"),
+            models.Index(fields=["reference"], name="appointment_by_reference"),
+            models.Index(fields=["attendee_email"], opclasses=["text_pattern_ops"], name="appointment_by_email"),
+            GinIndex(NameWords("attendee_name"), fastupdate=False, name="appointment_by_name_words"),
+            models.Index(ReversedDigits("attendee_phone"), name="appointment_by_digits"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.reference} {self.start:%Y-%m-%d %H:%M} ({self.get_state_display()})"
+        return f"{self.reference} ({self.get_state_display()})"
 
     @property
     def is_live(self) -> bool:
@@ -639,7 +697,7 @@ class SlotToken(models.Model):
         indexes = [models.Index(fields=["expires_at"], name="slot_token_by_expiry")]
 
     def __str__(self) -> str:
-        return f"{self.service} {self.start:%Y-%m-%d %H:%M}"
+        return f"offer {self.pk}"
 
     @property
     def end(self) -> datetime:
@@ -672,7 +730,7 @@ class SharedBooking(models.Model):
         indexes = [models.Index(fields=["end"], name="shared_booking_by_end")]
 
     def __str__(self) -> str:
-        return f"another account's booking {self.start:%Y-%m-%d %H:%M}"
+        return f"another account's booking {self.pk}"
 
 
 class ClaimQuerySet(models.QuerySet["Claim"]):
@@ -749,7 +807,7 @@ class Claim(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.host} {self.start:%Y-%m-%d %H:%M} to {self.end:%H:%M}"
+        return f"{self.get_kind_display()} {self.pk}"
 
 
 class ChangeState(models.TextChoices):
@@ -954,4 +1012,4 @@ class CallbackRequest(models.Model):
         indexes = [models.Index(fields=["company", "state", "asked_at"], name="callback_open_first")]
 
     def __str__(self) -> str:
-        return f"{self.name or self.phone}, asked {self.asked_at:%Y-%m-%d %H:%M}"
+        return self.name or self.phone

@@ -7,12 +7,15 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from cachectl.models import Forgetting, Warming
+from monitoring.admin_pages import CappedPaginator, LocalTimes
 
 
-class HistoryAdmin(ModelAdmin):
+class HistoryAdmin(LocalTimes, ModelAdmin):
     """A list to read."""
 
     list_per_page = 50
+    paginator = CappedPaginator
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """History is written by what happens."""

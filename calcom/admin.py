@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,6 +22,7 @@ from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
 from calcom.sync import sync
 from calcom.types import Obstacle
+from monitoring.admin_pages import CappedPaginator, Column, LocalTimes
 
 SECRETS = ("api_key", "webhook_secret")
 # Minutes for which staff may pause background work.
@@ -91,7 +92,7 @@ class ReadOnly:
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(LocalTimes, ModelAdmin):
     """Accounts, and their sync."""
 
     form = AccountForm
@@ -101,9 +102,9 @@ class AccountAdmin(ModelAdmin):
     readonly_fields = ("synced_at", "created_at", "budget")
     actions = ("sync_now",)
 
-    def get_fields(self, request: HttpRequest, obj: Account | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Column]:
         """Return the fields of the form. Who may only look sees values, so a secret is none of them then."""
-        fields = [str(name) for name in super().get_fields(request, obj)]
+        fields = super().get_fields(request, obj)
         if self.has_change_permission(request, obj) or (obj is None and self.has_add_permission(request)):
             return fields
         return [name for name in fields if name not in SECRETS]
@@ -246,13 +247,16 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
+class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
     """The inbox, without uids and bodies: whoever has a uid can cancel."""
 
     list_display = ("received_at", "trigger", "account", "state", "attempts", "note")
     list_filter = ("account", "state", "trigger")
     fields = ("account", "received_at", "trigger", "state", "attempts", "next_attempt_at", "finished_at", "note")
-    date_hierarchy = "received_at"
+    paginator = CappedPaginator
+    show_full_result_count = False
+    sortable_by = ()
+    ordering = ("-pk",)
     list_select_related = ("account",)
     actions = ("replay", "give_up")
 
@@ -276,7 +280,7 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Cursor)
-class CursorAdmin(ReadOnly, ModelAdmin):
+class CursorAdmin(LocalTimes, ReadOnly, ModelAdmin):
     """How far the accounts have been polled."""
 
     list_display = ("account", "read_until", "polled_at", "next_poll_at")

@@ -195,7 +195,7 @@ class WebhookDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.trigger} at {self.received_at:%Y-%m-%d %H:%M}"
+        return f"{self.trigger} {self.pk}"
 
 
 class Cursor(models.Model):
@@ -207,7 +207,7 @@ class Cursor(models.Model):
     next_poll_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
-        return f"{self.account}, read until {self.read_until:%Y-%m-%d %H:%M}"
+        return f"cursor {self.pk}"
 
 
 class DeferredBooking(models.Model):
@@ -243,4 +243,4 @@ class DeferredBooking(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"deferred at {self.deferred_at:%Y-%m-%d %H:%M}"
+        return f"deferred booking {self.pk}"

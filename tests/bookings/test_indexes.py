@@ -43,12 +43,13 @@ WORLD = f"""
     INSERT INTO bookings_customer (id, company_id, name, phone, language)
         SELECT n, 1 + n % 10, 'customer ' || n, '+49' || n, '' FROM generate_series(1, 20000) n;
     INSERT INTO bookings_appointment (id, public_id, reference, company_id, branch_id, service_id, event_type_id,
-            host_id, customer_id, state, origin, start, "end", attendee_name, attendee_email, language, notes, wish,
-            remote_uid, earlier_remote_uids, moves)
+            host_id, customer_id, state, origin, start, "end", attendee_name, attendee_email, attendee_phone, language,
+            notes, wish, remote_uid, earlier_remote_uids, moves)
         SELECT n, 'bk_' || n, lpad(to_hex(n), 6, '0'), 1 + n % 10, 1 + n % 50, 1 + n % 5000, 1 + n % 5000,
             1 + n % 50, 1 + n % 20000,
             CASE WHEN begun < now() THEN 'completed' WHEN n % 7 = 0 THEN 'cancelled' ELSE 'confirmed' END,
-            'agent', begun, begun + interval '30 min', '', '', '', '', '',
+            'agent', begun, begun + interval '30 min', 'Caller Müller-' || n, 'caller-' || n || '@example.com',
+            '+4930' || lpad(n::text, 8, '0'), '', '', '',
             'uid-' || n, CASE WHEN n = 500 THEN ARRAY['old-500'] ELSE '{{}}' END, 0
         FROM (SELECT n, date_trunc('day', now()) - interval '200 days' + interval '9 hours'
                 + (n / 50 / 16) * interval '1 day' + (n / 50 % 16) * interval '30 min' AS begun
@@ -214,6 +215,30 @@ def test_changes_that_are_owed():
     assert scans(Change.objects.owed(timezone.now()).order_by("next_attempt_at")[:50]) == [
         ("Index Scan", "change_open_by_time")
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "indexes"),
+    [
+        ("mueller 4711", {"appointment_by_name_words", "appointment_by_reference"}),
+        ("4711", {"appointment_by_digits"}),
+        ("caller-4711@", {"appointment_by_email"}),
+        ("bk_4711", {"appointment_public_id"}),
+    ],
+)
+def test_staff_find_appointments_by_an_index(typed, indexes):
+    """Whatever they type into the box: a name, an ending of a number, an address, an id."""
+    read = {index for _, index in scans(Appointment.objects.search(typed)) if index}
+
+    assert {index for index in indexes if any(each.startswith(index[:40]) or index in each for each in read)} == indexes
+
+
+def test_staff_see_the_newest_appointments_by_an_index():
+    """All of them, and those of one state: no page sorts the table."""
+    newest = Appointment.objects.order_by("-start", "-pk")
+
+    assert scans(newest[:100]) == [("Index Scan", "appointment_newest")]
+    assert scans(newest.filter(state="cancelled")[:100])[0][1].startswith("appointment_newest")
 
 
 def test_there_are_enough_of_them():

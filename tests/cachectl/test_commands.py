@@ -28,7 +28,9 @@ def test_show_day_prints_what_would_be_answered(source: CountingSource) -> None:
 
     lines = run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", limits.block_days() + 1).splitlines()
 
-    assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots  09:00"
+    assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots (UTC)  09:00"
+    in_berlin = run("show_day", ACCOUNT, CUT, "2026-11-23", "--zone", "Europe/Berlin")
+    assert "1 slots (Europe/Berlin)  10:00" in in_berlin
     assert [line.endswith("missing") for line in lines[-2:]] == [False, True]
     assert len(source.loads) == 1
 

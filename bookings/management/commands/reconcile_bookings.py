@@ -13,8 +13,10 @@ from tqdm import tqdm
 
 from bookings.mirror import overlaps
 from bookings.mirror.reconciliation import Difference, reconcile
+from bookings.models import Branch
 from calcom.errors import CalcomError
 from calcom.models import Account
+from monitoring.admin_pages import local_time
 
 DAYS_AHEAD = timedelta(days=60)
 
@@ -62,7 +64,7 @@ class Command(BaseCommand):
                     account=account, first=first, last=last, repair=not dry_run, progress=progress
                 ):
                     found[difference.outcome] += 1
-                    self.stdout.write(_line(difference))
+                    self.stdout.write(_line(difference, _zone_of(account)))
             except CalcomError as exc:
                 return f"{account} was compared in part only, {sum(compared)} bookings: {exc}"
         self.stdout.write(_summary(account, sum(compared), found))
@@ -76,8 +78,15 @@ def _accounts(account_id: int | None) -> Sequence[Account]:
     return list(accounts.order_by("pk"))
 
 
-def _line(difference: Difference) -> str:
-    what = f"  {difference.start:%Y-%m-%d %H:%M} UTC  {difference.reference or '-':<6}  {difference.drift.value}"
+def _zone_of(account: Account) -> str | None:
+    """Return the zone of the account's first branch, whose clock staff compare with."""
+    branches = Branch.objects.filter(company__account=account).order_by("pk")
+    return branches.values_list("time_zone", flat=True).first()
+
+
+def _line(difference: Difference, zone: str | None) -> str:
+    when = local_time(difference.start, zone)
+    what = f"  {when}  {difference.reference or '-':<6}  {difference.drift.value}"
     return f"{what}: {difference.outcome}" if difference.outcome else what
 
 

@@ -1,8 +1,9 @@
 """`manage.py show_day`: what the cache would answer."""
 
-from argparse import ArgumentParser
-from datetime import UTC, date, datetime, timedelta
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
@@ -22,9 +23,14 @@ class Command(BaseCommand):
         parser.add_argument("account", type=int, help="id of the account")
         parser.add_argument("event_type", type=int, help="id of the event type, as in the admin")
         parser.add_argument("date", type=date.fromisoformat, help="UTC date, as in 2026-11-24")
+        parser.add_argument(
+            "--zone", type=_zone, default=ZoneInfo("UTC"), metavar="NAME", help="whose clock the slots are shown by"
+        )
         parser.add_argument("--days", type=int, default=1, metavar="N", help="how many days from there, default 1")
 
-    def handle(self, *_args: Any, account: int, event_type: int, date: date, days: int, **_options: Any) -> None:
+    def handle(
+        self, *_args: Any, account: int, event_type: int, date: date, days: int, zone: ZoneInfo, **_options: Any
+    ) -> None:
         """Print a line for each day."""
         if not 1 <= days <= limits.MOST_DAYS:
             raise CommandError(f"--days must be 1 to {limits.MOST_DAYS}.")
@@ -34,12 +40,20 @@ class Command(BaseCommand):
         except RedisError as exc:
             raise CommandError(f"Redis did not answer: {exc}") from exc
         for day in snapshot.days:
-            self.stdout.write(_line(day, snapshot.now / 1000))
+            self.stdout.write(_line(day, snapshot.now / 1000, zone))
 
 
-def _line(day: Day, now: float) -> str:
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ArgumentTypeError("It must be an IANA name such as Europe/Berlin.") from exc
+
+
+def _line(day: Day, now: float, zone: ZoneInfo) -> str:
     if day.loaded_at is None:
         return f"{day.date}  {day.band}"
-    slots = " ".join(datetime.fromtimestamp(start * 60, UTC).strftime("%H:%M") for start in day.starts)
+    slots = " ".join(datetime.fromtimestamp(start * 60, zone).strftime("%H:%M") for start in day.starts)
     due = ", due" if day.due else ""
-    return f"{day.date}  {day.band}{due}  loaded {now - day.loaded_at:.0f} s ago  {len(day.starts)} slots  {slots}"
+    listed = f"{len(day.starts)} slots ({zone})  {slots}"
+    return f"{day.date}  {day.band}{due}  loaded {now - day.loaded_at:.0f} s ago  {listed}"

@@ -32,6 +32,7 @@ GROUPS = (
     "layers",
     "queries",
     "growth",
+    "admin_pages",
 )
 """Modules of this package, measured on one ground in this order; the last ones fill the tables."""
 

@@ -15,12 +15,17 @@ FIRST_ID = 1_000_000  # of event types and hosts at Cal.com: none of the simulat
 _APPOINTMENTS = """
     INSERT INTO bookings_appointment (
         public_id, reference, company_id, branch_id, service_id, event_type_id, host_id, customer_id, state, origin,
-        start, "end", attendee_name, attendee_email, language, notes, wish, remote_uid, earlier_remote_uids, moves)
+        start, "end", attendee_name, attendee_email, attendee_phone, language, notes, wish, remote_uid,
+        earlier_remote_uids, moves)
     SELECT 'bk_' || %(name)s || n, lpad(n::text, 6, '0'), %(company)s, (%(branches)s)[1 + n %% %(places)s],
            (%(services)s)[1 + n %% %(types)s], (%(event_types)s)[1 + n %% %(types)s],
            (%(hosts)s)[1 + place], (%(customers)s)[1 + n * 7 %% %(callers)s],
            CASE WHEN n %% 7 = 0 THEN 'cancelled' WHEN starts < now() THEN 'completed' ELSE 'confirmed' END,
-           'agent', starts, starts + interval '30 minutes', 'Ada Byron', '', 'en', '', '', %(name)s || n, '{}', 0
+           'agent', starts, starts + interval '30 minutes',
+           (%(first_names)s::text[])[1 + n %% 20] || ' ' || (%(last_names)s::text[])[1 + n / 20 %% 20]
+               || '-' || n %% 997,
+           'customer-' || n || '@callers.example', '+4930' || lpad(n::text, 8, '0'), 'en', '', '',
+           %(name)s || n, '{}', 0
     FROM generate_series(0, %(appointments)s - 1) AS n,
          LATERAL (SELECT n %% %(people)s AS place,
                          date_trunc('day', now()) + (n / %(people)s - 480) * interval '30 minutes' AS starts) AS its
@@ -30,6 +35,13 @@ _CLAIMS = """
     SELECT id, host_id, 'confirmed', start, "end", false
     FROM bookings_appointment WHERE state = 'confirmed' AND public_id LIKE 'bk_' || %(name)s || '%%'
 """
+
+
+_FIRST_NAMES = "Anna Ben Cem Dana Émile Finn Greta Hülya Ivan Jörg Karla Lars Mia Nils Olga Paul Rosa Selim Tom Uwe"
+_LAST_NAMES = (
+    "Abel Berg Çelik Dorn Engel Fuchs Groß Haas Ihle Jung Kühn Lang Maier Nagel Otto Pohl Roth Seidel Thiel Weiß"
+)
+NAMES = {"first_names": _FIRST_NAMES.split(), "last_names": _LAST_NAMES.split()}
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ def _write_appointments(company: int, house: House, size: Size) -> None:
         # A million rows take their time, and autovacuum may be at the same tables.
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute(
-            _APPOINTMENTS, {"name": size.name, "company": company, **counts, **ids, "callers": size.customers}
+            _APPOINTMENTS, {"name": size.name, "company": company, **counts, **ids, **NAMES, "callers": size.customers}
         )
         cursor.execute(_CLAIMS, {"name": size.name})
         cursor.execute("VACUUM ANALYZE")
