@@ -206,6 +206,12 @@ class AlreadyCancelled(Final):
     code = "already_cancelled"
 
 
+class AlreadyBooked(Final):
+    """There is an appointment at that time under the same address, and Cal.com would return it instead of a new one."""
+
+    code = "already_booked"
+
+
 class ChangeTooLate(Final):
     """It begins too soon to be moved or cancelled by phone."""
 

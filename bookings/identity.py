@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import SequenceMatcher
 from zoneinfo import ZoneInfo
 
 from django.db.models import F, Q
@@ -22,6 +23,8 @@ MOST_FOUND = 10
 _UPCOMING = (AppointmentState.PENDING, AppointmentState.CONFIRMED)
 # A date of a branch lies within this of the same date in UTC.
 _ZONES = timedelta(hours=15)
+# From which likeness on two spellings may be one name: Anna Schmidt and Anna Schmitt, not Anna and Ben Schmidt.
+_SAME_SOUND = 0.85
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,17 @@ def letters(reference: str) -> str:
 def _spelled(name: str) -> str:
     """Return a name without what nobody hears: capitals, double blanks, ways to encode the same letter."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def may_be_one_person(one: str, other: str) -> bool:
+    """
+    Return whether both names may be one person's: said in full or in part, or heard a little differently.
+
+    An empty name may be anybody's.
+    """
+    first, second = _spelled(one), _spelled(other)
+    words, others = set(first.split()), set(second.split())
+    return words <= others or others <= words or SequenceMatcher(None, first, second).ratio() >= _SAME_SOUND
 
 
 # --- tries -------------------------------------------------------------------------------------------------------

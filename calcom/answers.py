@@ -257,6 +257,7 @@ def event_type(data: Any) -> RemoteEventType:
         required_fields=list(_required_fields(data)),
         obstacles=list(_obstacles(data, hosts)),
         list_reach=_list_reach(data),
+        limits_each_booker=_is_on(data.get("bookerActiveBookingsLimit")),
     )
 
 

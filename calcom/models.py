@@ -107,6 +107,9 @@ class EventType(models.Model):
         choices=[(reach.value, reach.value or "none") for reach in ListReach],
         help_text="how far around a booking Cal.com's list changes by rules of the event type, such as limits per day",
     )
+    limits_each_booker = models.BooleanField(
+        default=False, db_default=False, help_text="Cal.com allows each address so many bookings only"
+    )
     active = models.BooleanField(default=True)
     hosts: "models.ManyToManyField[Host, EventTypeHost]" = models.ManyToManyField(
         Host, through="EventTypeHost", related_name="event_types"

@@ -170,6 +170,7 @@ def _mirror_event_types(account: Account, remote: Sequence[RemoteEventType]) -> 
             "required_fields",
             "cannot_serve",
             "list_reach",
+            "limits_each_booker",
             "active",
         ],
     )
@@ -192,6 +193,7 @@ def _rows(account: Account, remote: RemoteEventType) -> Iterator[EventType]:
             required_fields=list(remote.required_fields),
             cannot_serve=[obstacle.value for obstacle in remote.obstacles],
             list_reach=remote.list_reach.value,
+            limits_each_booker=remote.limits_each_booker,
         )
 
 

@@ -190,3 +190,5 @@ class RemoteEventType:
     required_fields: Sequence[RequiredField]
     obstacles: Sequence[Obstacle]
     list_reach: ListReach = ListReach.NONE
+    limits_each_booker: bool = False
+    """Whether each address may have so many bookings only."""

@@ -337,6 +337,15 @@ TABLE: Mapping[str, Told] = {
         "That appointment is already cancelled.",
         "Tell the caller; nothing else is to be done.",
     ),
+    "already_booked": Told(
+        HTTPStatus.CONFLICT,
+        False,
+        "There is an appointment at this time under the same address",
+        "Zu dieser Zeit ist unter Ihren Angaben schon ein Termin eingetragen. Ist dieser für jemand anderen?",
+        "There is already an appointment at that time under your details. Is this one for somebody else?",
+        "Nothing was booked. For another person send another e-mail address, or none; to change the appointment that"
+        " exists, reschedule it.",
+    ),
     "change_too_late": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         False,

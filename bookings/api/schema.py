@@ -190,8 +190,8 @@ book = extend_schema(
         **_problems(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
             "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
-            "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed", "upstream_unavailable",
-            "deadline_exceeded", "configuration_error",
+            "already_booked", "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
+            "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),
     },
 )  # fmt: skip

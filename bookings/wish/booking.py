@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from bookings import claims
+from bookings import claims, identity
 from bookings.errors import (
+    AlreadyBooked,
     AnotherTime,
     ConversationEnded,
     HoldExpired,
@@ -31,7 +32,7 @@ from bookings.models import (
     token,
 )
 from bookings.wish import holds, outcomes
-from bookings.wish.attendees import customer_for
+from bookings.wish.attendees import address_for, customer_for
 from bookings.wish.listed import Slot
 from bookings.wish.outcomes import Booked
 from cachectl.deadline import Deadline
@@ -104,7 +105,7 @@ class Wish:
         Return which appointments are this very wish: what its token led to, and its conversation's for the same slot.
 
         Note [Offers on the table]: an offer made before the caller took that slot is the same slot offered twice. One
-        made afterwards is another slot at that time, for somebody else.
+        made afterwards is another slot at that time, for somebody else; so is one that is taken in another's name.
         """
         if self.hold:
             return Q(pk=self.hold.pk)
@@ -126,7 +127,9 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
 
     Raises:
         AnotherTime: not then, or not held any more; carries alternatives.
-        HoldRequired: Cal.com could not be asked, so what is not held is not booked.
+        HoldRequired: Cal.com could not be asked, so what is not held is not booked; or the conversation has booked that
+            time for another person, and only a token tells this wish from a repeat.
+        AlreadyBooked: Cal.com would return another booking under the caller's address.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
         ConversationEnded: the phone call is over; nothing was booked by this request.
@@ -160,9 +163,31 @@ def _earlier(wish: Wish) -> Change | None:
 def _booked_before(wish: Wish) -> Change | None:
     if wish.by_key_only:
         return None
-    made = Appointment.objects.of(wish.company).filter(wish.appointments)
-    changes = Change.objects.filter(appointment__in=made.values("pk"), operation=Change.Operation.CREATE)
+    made = Appointment.objects.of(wish.company).filter(wish.appointments).distinct()
+    rows = [wish.hold] if wish.hold else made.prefetch_related("offers")
+    theirs = [row.pk for row in rows if _is_of_wish(row, wish)]
+    changes = Change.objects.filter(appointment__in=theirs, operation=Change.Operation.CREATE)
     return outcomes.read(changes.order_by("-asked_at"))
+
+
+def _is_of_wish(row: Appointment, wish: Wish) -> bool:
+    """
+    Return whether an appointment for the same slot is the wish's: what its token led to, or one for the same person.
+
+    Raises:
+        HoldRequired: it is another person's, and without a token a repeat cannot be told from a second wish.
+    """
+    if (
+        row == wish.hold
+        or wish.offer in row.offers.all()
+        or identity.may_be_one_person(row.attendee_name, wish.attendee_name)
+    ):
+        return True
+    if wish.offer is None:
+        raise HoldRequired(
+            "This conversation has booked that time for another person: offer it once more, and hold it."
+        )
+    return False
 
 
 # --- entering a wish ---------------------------------------------------------------------------------------------
@@ -186,11 +211,11 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
             else:  # what it was held for was listed then
                 listed_at = held.created_at.timestamp()
             return _write_down(wish, slot.deadline, held, listed_at), False
-        except (AnotherTime, claims.Contention) as exc:
+        except (AnotherTime, AlreadyBooked, claims.Contention) as exc:
             twin = _earlier(wish)
             if twin is not None:
                 return twin, True
-            if isinstance(exc, AnotherTime):
+            if not isinstance(exc, claims.Contention):
                 raise
             attempts.pause(exc)
 
@@ -291,8 +316,13 @@ def _new_appointment(wish: Wish) -> Appointment:
 
 
 def _attendee(wish: Wish) -> Mapping[str, object]:
-    """Return the columns that say who comes."""
-    customer, address = customer_for(
+    """
+    Return the columns that say who comes.
+
+    Raises:
+        AlreadyBooked: Cal.com would return another booking under their address instead of a new one.
+    """
+    customer = customer_for(
         company=wish.company,
         name=wish.attendee_name,
         phone=wish.attendee_phone,
@@ -302,7 +332,9 @@ def _attendee(wish: Wish) -> Mapping[str, object]:
     return {
         "customer": customer,
         "attendee_name": wish.attendee_name,
-        "attendee_email": address,
+        "attendee_email": address_for(
+            customer=customer, email=wish.attendee_email, event_type=wish.event_type, start=wish.start
+        ),
         "attendee_phone": wish.attendee_phone,
         "language": wish.language,
         "notes": wish.notes,

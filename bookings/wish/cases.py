@@ -35,6 +35,7 @@ MOST_INCONCLUSIVE_ANSWERS = 8
 
 # Outcomes beside Cal.com's own reasons.
 FOREIGN = "foreign_booking"
+SAME_ADDRESS = "same_address"
 OTHER_START = "other_start"
 OTHER_LENGTH = "other_length"
 OTHER_TYPE = "other_event_type"

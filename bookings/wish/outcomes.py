@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from bookings import figures
 from bookings.errors import (
+    AlreadyBooked,
     AlreadyCancelled,
     BookingError,
     BookingNotFound,
@@ -155,6 +156,7 @@ def join(change: Change, account_id: int, deadline: Deadline) -> Change:
 _REFUSALS: Mapping[str, type[BookingError]] = {
     Reason.NOT_AVAILABLE: SlotTaken,
     cases.FOREIGN: SlotTaken,
+    cases.SAME_ADDRESS: AlreadyBooked,
     Reason.OUT_OF_BOUNDS: SlotNotOffered,
     cases.OTHER_START: SlotNotOffered,
     cases.OTHER_LENGTH: SlotNotOffered,

@@ -9,7 +9,17 @@ from django.db.models.functions import Now
 from bookings import callbacks, claims, twins
 from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
 from bookings.wish.attendees import new_booking
-from bookings.wish.cases import FOREIGN, OTHER_LENGTH, OTHER_START, REFUSALS, UNSETTLED, VANISHED, Case, Refusal
+from bookings.wish.cases import (
+    FOREIGN,
+    OTHER_LENGTH,
+    OTHER_START,
+    REFUSALS,
+    SAME_ADDRESS,
+    UNSETTLED,
+    VANISHED,
+    Case,
+    Refusal,
+)
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.ranges import MINUTE
@@ -68,8 +78,9 @@ class Booking(Case):
                 self.try_again(ChangeState.UNKNOWN, otherwise=FOREIGN)
                 return
         if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
-            # Cal.com returned somebody's existing booking as if it were new. It is not ours to cancel.
-            self.refuse(FOREIGN, list_was_wrong=True)
+            # Cal.com returned an existing booking as if it were new. It is not ours to cancel.
+            is_same = (remote.attendee_email, remote.start) == (appointment.attendee_email, appointment.start)
+            self.refuse(SAME_ADDRESS if is_same else FOREIGN, list_was_wrong=not is_same)
         elif remote.moved_to_uid:
             self._follow(remote, took)
         elif remote.state.takes_time and not remote.moved_from_uid and (difference := self.difference(remote)):
