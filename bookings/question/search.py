@@ -127,9 +127,9 @@ def alternatives(
 
 
 def refuse_deleted(known: Known) -> None:
-    """Raise ConfigurationError if Cal.com has just said that there is no such event type any more."""
+    """Raise UpstreamUnavailable if Cal.com has just said that there is no such event type any more; staff are told."""
     if known.failure == GONE:
-        raise ConfigurationError("Its event type was deleted at Cal.com.")
+        raise UpstreamUnavailable("Its event type was deleted at Cal.com.", retry_after=60.0)
 
 
 def refuse_unbookable(service: Service, event_type: EventType | None = None) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.errors import BookingError, ConfigurationError, SlotTaken
+from bookings.errors import BookingError, SlotTaken, UpstreamUnavailable
 from bookings.mirror import overlaps
 from bookings.models import Appointment, Claim, Conversation
 from bookings.question import search
@@ -351,9 +351,9 @@ def test_a_deleted_event_type_is_not_searched_any_more(salon, calcom, simulator)
     on_tuesday(salon.beard, calcom)
     simulator.delete_event_type("beard-trim")
 
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(UpstreamUnavailable):
         on_tuesday(salon.beard, calcom, max_age=0)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(UpstreamUnavailable):
         ask(salon.beard, calcom, Wanted.at(at(10)))
     salon.beard.event_type.refresh_from_db()
     assert salon.beard.obstacle()
@@ -367,7 +367,7 @@ def test_a_booking_of_a_deleted_event_type_ends_its_offer(salon, calcom, simulat
     with pytest.raises(BookingError):
         book(wish(salon.beard, at(10)), calcom)
 
-    assert agent.availability(salon.beard, TUESDAY).json()["code"] == "configuration_error"
+    assert agent.availability(salon.beard, TUESDAY).json()["code"] == "upstream_unavailable"
     assert Appointment.objects.get().state == "rejected"
     assert Claim.objects.count() == 0
 
