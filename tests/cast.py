@@ -4,7 +4,7 @@ The cast of every test: a salon in Berlin, a practice in New York, and the peopl
 `world()` is what Cal.com knows of them; `cast_salon()` and `cast_practice()` write the rows that a sync would leave.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")
 SALON_CREDENTIAL = "cal_test_salon"
 PRACTICE_CREDENTIAL = "cal_test_practice"
+BENS_CREDENTIAL = "cal_test_ben"
+MASSAGE = 21
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 _IN_THREE_DAYS = datetime.now(BERLIN).date() + timedelta(days=3)
@@ -78,6 +80,17 @@ class Practice:
     key: str
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A company on the phone for Ben alone, with an account of his own; he serves the salon, too."""
+
+    account: Account
+    company: Company
+    host: Host
+    massage: Service
+    key: str
+
+
 _INSURANCE = {
     "type": "select",
     "slug": "insurance",
@@ -109,6 +122,14 @@ def world() -> World:
             RemoteType(13, "practice", "vaccination", "Vaccination", 15, confirmation={"type": "always"}),
         ),
     )
+
+
+def shared_world() -> World:
+    """Return the same, where Ben has a key and an event type of his own."""
+    alone = world()
+    users = tuple(replace(user, api_key=BENS_CREDENTIAL) if user.username == "ben" else user for user in alone.users)
+    massage = RemoteType(MASSAGE, "ben", "massage", "Massage", 30)
+    return replace(alone, users=users, event_types=(*alone.event_types, massage))
 
 
 def cast_salon(base_url: str = NOWHERE) -> Salon:
@@ -167,6 +188,17 @@ def cast_practice(base_url: str = NOWHERE) -> Practice:
         agent_key=key,
         key=text,
     )
+
+
+def cast_rival(base_url: str = NOWHERE, credential: str = BENS_CREDENTIAL) -> Rival:
+    """Write the rival's rows; its Cal.com is the salon's, asked with Ben's key."""
+    account = Account.objects.create(name="Rival", base_url=base_url, api_key=credential)
+    host = _host(account, 103, "Ben")
+    company = Company.objects.create(name="Rival", slug="rival", account=account)
+    branch = Branch.objects.create(company=company, name="Nord", time_zone="Europe/Berlin", language="de")
+    Staff.objects.create(branch=branch, host=host, name="Ben")
+    massage = _service(branch, _event_type(account, MASSAGE, "Massage", 30, host))
+    return Rival(account, company, host, massage, _agent_key(company)[1])
 
 
 def _host(account: Account, calcom_id: int, name: str, time_zone: str = "Europe/Berlin") -> Host:

@@ -6,7 +6,7 @@ bookings, too, for the organizer's user (seen 2026-11-30; of what two accounts h
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
 
@@ -16,13 +16,12 @@ from django.core.management import call_command
 from django.db.models import F
 from django.utils import timezone
 
-from bookings.models import AgentKey, Appointment, Branch, Claim, Company, Customer, Service, SharedBooking, Staff
+from bookings.models import Appointment, Claim, Customer, SharedBooking
 from calcom import polling
 from calcom.answers import METADATA_KEY
-from calcom.models import Account, Cursor, EventType, EventTypeHost, Host, WebhookDelivery
+from calcom.models import Cursor, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
-from calcom.simulator.world import EventType as RemoteType
 from tests import cast
 from tests.agent import Agent
 from tests.bookings.stage import begin, book, cancel, move, wish, write_down
@@ -31,53 +30,34 @@ from tests.calcom.hooks import Hooks, body_of, handed_out
 from tests.cast import ANNA, KARL, TUESDAY, at
 from tests.conftest import trust_redis
 
-BENS_CREDENTIAL = "cal_test_ben"
-MASSAGE, HAIRCUT = 21, 1
+HAIRCUT = 1
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Cal.com, where Ben serves the salon's round robin, and has a key and an event type of his own."""
-    world = cast.world()
-    users = [replace(user, api_key=BENS_CREDENTIAL) if user.username == "ben" else user for user in world.users]
-    types = (*world.event_types, RemoteType(MASSAGE, "ben", "massage", "Massage", 30))
-    with Simulator.running(world=replace(world, users=tuple(users), event_types=types)) as running:
+    with Simulator.running(world=cast.shared_world()) as running:
         yield running
 
 
 @dataclass(frozen=True)
-class Rival:
-    """Another company, on the phone for Ben alone."""
+class Rival(cast.Rival):
+    """Another company, and what its account is told."""
 
-    account: Account
-    company: Company
-    host: Host
-    massage: Service
-    key: str
     hooks: Hooks
 
 
-def cast_rival(simulator: Simulator, credential: str = BENS_CREDENTIAL) -> Rival:
-    """Write the rival's rows, as a sync would leave them; its webhooks are in the hands of the test."""
-    account = Account.objects.create(name="Rival", base_url=simulator.base_url, api_key=credential)
-    host = Host.objects.create(account=account, calcom_id=103, name="Ben", time_zone="Europe/Berlin")
-    event_type = EventType.objects.create(
-        account=account, calcom_id=MASSAGE, length_minutes=30, title="Massage", slug="massage"
-    )
-    EventTypeHost.objects.create(event_type=event_type, host=host)
-    company = Company.objects.create(name="Rival", slug="rival", account=account)
-    branch = Branch.objects.create(company=company, name="Nord", time_zone="Europe/Berlin", language="de")
-    Staff.objects.create(branch=branch, host=host, name="Ben")
-    massage = Service.objects.create(branch=branch, event_type=event_type, name="Massage", duration_minutes=30)
-    _, key = AgentKey.objects.issue(company=company, name="test agent", scopes=list(AgentKey.Scope.values))
-    trust_redis(account)
-    return Rival(account, company, host, massage, key, Hooks(simulator, account))
+def rival_at(simulator: Simulator, credential: str = cast.BENS_CREDENTIAL) -> Rival:
+    """Write the rival's rows; its webhooks are in the hands of the test."""
+    rival = cast.cast_rival(simulator.base_url, credential)
+    trust_redis(rival.account)
+    return Rival(**vars(rival), hooks=Hooks(simulator, rival.account))
 
 
 @pytest.fixture
 def rival(calcom, simulator) -> Rival:
     """The rival, whose user serves the salon's round robin."""
-    return cast_rival(simulator)
+    return rival_at(simulator)
 
 
 @pytest.fixture
@@ -259,7 +239,7 @@ def test_quoting_another_accounts_id_claims_own_time_and_nothing_more(salon, cal
         "uid": "made-up",
         "startTime": at(10).isoformat(),
         "endTime": at(10, 30).isoformat(),
-        "eventTypeId": MASSAGE,
+        "eventTypeId": cast.MASSAGE,
         "organizer": {"id": 103},
         "attendees": [{"email": "x@example.com", "name": "X"}],
         "metadata": {METADATA_KEY: mine.public_id},
@@ -291,7 +271,7 @@ def test_walk_in_at_a_shared_event_type_is_known_to_the_company_that_offers_it(s
 @pytest.mark.parametrize("hears_first", ["own", "other"])
 def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, calcom, own, simulator, hears_first):
     """Both hear everything, each at its own address."""
-    rival = cast_rival(simulator, cast.SALON_CREDENTIAL)
+    rival = rival_at(simulator, cast.SALON_CREDENTIAL)
     simulator.busy("emma", at(10), at(11))
     case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
     answer = case.ask()

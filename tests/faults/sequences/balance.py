@@ -52,8 +52,8 @@ def _work_everything(play: Play) -> None:
     for task in elsewhere.BEAT.values():
         play.stage.process.work(task.run)
     elsewhere.work(play, nothing_is_lost)
-    for line in play.stage.lines:
-        play.stage.process.work(calcom_tasks.poll_account.run, account_id=line.account.pk)
+    for account in play.stage.accounts:
+        play.stage.process.work(calcom_tasks.poll_account.run, account_id=account.pk)
 
 
 def _left_to_do() -> str:
@@ -74,7 +74,8 @@ def check(play: Play, dice: Random) -> None:
         _compare_rows(play, line)
         _compare_claims(play, line)
         _compare_slots(play, line, dice.choice(list(line.services)))
-    for difference in elsewhere.differences(play, dice.choice(play.stage.lines), repair=False):
+    _compare_shared(play)
+    for difference in elsewhere.differences(dice.choice(play.stage.accounts), play.stage.clock, repair=False):
         # That an appointment has become over since it was last read is time that passed, and no mismatch.
         if getattr(difference, "drift", None) is not Drift.ENDED:
             play.object(f"differs: {difference}")
@@ -116,6 +117,24 @@ def _compare_claims(play: Play, line: Line) -> None:
         play.object(f"claims that are {kinds}")
     if not play.by_people and found.filter(conflicting=True).exists():
         play.object("a conflict, although nobody booked at Cal.com")
+
+
+def _compare_shared(play: Play) -> None:
+    """Of the salon's bookings the rival knows which of its host's time they take, and nobody who comes."""
+    now, rival = play.stage.clock.now(), play.stage.rival
+    there = [each for each in play.standing(play.stage.lines[0]) if each.host.id == rival.host.calcom_id]
+    due = Counter((_at(each.start), _at(each.end)) for each in there if each.end > now.timestamp())
+    found = Counter(
+        (claim.start, claim.end) for claim in Claim.objects.filter(host=rival.host, end__gt=now).order_by("start")
+    )
+    if found != due:
+        play.object(f"the rival's host: claims too many {found - due}, too few {due - found}")
+    theirs = Appointment.objects.filter(company=rival.company)
+    if theirs.exclude(attendee_name="", attendee_email="", attendee_phone=None, customer=None).exists():
+        play.object("the rival knows who comes to the salon")
+    agents = Appointment.objects.filter(origin="agent").exclude(remote_uid="").values("remote_uid")
+    if theirs.filter(state=State.CONFIRMED, remote_uid__in=agents).exists():
+        play.object("the rival has an appointment that the salon's caller asked for")
 
 
 def _compare_words(play: Play) -> None:

@@ -14,10 +14,12 @@ from cachectl import tasks as cache_tasks
 from cachectl.connections import redis_client
 from calcom import tasks as calcom_tasks
 from calcom.errors import CalcomError
+from calcom.models import Account
 from calcom.simulator.faults import Fault, Kind
 from calcom.simulator.slots import free_hosts
 from calcom.simulator.webhooks import Delivery
 from tests.calcom.hooks import post
+from tests.faults.clock import Clock
 from tests.faults.sequences import calls
 from tests.faults.sequences.play import Play
 from tests.faults.sequences.stage import Line
@@ -236,24 +238,24 @@ def sweep(play: Play, dice: Random) -> None:
 
 def poll(play: Play, dice: Random) -> None:
     """Read again what changed at an account."""
-    line = _line(play, dice)
-    play.stage.process.work(calcom_tasks.poll_account.run, account_id=line.account.pk)
-    play.say(f"poll {line.company}")
+    account = dice.choice(play.stage.accounts)
+    play.stage.process.work(calcom_tasks.poll_account.run, account_id=account.pk)
+    play.say(f"poll {account}")
 
 
 def compare(play: Play, dice: Random) -> None:
     """Compare everything with Cal.com, and put it right."""
-    line = _line(play, dice)
-    play.stage.process.work(lambda: differences(play, line, repair=True))
-    play.say(f"reconcile {line.company}")
+    account = dice.choice(play.stage.accounts)
+    play.stage.process.work(lambda: differences(account, play.stage.clock, repair=True))
+    play.say(f"reconcile {account}")
 
 
-def differences(play: Play, line: Line, *, repair: bool) -> list[Any]:
+def differences(account: Account, clock: Clock, *, repair: bool) -> list[Any]:
     """Return what differs between our rows and Cal.com, yesterday to next week."""
-    now = play.stage.clock.now()
+    now = clock.now()
     first, last = now - timedelta(days=1), now + timedelta(days=7)
     try:
-        return list(reconcile(account=line.account, first=first, last=last, repair=repair, progress=lambda _: None))
+        return list(reconcile(account=account, first=first, last=last, repair=repair, progress=lambda _: None))
     except CalcomError as exc:
         return [exc]
 

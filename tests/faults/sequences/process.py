@@ -20,7 +20,8 @@ from celery import current_app
 from django.db import close_old_connections, connection
 from django.db.backends.signals import connection_created
 
-from bookings.wish import holds, moving, outcomes
+from bookings import claims
+from bookings.wish import outcomes
 from cachectl import background, deadline, flight, store
 from calcom import lua, transport
 
@@ -226,7 +227,7 @@ def _done(run: Callable[[], Any]) -> "Future[Any]":
 def held_by_the_test(process: Process, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process be that one while the block lasts."""
     waits = SimpleNamespace(sleep=process._sleep, monotonic=process._monotonic)
-    for module, name in ((outcomes, "time"), (holds, "time"), (moving, "clock"), (deadline, "time")):
+    for module, name in ((outcomes, "time"), (claims, "time"), (deadline, "time")):
         patch.setattr(module, name, waits)
     patch.setattr(outcomes, "wait", process._wait)
     patch.setattr(background, "_submit", process._submit)

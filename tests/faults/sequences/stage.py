@@ -1,4 +1,4 @@
-"""Where sequences are played: two companies on two accounts, Cal.com, one process of ours, one clock."""
+"""Where sequences are played: two companies on two accounts, a third that looks on, Cal.com, one process, one clock."""
 
 import gc
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from bookings.models import (
     Conversation,
     Customer,
     Service,
+    SharedBooking,
     SlotToken,
     ToolCall,
 )
@@ -49,6 +50,7 @@ _OURS = tuple(
         Claim,
         Change,
         SlotToken,
+        SharedBooking,
         Appointment,
         Conversation,
         Customer,
@@ -88,9 +90,12 @@ class Stage:
         simulator.program.throttle._clock = lambda: clock.now().timestamp()
         self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held, pass_by=clock.pass_by)
         self.lines = [_salon(simulator.base_url), _practice(simulator.base_url)]
-        for line in self.lines:
-            line.account.webhook_secret = SECRET
-            line.account.save()
+        self.rival = cast.cast_rival(simulator.base_url)
+        """Another account, which asks for nothing and hears of each booking that the salon's Ben has."""
+        self.accounts = [*(line.account for line in self.lines), self.rival.account]
+        for account in self.accounts:
+            account.webhook_secret = SECRET
+            account.save()
         self._cast = max(EventType.objects.values_list("pk", flat=True)), max(Host.objects.values_list("pk", flat=True))
 
     def begin(self) -> None:
@@ -100,14 +105,15 @@ class Stage:
         self.simulator.program.start_over()
         self.simulator.program.messenger.mode = "hold"
         for line in self.lines:
-            _subscribe(self.simulator, line)
             line.conversations.clear()
+        for account in self.accounts:
+            _subscribe(self.simulator, account)
         self._empty_tables()
         redis_client().flushdb()
         self.clock.set(MONDAY)
-        for line in self.lines:
-            trust_redis(line.account)
-            Cursor.objects.create(account=line.account, read_until=MONDAY)
+        for account in self.accounts:
+            trust_redis(account)
+            Cursor.objects.create(account=account, read_until=MONDAY)
         self.start_again()
 
     def start_again(self) -> None:
@@ -161,7 +167,7 @@ def set_up(patch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with (
         _rarely_cleaned(),
         shared_clock(patch) as clock,
-        Simulator.running(world=cast.world(), now=clock.now) as simulator,
+        Simulator.running(world=cast.shared_world(), now=clock.now) as simulator,
     ):
         stage = Stage(simulator, clock)
         with held_by_the_test(stage.process, patch):
@@ -238,9 +244,9 @@ def _on_monday(clock: str, zone: ZoneInfo) -> datetime:
     return datetime.combine(MONDAY.date(), time.fromisoformat(clock), zone).astimezone(UTC)
 
 
-def _subscribe(simulator: Simulator, line: Line) -> None:
+def _subscribe(simulator: Simulator, account: Account) -> None:
     """Have Cal.com write down everything about the account, for the test to bring."""
-    state, account = simulator.program.state, line.account
+    state = simulator.program.state
     state.webhooks[str(account.pk)] = Webhook(
         id=str(account.pk),
         url=f"{cast.NOWHERE}/{account.pk}",
