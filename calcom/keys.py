@@ -17,5 +17,10 @@ def breaker_keys(credential: str, account_id: int, kind: str) -> list[str]:
     return [f"{_tag(credential)}:breaker:{account_id}:{kind}{part}" for part in ("", ":history")]
 
 
+def credential_hash(credential: str) -> str:
+    """Return what stands for a credential where it must not stand itself."""
+    return sha256(credential.encode()).hexdigest()[:16]
+
+
 def _tag(credential: str) -> str:
-    return f"sl1:{{{sha256(credential.encode()).hexdigest()[:16]}}}"
+    return f"sl1:{{{credential_hash(credential)}}}"

@@ -20,11 +20,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 from redis import RedisError
 
 from calcom.errors import Unavailable
 from calcom.keys import limiter_keys
 from calcom.lua import Argument, Scripts, shared_scripts
+from calcom.pauses import StoredPause
 from calcom.types import Priority
 from monitoring import metrics
 
@@ -198,6 +200,11 @@ class _WithoutRedis:
                 self._counting.clear()
 
     @property
+    def is_beginning(self) -> bool:
+        """Return whether nothing was asked since Redis went away."""
+        return self._since is None
+
+    @property
     def left_a_gap(self) -> bool:
         """Return whether requests that the log does not know may still count at Cal.com."""
         with self._lock:
@@ -219,6 +226,7 @@ class Limiter:
         processes: int = 8,
         in_flight: int = 32,
         scripts: Scripts | None = None,
+        stored_pause: StoredPause | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -231,6 +239,7 @@ class Limiter:
             processes: how many processes may send: they share what little goes without Redis.
             in_flight: how many calls all of them together can have in flight; left free after a loss of memory.
             scripts: where the log is kept.
+            stored_pause: where a pause outlives Redis and this process.
             sleep: how to wait.
             monotonic: the process's clock, for waits and for the time without Redis.
         """
@@ -238,6 +247,7 @@ class Limiter:
         self._limit = requests_per_minute
         self._in_flight = in_flight
         self._scripts = scripts or shared_scripts()
+        self._stored_pause = stored_pause
         self._sleep = sleep
         self._monotonic = monotonic
         self._paused_until = 0.0
@@ -321,15 +331,20 @@ class Limiter:
         self, take: Take, priority: Priority, tenant: str, longest_call_s: float, poll_of: str
     ) -> Permit | Throttled:
         token = f"{priority[0]}{token_hex(6)}{tenant}"
-        pause = max(0.0, self._paused_until - self._monotonic())
         gap = self._without_redis.left_a_gap
         args: list[Argument] = [priority, tenant, token, _ms(longest_call_s), self._limit, self._in_flight]
-        args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap), _ms(pause), self._foreign, poll_of]
+        args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap)]
+        checked = int(self._stored_pause is None)
         try:
-            answer = take(self._keys, args)
+            answer = take(self._keys, [*args, _ms(self._pause_left_s), self._foreign, poll_of, checked])
+            if answer[-1] == b"unchecked":
+                self._learn_stored_pause()
+                answer = take(self._keys, [*args, _ms(self._pause_left_s), self._foreign, poll_of, 1])
         except RedisError:
             # It knows of no polls: one is as urgent as what a caller waits for.
-            return self._take_without_redis(Priority.LIVE if poll_of else priority, longest_call_s, pause)
+            return self._take_without_redis(Priority.LIVE if poll_of else priority, longest_call_s)
+        except DatabaseError:
+            return Throttled("distrusted", retry_after=1.0)
         granted, at_or_wait, level, spent, foreign, rest = answer
         self._without_redis.redis_is_back(gap_told=gap)
         self._report(level, spent)
@@ -344,7 +359,13 @@ class Limiter:
             write = log.error if LEVELS[level] == "critical" else log.warning
             write("calcom_rate", alert=LEVELS[level], requests=spent)
 
-    def _take_without_redis(self, priority: Priority, longest_call_s: float, pause: float) -> Permit | Throttled:
+    def _take_without_redis(self, priority: Priority, longest_call_s: float) -> Permit | Throttled:
+        if self._without_redis.is_beginning:
+            try:
+                self._learn_stored_pause()
+            except DatabaseError:
+                return Throttled("outage", retry_after=1.0)
+        pause = self._pause_left_s
         wait = pause or self._without_redis.take(priority, longest_call_s)
         if wait:
             return Throttled("paused" if pause else "outage", retry_after=wait)
@@ -372,10 +393,21 @@ class Limiter:
         """Remember in this process, too, for how long nobody may send: Redis may lose it."""
         silence = _silence(status, said)
         self._pause(silence)
+        if silence and self._stored_pause:
+            self._stored_pause.note(silence)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             metrics.CALCOM_RATE_LIMITED.inc()
             log.error("calcom_rate_limited", retry_after=silence)
         return silence
+
+    def _learn_stored_pause(self) -> None:
+        """Take over the pause that the database knows. Raises `DatabaseError`."""
+        if self._stored_pause:
+            self._pause(self._stored_pause.left_s())
+
+    @property
+    def _pause_left_s(self) -> float:
+        return max(0.0, self._paused_until - self._monotonic())
 
     def _pause(self, seconds: float) -> None:
         if seconds > 0:
@@ -390,6 +422,7 @@ def limiter_for(credential: str, requests_per_minute: int) -> Limiter:
         requests_per_minute,
         processes=settings.CALCOM_PROCESSES,
         in_flight=settings.CALCOM_IN_FLIGHT,
+        stored_pause=StoredPause(credential),
     )
 
 

@@ -42,6 +42,16 @@ class Governor(Account):
         verbose_name_plural = "rate limits and breakers"
 
 
+class RateLimitPause(models.Model):
+    """Until when Cal.com refuses a credential (a 429, or nothing left), whatever becomes of Redis and of processes."""
+
+    credential = models.CharField(max_length=16, primary_key=True, help_text="hash of the API key")
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.credential} until {self.until:%H:%M:%S}"
+
+
 class Host(models.Model):
     """A person at Cal.com whose time is booked."""
 

@@ -117,7 +117,7 @@ def trust_redis(account: Account) -> None:
     redis = redis_client()
     redis.set(keys.epoch(account.pk), 1)
     permits, known, *_ = limiter_keys(account.api_key)
-    redis.hset(known, "epoch", 1)
+    redis.hset(known, mapping={"epoch": 1, "checked": 1})
     redis.zadd(permits, {"epoch:1": 8e15})
 
 

@@ -21,6 +21,8 @@ from tests import cast
 from tests.calcom.wire import answer, drips, reads_request, resets, sends, serving, silent
 from tests.cast import ANNA, KARL, SUNDAY, TUESDAY, at
 
+pytestmark = pytest.mark.django_db  # the limiter asks it, too
+
 ANNAS = NewBooking(
     start=at(10),
     attendee_name=ANNA.name,

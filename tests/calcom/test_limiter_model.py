@@ -21,6 +21,20 @@ MIXED = [Priority.WRITE, *[Priority.LIVE] * 4, *[Priority.REFRESH] * 3, *[Priori
 
 
 @dataclass
+class Pause:
+    """A stored pause in simulated time."""
+
+    clock: Stopwatch
+    until: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        self.until = max(self.until, self.clock.now + seconds)
+
+    def left_s(self) -> float:
+        return max(0.0, self.until - self.clock.now)
+
+
+@dataclass
 class World:
     """Processes of ours, others with the same key, and Cal.com, in simulated time."""
 
@@ -37,6 +51,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.calcom = Throttle(clock=self.clock.monotonic)
+        self.pause = Pause(self.clock)
         self.limiters = [self.limiter() for _ in range(self.processes)]
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -48,6 +63,7 @@ class World:
             120,
             processes=self.processes,
             scripts=self.clock.scripts(),
+            stored_pause=self.pause,  # type: ignore[arg-type]
             sleep=self.clock.pass_,
             monotonic=self.clock.monotonic,
         )
@@ -223,6 +239,32 @@ def test_losing_redis_and_processes_again_and_again_breaks_no_limit(seed: int) -
 
     assert world.breaches == []
     assert len(world.admitted) > 100
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+def test_a_429_is_followed_by_no_other_whatever_is_lost(seed: int) -> None:
+    """Others exhaust the key; then Redis is emptied again and again, and all processes are killed."""
+    world = World(Random(seed), call_s=(0.1, 5.0))
+    world.demand(600, 300, MIXED)
+
+    def block() -> None:
+        world.calcom.block("key")
+
+    def lose() -> None:
+        world.clock.flush_redis()
+        world.limiters = [world.limiter() for _ in world.limiters]
+
+    world.at(100, block)
+    first = 105.5  # by then every call that was under way has been answered
+    for _ in range(12):
+        world.at(world.random.uniform(first, 160), lose)
+
+    world.run(until=330)
+
+    refused = [moment for moment in world.breaches if moment > first]
+    assert refused == []
+    assert any(moment < first for moment in world.breaches)
+    assert [at for at, _ in world.admitted if at > world.clock.start + 170]
 
 
 def test_crashed_callers_count_as_long_as_their_call_could_have_lasted() -> None:

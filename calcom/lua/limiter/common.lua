@@ -13,7 +13,7 @@ local FOREVER = 8e15         -- score of the marker: above every time
 local MARGIN = 2             -- requests that are never spent
 local SHARES = {write = 1, live = 0.85, refresh = 0.6, background = 0.4}
 local FIELDS = {'epoch', 'limit', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window',
-                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level'}
+                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level', 'checked'}
 -- The reports' levels at 120 a minute: above the first a warning, above the second only writes go.
 local WARNING, CRITICAL, OF = 100, 115, 120
 
@@ -74,6 +74,8 @@ end
 -- Note [Memory with a gap]: the epoch stands in `known` and, as a marker, in the log. Where they differ, something
 -- was lost (a flush, a fail-over, an eviction); and a process that sent without Redis left a gap, too. Then, until
 -- every request of before has left any window, only what Cal.com itself reports as remaining is believed.
+-- Note [Unchecked memory]: a pause (after a 429) may be among what was lost, and whoever heard of it may be gone. The
+-- database has it, too. So until a process has said what stands there (`checked`), no permit is given.
 local function recalled(now, limit, distrust, gap)
   local memory = remembered(limit)
   local whole = memory.epoch > 0 and redis.call('ZSCORE', log, 'epoch:' .. memory.epoch)
@@ -81,7 +83,9 @@ local function recalled(now, limit, distrust, gap)
   redis.call('ZREMRANGEBYSCORE', log, FOREVER, FOREVER)
   redis.call('ZADD', log, FOREVER, 'epoch:' .. now)
   memory.epoch, memory.distrusted, memory.earliest_end, memory.latest_end = now, now + distrust, 0, 0
-  redis.call('HSET', known, 'epoch', now, 'distrusted', memory.distrusted, 'earliest_end', 0, 'latest_end', 0)
+  memory.checked = 0
+  redis.call('HSET', known, 'epoch', now, 'distrusted', memory.distrusted, 'earliest_end', 0, 'latest_end', 0,
+             'checked', 0)
   redis.call('PEXPIRE', log, KEPT)
   redis.call('PEXPIRE', known, KEPT)
   return memory

@@ -5,8 +5,10 @@
 -- ARGV[7] ms for which a memory with a gap is not trusted   ARGV[8] 1 when this process left a gap
 -- ARGV[9] ms for which this process knows of a pause   ARGV[10] others' requests a minute that it last heard of
 -- ARGV[11] the account that polls, or '' for any other request
+-- ARGV[12] 1 when the pause of ARGV[9] includes what the database says
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
 --      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
+--      or {0, 0, 0, 0, 0, 'unchecked'}: ask again, with ARGV[12] = 1
 local ANSWER = 50  -- ms: when only a call in flight can tell more
 local SEEN, NOTED = 10 * WINDOW, WINDOW  -- ms for which a tenant counts, and after which that is written anew
 
@@ -95,6 +97,11 @@ local function note_tenant()
   redis.call('ZADD', tenants, now + SEEN, tenant)
   redis.call('ZREMRANGEBYSCORE', tenants, '-inf', now)
   redis.call('PEXPIRE', tenants, SEEN)
+end
+
+if memory.checked == 0 then
+  if ARGV[12] ~= '1' then return {0, 0, 0, 0, 0, 'unchecked'} end
+  redis.call('HSET', known, 'checked', 1)
 end
 
 local pause = paused_until()
