@@ -8,7 +8,7 @@ from enum import StrEnum
 from django.db.models import FilteredRelation, Q
 from django.utils import timezone
 
-from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change, SharedBooking
+from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change, ChangeQuerySet, SharedBooking
 from calcom.models import Account
 from calcom.types import RemoteBooking, RemoteState
 
@@ -94,7 +94,7 @@ def judge(news: News) -> Finding:
     appointment = family.appointment
     if appointment is None:
         shared = _shared_rows(news)
-        if shared or family.is_of_another_account:
+        if shared or family.is_of_another_account or _may_be_of_another_account(news):
             mine = shared.get(news.booking.uid)
             return Finding(_of_shared(news, mine, shared.get(news.booking.moved_from_uid or "")), shared=mine)
         return Finding(_of_unknown(news))
@@ -177,6 +177,13 @@ def _shared_rows(news: News) -> dict[str, SharedBooking]:
     return {row.remote_uid: row for row in rows}
 
 
+def _may_be_of_another_account(news: News) -> bool:
+    """Return whether it may be one that another account is just booking: a cancellation does not carry its id."""
+    if news.is_read or news.booking.state.takes_time or _may_be_ours(news):
+        return False
+    return _just_booked(news.booking).exclude(appointment__event_type__account=news.account).exists()
+
+
 def _of_shared(news: News, mine: SharedBooking | None, replaced: SharedBooking | None) -> Drift:
     """Return what it means for the hosts of this account, which is all that it may mean here."""
     booking = news.booking
@@ -223,13 +230,15 @@ def _of_unknown(news: News) -> Drift:
 
 def _may_be_ours(news: News) -> bool:
     """Return whether it may be one that is just being booked: a cancellation does not carry our id."""
-    booking = news.booking
+    return _just_booked(news.booking).filter(appointment__event_type__account=news.account).exists()
+
+
+def _just_booked(booking: RemoteBooking) -> ChangeQuerySet:
     return Change.objects.open().filter(
         operation=Change.Operation.CREATE,
-        appointment__event_type__account=news.account,
         appointment__start=booking.start,
         appointment__attendee_email=booking.attendee_email,
-    ).exists()  # fmt: skip
+    )
 
 
 # --- a booking that we know --------------------------------------------------------------------------------------

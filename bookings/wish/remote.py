@@ -1,9 +1,10 @@
 """What is asked of Cal.com, and how its answers are checked and written down: a booking, a move, a cancellation."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from bookings import callbacks, claims, twins
@@ -133,7 +134,9 @@ class Booking(Case):
 
     def _undo(self, remote: RemoteBooking, outcome: str) -> None:
         """Cancel what was booked for us and is not what was asked for; its uid is kept first, in case we die here."""
-        Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
+        # Where it was imported meanwhile, that row has the uid, and this one finds it again by our id.
+        with suppress(IntegrityError), transaction.atomic():
+            Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
         self.later(ChangeState.UNKNOWN)
         self.calcom.contradicted(self.appointment.event_type)
         try:

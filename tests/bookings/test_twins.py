@@ -113,6 +113,21 @@ def test_booking_is_confirmed_when_it_was_imported_without_its_id(salon, hooks, 
     assert as_here() == as_there(simulator)
 
 
+def test_wrong_booking_is_undone_when_it_was_imported_without_its_id(salon, hooks, calcom, simulator):
+    """Cal.com booked another time than asked for: the import has the uid, and goes with the booking."""
+    simulator.fail(BOOK, "other_start")
+    case = begin(write_down(wish(salon.colour, at(10), ANNA)), calcom)
+    answer = case.ask()
+    hooks.bring([hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")])
+
+    case.hear(answer)
+    hooks.bring(hooks.said("BOOKING_CANCELLED"))
+
+    assert Change.objects.get().state == "refused"
+    assert dict(Appointment.objects.values_list("origin", "state")) == {"agent": "rejected", "calcom": "cancelled"}
+    assert as_here() == as_there(simulator) == []
+
+
 # --- messages reach it -------------------------------------------------------------------------------------------
 
 
