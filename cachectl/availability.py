@@ -189,6 +189,7 @@ def forget(
     first: date,
     last: date,
     own: bool,
+    freed: bool = False,
     known_there: bool = False,
 ) -> int:
     """
@@ -198,6 +199,7 @@ def forget(
 
     Args:
         own: whether an appointment of ours is the change. Then the days stay answerable, minus our own appointments.
+        freed: whether it gave time back, which the list that is cached may not have.
         known_there: whether the source itself told of the change, so that a load which begins now knows of it.
 
     Raises:
@@ -208,7 +210,7 @@ def forget(
     if not dates or len(dates) * len(event_type_ids) > limits.MOST_KEYS:
         raise ValueError(f"Forget 1 to {limits.MOST_KEYS} days (event types times dates), from first to last.")
     mark = uuid4().hex if forgetting_id is None else str(forgetting_id)
-    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark, known_there=known_there)
+    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark, freed=freed, known_there=known_there)
 
 
 def touch_epochs() -> None:

@@ -49,6 +49,8 @@ class Day:
     """Whether an appointment of ours changed the day since: subtract it."""
     worth_loading: bool = False
     """Whether a load that began at the time of judgement could make the day better."""
+    freed: bool = False
+    """Whether an appointment of ours gave time back since: the list may not have it yet."""
     settled_at: float = field(default=0.0, repr=False)
     """From when on a load can know of every change: seconds on Redis' clock."""
 
@@ -61,7 +63,7 @@ def missing(day: date) -> Day:
 def judge(
     day: date,
     entry: tuple[int, int, list[int]] | None,
-    change: tuple[int, int] | None,
+    change: Sequence[int] | None,
     *,
     now: int,
     epoch: int,
@@ -72,12 +74,13 @@ def judge(
 
     Args:
         entry: when the load began, 1 if its emptiness is doubted, the slot starts.
-        change: the last change by an appointment of ours, and the last other one. An entry without one is missing.
+        change: the last change by an appointment of ours, the last other one, and, once there was one, the last that
+            gave time back. An entry without one is missing.
     """
     if entry is None or change is None:
         return missing(day)
     began, doubted, starts = entry
-    own, other = change
+    own, other, *freed = change
     # Note [A load that began too early]
     believable_from = max(other, epoch) + lifetimes.settle
     age = now - began
@@ -94,5 +97,6 @@ def judge(
         band,
         began < own + lifetimes.settle,
         band is Band.OLD and now >= believable_from,
+        bool(freed) and began < freed[0] + lifetimes.settle,
         max(believable_from, own + lifetimes.settle) / 1000,
     )

@@ -24,8 +24,12 @@ def days(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[str
 
 
 def changes(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[str]:
-    """Return the keys of the last changes: JSON [by an appointment of ours, otherwise], both in ms."""
-    prefix = _key(account_id, f"changed:{event_type_id}:")
+    """
+    Return the keys of the last changes: JSON [by an appointment of ours, otherwise], both in ms.
+
+    A third instant says when an appointment of ours last gave time back, once one did.
+    """
+    prefix = _key(account_id, f"changes:{event_type_id}:")
     return [f"{prefix}{day}" for day in dates]
 
 

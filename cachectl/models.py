@@ -42,6 +42,9 @@ class Forgetting(models.Model):
     first = models.DateField(help_text="UTC date")
     last = models.DateField(help_text="UTC date, inclusive")
     cause = models.CharField(max_length=16, choices=Cause)
+    freed = models.BooleanField(
+        default=False, db_default=False, help_text="an appointment gave time back, which a cached list may not have"
+    )
     created_at = models.DateTimeField(db_default=Now())
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now())

@@ -44,7 +44,13 @@ _DONE = """
 
 
 def owe(
-    *, account_id: int, event_type_ids: Collection[int], first: date, last: date, cause: Forgetting.Cause
+    *,
+    account_id: int,
+    event_type_ids: Collection[int],
+    first: date,
+    last: date,
+    cause: Forgetting.Cause,
+    freed: bool = False,
 ) -> Forgetting:
     """
     Write down that the UTC dates `first` to `last` must be forgotten; call it in the transaction that changes them.
@@ -56,7 +62,12 @@ def owe(
     if not 1 <= days <= limits.MOST_KEYS:
         raise ValueError(f"Forget 1 to {limits.MOST_KEYS} days (event types times dates), from first to last.")
     return Forgetting.objects.create(
-        account_id=account_id, event_type_ids=sorted(set(event_type_ids)), first=first, last=last, cause=cause
+        account_id=account_id,
+        event_type_ids=sorted(set(event_type_ids)),
+        first=first,
+        last=last,
+        cause=cause,
+        freed=freed,
     )
 
 
@@ -75,6 +86,7 @@ def forget(row: Forgetting) -> int:
         first=row.first,
         last=row.last,
         own=row.cause == Forgetting.Cause.OWN,
+        freed=row.freed,
         known_there=row.cause in _KNOWN_THERE,
     )
 

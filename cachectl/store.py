@@ -154,10 +154,11 @@ def forget(
     *,
     own: bool,
     mark: str,
+    freed: bool = False,
     known_there: bool = False,
 ) -> int:
     """Note that the days changed just now, once for each `mark`; return how many days that were."""
-    how = "own" if own else "known_there" if known_there else "other"
+    how = "freed" if freed else "own" if own else "known_there" if known_there else "other"
     lasting = lifetimes()
     return int(
         _call(

@@ -31,9 +31,10 @@ def invalidate_change(
     end: datetime,
     host_ids: Collection[int],
     cause: Cause,
+    freed: bool = False,
 ) -> list[Forgetting]:
     """
-    Write down which days are invalid because time of the hosts was taken or freed from `start` to `end`.
+    Write down which days are invalid because time of the hosts was taken, or `freed`, from `start` to `end`.
 
     Call it inside the transaction that makes the change, and `availability_changed` after its commit.
 
@@ -56,7 +57,14 @@ def invalidate_change(
         causes[event_type.pk] = Cause.ELSEWHERE if causes[event_type.pk] is Cause.OWN else causes[event_type.pk]
     days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
     return [
-        services.owe(account_id=account.pk, event_type_ids=its, first=first, last=last, cause=why)
+        services.owe(
+            account_id=account.pk,
+            event_type_ids=its,
+            first=first,
+            last=last,
+            cause=why,
+            freed=freed and why is Cause.OWN,
+        )
         for touched_days, ids in days.items()
         for first, last, its, why in _by_cause(*touched_days, ids, causes, reaches)
     ]

@@ -196,6 +196,7 @@ class CalcomService:
         end: datetime,
         host_ids: Collection[int],
         cause: Forgetting.Cause,
+        freed: bool = False,
     ) -> list[Forgetting]:
         """
         Write down which days must be forgotten because time of the hosts was taken or freed.
@@ -205,7 +206,13 @@ class CalcomService:
         `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
         """
         return invalidation.invalidate_change(
-            account=self._account, event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
+            account=self._account,
+            event_type=event_type,
+            start=start,
+            end=end,
+            host_ids=host_ids,
+            cause=cause,
+            freed=freed,
         )
 
     def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:

@@ -270,7 +270,7 @@ def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgett
     forgettings = list[Forgetting]()
     for row in rows.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
         if host_ids := sorted(row.claims.values_list("host_id", flat=True)):
-            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN)
+            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
             row.claims.all().delete()
         row.ended = True
         row.save()
@@ -292,7 +292,7 @@ def _move(case: _Case) -> None:
     hosts_before = _host_ids(appointment)
     host_ids = case.calcom.host_ids(booking.host_ids) or hosts_before
     with _locked(appointment):
-        forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN)
+        forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
         appointment.become(booking, host_ids)  # under the lock nobody else does
         was_free = claims.record(appointment, host_ids)
         forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
@@ -333,7 +333,7 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
         host_ids = _host_ids(appointment)
         appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
-        forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN)
+        forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN, freed=True)
     calcom.availability_changed(forgettings)
 
 
@@ -474,7 +474,12 @@ def _host_ids(appointment: Appointment) -> list[int]:
 
 
 def _forgettings(
-    calcom: CalcomService, booked: Appointment | SharedBooking, host_ids: Collection[int], cause: Cause
+    calcom: CalcomService,
+    booked: Appointment | SharedBooking,
+    host_ids: Collection[int],
+    cause: Cause,
+    *,
+    freed: bool = False,
 ) -> list[Forgetting]:
     return calcom.write_forgettings(
         event_type=booked.event_type,
@@ -482,4 +487,5 @@ def _forgettings(
         end=booked.end,
         host_ids=host_ids,
         cause=cause,
+        freed=freed,
     )

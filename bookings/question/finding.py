@@ -65,13 +65,19 @@ class Asked:
 
     def doubts(self, seen: Seen) -> bool:
         """Return whether a newer list could have what was asked for, and this one has not."""
-        doubtful = (start for start in self.wanted.among(seen.doubtful) if start not in self.offered)
-        return not self.wished(seen) and any(doubtful)
+        return self._may_have(seen, seen.doubtful)
 
     def is_uncertain(self, seen: Seen) -> bool:
-        """Return whether what was asked for may be free although it is not shown: nobody may say that it is taken."""
-        uncertain = (start for start in self.wanted.among(seen.uncertain) if start not in self.offered)
-        return not self.wished(seen) and any(True for _ in uncertain)
+        """Return whether what was asked for may be free although it is not shown: nothing says that it is taken."""
+        return self._may_have(seen, seen.uncertain)
+
+    def _may_have(self, seen: Seen, hidden: Sequence[int]) -> bool:
+        """Return whether what was asked for is not shown, and is among what is hidden or on a day that was freed."""
+        if self.wished(seen):
+            return False
+        if any(start not in self.offered for start in self.wanted.among(hidden)):
+            return True
+        return any(day.freed and _touches(self.wanted, day) for day in seen.known.days.values())
 
     @property
     def was_met(self) -> bool:

@@ -38,8 +38,9 @@ class OpenTimes:
 
     @property
     def known_in_full(self) -> Known:
-        """Return how well all of it is known, including what is hidden."""
-        return replace(self.known, uncertain=True, failure="uncertain") if self.uncertain else self.known
+        """Return how well all of it is known, including what is hidden, or free again and not listed yet."""
+        uncertain = self.uncertain or any(day.freed for day in self.known.days.values())
+        return replace(self.known, uncertain=True, failure="uncertain") if uncertain else self.known
 
     @property
     def certain(self) -> list[int]:
@@ -71,7 +72,7 @@ def open_times(
         newer: whether to resolve doubts in any case.
 
     Raises:
-        ConfigurationError: the service cannot be booked through us.
+        ConfigurationError, UpstreamUnavailable: the service cannot be booked through us, as by `refuse_unbookable`.
     """
     event_type = event_type or service.event_type
     refuse_unbookable(service, event_type)
@@ -88,7 +89,7 @@ def open_times(
         return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed, calcom)
 
     found = look(newer=newer)
-    in_doubt = found.doubtful and not found.starts
+    in_doubt = not found.starts and (found.doubtful or any(day.freed for day in found.known.days.values()))
     if not in_doubt or newer or deadline.passed:
         return found
     again = look(newer=True)

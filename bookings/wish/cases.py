@@ -234,9 +234,15 @@ class Case(ABC):
             self.tell("nobody can call back", outcome=outcome, alert=True)
 
     def owe(
-        self, start: datetime, end: datetime, host_ids: Collection[int], cause: Forgetting.Cause = Forgetting.Cause.OWN
+        self,
+        start: datetime,
+        end: datetime,
+        host_ids: Collection[int],
+        cause: Forgetting.Cause = Forgetting.Cause.OWN,
+        *,
+        freed: bool = False,
     ) -> list[Forgetting]:
-        """Write down that the hosts' time from `start` to `end` has changed, within the transaction that is open."""
+        """Write down that the hosts' time from `start` to `end` is taken, or `freed`, in the open transaction."""
         return self.calcom.write_forgettings(
-            event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause
+            event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause, freed=freed
         )

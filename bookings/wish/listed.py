@@ -1,13 +1,13 @@
 """Whether Cal.com lists a slot: looked up before anybody is promised it. Who is refused it hears of others."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from bookings import claims
-from bookings.errors import AnotherTime, DeadlineExceeded, SlotNotOffered, SlotTaken, UpstreamUnavailable
+from bookings.errors import AnotherTime, BookingError, DeadlineExceeded, SlotNotOffered, SlotTaken, UpstreamUnavailable
 from bookings.models import Service
 from bookings.question import search
 from bookings.question.offers import Rules
@@ -102,13 +102,16 @@ class Slot:
         try:
             yield
         except AnotherTime as exc:
-            others = search.alternatives(
-                service=self.service,
-                event_type=self.event_type if self.event_type.active else None,
-                wished=self.start,
-                now=self.now,
-                calcom=self.calcom,
-                deadline=self.deadline,
-            )
-            exc.alternatives = tuple(others)
+            with suppress(BookingError):  # that others cannot be had does not change why this one is refused
+                exc.alternatives = tuple(self._others())
             raise
+
+    def _others(self) -> list[datetime]:
+        return search.alternatives(
+            service=self.service,
+            event_type=self.event_type if self.event_type.active else None,
+            wished=self.start,
+            now=self.now,
+            calcom=self.calcom,
+            deadline=self.deadline,
+        )

@@ -327,7 +327,7 @@ class Move(Case):
             claims.release(appointment)
             self.have_called_back(outcome)
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
-            forgettings = self.owe(appointment.start, appointment.end, host_ids)
+            forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
         self.calcom.availability_changed(forgettings)
         self.tell("booking was cancelled at Cal.com before", outcome=outcome)
 
@@ -428,7 +428,7 @@ class Cancellation(Case):
                 appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
-            forgettings = self.owe(appointment.start, appointment.end, host_ids)
+            forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
         self.calcom.availability_changed(forgettings)
         self.tell("booking cancelled", outcome="done")
         return True
@@ -490,7 +490,7 @@ def _relocate(case: Case, remote: RemoteBooking, **fields: object) -> tuple[bool
     if not appointment.become(remote, host_ids, **fields):
         return False, False, []
     was_free = claims.record(appointment, host_ids)
-    return True, was_free, [*case.owe(*was), *case.owe(remote.start, remote.end, host_ids)]
+    return True, was_free, [*case.owe(*was, freed=True), *case.owe(remote.start, remote.end, host_ids)]
 
 
 def _await_host(case: Case) -> None:

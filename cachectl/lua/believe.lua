@@ -23,7 +23,7 @@ for i = 1, days do
   local entry_key, change_key, starts = KEYS[1 + i], KEYS[1 + days + i], ARGV[4 + i]
   -- A memory of changes that was lost under way takes the load's credit with it.
   redis.call('SET', change_key, '[0,' .. now .. ']', 'NX', 'PX', ARGV[4])
-  local own, other = redis.call('GET', change_key):match('^%[(%d+),(%d+)%]$')
+  local own, other = redis.call('GET', change_key):match('^%[(%d+),(%d+)')
   local entry = redis.call('GET', entry_key) or ''
   local stored = tonumber(entry:match('^%[(%d+)') or 0)
   if stored <= began then

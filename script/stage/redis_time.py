@@ -22,12 +22,12 @@ def let_pass(keys: Iterable[str | bytes], seconds: float) -> None:
 def let_all_pass(seconds: float) -> None:
     """Let seconds pass for everything that is known of days, whosever they are."""
     everything = redis_client().scan_iter("sl1:*")
-    let_pass((key for key in everything if b":day:" in key or b":changed:" in key or key.endswith(b":epoch")), seconds)
+    let_pass((key for key in everything if b":day:" in key or b":changes:" in key or key.endswith(b":epoch")), seconds)
 
 
 def _earlier(value: bytes, ms: int) -> bytes:
     parsed = orjson.loads(value)
     if isinstance(parsed, int):
         return b"%d" % max(0, parsed - ms)
-    instants = 1 if len(parsed) == 3 else 2  # a day has one, a change has two
+    instants = 1 if isinstance(parsed[-1], list) else len(parsed)  # a day has one, and its slots last
     return orjson.dumps([max(0, part - ms) for part in parsed[:instants]] + parsed[instants:])

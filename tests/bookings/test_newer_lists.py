@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from bookings.errors import BookingError, SlotTaken, UpstreamUnavailable
-from bookings.mirror import overlaps
+from bookings.mirror import mirroring, overlaps
 from bookings.models import Appointment, Claim, Conversation
 from bookings.question import search
 from bookings.question.finding import Asked, Status, find
@@ -243,6 +243,52 @@ def test_a_list_of_slots_says_that_it_hides_an_uncertain_one(salon, calcom, agen
     let_lists_know()
     renewed = agent.availability(salon.cut, TUESDAY, cache_control="max-age=0").json()
     assert (renewed["freshness"]["source"], renewed["freshness"]["verified"]) == ("calcom", True)
+
+
+# --- time that is given back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["cancelled", "moved away", "cancelled at Cal.com"])
+def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
+    """A list that was loaded while it was booked does not have it: nothing says that it is taken, and then one asks."""
+    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    renew(salon.colour, calcom)
+    assert ask(salon.colour, calcom, Wanted.at(at(14))).reason is Reason.FULLY_BOOKED
+
+    if way == "cancelled":
+        cancel(booked, calcom)
+    elif way == "moved away":
+        move(booked, at(10), calcom)
+    else:
+        simulator.cancel_elsewhere(booked.remote_uid, webhook=False)
+        mirroring.release(booked, calcom)
+    requests = simulator.count(LIST)
+
+    at_once = ask(salon.colour, calcom, Wanted.at(at(14)))
+    assert (at_once.reason, at_once.known.verified) == (None, False)
+    assert ask(salon.colour, calcom, Wanted.at(at(16))).known.verified
+    assert simulator.count(LIST) == requests
+
+    redis_time.let_all_pass(3)
+    found = ask(salon.colour, calcom, Wanted.at(at(14)))
+    assert (found.status, found.known.verified, found.known.loaded) == (Status.AVAILABLE, True, True)
+    assert ask(salon.colour, calcom, Wanted.at(at(14))).known.verified
+    assert simulator.count(LIST) == requests + 1
+
+
+def test_a_list_of_slots_is_not_verified_while_freed_time_may_be_missing(salon, calcom, agent):
+    """Until a load knows of the cancellation; what is booked afterwards changes nothing about that."""
+    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    renew(salon.colour, calcom)
+    cancel(booked, calcom)
+    book(wish(salon.colour, at(10)), calcom)
+
+    assert agent.availability(salon.colour, TUESDAY).json()["freshness"]["verified"] is False
+    assert agent.availability(salon.colour, TUESDAY + timedelta(days=2)).json()["freshness"]["verified"] is True
+    let_lists_know()
+    renewed = agent.availability(salon.colour, TUESDAY, cache_control="no-cache").json()
+    assert renewed["freshness"]["verified"] is True
+    assert at(14).astimezone(BERLIN).isoformat() in {slot["start"] for slot in renewed["slots"]}
 
 
 # --- a refusal outranks a list -------------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ def test_a_booking_makes_nobody_wait(agent, salon, simulator):
 
     assert {answer["X-Cache-Hit"] for answer in answers} == {"true"}
     assert simulator.count(LIST) == requests
-    assert all(answer.json()["freshness"]["verified"] for answer in answers)
+    # Emma is booked; whether the list of cuts, which two serve, meant her or Ben is not known without a request.
+    assert [answer.json()["freshness"]["verified"] for answer in answers] == [False, True, True]
 
 
 def test_a_booking_forgets_the_booked_day_and_nothing_else(agent, salon):
