@@ -110,7 +110,9 @@ def _kill(here: Ground, victim: str, stood: Standstill) -> "Death":
     """Bring wishes to stand at each step, kill, let everybody else go, and have the process back."""
     from script.stage.experiments._reckoning import Death  # noqa: PLC0415  models, which need the settings
 
-    here.simulator.configure(webhooks="send" if victim in TOLD_BY_WEBHOOKS else "hold")
+    # A webhook that arrived first would settle an operation from the worker, and web would never come to its step.
+    here.simulator.configure(webhooks="hold")
+    told_before = {message["id"] for message in here.simulator.deliveries()}
     stood.prepare()
     child, beat = here.stage.child(victim), here.stage.child("beat")
     if not stood.sweeps:
@@ -118,6 +120,8 @@ def _kill(here: Ground, victim: str, stood: Standstill) -> "Death":
     stood.bring()
     for booking_id in stood.elsewhere:
         _tell_of_a_cancellation(here.simulator, booking_id)
+    if victim in TOLD_BY_WEBHOOKS:
+        _send_held(here.simulator, told_before)
     killed_at = time.time()
     here.stage.kill(child)
     beat.process.send_signal(signal.SIGCONT)
@@ -140,6 +144,14 @@ def _tell_of_a_cancellation(simulator: SimulatorClient, booking_id: str) -> None
     heard = simulator.deliver(message["id"])["outcome"]
     if heard != HTTPStatus.ACCEPTED:
         raise StageError(f"A webhook was answered {heard}.")
+
+
+def _send_held(simulator: SimulatorClient, told_before: set[int]) -> None:
+    """Send what Cal.com has held back in this round, and hold nothing back from now on."""
+    for message in simulator.deliveries():
+        if message["id"] not in told_before and message["outcome"] == "held":
+            simulator.deliver(message["id"])
+    simulator.configure(webhooks="send")
 
 
 def _is_back(here: Ground, victim: str) -> Callable[[], bool]:
