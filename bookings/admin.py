@@ -43,7 +43,7 @@ from bookings.wish import cancelling
 from cachectl.deadline import Deadline
 from calcom.admin import ReadOnly
 from calcom.service import CalcomService
-from monitoring.admin_pages import CappedPaginator, LargeTable, LocalTimes, local_time
+from monitoring.admin_pages import CappedPaginator, LargeTable, LocalTimes, chosen, local_time
 
 # How a row leads to the clock of its place.
 _FIRST_BRANCH = Branch.objects.filter(company=OuterRef("company")).order_by("pk").values("time_zone")[:1]
@@ -148,7 +148,8 @@ class BranchAdmin(KeepsHistory, ModelAdmin):
     used_by = ("appointment",)
 
     list_display = ("name", "company", "time_zone", "language")
-    list_filter = ("company",)
+    list_filter = (chosen("company"),)
+    list_filter_submit = True
     search_fields = ("name", "company__name")
     list_select_related = ("company",)
 
@@ -160,7 +161,8 @@ class ServiceAdmin(KeepsHistory, ModelAdmin):
     used_by = ("appointment",)
 
     list_display = ("name", "branch", "event_type", "duration_minutes", "active", "bookable")
-    list_filter = ("active", "branch__company", "branch")
+    list_filter = ("active", *map(chosen, ("branch__company", "branch")))
+    list_filter_submit = True
     search_fields = ("name", "aliases", "branch__name")
     list_select_related = ("branch__company", "event_type")
     autocomplete_fields = ("branch",)
@@ -189,7 +191,8 @@ class StaffAdmin(ModelAdmin):
     """Whom callers ask for."""
 
     list_display = ("name", "branch", "host", "active")
-    list_filter = ("active", "branch__company", "branch")
+    list_filter = ("active", *map(chosen, ("branch__company", "branch")))
+    list_filter_submit = True
     search_fields = ("name", "aliases")
     list_select_related = ("branch__company", "host")
     inlines = (StaffServiceInline,)
@@ -200,7 +203,8 @@ class StaffServiceAdmin(ModelAdmin):
     """The same in one list."""
 
     list_display = ("service", "staff", "event_type")
-    list_filter = ("staff__branch__company",)
+    list_filter = (chosen("staff__branch__company"),)
+    list_filter_submit = True
     search_fields = ("service__name", "staff__name")
     list_select_related = ("service", "staff", "event_type")
 
@@ -212,7 +216,8 @@ class CustomerAdmin(LargeTable, LocalTimes, KeepsHistory, ModelAdmin):
     zone = OF_COMPANY
     used_by = ("appointment",)
     list_display = ("name", "phone", "email", "company", "created_at")
-    list_filter = ("company",)
+    list_filter = (chosen("company"),)
+    list_filter_submit = True
     search_help_text = FIND_PEOPLE
     readonly_fields = ("created_at",)
     list_select_related = ("company",)
@@ -251,7 +256,8 @@ class AgentKeyAdmin(LocalTimes, ModelAdmin):
     zone = OF_COMPANY
     form = AgentKeyForm
     list_display = ("name", "prefix", "company", "branch", "created_at", "revoked_at")
-    list_filter = ("company", ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter = (chosen("company"), ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter_submit = True
     search_fields = ("name", "prefix", "company__name")
     readonly_fields = ("prefix", "created_at", "revoked_at")
     list_select_related = ("company", "branch__company")
@@ -345,7 +351,8 @@ class ConversationAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
 
     zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
     list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "last_seen_at", "ended_at")
-    list_filter = ("company",)
+    list_filter = (chosen("company"),)
+    list_filter_submit = True
     search_help_text = "An id of the call, the end of the caller's number, or the beginning of their name"
     list_select_related = ("company", "branch__company")
     inlines = (ToolCallInline, SlotTokenInline)
@@ -366,7 +373,8 @@ class ToolCallAdmin(LargeTable, LocalTimes, ShowsWords, ReadOnly, ModelAdmin):
     )
     readonly_fields = ("shown_asked", "shown_answered")
     list_display = ("called_at", "company", "operation", "status", "cache_status", "took")
-    list_filter = ("company",)
+    list_filter = (chosen("company"),)
+    list_filter_submit = True
     search_help_text = "The id of a call"
     list_select_related = ("company",)
 
@@ -381,7 +389,8 @@ class SlotTokenAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
 
     zone = F("service__branch__time_zone")
     list_display = ("issued_at", "company", "service", "staff", "start", "expires_at", "appointment")
-    list_filter = ("company",)
+    list_filter = (chosen("company"),)
+    list_filter_submit = True
     search_help_text = "The id of a call, or what finds an appointment"
     list_select_related = ("company", "service", "staff", "appointment")
 
@@ -436,7 +445,8 @@ class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin)
         "attendee_phone",
         "origin",
     )
-    list_filter = ("state", "company", "branch", "host")
+    list_filter = ("state", *map(chosen, ("company", "branch", "host")))
+    list_filter_submit = True
     search_help_text = f"A reference. {FIND_PEOPLE}"
     list_select_related = ("branch", "service", "host")
     exclude = ("remote_uid", "earlier_remote_uids", "wish")  # whoever has a uid can read, move and cancel the booking
@@ -479,7 +489,8 @@ class ClaimAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
 
     zone = OF_CLAIM
     list_display = ("host", "start", "end", "kind", "conflicting", "appointment", "shared_booking")
-    list_filter = ("conflicting", "host")
+    list_filter = ("conflicting", chosen("host"))
+    list_filter_submit = True
     search_help_text = "What finds an appointment"
     list_select_related = ("host", "appointment", "shared_booking")
 
@@ -494,7 +505,8 @@ class SharedBookingAdmin(LocalTimes, ReadOnly, ModelAdmin):
 
     zone = Subquery(Claim.objects.filter(shared_booking=OuterRef("pk")).order_by("pk").values("host__time_zone")[:1])
     list_display = ("account", "event_type", "start", "end", "ended", "changed_at")
-    list_filter = ("account", "ended")
+    list_filter = (chosen("account"), "ended")
+    list_filter_submit = True
     search_fields = ("event_type__title",)
     fields = ("account", "event_type", "start", "end", "ended", "changed_at")
     date_hierarchy = "start"
@@ -507,7 +519,8 @@ class ChangeAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
 
     zone = OF_APPOINTMENT
     list_display = ("asked_at", "company", "appointment", "operation", "shown_state", "outcome", "attempts", "took")
-    list_filter = (OpenFilter, "company")
+    list_filter = (OpenFilter, chosen("company"))
+    list_filter_submit = True
     search_help_text = "An id, or what finds an appointment"
     list_select_related = ("company", "appointment")
 
@@ -524,7 +537,8 @@ class CallbackRequestAdmin(LocalTimes, ShowsState, ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     list_display = ("name", "phone", "topic", "branch", "appointment", "asked_at", "shown_state", "done_at", "done_by")
-    list_filter = ("state", "company", "branch", "asked_at")
+    list_filter = ("state", *map(chosen, ("company", "branch")), "asked_at")
+    list_filter_submit = True
     search_fields = ("name", "phone", "topic", "public_id", "appointment__reference")
     ordering = ("-state", "asked_at")  # open before done, and who has waited longest first
     readonly_fields = (

@@ -155,7 +155,7 @@ class Branch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.company}, {self.name}"
+        return self.name
 
     def clean(self) -> None:
         """Refuse hours that nobody could go by."""

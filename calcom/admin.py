@@ -22,7 +22,7 @@ from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
 from calcom.sync import sync
 from calcom.types import Obstacle
-from monitoring.admin_pages import CappedPaginator, Column, LocalTimes
+from monitoring.admin_pages import CappedPaginator, Column, LocalTimes, chosen
 
 SECRETS = ("api_key", "webhook_secret")
 # Minutes for which staff may pause background work.
@@ -225,7 +225,8 @@ class HostAdmin(ReadOnly, ModelAdmin):
     """People at Cal.com."""
 
     list_display = ("name", "username", "time_zone", "account")
-    list_filter = ("account",)
+    list_filter = (chosen("account"),)
+    list_filter_submit = True
     search_fields = ("name", "username")
     list_select_related = ("account",)
 
@@ -235,7 +236,8 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
     """Event types, and why some cannot be booked through us."""
 
     list_display = ("title", "length_minutes", "calcom_id", "account", "active", "why_not")
-    list_filter = ("account", "active")
+    list_filter = (chosen("account"), "active")
+    list_filter_submit = True
     search_fields = ("title", "slug", "=calcom_id")
     list_select_related = ("account",)
     inlines = (HostsInline,)
@@ -251,7 +253,8 @@ class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
     """The inbox, without uids and bodies: whoever has a uid can cancel."""
 
     list_display = ("received_at", "trigger", "account", "state", "attempts", "note")
-    list_filter = ("account", "state", "trigger")
+    list_filter = (chosen("account"), "state", "trigger")
+    list_filter_submit = True
     fields = ("account", "received_at", "trigger", "state", "attempts", "next_attempt_at", "finished_at", "note")
     paginator = CappedPaginator
     show_full_result_count = False
@@ -292,7 +295,8 @@ class DeferredBookingAdmin(ReadOnly, ModelAdmin):
     """Bookings that were read and could not be applied; without uids."""
 
     list_display = ("account", "state", "error", "attempts", "next_attempt_at", "deferred_at")
-    list_filter = ("account", "state", "error")
+    list_filter = (chosen("account"), "state", "error")
+    list_filter_submit = True
     fields = ("account", "state", "error", "attempts", "next_attempt_at", "remote_changed_at", "deferred_at")
     date_hierarchy = "deferred_at"
     list_select_related = ("account",)

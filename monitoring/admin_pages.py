@@ -10,6 +10,7 @@ from django.db.models import DateTimeField, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 MAX_COUNT = 10_000
 """Rows that a list counts and pages through at most; beyond that it is searched or filtered."""
@@ -80,6 +81,11 @@ def _local_column(field: "DateTimeField[Any, Any]") -> Column:
     return shown
 
 
+def chosen(relation: str) -> tuple[str, type[AutocompleteSelectFilter]]:
+    """Return the filter by a relation whose rows are found by typing, since a list would be as long as their table."""
+    return relation, AutocompleteSelectFilter
+
+
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
     """Pages of the first rows only: to count a million takes a second, and page 10,000 is not what is looked for."""
 
@@ -99,6 +105,7 @@ class LargeTable:
 
     paginator = CappedPaginator
     show_full_result_count = False
+    list_per_page = 50
     sortable_by: Sequence[str] = ()
     ordering: Sequence[str] = ("-pk",)
     search_fields: Sequence[str] = ("pk",)  # only so that the box is there: see `get_search_results`

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from bookings.models import Appointment
-from monitoring.admin_pages import MAX_COUNT
+from monitoring.admin_pages import MAX_COUNT, LargeTable
 from script.stage.bench.ground import Ground
 from script.stage.bench.tables import Size, fill
 from script.stage.processes import StageError
@@ -22,7 +22,7 @@ PROMISES = {
 }
 MILLION = Size(name="desk", appointments=1_000_000, hosts=1_000, customers=100_000, branches=500, types=2_000)
 REPEATS = 20
-PER_PAGE = 100
+PER_PAGE = LargeTable.list_per_page
 
 
 def measure(_ground: Ground) -> dict[str, Found]:
