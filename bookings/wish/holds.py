@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from bookings import claims
-from bookings.errors import ConfirmTokenInvalid, DeadlineExceeded, SlotNotOffered, SlotTaken
+from bookings.errors import ConfirmTokenInvalid, ConversationEnded, DeadlineExceeded, SlotNotOffered, SlotTaken
 from bookings.models import (
     Appointment,
     AppointmentState,
@@ -260,10 +260,13 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
         SlotTaken: the time is somebody's.
         InDoubt: it may be, see Note [A list proves one host].
         Contention: somebody is just writing there; look again.
+        ConversationEnded: the phone call ended meanwhile.
     """
     event_type = offer.event_type
     is_new = offer.pk is None
     with claims.writing(event_type, deadline):
+        if offer.conversation_id is not None:
+            _lock_call(offer.conversation_id)
         if not is_new and _led_to(offer) is not None:
             raise claims.Contention
         claims.end(Appointment.objects.held().filter(_replaced_by(offer)))
@@ -285,6 +288,13 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
         offer.appointment = appointment
         offer.save(force_insert=is_new, update_fields=None if is_new else ["appointment"])
     return appointment
+
+
+def _lock_call(conversation_id: int) -> None:
+    """Keep the call from ending before this hold is committed: its end releases what it holds by then."""
+    going_on = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation_id, ended_at__isnull=True)
+    if not going_on.values_list("pk"):
+        raise ConversationEnded("The phone call ended before the time was held.")
 
 
 def _replaced_by(offer: SlotToken) -> Q:

@@ -74,8 +74,8 @@ end
 -- Note [Memory with a gap]: the epoch stands in `known` and, as a marker, in the log. Where they differ, something
 -- was lost (a flush, a fail-over, an eviction); and a process that sent without Redis left a gap, too. Then, until
 -- every request of before has left any window, only what Cal.com itself reports as remaining is believed.
--- Note [Unchecked memory]: a pause (after a 429) may be among what was lost, and whoever heard of it may be gone. The
--- database has it, too. So until a process has said what stands there (`checked`), no permit is given.
+-- Note [Unchecked memory]: a pause (after a 429) may be among what was lost, and the processes that heard of it may be
+-- gone. The database has it, too. So until a process has said what stands there (`checked`), no permit is given.
 local function recalled(now, limit, distrust, gap)
   local memory = remembered(limit)
   local whole = memory.epoch > 0 and redis.call('ZSCORE', log, 'epoch:' .. memory.epoch)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bookings import conversations, tasks
+from bookings import claims, conversations, tasks
 from bookings.models import AgentKey, Appointment, AppointmentState, CallbackRequest, Claim, Conversation, ToolCall
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with, wish
@@ -75,6 +75,34 @@ def test_ending_a_call_releases_its_hold(simulator: Simulator, trusted: Agent, s
     assert not Claim.objects.exists()
     assert Appointment.objects.get().state == AppointmentState.EXPIRED
     assert held(trusted, salon, begin(trusted, "call-2").json()["conversation_id"])
+
+
+@pytest.mark.parametrize("way", ["hold", "search"])
+@pytest.mark.usefixtures("simulator")
+def test_hold_under_way_when_the_call_ends_is_not_made(
+    trusted: Agent, salon: Salon, call: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The caller hangs up while the agent's request waits; the end finds nothing to release yet."""
+    when = {
+        "service": f"sv_{salon.colour.pk}",
+        "when": {"date": str(TUESDAY), "time": "10:00"},
+        "conversation_id": call,
+    }
+    token = trusted.post("availability/search", when).json()["offers"][0]["slot_token"]
+    writing = claims.writing
+
+    def hung_up(*args: object, **kwargs: object):
+        conversations.end(Conversation.objects.get(public_id=call))
+        return writing(*args, **kwargs)
+
+    monkeypatch.setattr(claims, "writing", hung_up)
+    if way == "hold":
+        answer = trusted.post("holds", {"slot_token": token, "conversation_id": call})
+    else:
+        answer = trusted.post("availability/search", when | {"hold": "exact_match"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conversation_ended")
+    assert not Claim.objects.exists()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
