@@ -91,7 +91,10 @@ def _look(row: DeferredBooking) -> None:
     try:
         booking = CalcomService(row.account).get_booking(uid=row.remote_uid, priority=Priority.BACKGROUND)
     except Unavailable as exc:
-        _put_off(row, exc)
+        if exc.retry_after is None:
+            _fail(row, exc.outcome)
+        else:
+            _put_off(row, exc.retry_after)
     except Refused as exc:
         if exc.reason is Reason.NOT_FOUND:
             _close(row, "gone")
@@ -120,9 +123,9 @@ def _dispatched(account: Account, booking: RemoteBooking) -> str:
     return ""
 
 
-def _put_off(row: DeferredBooking, exc: Unavailable) -> None:
-    """Leave it until Cal.com may be asked again: nothing was read, so it was no attempt."""
-    pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
+def _put_off(row: DeferredBooking, seconds: float) -> None:
+    """Leave it until Cal.com may be asked again: nothing was sent, so it was no attempt."""
+    pause = max(FIRST_PAUSE, timedelta(seconds=seconds))
     _same(row).update(next_attempt_at=Now() + pause)
 
 

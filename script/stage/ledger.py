@@ -13,7 +13,7 @@ from bookings.models import LIVE_STATES, Appointment, AppointmentState, Change, 
 from cachectl.models import Forgetting
 from calcom.answers import METADATA_KEY
 from calcom.inbox import OWED
-from calcom.models import WebhookDelivery
+from calcom.models import DeferredBooking, WebhookDelivery
 from calcom.simulator.client import SimulatorClient
 
 Remote = Mapping[str, Any]
@@ -45,7 +45,7 @@ def balance(simulator: SimulatorClient, *, told: Collection[str] = ()) -> Ledger
 
 def left_over() -> list[str]:
     """Return what waits to be worked off, or claims time for nobody."""
-    ended = ~Q(appointment__state__in=LIVE_STATES)
+    ended = Q(appointment__isnull=False) & ~Q(appointment__state__in=LIVE_STATES)
     beside = Q(appointment__state=AppointmentState.CONFIRMED) & ~Q(kind=Claim.Kind.CONFIRMED)
     counts = {
         "open changes": Change.objects.open().count(),
@@ -56,6 +56,7 @@ def left_over() -> list[str]:
         "forgettings owed": Forgetting.objects.filter(done_at__isnull=True).count(),
         "webhooks owed": WebhookDelivery.objects.filter(state__in=OWED).count(),
         "webhooks dead": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD).count(),
+        "bookings set aside": DeferredBooking.objects.count(),
     }
     return [f"{number} {what}" for what, number in counts.items() if number]
 

@@ -116,19 +116,26 @@ def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulato
     assert not DeferredBooking.objects.exists()
 
 
-@pytest.mark.parametrize("how", ["throttled", "error"])
-def test_look_that_cal_com_does_not_answer_is_no_attempt(account, simulator, listener, how):
-    """Nothing was read, so nothing can be said about the booking."""
-    if how == "throttled":
-        limiter_for(account.api_key, account.requests_per_minute).hold_back(300)
-    else:
-        simulator.fail(READ, "error_before")
+def test_look_without_a_permit_is_no_attempt(account, simulator, listener):
+    """Nothing was sent, so nothing can be said about the booking."""
+    limiter_for(account.api_key, account.requests_per_minute).hold_back(300)
     pass_time(seconds=31)
 
     look()
 
-    assert (row().state, row().attempts) == ("waiting", 1)
-    assert row().next_attempt_at > timezone.now() + timedelta(seconds=20)
+    assert (row().state, row().attempts, simulator.count(READ)) == ("waiting", 1, 0)
+    assert row().next_attempt_at > timezone.now() + timedelta(seconds=200)
+
+
+@pytest.mark.parametrize("fault", ["error_before", "invalid_json"])
+def test_look_that_brings_no_readable_answer_is_an_attempt(account, simulator, listener, fault):
+    """Otherwise one that can never be read would be read for ever."""
+    simulator.fail(READ, fault)
+    pass_time(seconds=31)
+
+    look()
+
+    assert (row().state, row().attempts, row().error) == ("waiting", 2, "unavailable")
 
 
 def test_two_workers_do_not_read_the_same(account, simulator, listener):
