@@ -51,7 +51,7 @@ def _envelope(answer: Answer) -> Json:
 
 def _own(call: Call) -> list[Booking]:
     user = call.caller
-    return [booking for booking in call.state.bookings.values() if user in (booking.owner, booking.host)]
+    return [booking for booking in call.state.bookings.values() if user in (booking.owner, *booking.everybody)]
 
 
 def _statuses(query: Mapping[str, str]) -> list[str]:

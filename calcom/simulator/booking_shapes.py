@@ -17,7 +17,9 @@ def described(booking: Booking) -> Json:
         "cancelledByEmail": "",
         "rescheduledByEmail": _moved_by(booking),
         "metadata": booking.metadata,
-        "attendees": [_attendee(attendee) for attendee in (*booking.attendees, *_guests(booking))],
+        "attendees": [
+            _attendee(attendee) for attendee in (*booking.attendees, *_guests(booking), *_other_hosts(booking))
+        ],
         "bookingFieldsResponses": booking.responses,
         **({"guests": booking.guests} if booking.guests else {}),
     }
@@ -58,7 +60,7 @@ def _common(booking: Booking) -> Json:
         "uid": booking.uid,
         "title": booking.title,
         "description": booking.description,
-        "hosts": [_host(booking.host)],
+        "hosts": [_host(booking.organizer)],
         "status": booking.status,
         "cancellationReason": booking.cancellation_reason,
         **{name: link for name, link in links.items() if link is not None},
@@ -110,6 +112,11 @@ def _moved_by(booking: Booking) -> str | None:
 
 def _guests(booking: Booking) -> list[Attendee]:
     return [Attendee("", guest, booking.attendees[0].time_zone) for guest in booking.guests]
+
+
+def _other_hosts(booking: Booking) -> list[Attendee]:
+    """Write the hosts beside the organizer as attendees, which is how Cal.com names them (seen 2026-11-30)."""
+    return [Attendee(host.name, host.address, host.time_zone) for host in booking.everybody[1:]]
 
 
 def _attendee(attendee: Attendee) -> Json:

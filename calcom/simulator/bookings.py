@@ -252,15 +252,19 @@ def _free_host(
     preferred: User | None = None,
 ) -> User:
     """
-    Choose a free host, or refuse.
+    Choose a free host, or refuse. Of hosts who take turns it is one of these, with all fixed ones free as well.
 
     This is the whole check: what happens until the insert is not looked at again, so two overlapping bookings that
     arrive together are both accepted (6 of 6, recorded 2026-11-21).
     """
     free = slots.free_hosts(state, event_type, start, end, ignored)
-    if not free:
+    fixed = state.fixed_hosts(event_type)
+    in_turns = [host for host in free if host not in fixed]
+    is_complete = in_turns or len(fixed) == len(state.hosts(event_type))
+    if not (free and is_complete and all(host in free for host in fixed)):
         who = "One of the hosts" if len(state.hosts(event_type)) > 1 else "User"
         raise refused(400, f"{who} either already has booking at this time or is not available")
+    free = in_turns or fixed
     return preferred if preferred in free else state.take_turns(free)
 
 
@@ -331,7 +335,7 @@ def _find(call: Call, otherwise: str) -> Booking:
 
 def _own(call: Call) -> Booking:
     booking = _find(call, "Booking with uid={} was not found in the database")
-    if call.caller not in (booking.owner, booking.host):
+    if call.caller not in (booking.owner, *booking.everybody):
         # The status is documented, the text is a guess.
         raise refused(403, "BookingPbacGuard - user is not authorized to access this booking.")
     return booking
@@ -377,5 +381,5 @@ def _refuse_cancelling(call: Call, booking: Booking, reason: str | None) -> None
         )
     if booking.end < call.state.now():
         raise bare(400, "Cannot cancel a booking that has already ended")
-    if not reason and call.user in (booking.owner, booking.host):
+    if not reason and call.user in (booking.owner, *booking.everybody):
         raise bare(400, "Cancellation reason is required")

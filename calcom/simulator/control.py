@@ -254,6 +254,7 @@ def _truth(booking: Booking) -> Json:
         "event_type_id": booking.event_type.id,
         "event_type": booking.event_type.slug,
         "host": booking.host.username,
+        "hosts": [host.username for host in booking.everybody],
         "start": times.plain(booking.start),
         "end": times.plain(booking.end),
         "status": booking.status,
@@ -275,7 +276,8 @@ def _overlaps(stored: list[Booking]) -> list[tuple[Booking, Booking]]:
     by_host: defaultdict[int, list[Booking]] = defaultdict(list)
     for booking in stored:
         if booking.status == "accepted":
-            by_host[booking.host.id].append(booking)
+            for host in booking.everybody:
+                by_host[host.id].append(booking)
     pairs = []
     for booked in by_host.values():
         booked.sort(key=lambda booking: booking.start)

@@ -116,7 +116,7 @@ def described(state: State, event_type: EventType) -> Json:
         "successRedirectUrl": None,
         "isInstantEvent": False,
         "users": [_person(host) for host in hosts],
-        **({"schedulingType": "roundRobin"} if len(hosts) > 1 else {}),
+        **_team(event_type, hosts),
         "scheduleId": None,
         "onlyShowFirstAvailableSlot": event_type.first_slot_only,
         "offsetStart": 0,
@@ -140,6 +140,24 @@ def described(state: State, event_type: EventType) -> Json:
         "allowReschedulingCancelledBookings": False,
         "showOptimizedSlots": False,
     }
+
+
+def _team(event_type: EventType, hosts: list[User]) -> Json:
+    """Write who serves a team type, and how (seen 2026-11-30)."""
+    if len(hosts) < 2:
+        return {}
+    written = [
+        {
+            "userId": host.id,
+            "name": host.name,
+            "username": host.username,
+            "mandatory": host.username in event_type.fixed,
+            "priority": "medium",
+        }
+        for host in hosts
+    ]
+    is_collective = len(event_type.fixed) == len(hosts)
+    return {"schedulingType": "collective" if is_collective else "roundRobin", "hosts": written}
 
 
 def _shown(state: State, event_type: EventType) -> Json:

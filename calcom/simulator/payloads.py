@@ -120,7 +120,7 @@ def no_show(booking: Booking, now: float, *, marked: dict[str, bool]) -> Json:
 
 def meeting(booking: Booking, _now: float, *, trigger: str) -> Json:
     """MEETING_STARTED or MEETING_ENDED: flat, without `payload`."""
-    host = booking.host
+    host = booking.organizer
     user_uuid = f"{host.id:08x}-0000-4000-8000-000000000000"
     unset = (
         "destinationCalendarId cancellationReason rejectionReason reassignReason reassignById dynamicEventSlugRef "
@@ -191,7 +191,7 @@ _SETTINGS: Json = {
 
 
 def _common(booking: Booking, spell: Callable[[int], str]) -> Json:
-    event_type, host = booking.event_type, booking.host
+    event_type, host = booking.event_type, booking.organizer
     return {
         "bookerUrl": BOOKER_URL,
         "title": booking.title,
@@ -213,6 +213,7 @@ def _common(booking: Booking, spell: Callable[[int], str]) -> Json:
             "utcOffset": times.utc_offset_minutes(booking.start, host.time_zone),
         },
         "attendees": [_attendee(attendee, booking.start) for attendee in booking.attendees],
+        **_team(booking),
         "eventTypeId": booking.event_type_id,
         "location": booking.location,
         "customReplyToEmail": None,
@@ -226,6 +227,13 @@ def _common(booking: Booking, spell: Callable[[int], str]) -> Json:
         "length": (booking.end - booking.start) // 60,
         "status": booking.status.upper(),
     }
+
+
+def _team(booking: Booking) -> Json:
+    """Name the hosts beside the organizer, by id (seen 2026-11-30); their other members are a guess (unreplayed)."""
+    others = booking.everybody[1:]
+    members = [{"id": host.id, "name": host.name, "email": host.address, "timeZone": host.time_zone} for host in others]
+    return {"team": {"name": booking.event_type.title, "members": members}} if others else {}
 
 
 def _confirmed(booking: Booking) -> Json:

@@ -23,6 +23,8 @@ def open_starts(
     """
     List the starts, in order, at which at least one host is free for `minutes` between `start` and `end`.
 
+    With fixed hosts all of these are, and one of the others if there are any.
+
     Bookings whose uid is in `ignored` occupy nobody. A slot has to end within the bounds: Cal.com cuts the working
     hours off at both of them before it counts (source of API v2).
     """
@@ -30,12 +32,14 @@ def open_starts(
     earliest, latest = bookable(event_type, now)
     # Without any notice it is still a minute (source of API v2).
     start, end = max(start, earliest, int(now) + 60), min(end, latest)
-    found: set[int] = set()
+    found: dict[str, set[int]] = {host.username: set() for host in state.hosts(event_type)}
     for host in state.hosts(event_type):
         if host.username not in state.unreachable_calendars:
             for stretch in _free(state, host, event_type, (start, end), ignored):
-                found.update(_starts(stretch, host, minutes, event_type.interval_minutes or minutes))
-    starts = sorted(found)
+                found[host.username].update(_starts(stretch, host, minutes, event_type.interval_minutes or minutes))
+    in_turns = [found[name] for name in found if name not in event_type.fixed]
+    needed = [*(found[name] for name in event_type.fixed), *([set().union(*in_turns)] if in_turns else [])]
+    starts = sorted(set.intersection(*needed))
     return _first_of_each_day(starts, state.owner(event_type)) if event_type.first_slot_only else starts
 
 

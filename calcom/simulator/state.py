@@ -66,6 +66,17 @@ class Booking:
     series: str | None = None
     host_absent: bool = False
     lost_its_type: bool = False
+    fixed: "list[User]" = field(default_factory=list)
+
+    @property
+    def everybody(self) -> list[User]:
+        """All hosts who attend: the organizer, then the others."""
+        return [*self.fixed, *([] if self.host in self.fixed else [self.host])]
+
+    @property
+    def organizer(self) -> User:
+        """The one host whom answers name as such; who it is where one of several is fixed is a guess (unreplayed)."""
+        return self.everybody[0]
 
     @property
     def event_type_id(self) -> int | None:
@@ -80,7 +91,7 @@ class Booking:
     @property
     def title(self) -> str:
         """What the calendar shows."""
-        return f"{self.event_type.title} between {self.host.name} and {self.attendees[0].name}"
+        return f"{self.event_type.title} between {self.organizer.name} and {self.attendees[0].name}"
 
     def has_attendee(self, email: str) -> bool:
         """Tell whether somebody with this address comes."""
@@ -182,6 +193,10 @@ class State:
         """Return who can serve the event type."""
         return [self.usernames[name] for name in event_type.hosts or (event_type.owner,)]
 
+    def fixed_hosts(self, event_type: EventType) -> list[User]:
+        """Return who attends each booking of the event type."""
+        return [self.usernames[name] for name in event_type.fixed]
+
     def event_types_of(self, user: User) -> list[EventType]:
         """Return the event types that belong to the user."""
         return [event_type for event_type in self.event_types.values() if event_type.owner == user.username]
@@ -249,7 +264,8 @@ class State:
             DoubleBookingError: The one thing the database checks: same host, same start, same end, both accepted.
 
         """
-        key = (booking.host.id, booking.start, booking.end)
+        booking.fixed = self.fixed_hosts(booking.event_type)
+        key = (booking.organizer.id, booking.start, booking.end)
         if booking.status == "accepted" and key in self._exact and not even_if_taken:
             raise DoubleBookingError
         booking.id = next(self._ids)
@@ -294,12 +310,14 @@ class State:
 
     def _occupy(self, booking: Booking) -> None:
         if booking.status == "accepted" or (booking.status == "pending" and booking.event_type.pending_blocks):
-            self._diaries[booking.host.id].add(booking.span())
+            for host in booking.everybody:
+                self._diaries[host.id].add(booking.span())
         if booking.status == "accepted":
-            self._exact[booking.host.id, booking.start, booking.end] = booking.uid
+            self._exact[booking.organizer.id, booking.start, booking.end] = booking.uid
 
     def _vacate(self, booking: Booking) -> None:
-        self._diaries[booking.host.id].remove(booking.span())
-        key = (booking.host.id, booking.start, booking.end)
+        for host in booking.everybody:
+            self._diaries[host.id].remove(booking.span())
+        key = (booking.organizer.id, booking.start, booking.end)
         if self._exact.get(key) == booking.uid:
             del self._exact[key]

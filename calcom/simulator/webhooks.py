@@ -106,7 +106,7 @@ class Messenger:
         One of the user and one of the event type both fire, even with one URL (recorded 2026-11-21). That an owner's
         subscription hears about bookings of other hosts is assumed: teams were not recorded.
         """
-        users = {booking.owner.id, booking.host.id}
+        users = {booking.owner.id, booking.organizer.id}
         for webhook in list(self.state.webhooks.values()):
             is_about = webhook.user_id in users or webhook.event_type_id == booking.event_type.id
             if is_about and webhook.active and trigger in webhook.triggers:

@@ -51,6 +51,8 @@ class EventType:
     """
     What can be booked with `owner`; without `hosts` the owner is the host, several take turns (round robin).
 
+    Those of them in `fixed` attend each booking, beside the one whose turn it is; all of them do in a collective type.
+
     `booking_window`, `confirmation`, `seats`, `recurrence`, `locations` and `fields` (the custom booking fields)
     are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address;
     `first_slot_only` lists the first slot of each of the owner's days (not recorded).
@@ -62,6 +64,7 @@ class EventType:
     title: str
     minutes: int = 30
     hosts: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     minutes_options: tuple[int, ...] = ()
     description: str = ""
     notice_minutes: int = 0
