@@ -41,7 +41,8 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.2
 READ = """
     SELECT host.host_id, coalesce(claim.appointment_id, 0), claim.kind,
            date_part('epoch', claim.start), date_part('epoch', claim."end"), date_part('epoch', claim.changed_at),
-           coalesce(claim.expires_at <= statement_timestamp(), false), date_part('epoch', statement_timestamp())
+           coalesce(claim.expires_at <= statement_timestamp(), false), date_part('epoch', statement_timestamp()),
+           host.fixed
     FROM calcom_eventtypehost AS host
     LEFT JOIN bookings_claim AS claim ON claim.host_id = host.host_id AND claim."end" > %s AND claim.start < %s
     WHERE host.event_type_id = %s
@@ -61,6 +62,8 @@ class Row(NamedTuple):
     is_dead: bool
     """A hold that ran out: it claims nothing, swept or not."""
     read_at: float
+    is_fixed: bool = False
+    """Whether the host attends each booking of the event type."""
 
     @property
     def time(self) -> TakenTime:
@@ -84,6 +87,14 @@ class Occupancy:
     """Appointments whose hold ran out and still stands in the way of the constraint."""
     read_at: float = 0.0
     """When it was read, in epoch seconds by the database's clock."""
+    fixed_ids: frozenset[int] = frozenset()
+    """Those of the hosts who attend each booking: all of a collective type."""
+
+    @property
+    def needed(self) -> list[frozenset[int]]:
+        """Return groups of hosts of each of which a booking takes one: each fixed host, and those who take turns."""
+        in_turns = self.host_ids - self.fixed_ids
+        return [*(frozenset({host_id}) for host_id in self.fixed_ids), *([in_turns] if in_turns else [])]
 
     @property
     def confirmed_hosts(self) -> frozenset[int]:
@@ -172,6 +183,7 @@ def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
         rows=[row for row in claimed if not row.is_dead],
         dead=frozenset(row.appointment_id for row in claimed if row.is_dead),
         read_at=rows[0].read_at if rows else 0.0,
+        fixed_ids=frozenset(row.host_id for row in rows if row.is_fixed),
     )
 
 
@@ -266,7 +278,7 @@ def judge(
 
     Note [Two writes in flight]: Cal.com accepts two parallel bookings of overlapping times (recorded, 6 of 6), so a
     write waits until each write that could be given one of its hosts has been answered. "Taken" is said only when
-    confirmed time, a hold, or the wishes ahead are certain to use up every host.
+    confirmed time, a hold, or the wishes ahead are certain to use up every host, or one that each booking needs.
 
     Args:
         ahead_of: an appointment that waits in line already: only wishes older than it go first.
@@ -274,12 +286,26 @@ def judge(
             confirmed, it proves a host free whom no sync has seen: Note [A newer list outranks the mirror]. Then the
             claims stand beside those of all known hosts, so that nobody else writes there meanwhile.
     """
-    confirmed = occupancy.confirmed_hosts
-    open_hosts = occupancy.host_ids - confirmed
-    rows = [row for row in occupancy.rows if row.kind != Kind.CONFIRMED]
-    if not open_hosts and all(is_known(row.time, listed_at) for row in occupancy.rows if row.kind == Kind.CONFIRMED):
-        open_hosts = occupancy.host_ids
-    ahead = [row for row in rows if row.host_id in open_hosts and _goes_first(row, ahead_of)]
+    judged = [_judge_group(occupancy, group, ahead_of, listed_at) for group in occupancy.needed]
+    verdicts = {verdict for verdict, _ in judged}
+    host_ids = frozenset[int]().union(*(open_hosts for _, open_hosts in judged))
+    if not judged or Verdict.TAKEN in verdicts:
+        return Verdict.TAKEN, host_ids
+    return (Verdict.WAIT if Verdict.WAIT in verdicts else Verdict.FREE), host_ids
+
+
+def _judge_group(
+    occupancy: Occupancy, group: frozenset[int], ahead_of: int | None, listed_at: float | None
+) -> tuple[Verdict, frozenset[int]]:
+    """Return the same where one of the group is needed, whichever."""
+    rows = [row for row in occupancy.rows if row.host_id in group]
+    confirmed = [row for row in rows if row.kind == Kind.CONFIRMED]
+    open_hosts = group - {row.host_id for row in confirmed}
+    if not open_hosts and all(is_known(row.time, listed_at) for row in confirmed):
+        open_hosts = group
+    ahead = [
+        row for row in rows if row.kind != Kind.CONFIRMED and row.host_id in open_hosts and _goes_first(row, ahead_of)
+    ]
     # Cal.com may choose the host whose time is only held here: it knows nothing of our holds.
     if not open_hosts or any(row.kind == Kind.HELD for row in ahead) or _most_at_once(ahead) >= len(open_hosts):
         return Verdict.TAKEN, open_hosts

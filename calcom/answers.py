@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from calcom.types import (
     RemoteBooking,
     RemoteEventType,
     RemoteHost,
+    RemotePerson,
     RemoteState,
     RequiredField,
 )
@@ -143,6 +145,7 @@ def booking(data: Any) -> RemoteBooking:
         moved_to_uid=moved_to_uid,
         created_at=_optional_instant(data.get("createdAt")),
         updated_at=_optional_instant(data.get("updatedAt")),
+        people=people(data.get("hosts"), data.get("attendees")),
     )
 
 
@@ -189,6 +192,18 @@ def ids(people: Any) -> list[int]:
     return [number for number in found if number is not None]
 
 
+def people(hosts: Any, attendees: Any) -> list[RemotePerson]:
+    """Return everybody whom a booking names, hosts with their ids."""
+    return [
+        *(_person_named(host, optional(int, host.get("id"))) for host in objects(hosts)),
+        *(_person_named(attendee) for attendee in objects(attendees)),
+    ]
+
+
+def _person_named(data: dict[str, Any], number: int | None = None) -> RemotePerson:
+    return RemotePerson(name=text(data.get("name")), email=text(data.get("email")).lower(), id=number)
+
+
 def readable_bookings(data: Any) -> list[RemoteBooking | None]:
     """Return a page of bookings; None for one of another shape, so that it does not hide the others."""
     return [_readable(item) for item in _a(list, data)]
@@ -218,16 +233,19 @@ def person(data: Any) -> RemoteHost:
         name=name or username,
         username=username,
         time_zone=text(data.get("timeZone")),
+        email=text(data.get("email")).lower(),
+        fixed=data.get("mandatory") is True,
     )
 
 
-def _people(data: Any) -> list[RemoteHost]:
-    """Return those of a list of hosts who can be read."""
+def _hosts(data: dict[str, Any]) -> list[RemoteHost]:
+    """Return those hosts of an event type who can be read. All of a collective one attend each booking."""
     found = []
-    for each in objects(data):
+    for each in objects(data.get("hosts")) or objects(data.get("users")):
         with suppress(*UNREADABLE):
             found.append(person(each))
-    return found
+    is_collective = data.get("schedulingType") == "collective"
+    return [replace(host, fixed=True) for host in found] if is_collective else found
 
 
 def team_ids(data: Any) -> list[int]:
@@ -243,7 +261,7 @@ def event_types(data: Any) -> list[RemoteEventType]:
 def event_type(data: Any) -> RemoteEventType:
     """Return one event type. Needed is its id; without a readable length nothing can be mirrored of it."""
     number = _a(int, data["id"])
-    hosts = _people(data.get("hosts")) or _people(data.get("users"))
+    hosts = _hosts(data)
     lengths = [optional(int, each) for each in optional(list, data.get("lengthInMinutesOptions")) or []]
     return RemoteEventType(
         id=number,
@@ -299,7 +317,6 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
         Obstacle.SEATS: _is_on(data.get("seats")),
         Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
         Obstacle.MANAGED: data.get("schedulingType") == "managed",
-        Obstacle.COLLECTIVE: data.get("schedulingType") == "collective",
         Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
         Obstacle.BOOKING_LIMITS: _is_on(data.get("bookingLimitsCount")) or _is_on(data.get("bookingLimitsDuration")),
         Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from calcom import url_policy
 from calcom.crypto import EncryptedTextField
 from calcom.ranges import Shape
-from calcom.types import ListReach
+from calcom.types import ListReach, RemoteBooking
 
 
 class Account(models.Model):
@@ -52,6 +52,15 @@ class RateLimitPause(models.Model):
         return f"{self.credential} until {self.until:%H:%M:%S}"
 
 
+class HostQuerySet(models.QuerySet["Host"]):
+    """Filters over hosts; they chain."""
+
+    def named_by(self, booking: RemoteBooking) -> "HostQuerySet":
+        """Return those whom a booking names, as hosts by id or among its attendees by address."""
+        addresses = {person.email for person in booking.people if person.id is None and person.email}
+        return self.filter(models.Q(calcom_id__in=booking.host_ids) | models.Q(email__in=addresses))
+
+
 class Host(models.Model):
     """A person at Cal.com whose time is booked."""
 
@@ -59,7 +68,15 @@ class Host(models.Model):
     calcom_id = models.BigIntegerField(verbose_name="id at Cal.com")
     name = models.CharField(max_length=200)
     username = models.CharField(max_length=200, blank=True, default="")
+    email = models.EmailField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="lower case; recognises a host among attendees",
+    )
     time_zone = models.CharField(max_length=64, default="UTC")
+
+    objects = HostQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -153,10 +170,13 @@ class EventTypeHost(models.Model):
 
     event_type = models.ForeignKey(EventType, models.CASCADE, db_index=False)
     host = models.ForeignKey(Host, models.CASCADE, db_index=False)
+    fixed = models.BooleanField(
+        default=False, db_default=False, help_text="attends each booking, instead of taking turns with others"
+    )
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["event_type", "host"], name="event_type_hosts_of_type"),
+            models.UniqueConstraint(fields=["event_type", "host"], include=["fixed"], name="event_type_hosts_of_type"),
         ]
         indexes = [
             models.Index(fields=["host", "event_type"], name="event_type_sharing_host"),

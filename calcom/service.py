@@ -13,7 +13,7 @@ from calcom import contradictions, invalidation, sync
 from calcom.client import LARGEST_PAGE, Client
 from calcom.days import unique_end
 from calcom.errors import Reason, Refused, Unavailable
-from calcom.models import Account, EventType, Host
+from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.ranges import date_of, minute_from
 from calcom.types import NewBooking, Priority, RemoteBooking
 from monitoring import metrics
@@ -187,6 +187,39 @@ class CalcomService:
             )
             known[calcom_id] = host.pk
         return sorted(known.values())
+
+    def hosts_of(self, booking: RemoteBooking) -> list[int]:
+        """
+        Return our ids of all hosts whose time a booking takes; empty where it names none.
+
+        Note [Hosts beside the organizer]: a booking names its organizer as host, and the others of a collective type,
+        or beside a fixed host, among the attendees, without an id (seen 2026-11-30). They are recognised by their
+        address, or by their name among the hosts of the event type; those who attend each booking need not be. Where
+        nobody of those who take turns is recognised, it may be any of them, so the time of all is taken.
+        """
+        named = set(self.host_ids(booking.host_ids))
+        if not named:
+            return []
+        self._learn_addresses(booking)
+        named.update(self._account.hosts.named_by(booking).values_list("pk", flat=True))
+        links = EventTypeHost.objects.filter(
+            event_type__account=self._account, event_type__calcom_id=booking.event_type_id or 0
+        ).select_related("host")
+        fixed = {link.host_id for link in links if link.fixed}
+        in_turns = {link.host_id: link.host.name for link in links if link.host_id not in fixed}
+        if fixed:
+            names = {person.name for person in booking.people if person.id is None}
+            named |= fixed | {host_id for host_id, name in in_turns.items() if name in names}
+            if not named & set(in_turns):
+                named |= set(in_turns)
+        return sorted(named)
+
+    def _learn_addresses(self, booking: RemoteBooking) -> None:
+        """Remember by which address a host is known, who is named by id here and as an attendee elsewhere."""
+        addresses = {person.id: person.email for person in booking.people if person.id is not None and person.email}
+        for host in self._account.hosts.filter(calcom_id__in=addresses):
+            if host.email != addresses[host.calcom_id]:
+                Host.objects.filter(pk=host.pk).update(email=addresses[host.calcom_id])
 
     def write_forgettings(
         self,

@@ -119,9 +119,10 @@ def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[
     """Return by id what of an event type decides about its list."""
     its = account.event_types.all() if calcom_id is None else account.event_types.filter(calcom_id=calcom_id)
     shape = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
-    hosts: dict[int, set[int]] = {}
-    for event_type_id, host_id in EventTypeHost.objects.filter(event_type__in=its).values_list("event_type", "host"):
-        hosts.setdefault(event_type_id, set()).add(host_id)
+    hosts: dict[int, set[tuple[int, bool]]] = {}
+    links = EventTypeHost.objects.filter(event_type__in=its).values_list("event_type", "host", "fixed")
+    for event_type_id, host_id, fixed in links:
+        hosts.setdefault(event_type_id, set()).add((host_id, fixed))
     return {
         pk: (hosts.get(pk), *decides)
         for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "active")
@@ -149,6 +150,9 @@ def _mirror_hosts(account: Account, owner: RemoteHost | None, remote: Sequence[R
         unique_fields=["account", "calcom_id"],
         update_fields=["name", "username"],
     )
+    for each in people.values():
+        if each.email:
+            account.hosts.filter(calcom_id=each.id).exclude(email=each.email).update(email=each.email)
     if owner is not None and owner.id in people and owner.time_zone:
         account.hosts.filter(calcom_id=owner.id).update(time_zone=owner.time_zone)
     return {host.calcom_id: host for host in account.hosts.all()}
@@ -198,10 +202,15 @@ def _rows(account: Account, remote: RemoteEventType) -> Iterator[EventType]:
 
 
 def _mirror_links(event_types: Sequence[EventType], remote: Sequence[RemoteEventType], hosts: dict[int, Host]) -> None:
-    served_by = {each.id: {hosts[host.id].id for host in each.hosts} for each in remote}
-    wanted = {(each.id, host_id) for each in event_types for host_id in served_by[each.calcom_id]}
+    served_by = {each.id: {hosts[host.id].id: host.fixed for host in each.hosts} for each in remote}
+    wanted = {(each.id, host_id): fixed for each in event_types for host_id, fixed in served_by[each.calcom_id].items()}
     links = EventTypeHost.objects.filter(event_type__in=event_types)
     known = set(links.values_list("event_type_id", "host_id"))
-    EventTypeHost.objects.bulk_create(EventTypeHost(event_type_id=one, host_id=two) for one, two in wanted - known)
-    for event_type_id, host_id in known - wanted:
+    EventTypeHost.objects.bulk_create(
+        [EventTypeHost(event_type_id=one, host_id=two, fixed=fixed) for (one, two), fixed in wanted.items()],
+        update_conflicts=True,
+        unique_fields=["event_type", "host"],
+        update_fields=["fixed"],
+    )
+    for event_type_id, host_id in known - set(wanted):
         links.filter(event_type_id=event_type_id, host_id=host_id).delete()

@@ -176,13 +176,15 @@ def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
     """Return the booking; whatever no decision needs is left empty where it cannot be read."""
     attendee = first_attendee(payload)
     start, end = _times(payload)
+    # The other hosts of a collective type, or beside a fixed one, are the organizer's team (seen 2026-11-30).
+    hosts = [payload.get("organizer"), *objects((optional(dict, payload.get("team")) or {}).get("members"))]
     return RemoteBooking(
         uid=_required_uid(payload),
         state=state,
         start=start,
         end=end,
         event_type_id=optional(int, payload.get("eventTypeId")),
-        host_ids=ids([payload.get("organizer")]),
+        host_ids=ids(hosts),
         attendee_email=text(attendee.get("email")).lower(),
         attendee_name=text(attendee.get("name")),
         attendee_phone=optional(str, attendee.get("phoneNumber")),

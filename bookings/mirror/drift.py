@@ -197,7 +197,7 @@ def _of_shared(news: News, mine: SharedBooking | None, replaced: SharedBooking |
         return Drift.SHARED_ENDED
     if not news.is_read and (news.is_old or not news.is_certain or not booking.host_ids):
         return Drift.UNCERTAIN
-    hosts = set(news.account.hosts.filter(calcom_id__in=booking.host_ids).values_list("pk", flat=True))
+    hosts = set(news.account.hosts.named_by(booking).values_list("pk", flat=True))
     if not hosts and mine is None and replaced is None:
         return Drift.STRANGE
     return Drift.REQUESTED if booking.state is RemoteState.PENDING else _of_shared_standing(news, mine, hosts)

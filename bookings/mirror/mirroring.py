@@ -168,7 +168,7 @@ def _settle(case: _Case) -> None:
 def _adopt(case: _Case) -> None:
     """Write down an appointment that was made there."""
     booking = case.news.booking
-    chosen = case.calcom.host_ids(booking.host_ids)
+    chosen = case.calcom.hosts_of(booking)
     event_type, is_known = adoption.event_type_of(case.news.account, booking, chosen)
     host_ids = chosen or list(event_type.hosts.values_list("pk", flat=True))
     home = adoption.home_of(event_type, host_ids)
@@ -189,7 +189,7 @@ def _forget_requested(case: _Case) -> None:
     booking = case.news.booking
     if case.news.is_read:
         return  # polled again and again; the days grow stale by themselves
-    host_ids = case.calcom.host_ids(booking.host_ids)
+    host_ids = case.calcom.hosts_of(booking)
     event_type, _ = adoption.event_type_of(case.news.account, booking, host_ids)
     with transaction.atomic(durable=True):
         forgettings = case.calcom.write_forgettings(
@@ -279,7 +279,7 @@ def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgett
 
 def _known_hosts(case: _Case) -> list[int]:
     """Return our ids of its hosts whom this account has: others' time is not this account's matter."""
-    hosts = case.news.account.hosts.filter(calcom_id__in=case.news.booking.host_ids)
+    hosts = case.news.account.hosts.named_by(case.news.booking)
     return list(hosts.order_by("pk").values_list("pk", flat=True))
 
 
@@ -290,7 +290,7 @@ def _move(case: _Case) -> None:
     """Write down that it is at another time, or with somebody else, and in most cases under another uid."""
     appointment, booking = case.appointment, case.news.booking
     hosts_before = _host_ids(appointment)
-    host_ids = case.calcom.host_ids(booking.host_ids) or hosts_before
+    host_ids = case.calcom.hosts_of(booking) or hosts_before
     with _locked(appointment):
         forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
         appointment.become(booking, host_ids)  # under the lock nobody else does

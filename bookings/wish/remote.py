@@ -475,7 +475,7 @@ def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
 
 def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
     """Return whom Cal.com chose. One whom no sync has seen is written down by number; without any it may be each."""
-    return case.calcom.host_ids(remote.host_ids) or case.host_ids
+    return case.calcom.hosts_of(remote) or case.host_ids
 
 
 def _relocate(case: Case, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:

@@ -307,7 +307,6 @@ def test_required_fields_are_read_with_their_options():
         ({"seats": {"disabled": False, "seatsPerTimeSlot": 3}}, Obstacle.SEATS),
         ({"recurrence": {"disabled": False, "interval": 1}}, Obstacle.RECURRENCE),
         ({"schedulingType": "managed"}, Obstacle.MANAGED),
-        ({"schedulingType": "collective"}, Obstacle.COLLECTIVE),
         ({"confirmationPolicy": {"type": "always"}}, Obstacle.CONFIRMATION),
         ({"bookingLimitsCount": {"day": 2}}, Obstacle.BOOKING_LIMITS),
         ({"bookingLimitsDuration": {"week": 600}}, Obstacle.BOOKING_LIMITS),
@@ -327,6 +326,32 @@ def test_what_cannot_be_served_is_noticed(changes, obstacle):
 
     assert list(found.obstacles) == [obstacle]
     assert obstacle.sentence
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "fixed"), [("roundRobin", [True, False]), ("collective", [True, True]), (None, [True, False])]
+)
+def test_hosts_who_attend_each_booking_are_read(scheduling, fixed):
+    """Those who are mandatory, and all of a collective type, which can be served."""
+    hosts = [{"userId": 7, "mandatory": True}, {"userId": 8, "mandatory": False}]
+
+    found = answers.event_type({**EVENT_TYPE, "hosts": hosts, "schedulingType": scheduling})
+
+    assert [host.fixed for host in found.hosts] == fixed
+    assert list(found.obstacles) == []
+
+
+def test_everybody_whom_a_booking_names_is_read():
+    """Hosts with their ids; the others beside the organizer stand among the attendees."""
+    attendees = [*BOOKING["attendees"], {"name": "Ben", "email": "Ben@salon.example"}, 5]
+
+    booking = answers.booking({**BOOKING, "hosts": [{"id": 102, "name": "Emma"}], "attendees": attendees})
+
+    assert [(person.id, person.name, person.email) for person in booking.people] == [
+        (102, "Emma", ""),
+        (None, "Anna Schmidt", "anna@example.com"),
+        (None, "Ben", "ben@salon.example"),
+    ]
 
 
 def test_hosts_of_a_team_are_read():
