@@ -21,6 +21,7 @@ from calcom.types import (
     RemotePerson,
     RemoteState,
     RequiredField,
+    UnreadableBooking,
 )
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ T = TypeVar("T")
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What reading another shape than known raises."""
 METADATA_KEY = "slotline_appointment"
+LONGEST_UID = 100
 BLOCKED_FOR = 60.0
 """Seconds that Cal.com blocks a key at most (recorded 2026-11-21)."""
 
@@ -202,6 +204,17 @@ def people(hosts: Any, attendees: Any) -> list[RemotePerson]:
 
 def _person_named(data: dict[str, Any], number: int | None = None) -> RemotePerson:
     return RemotePerson(name=text(data.get("name")), email=text(data.get("email")).lower(), id=number)
+
+
+def listed_bookings(data: Any) -> list[RemoteBooking | UnreadableBooking]:
+    """Return a page of bookings; one of another shape hides no other."""
+    return [_readable(item) or _unreadable(item) for item in _a(list, data)]
+
+
+def _unreadable(item: Any) -> UnreadableBooking:
+    said = item if isinstance(item, dict) else {}
+    uid = text(said.get("uid"))
+    return UnreadableBooking(uid if len(uid) <= LONGEST_UID else "", _optional_instant(said.get("updatedAt")))
 
 
 def readable_bookings(data: Any) -> list[RemoteBooking | None]:

@@ -19,7 +19,7 @@ from calcom.errors import CalcomError, Refused, Unavailable, unanswered
 from calcom.governed import governed
 from calcom.limiter import limiter_for
 from calcom.models import Account, EventType
-from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost
+from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
@@ -130,18 +130,22 @@ class Client:
             if len(page) < LARGEST_PAGE:
                 return found
 
-    def changed_bookings(self, *, since: datetime, skip: int = 0) -> list[RemoteBooking | None]:
+    def changed_bookings(self, *, since: datetime, skip: int = 0) -> list[RemoteBooking | UnreadableBooking]:
         """Return a page of the account's bookings that changed from `since` on, the longest ago first."""
         return self._listed({"afterUpdatedAt": _text(since), "sortUpdatedAt": "asc"}, skip, is_poll=True)
 
-    def bookings_between(self, *, start: datetime, end: datetime, skip: int = 0) -> list[RemoteBooking | None]:
+    def bookings_between(
+        self, *, start: datetime, end: datetime, skip: int = 0
+    ) -> list[RemoteBooking | UnreadableBooking]:
         """Return a page of the account's bookings from `start` to `end`, cancelled ones too."""
         return self._listed({"afterStart": _text(start), "beforeEnd": _text(end), "sortStart": "asc"}, skip)
 
-    def _listed(self, which: Mapping[str, str], skip: int, *, is_poll: bool = False) -> list[RemoteBooking | None]:
+    def _listed(
+        self, which: Mapping[str, str], skip: int, *, is_poll: bool = False
+    ) -> list[RemoteBooking | UnreadableBooking]:
         params = {**which, "take": str(LARGEST_PAGE), "skip": str(skip)}
         call = Call("list_bookings", Priority.BACKGROUND, "/v2/bookings", "bookings", params, is_poll=is_poll)
-        return self._exchange(call, answers.readable_bookings)
+        return self._exchange(call, answers.listed_bookings)
 
     def me(self) -> RemoteHost:
         """Return who the key belongs to."""

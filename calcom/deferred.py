@@ -16,7 +16,7 @@ from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.events import BookingRead, NotYet, Useless
 from calcom.models import Account, DeferredBooking
 from calcom.service import CalcomService
-from calcom.types import Priority, RemoteBooking
+from calcom.types import Priority, RemoteBooking, UnreadableBooking
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ def apply(account: Account, booking: RemoteBooking) -> None:
         defer(account, booking, error)
 
 
-def defer(account: Account, booking: RemoteBooking, error: str) -> None:
+def defer(account: Account, booking: RemoteBooking | UnreadableBooking, error: str) -> None:
     """Set a booking aside. One that was given up begins anew: it has changed since."""
     DeferredBooking.objects.update_or_create(
         account=account,

@@ -12,7 +12,7 @@ from django.utils import timezone
 from calcom import deferred
 from calcom.models import Account, Cursor, DeferredBooking, WebhookDelivery
 from calcom.service import CalcomService
-from calcom.types import RemoteBooking
+from calcom.types import RemoteBooking, UnreadableBooking
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ def poll(account: Account) -> int:
     for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):
         count += len(page)
         _apply_all(account, page)
-        _advance(cursor, *(booking.updated_at for booking in page if booking and booking.updated_at))
+        _advance(cursor, *(booking.updated_at for booking in page if booking.updated_at))
     # Nothing newer: without this the last changes would be read for ever. Twice the overlap, as clocks differ.
     _advance(cursor, cursor.now - OVERLAP)
     Cursor.objects.filter(pk=cursor.pk).update(polled_at=Now())
@@ -73,19 +73,22 @@ def _advance(cursor: Cursor, *reached: datetime) -> None:
     Cursor.objects.filter(pk=cursor.pk, read_until__lt=cursor.read_until).update(read_until=cursor.read_until)
 
 
-def _apply_all(account: Account, page: Sequence[RemoteBooking | None]) -> None:
+def _apply_all(account: Account, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:
     """Apply each booking of a page, but for those that are set aside and have not changed since they were given up."""
-    bookings = [booking for booking in page if booking is not None]
-    if len(bookings) < len(page):
-        log.warning("bookings of another shape", account_id=account.pk, count=len(page) - len(bookings))
-    set_aside = deferred.known(account, [booking.uid for booking in bookings])
-    for booking in bookings:
+    set_aside = deferred.known(account, [booking.uid for booking in page])
+    for booking in page:
         row = set_aside.get(booking.uid)
-        if row is None or _has_changed_since(row, booking):
+        if row is not None and not _has_changed_since(row, booking):
+            continue
+        if isinstance(booking, RemoteBooking):
             deferred.apply(account, booking)
+        elif booking.uid:
+            deferred.defer(account, booking, "unreadable")
+        else:
+            log.warning("calcom.booking_unreadable", account_id=account.pk)
 
 
-def _has_changed_since(row: DeferredBooking, booking: RemoteBooking) -> bool:
+def _has_changed_since(row: DeferredBooking, booking: RemoteBooking | UnreadableBooking) -> bool:
     """Return whether it is worth more than the looks that it gets by itself."""
     if row.state == DeferredBooking.State.WAITING or booking.updated_at is None:
         return False

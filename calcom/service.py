@@ -15,7 +15,7 @@ from calcom.days import unique_end
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.ranges import date_of, minute_from
-from calcom.types import NewBooking, Priority, RemoteBooking
+from calcom.types import NewBooking, Priority, RemoteBooking, UnreadableBooking
 from monitoring import metrics
 
 # Refusals of what the mirror allows: another length or field, another notice or booking window.
@@ -148,11 +148,11 @@ class CalcomService:
             raise Unavailable("A booking cannot be read that may be ours.")
         return max(ours, key=lambda booking: (not booking.moved_from_uid, booking.state.takes_time), default=None)
 
-    def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | None]]:
+    def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | UnreadableBooking]]:
         """
         Yield pages of the account's bookings that changed from `since` on, the longest ago first.
 
-        Within a page those that were moved away come last, and None stands for an unreadable one.
+        Within a page those that were moved away come last.
 
         Raises:
             Unavailable: go on later from the newest change that was read.
@@ -161,13 +161,13 @@ class CalcomService:
         while True:
             page = self._client.changed_bookings(since=since, skip=skip)
             yield _moved_last(page)
-            newest = max((each.updated_at for each in page if each and each.updated_at), default=since)
+            newest = max((each.updated_at for each in page if each.updated_at), default=since)
             if len(page) < LARGEST_PAGE:
                 return
             # What changes meanwhile leaves its place and moves all others up: so go on by time, not by number.
             skip, since = (0, newest) if newest > since else (skip + len(page), since)
 
-    def bookings_between(self, *, start: datetime, end: datetime) -> Iterator[list[RemoteBooking | None]]:
+    def bookings_between(self, *, start: datetime, end: datetime) -> Iterator[list[RemoteBooking | UnreadableBooking]]:
         """Yield pages of the account's bookings from `start` to `end`, in the same way."""
         skip = 0
         while page := self._client.bookings_between(start=start, end=end, skip=skip):
@@ -272,5 +272,5 @@ def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
         raise
 
 
-def _moved_last(page: list[RemoteBooking | None]) -> list[RemoteBooking | None]:
-    return sorted(page, key=lambda booking: booking is None or booking.moved_to_uid is not None)
+def _moved_last(page: Sequence[RemoteBooking | UnreadableBooking]) -> list[RemoteBooking | UnreadableBooking]:
+    return sorted(page, key=lambda booking: isinstance(booking, UnreadableBooking) or booking.moved_to_uid is not None)

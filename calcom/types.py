@@ -109,6 +109,15 @@ class RemoteBooking:
         return ""
 
 
+@dataclass(frozen=True)
+class UnreadableBooking:
+    """A booking in a list that cannot be read; what of it can."""
+
+    uid: str = field(repr=False)
+    """Empty where not even that."""
+    updated_at: datetime | None = None
+
+
 class Obstacle(StrEnum):
     """Why an event type cannot be booked through us."""
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import orjson
 
-from calcom.answers import UNREADABLE, appointment_id, first_attendee, ids, instant, objects, optional, text
+from calcom.answers import (
+    LONGEST_UID,
+    UNREADABLE,
+    appointment_id,
+    first_attendee,
+    ids,
+    instant,
+    objects,
+    optional,
+    text,
+)
 from calcom.events import AbsenceMarked, BookingTold, Event, HostAway, MeetingEnded, Useless
 from calcom.types import NO_TIME, RemoteBooking, RemoteState
 
@@ -21,7 +31,6 @@ UNSIGNED = "no-secret-provided"
 # Whoever has one of these can confirm, join or listen: none is ever stored.
 _SECRETS = frozenset({"oneTimePassword", "password", "hashedLink", "connectAndJoinUrl", "downloadLink"})
 _DEEPEST = 30
-_LONGEST_UID = 100
 # What a trigger says of the booking it is about. Each spells its times differently, and only some carry metadata.
 _STATES = {
     "BOOKING_CREATED": RemoteState.ACCEPTED,
@@ -115,7 +124,7 @@ def _uid(payload: Mapping[str, Any]) -> str:
 
 
 def _as_uid(value: object) -> str:
-    return value if isinstance(value, str) and len(value) <= _LONGEST_UID else ""
+    return value if isinstance(value, str) and len(value) <= LONGEST_UID else ""
 
 
 def _same_spelling(time: object) -> object:

@@ -45,10 +45,9 @@ def reconcile(
     seen: set[str] = set()
     for page in calcom.bookings_between(start=first, end=last):
         for booking in page:
-            if booking is not None:
-                seen.add(booking.uid)
-                if booking.moved_to_uid not in seen:
-                    yield from _compare(News(account, booking), calcom, repair=repair)
+            seen.add(booking.uid)
+            if isinstance(booking, RemoteBooking) and booking.moved_to_uid not in seen:
+                yield from _compare(News(account, booking), calcom, repair=repair)
         progress(len(page))
     ours = Appointment.objects.filter(
         event_type__account=account, state=AppointmentState.CONFIRMED, start__gte=first, end__lte=last
@@ -58,9 +57,9 @@ def reconcile(
         progress(1)
     shared = SharedBooking.objects.filter(account=account, ended=False, start__gte=first, end__lte=last)
     for row in shared.exclude(remote_uid__in=seen).order_by("start"):
-        booking = _found(row, calcom)
-        if booking is not None:
-            yield from _compare(News(account, booking), calcom, repair=repair)
+        found = _found(row, calcom)
+        if found is not None:
+            yield from _compare(News(account, found), calcom, repair=repair)
         else:
             outcome = _put_right(mirroring.release_shared, row, calcom) if repair else ""
             yield Difference(row.start, "", Drift.MISSING, outcome)

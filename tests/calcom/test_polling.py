@@ -118,22 +118,23 @@ def test_poll_passes_what_concerns_no_company(account, simulator, listener):
     assert not DeferredBooking.objects.exists()
 
 
-def test_one_of_another_shape_hides_no_other(account, simulator, listener, monkeypatch):
-    """A page with an unreadable booking is still a page."""
-    simulator.book_elsewhere(2, at(10), webhook=False)
+def test_unreadable_booking_hides_no_other_and_is_set_aside(account, simulator, listener, monkeypatch):
+    """A page with an unreadable booking is still a page; what is known of it is its uid."""
+    odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     readable = simulator.book_elsewhere(2, at(12), webhook=False)["uid"]
-    read, odd = client.answers.booking, []
+    read = client.answers.booking
 
     def choosy(data):
-        if not odd:
-            odd.append(data["uid"])
-            raise KeyError("hosts")
+        if data["uid"] == odd:
+            raise KeyError("start")
         return read(data)
 
     monkeypatch.setattr(client.answers, "booking", choosy)
 
     assert polling.poll(account) == 2
     assert listener.heard == [readable]
+    row = DeferredBooking.objects.get()
+    assert (row.remote_uid, row.error) == (odd, "unreadable")
 
 
 def test_without_an_answer_nothing_is_lost(account, simulator, listener):
