@@ -61,7 +61,12 @@ def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -
         return None
     hosts = sorted(set(mine.claims.values_list("host_id", flat=True)))
     forgettings = calcom.write_forgettings(
-        event_type=mine.event_type, start=mine.start, end=mine.end, host_ids=hosts, cause=Forgetting.Cause.OWN
+        event_type=mine.event_type,
+        start=mine.start,
+        end=mine.end,
+        host_ids=hosts,
+        cause=Forgetting.Cause.OWN,
+        freed=True,
     )
     _take_its_place(mine, twin)
     if mine.company_id == twin.company_id:
