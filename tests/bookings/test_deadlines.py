@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from bookings.errors import DeadlineExceeded
 from bookings.models import Change, Conversation, Host
-from bookings.wish import holds
+from bookings.question import search
+from cachectl.deadline import Deadline
 from tests.bookings.stage import book, move, wish
 from tests.bookings.test_holds import hold, offer
 from tests.cast import TUESDAY, WEDNESDAY, at
@@ -252,8 +253,8 @@ def test_no_property_is_cached_under_a_lock_of_its_class():
 def calcom_is_known(service, calcom):
     """Load the day, so that nothing but a lock is waited for."""
     day = at(0)
-    holds.search.open_times(
-        service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=holds.Deadline.after(5)
+    search.open_times(
+        service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=Deadline.after(5)
     )
 
 
