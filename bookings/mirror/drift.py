@@ -16,6 +16,8 @@ State = AppointmentState
 
 # What was told longer ago about a booking that we do not know may be a repeat of old times: it is looked up.
 OLD_NEWS = timedelta(minutes=10)
+# By how much Cal.com's clock and ours may differ.
+_CLOCKS_DIFFER = timedelta(seconds=5)
 _OPEN_CHANGE = "open_change"
 _WERE_THERE = {State.COMPLETED, State.NO_SHOW}
 
@@ -39,6 +41,7 @@ class Drift(StrEnum):
     CANCELLED = "cancelled there"
     ENDED = "took place"
     SUPERFLUOUS = "carries the id of a wish that is settled without it"
+    OVERTOOK = "moved there while it was being cancelled"
     MISSING = "not to be found there"
     REVIVED = "stands there though it is cancelled here"
     TWIN = "goes on in a row that was imported"
@@ -295,7 +298,7 @@ def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift
     if mine.state == State.PENDING:
         return Drift.UNSETTLED
     if mine.state != State.CONFIRMED:
-        return _of_unknown(news) if booking.state.takes_time else Drift.OLD
+        return _of_successor_of_none(news, mine) if booking.state.takes_time else Drift.OLD
     is_next = booking.moved_from_uid == mine.remote_uid
     if not news.is_read and not (is_next and news.is_certain and booking.host_ids):
         return Drift.UNCERTAIN
@@ -303,6 +306,24 @@ def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift
         asked_for = change is not None and change.new_start == booking.start
         return Drift.ANSWER if asked_for else Drift.MOVED
     return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
+
+
+def _of_successor_of_none(news: News, mine: Appointment) -> Drift:
+    """
+    Return what it means that a booking stands which has replaced one that ended here.
+
+    Where our own cancellation ended it, the booking was moved before that had its effect: Cal.com moves nothing that is
+    cancelled, unless the event type allows it, and then later. So it is the one that the caller wanted cancelled.
+    """
+    done = Change.objects.filter(appointment=mine, operation=Change.Operation.CANCEL, state=Change.State.DONE)
+    finished_at = done.values_list("finished_at", flat=True).first()
+    if finished_at is None:
+        return _of_unknown(news)
+    if not news.is_read:
+        return Drift.UNCERTAIN
+    created_at = news.booking.created_at
+    is_earlier = created_at is not None and created_at <= finished_at + _CLOCKS_DIFFER
+    return Drift.OVERTOOK if is_earlier else _of_unknown(news)
 
 
 def _of_twin(news: News, mine: Appointment) -> Drift:

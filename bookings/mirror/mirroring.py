@@ -342,9 +342,15 @@ def _complete(case: _Case) -> None:
 
 
 def _cancel_there(case: _Case) -> None:
-    """Cancel a booking that carries the id of a wish which was settled without it. It was read, not only told."""
+    """
+    Cancel a booking that carries the id of a wish which was settled without it, or that ours was moved to while we
+    cancelled that. It was read, not only told.
+    """
+    is_moved = case.finding.drift is Drift.OVERTOOK
     try:
-        case.calcom.cancel(uid=case.news.booking.uid, reason="Booked twice by mistake.")
+        case.calcom.cancel(
+            uid=case.news.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
+        )
     except Refused as exc:
         log.warning("superfluous booking not cancelled", account_id=case.news.account.pk, reason=exc.reason.value)
     case.tell("superfluous booking", case.appointment, alert=True)
@@ -369,6 +375,7 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
     Drift.TWIN: _merge,
     Drift.ENDED: _complete,
     Drift.SUPERFLUOUS: _cancel_there,
+    Drift.OVERTOOK: _cancel_there,
     Drift.REVIVED: _report_revived,
     Drift.SHARED: _claim_shared,
     Drift.SHARED_ENDED: _release_shared,

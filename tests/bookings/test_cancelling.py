@@ -130,6 +130,31 @@ def test_cancellation_reaches_a_booking_that_was_moved_while_calcom_thought(
     assert not Claim.objects.exists()
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_booking_that_was_moved_while_it_was_cancelled_is_cancelled_when_it_is_heard_of(
+    calcom, simulator, appointment, is_told
+):
+    """Cal.com's yes did not say that it had been moved, and the message about that came later."""
+    moved = simulator.move_elsewhere(appointment.remote_uid, at(10), webhook=False)
+    _cancelled(appointment, timezone.now())
+    remote = calcom.get_booking(uid=moved["uid"])
+
+    take_over(News(appointment.event_type.account, remote, is_read=not is_told), calcom)
+
+    assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
+    assert Appointment.objects.count() == 1
+
+
+def test_booking_that_was_moved_long_after_its_cancellation_stands(calcom, simulator, appointment):
+    """Some event types allow that: it is an appointment that was made at Cal.com."""
+    moved = simulator.move_elsewhere(appointment.remote_uid, at(10), webhook=False)
+    _cancelled(appointment, timezone.now() - timedelta(hours=1))
+
+    take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
+
+    assert [booking["status"] for booking in simulator.bookings()] == ["cancelled", "accepted"]
+
+
 def test_cancellation_answered_about_a_booking_that_stands_is_sent_again(calcom, simulator, appointment):
     """A yes whose booking is still accepted has cancelled nothing."""
     simulator.fail(CANCEL, "altered", members={"status": "accepted"})
@@ -252,3 +277,15 @@ def _cancel_on_a_thread(appointment_id, calcom):
         return type(exc)
     finally:
         connections.close_all()
+
+
+def _cancelled(appointment, finished_at):
+    """Write down that our cancellation was answered with a yes."""
+    Change.objects.create(
+        company=appointment.company,
+        appointment=appointment,
+        operation="cancel",
+        state="done",
+        finished_at=finished_at,
+    )
+    Appointment.objects.update(state="cancelled")
