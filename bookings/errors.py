@@ -126,6 +126,17 @@ class TimeAmbiguous(AskCaller):
         """The instants it may be, with the offsets that tell them apart."""
 
 
+class PhoneAmbiguous(AskCaller):
+    """A number was said without country code or zero, and two people may have it."""
+
+    code = "phone_ambiguous"
+
+    def __init__(self, message: str, *, readings: Sequence[str]) -> None:
+        super().__init__(message)
+        self.readings = tuple(readings)
+        """The numbers it may be, E.164."""
+
+
 class TimeNonexistent(AskCaller):
     """Clocks are set forward and skip that local time."""
 

@@ -6,7 +6,6 @@ another number says what only they know. Nothing is said to anybody else, not ev
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import SequenceMatcher
@@ -16,6 +15,7 @@ from django.db.models import F, Q
 
 from bookings.errors import IdentityMismatch, IdentityRequired
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Conversation
+from bookings.names import same_name, words
 
 TRIES = 3
 """How many wrong answers one phone call may give. They are counted on its row: a new process forgets nothing."""
@@ -96,9 +96,7 @@ def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:
         return list(upcoming)
     midnight = datetime.combine(proof.day, time(), UTC)
     near = upcoming.filter(start__gt=midnight - _ZONES, start__lt=midnight + timedelta(days=1) + _ZONES)
-    return [
-        each for each in near if _date_of(each) == proof.day and _spelled(each.attendee_name) == _spelled(proof.name)
-    ]
+    return [each for each in near if _date_of(each) == proof.day and same_name(each.attendee_name, proof.name)]
 
 
 def _date_of(appointment: Appointment) -> date:
@@ -110,20 +108,16 @@ def letters(reference: str) -> str:
     return re.sub(r"[\W_]", "", reference).upper()
 
 
-def _spelled(name: str) -> str:
-    """Return a name without what nobody hears: capitals, double blanks, ways to encode the same letter."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
 def may_be_one_person(one: str, other: str) -> bool:
     """
     Return whether both names may be one person's: said in full or in part, or heard a little differently.
 
     An empty name may be anybody's.
     """
-    first, second = _spelled(one), _spelled(other)
-    words, others = set(first.split()), set(second.split())
-    return words <= others or others <= words or SequenceMatcher(None, first, second).ratio() >= _SAME_SOUND
+    first, second = words(one), words(other)
+    if set(first) <= set(second) or set(second) <= set(first):
+        return True
+    return SequenceMatcher(None, " ".join(first), " ".join(second)).ratio() >= _SAME_SOUND
 
 
 # --- tries -------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 from bookings import figures
 from bookings.hours import Hours
 from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
+from bookings.said import NameField
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
 from calcom.types import Obstacle, RemoteBooking, RequiredField
@@ -296,7 +297,7 @@ class Customer(models.Model):
     """Somebody who called, as one company knows them."""
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="customers")
-    name = models.CharField(max_length=200, blank=True, default="")
+    name = NameField(max_length=200, blank=True, default="")
     phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
     email = models.EmailField(null=True, blank=True)
     language = models.CharField(max_length=10, blank=True, default="")
@@ -533,7 +534,7 @@ class Appointment(models.Model):
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.AGENT)
     start = models.DateTimeField()
     end = models.DateTimeField()
-    attendee_name = models.CharField(max_length=200, blank=True, default="")
+    attendee_name = NameField(max_length=200, blank=True, default="")
     attendee_email = models.EmailField(blank=True, default="", help_text="what Cal.com was told; may be synthetic")
     attendee_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="")
@@ -982,7 +983,7 @@ class CallbackRequest(models.Model):
     asked_by = models.ForeignKey(
         AgentKey, models.SET_NULL, null=True, blank=True, related_name="+", help_text="empty = Slotline itself"
     )
-    name = models.CharField(max_length=200, blank=True, default="")
+    name = NameField(max_length=200, blank=True, default="")
     phone = models.CharField(max_length=20, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="", help_text="what the caller spoke")
     topic = models.TextField(blank=True, default="")

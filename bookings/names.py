@@ -36,6 +36,20 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", folded(text))
 
 
+_TITLES = frozenset({"dipl", "doctor", "doktor", "dr", "frau", "herr", "ing", "mag", "med", "miss", "mister", "mr"})
+_TITLES |= {"mrs", "ms", "mx", "prof", "professor", "rer", "nat"}
+
+
+def same_name(one: str, other: str) -> bool:
+    """Return whether two spellings are of one name: without case, accents, hyphens, apostrophes and titles."""
+    return bool(_spoken(one)) and _spoken(one) == _spoken(other)
+
+
+def _spoken(name: str) -> str:
+    parts = words(name)
+    return "".join([part for part in parts if part not in _TITLES] or parts)
+
+
 def _replaced(expression: str) -> str:
     for letter, letters in UMLAUTS.items():
         expression = f"replace({expression}, '{letter}', '{letters}')"

@@ -19,7 +19,15 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from bookings.api import answers
-from bookings.errors import AnotherTime, AskCaller, BookingError, ServiceUnknown, TimeAmbiguous, TryLater
+from bookings.errors import (
+    AnotherTime,
+    AskCaller,
+    BookingError,
+    PhoneAmbiguous,
+    ServiceUnknown,
+    TimeAmbiguous,
+    TryLater,
+)
 from bookings.models import Service
 from monitoring.logs import current_request_id
 
@@ -233,6 +241,14 @@ TABLE: Mapping[str, Told] = {
         "Diese Zeit kommt in der Nacht der Zeitumstellung zweimal. Meinen Sie davor oder danach?",
         "That time comes twice in the night when the clocks change. Do you mean before or after that?",
         "Ask which of the readings is meant, then send it as an instant.",
+    ),
+    "phone_ambiguous": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "The number may be read in two ways",
+        "Ist das eine inländische oder eine ausländische Nummer? Bitte nennen Sie sie mit der Landesvorwahl.",
+        "Is that a number from here or from abroad? Please say it with the country code.",
+        "Ask which of the readings is meant, then send it with plus and country code.",
     ),
     "time_nonexistent": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -491,6 +507,8 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
         members["alternatives"] = view.offers(exc.alternatives)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [answers.candidate(service) for service in exc.services[:5]]
+    if isinstance(exc, PhoneAmbiguous):
+        members["readings"] = list(exc.readings)
     if isinstance(exc, TimeAmbiguous):
         members["readings"] = [reading.isoformat() for reading in exc.readings]
     if isinstance(exc, RequestInvalid):

@@ -191,7 +191,7 @@ book = extend_schema(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
             "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
             "already_booked", "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
-            "upstream_unavailable", "deadline_exceeded", "configuration_error",
+            "phone_ambiguous", "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),
     },
 )  # fmt: skip
@@ -259,7 +259,9 @@ call_back = extend_schema(
     responses={
         200: shapes.CallbackAnswer,
         201: shapes.CallbackAnswer,
-        **_problems(*_BODY, "phone_required", "booking_not_found", "idempotency_key_reused", after_call=True),
+        **_problems(
+            *_BODY, "phone_required", "phone_ambiguous", "booking_not_found", "idempotency_key_reused", after_call=True
+        ),
     },
 )
 

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from bookings.api.errors import WindowTooLong
 from bookings.api.serializers import (
     LONGEST_WINDOW,
+    AgentSerializer,
     FreshnessAnswer,
     HoldAnswer,
     InstantField,
@@ -38,7 +39,7 @@ _CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
 # --- What is asked -----------------------------------------------------------------------------------------------
 
 
-class WindowRequest(serializers.Serializer[Any]):
+class WindowRequest(AgentSerializer):
     """Slots that start from one instant on and before another; without the other, at the first exactly."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -49,7 +50,7 @@ class WindowRequest(serializers.Serializer[Any]):
         }
 
 
-class WhenRequest(serializers.Serializer[Any]):
+class WhenRequest(AgentSerializer):
     """When the caller would like to come: windows, or a day of the branch; without either, in the next two weeks."""
 
     windows = WindowRequest(many=True, required=False, allow_null=True, default=None)
@@ -84,7 +85,7 @@ class WhenRequest(serializers.Serializer[Any]):
         return attrs
 
 
-class SearchRequest(serializers.Serializer[Any]):
+class SearchRequest(AgentSerializer):
     """What is wanted, when, and with whom; or what goes on from an earlier search."""
 
     service = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name")

@@ -7,15 +7,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-import phonenumbers
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
+from bookings import said
 from bookings.api.directory import service_of
 from bookings.api.errors import RequestInvalid, WindowTooLong
 from bookings.errors import TimeNotUnderstood
 from bookings.models import AgentKey, AppointmentState, Service
+from bookings.said import MAX_NAME, MAX_NOTE, clean_name, clean_note, is_absent
 
 YEARS = range(1970, 3000)
 """Which of them are read at all, so that no calculation ends beyond the last date."""
@@ -23,7 +25,7 @@ LONGEST_WINDOW = timedelta(days=31)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_WITHHELD = {"", "anonymous", "unknown", "private", "restricted", "withheld", "unavailable"}
+_NO_ADDRESS = frozenset({"", "-", "no", "no email", "unknown", "keine", "nein", "unbekannt"})
 _PLACEHOLDER = re.compile(r"(?i)[{}<>\[\]]|^(?:unknown|anonymous|caller|customer|name|n/?a|unbekannt|anrufer|kunde)$")
 
 
@@ -150,19 +152,70 @@ class PrintableField(serializers.CharField):
         return text
 
 
-def not_a_placeholder(name: str) -> str:
-    """Return the name, unless nobody is called so."""
-    if _PLACEHOLDER.search(name):
-        raise serializers.ValidationError("It looks like a placeholder: ask the caller for the name.")
-    return name
+class PersonNameField(serializers.CharField):
+    """A person's name, cleaned and cut; what a template or a model puts where it knows no name is refused."""
+
+    default_error_messages: ClassVar = {"placeholder": "It looks like a placeholder: ask the caller for the name."}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(help_text=f"cut after {MAX_NAME} characters, at a word", **options)
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the name."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        name = clean_name(data)
+        if is_absent(data) or _PLACEHOLDER.search(name) or (data.strip() and not name):
+            self.fail("placeholder")
+        return super().to_internal_value(name)
 
 
-class CallerRequest(serializers.Serializer[Any]):
+class NoteField(serializers.CharField):
+    """What people say in their own words, cleaned. To a model it is data and no instruction."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the text; what is too long is refused, so that nothing is lost."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(clean_note(data))
+
+
+class AddressField(serializers.EmailField):
+    """An e-mail address in lower case, None where the caller has none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=254, required=False, allow_null=True, allow_blank=True, default=None, **options)
+
+    def run_validation(self, data: Any = empty) -> str | None:
+        """Return the address."""
+        if isinstance(data, str) and data.strip().casefold() in _NO_ADDRESS:
+            return None
+        address: str | None = super().run_validation(data)
+        return address.lower() if address else None
+
+
+class AgentSerializer(serializers.Serializer[Any]):
+    """What an agent sends. A member that says that there is nothing, as "null" or "{{name}}", is none."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values of the domain."""
+        if isinstance(data, Mapping):
+            data = {name: value for name, value in data.items() if not self._is_absent(name, value)}
+        return super().to_internal_value(data)
+
+    def _is_absent(self, name: str, value: object) -> bool:
+        field = self.fields.get(name)
+        return field is not None and not field.required and is_absent(value)
+
+
+class CallerRequest(AgentSerializer):
     """Who the appointment is for. A phone number and an address are both optional: numbers are withheld."""
 
-    name = PrintableField(max_length=200)
-    phone = PrintableField(max_length=40, required=False, allow_null=True, allow_blank=True, default=None)
-    email = serializers.EmailField(max_length=254, required=False, allow_null=True, allow_blank=True, default=None)
+    name = PersonNameField()
+    phone = PrintableField(max_length=200, required=False, allow_null=True, allow_blank=True, default=None)
+    email = AddressField()
     language = serializers.RegexField(
         r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
         max_length=10,
@@ -173,22 +226,14 @@ class CallerRequest(serializers.Serializer[Any]):
         help_text="BCP 47; the branch's where it is missing",
     )
 
-    def validate_name(self, value: str) -> str:
-        """Refuse what a template or a model puts where it knows no name."""
-        return not_a_placeholder(value)
 
-    def validate_email(self, value: str | None) -> str | None:
-        """Return the address in lower case, or None."""
-        return value.lower() if value else None
-
-
-class ConversationRequest(serializers.Serializer[Any]):
+class ConversationRequest(AgentSerializer):
     """Which call it is. Platform and call id tell a repeat from another call."""
 
     platform = PrintableField(max_length=20, required=False, allow_blank=True, default="", help_text="such as retell")
     call_id = PrintableField(max_length=120, help_text="what the platform calls it")
     caller_phone = PrintableField(
-        max_length=60,
+        max_length=200,
         required=False,
         allow_null=True,
         allow_blank=True,
@@ -208,7 +253,7 @@ class ConversationRequest(serializers.Serializer[Any]):
     )
 
 
-class HoldRequest(serializers.Serializer[Any]):
+class HoldRequest(AgentSerializer):
     """Which offer."""
 
     slot_token = PrintableField(max_length=20, help_text="of the offer that the caller chose")
@@ -217,7 +262,7 @@ class HoldRequest(serializers.Serializer[Any]):
     )
 
 
-class BookingRequest(serializers.Serializer[Any]):
+class BookingRequest(AgentSerializer):
     """One slot for one caller: what was held and read back, or what was offered, or a service and its start."""
 
     confirm_token = PrintableField(
@@ -234,7 +279,7 @@ class BookingRequest(serializers.Serializer[Any]):
         help_text="RFC 3339 with offset: a start that availability returned",
     )
     caller = CallerRequest()
-    notes = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    notes = NoteField(max_length=MAX_NOTE, required=False, allow_blank=True, default="")
     conversation_id = serializers.RegexField(
         r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
     )
@@ -251,20 +296,20 @@ class BookingRequest(serializers.Serializer[Any]):
         return attrs
 
 
-class CancelRequest(serializers.Serializer[Any]):
+class CancelRequest(AgentSerializer):
     """Why, in a few words; it is shown to the staff."""
 
-    reason = PrintableField(max_length=300, required=False, allow_blank=True, default="")
+    reason = NoteField(max_length=300, required=False, allow_blank=True, default="")
 
 
-class RescheduleRequest(serializers.Serializer[Any]):
+class RescheduleRequest(AgentSerializer):
     """Where to, by offer or by instant, and why; the reason is shown to the staff."""
 
     start = InstantField(required=False, allow_null=True, default=None, help_text="RFC 3339 with offset")
     slot_token = PrintableField(
         max_length=20, required=False, allow_null=True, default=None, help_text="of an offer for the same service"
     )
-    reason = PrintableField(max_length=300, required=False, allow_blank=True, default="")
+    reason = NoteField(max_length=300, required=False, allow_blank=True, default="")
     conversation_id = serializers.RegexField(
         r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
     )
@@ -276,13 +321,13 @@ class RescheduleRequest(serializers.Serializer[Any]):
         return attrs
 
 
-class CallbackRequest(serializers.Serializer[Any]):
+class CallbackRequest(AgentSerializer):
     """Who shall be called back, and what about. Without a number it is the one that the caller calls from."""
 
-    topic = serializers.CharField(max_length=1000, help_text="what it is about, in a few words; the staff reads it")
-    name = PrintableField(max_length=200, required=False, allow_null=True, allow_blank=True, default=None)
+    topic = NoteField(max_length=MAX_NOTE, help_text="what it is about, in a few words; the staff reads it")
+    name = PersonNameField(required=False, allow_null=True, allow_blank=True, default=None)
     phone = PrintableField(
-        max_length=40,
+        max_length=200,
         required=False,
         allow_null=True,
         allow_blank=True,
@@ -315,8 +360,8 @@ class CallbackRequest(serializers.Serializer[Any]):
     )
 
     def validate_name(self, value: str | None) -> str:
-        """Refuse what a template or a model puts where it knows no name."""
-        return not_a_placeholder(value or "")
+        """Return the name, empty where there is none."""
+        return value or ""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse two answers to one question."""
@@ -325,7 +370,7 @@ class CallbackRequest(serializers.Serializer[Any]):
         return attrs
 
 
-class FindRequest(serializers.Serializer[Any]):
+class FindRequest(AgentSerializer):
     """
     Whose appointments: those of the number that the caller calls from, or what only they know.
 
@@ -358,17 +403,14 @@ def phone_number(text: str | None, region: str | None, *, field: str = "caller.p
     """
     Return a number as E.164, read as in `region`; None where the caller withheld it.
 
-    Without a region it must come with its country code.
+    Raises:
+        RequestInvalid: it is none. Without a region it must come with its country code.
+        PhoneAmbiguous: it may be two numbers.
     """
-    if text is None or text.strip().lower() in _WITHHELD:
-        return None
     try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException as exc:
-        raise RequestInvalid(field, "It is not a phone number.") from exc
-    if not phonenumbers.is_valid_number(number):
-        raise RequestInvalid(field, "Nobody has such a number.")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return said.phone_number(text, region)
+    except ValueError as exc:
+        raise RequestInvalid(field, str(exc)) from exc
 
 
 # --- What is answered: for the schema only, `answers.py` writes it ------------------------------------------------
@@ -612,7 +654,9 @@ class Problem(serializers.Serializer[Any]):
     alternatives = AlternativeAnswer(many=True, help_text="other times that are free as far as we know")
     candidates = CandidateAnswer(many=True, required=False)
     readings = serializers.ListField(
-        child=serializers.DateTimeField(), required=False, help_text="the instants that a local time may be"
+        child=serializers.CharField(),
+        required=False,
+        help_text="the instants that a local time may be, or the numbers (E.164) that a telephone number may be",
     )
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # DRF's attribute of that name
     request_id = serializers.CharField()

@@ -1,11 +1,13 @@
 """An appointment that was made at Cal.com: whose it is, and who comes."""
 
-import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db.models import Q
 
+from bookings import said
+from bookings.errors import PhoneAmbiguous
 from bookings.models import Appointment, AppointmentState, Branch, Customer, Service, Staff
 from bookings.wish import attendees
 from calcom.events import Useless
@@ -13,10 +15,8 @@ from calcom.models import Account, EventType, EventTypeHost
 from calcom.ranges import MINUTE
 from calcom.types import RemoteBooking
 
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
 # Cal.com's id that no event type has: it stands for those that were deleted there, whose bookings name none any more.
 _DELETED = 0
-_DECORATION = re.compile(r"[\s()/.-]")
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,18 @@ def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) ->
         earlier_remote_uids=[booking.moved_from_uid] if booking.moved_from_uid else [],
     )
     if home.is_certain and booking.state.takes_time:
-        appointment.attendee_name = booking.attendee_name[:200]
+        appointment.attendee_name = said.clean_name(booking.attendee_name)
         appointment.attendee_email = booking.attendee_email[:254]
-        appointment.attendee_phone = _e164(booking.attendee_phone)
+        appointment.attendee_phone = _phone_number(booking.attendee_phone, home.branch)
         appointment.customer = _customer(appointment)
     return appointment
 
 
-def _e164(number: object) -> str | None:
-    plain = _DECORATION.sub("", number) if isinstance(number, str) else ""
-    return plain if _E164.fullmatch(plain) else None
+def _phone_number(text: object, branch: Branch) -> str | None:
+    """Return the number as E.164, None where what was typed at Cal.com is none, or may be two."""
+    with suppress(ValueError, PhoneAmbiguous):
+        return said.phone_number(text, branch.phone_region) if isinstance(text, str) else None
+    return None
 
 
 def _customer(appointment: Appointment) -> Customer | None:
