@@ -15,7 +15,7 @@ from tests.contract import recordings
 PARSERS = (
     (r"GET /v2/slots\?", answers.slots),
     (r"(POST /v2/bookings|GET /v2/bookings/\w+|POST /v2/bookings/\w+/(cancel|reschedule))$", answers.booking),
-    (r"GET /v2/bookings(\?|$)", answers.bookings),
+    (r"GET /v2/bookings(\?|$)", answers.listed_bookings),
     (r"GET /v2/event-types(\?|$)", answers.event_types),
     (r"GET /v2/me$", answers.person),
 )
