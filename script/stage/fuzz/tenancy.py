@@ -10,14 +10,20 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Any]
 """A table, and the primary key."""
+# The path of rows that an account has, and with it each company that it serves.
+_OF_ACCOUNT = "account"
 
 
 def rows_of(company_id: int) -> dict[Row, Mapping[str, Any]]:
-    """Return all rows of a company, with all their columns."""
+    """Return all rows of a company and of its account, with all their columns."""
+    from bookings.models import Company  # noqa: PLC0415  needs the settings
+
+    account_id = Company.objects.values_list("account", flat=True).get(pk=company_id)
+    owner = {True: account_id, False: company_id}
     return {
         (model.__name__, values["pk"] if "pk" in values else values[model._meta.pk.attname]): values  # noqa: SLF001
         for model, path in _owned()
-        for values in model._default_manager.filter(**{path: company_id}).values()  # noqa: SLF001
+        for values in model._default_manager.filter(**{path: owner[path == _OF_ACCOUNT]}).values()  # noqa: SLF001
     }
 
 
@@ -35,7 +41,7 @@ def crossing() -> list[str]:
     """Return which tables have rows of one company that point to another company's rows, a line each."""
     from django.db.models import F, ForeignKey  # noqa: PLC0415  needs the settings
 
-    paths = dict(_owned())
+    paths = {model: path for model, path in _owned() if path != _OF_ACCOUNT}
     lines = []
     for model, path in paths.items():
         for column in model._meta.get_fields():  # noqa: SLF001
@@ -73,5 +79,6 @@ def _path(model: "type[Model]") -> str | None:
         "branch": "branch__company",
         "appointment": "appointment__company",
         "staff": "staff__branch__company",
+        "account": _OF_ACCOUNT,
     }
     return next((path for name, path in ways.items() if name in names), None)
