@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.utils import timezone
 
+from bookings import identity
 from bookings.models import Appointment, Branch, CallbackRequest, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
@@ -180,13 +181,26 @@ _PENDING_HINT_NO_NUMBER = (
 )
 
 
-def told(change: Change, *, language: str) -> dict[str, object]:
-    """Return what the caller may hear of a change that was not refused, and what the agent does next."""
+_OTHER_NAME_HINT = (
+    " No further booking was made: this is the one that was asked for before, in another name. For a further person"
+    " search for the time again, and book the slot_token of that offer."
+)
+
+
+def told(change: Change, *, language: str, attendee_name: str = "") -> dict[str, object]:
+    """
+    Return what the caller may hear of a change that was not refused, and what the agent does next.
+
+    `attendee_name` is the name in a request to book: a repeat gets the booking of the first request, whose name may be
+    another person's.
+    """
     if change.state == Change.State.DONE:
         status, hint = str(change.appointment.state), _SETTLED_HINT
     else:
         status = "waiting" if waits_for_calcom(change) else "pending"
         hint = _PENDING_HINT if change.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
+    if not identity.may_be_one_person(change.appointment.attendee_name, attendee_name):
+        hint += _OTHER_NAME_HINT
     spoken = changes.changed(change.operation, status, language)
     if change.state == Change.State.DONE and change.outcome == OTHER_LENGTH:
         appointment = change.appointment

@@ -303,7 +303,7 @@ class Bookings(AgentView):
         self.event_type = wish.event_type
         calcom = CalcomService(wish.event_type.account, tenant=self.key.company_id)
         booked = booking.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
-        return changed(self, booked, HTTPStatus.CREATED)
+        return changed(self, booked, HTTPStatus.CREATED, attendee_name=wish.attendee_name)
 
     def _wish(self, request: Request, asked: Mapping[str, Any]) -> booking.Wish:
         caller, key, slot = asked["caller"], headers.idempotency_key(request.META), self._slot(asked)
@@ -450,8 +450,8 @@ def _change(view: AgentView, operation_id: str) -> Change:
     return change
 
 
-def changed(view: AgentView, made: Booked, done: HTTPStatus) -> Response:
-    """Answer a change: done, or 202 with the address of its outcome."""
+def changed(view: AgentView, made: Booked, done: HTTPStatus, *, attendee_name: str = "") -> Response:
+    """Answer a change: done, or 202 with the address of its outcome. `attendee_name`: see `answers.told`."""
     appointment, change = made.appointment, made.change
     pending = not made.is_settled
     status = "pending" if pending else str(appointment.state)
@@ -460,7 +460,7 @@ def changed(view: AgentView, made: Booked, done: HTTPStatus) -> Response:
         "status": status,
         "booking": answers.booking(appointment, language=view.language),
         "operation_id": change.public_id,
-        **answers.told(change, language=view.language),
+        **answers.told(change, language=view.language, attendee_name=attendee_name),
         "replayed": made.replayed,
     }
     if pending:

@@ -127,8 +127,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
 
     Raises:
         AnotherTime: not then, or not held any more; carries alternatives.
-        HoldRequired: Cal.com could not be asked, so what is not held is not booked; or the conversation has booked that
-            time for another person, and only a token tells this wish from a repeat.
+        HoldRequired: Cal.com could not be asked, so what is not held is not booked.
         AlreadyBooked: Cal.com would return another booking under the caller's address.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
@@ -174,20 +173,14 @@ def _is_of_wish(row: Appointment, wish: Wish) -> bool:
     """
     Return whether an appointment for the same slot is the wish's: what its token led to, or one for the same person.
 
-    Raises:
-        HoldRequired: it is another person's, and without a token a repeat cannot be told from a second wish.
+    Without a token every one is: a platform may repeat a booking with other contact fields.
     """
-    if (
-        row == wish.hold
+    return (
+        wish.offer is None
+        or row == wish.hold
         or wish.offer in row.offers.all()
         or identity.may_be_one_person(row.attendee_name, wish.attendee_name)
-    ):
-        return True
-    if wish.offer is None:
-        raise HoldRequired(
-            "This conversation has booked that time for another person: offer it once more, and hold it."
-        )
-    return False
+    )
 
 
 # --- entering a wish ---------------------------------------------------------------------------------------------

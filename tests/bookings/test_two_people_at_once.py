@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from bookings import identity
-from bookings.errors import AlreadyBooked, HoldRequired
+from bookings.errors import AlreadyBooked
 from bookings.models import Appointment, Conversation, Customer
 from bookings.wish import booking, holds
 from calcom import answers
@@ -162,13 +162,12 @@ def test_slot_taken_twice_in_one_name_is_one_appointment(calcom, simulator, offe
     assert len(accepted(simulator)) == 1
 
 
-def test_another_person_without_a_token_is_not_told_the_first_ones_reference(salon, calcom, simulator, call):
-    """By service and start alone a repeat cannot be told from a second person: a token can."""
-    book(wish(salon.cut, at(14), KARL, conversation=call), calcom)
+def test_repeat_without_a_token_is_the_first_booking_in_whichever_name(salon, calcom, simulator, call):
+    """By service and start alone a second person cannot be told from a platform's repeat with other arguments."""
+    first = book(wish(salon.cut, at(14), KARL, conversation=call), calcom)
+    again = book(wish(salon.cut, at(14), Caller("Maria Rossi"), conversation=call), calcom)
 
-    with pytest.raises(HoldRequired):
-        book(wish(salon.cut, at(14), Caller("Maria Rossi"), conversation=call), calcom)
-
+    assert (again.replayed, again.appointment) == (True, first.appointment)
     assert len(accepted(simulator)) == 1
 
 

@@ -66,6 +66,23 @@ def test_in_a_conversation_no_key_is_needed(simulator: Simulator, agent: Agent, 
     assert simulator.count("POST /v2/bookings") == 1
 
 
+def test_repeat_in_another_name_is_said_to_be_no_further_booking(
+    simulator: Simulator, agent: Agent, salon: Salon
+) -> None:
+    """The agent hears how a second person gets an appointment; one person's repeat says nothing of the kind."""
+    call = Conversation.objects.create(company=salon.company).public_id
+
+    first, again, other = (
+        agent.post("bookings", wish(salon.cut, at(10), caller=caller, conversation_id=call)).json()
+        for caller in (ANNA, ANNA, KARL)
+    )
+
+    assert first["booking"] == again["booking"] == other["booking"]
+    assert "No further booking" not in first["agent_hint"] + again["agent_hint"]
+    assert "No further booking was made" in other["agent_hint"]
+    assert "slot_token" in other["agent_hint"]
+
+
 def test_a_slow_calendar_makes_a_pending_booking(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """202 promises nothing; its address says how far it is, and who asks again hears what it came to."""
     agent.get("availability", {"service": f"sv_{salon.cut.pk}", "date": TUESDAY.isoformat()})
