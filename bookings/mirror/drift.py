@@ -95,11 +95,13 @@ def judge(news: News) -> Finding:
     if family.has_twin:
         return Finding(Drift.TWIN, family.appointment)
     appointment = family.appointment
-    if appointment is None:
+    if appointment is None or appointment.origin == Appointment.Origin.CALCOM:
         shared = _shared_rows(news)
-        if shared or family.is_of_another_account or _may_be_of_another_account(news):
+        is_asked_elsewhere = family.is_of_another_account or _may_be_of_another_account(news)
+        if shared or family.is_named_elsewhere or (appointment is None and is_asked_elsewhere):
             mine = shared.get(news.booking.uid)
             return Finding(_of_shared(news, mine, shared.get(news.booking.moved_from_uid or "")), shared=mine)
+    if appointment is None:
         return Finding(_of_unknown(news))
     if family.lacks_origin:
         return Finding(Drift.LINK, appointment)
@@ -119,17 +121,20 @@ class _Family:
     """It replaces a booking that no row of ours knows: a late message about that one must find this row."""
     is_of_another_account: bool = False
     """An agent of another account asked for it, by its uids or by the id in its metadata."""
+    is_named_elsewhere: bool = False
+    """By that id, which Cal.com says and no other account can: then an import of ours is none of ours."""
 
     @classmethod
     def of(cls, news: News) -> "_Family":
         """Match by uid, then by the uid it was moved from, then by our id in its metadata, within the account."""
         booking = news.booking
         by_uid, by_origin, by_id, begun = None, None, None, None
-        is_of_another_account = False
+        is_of_another_account, is_named_elsewhere = False, False
         for row in _rows(news):
             chain = _chain(row)
             if row.event_type.account_id != news.account.pk:
                 is_of_another_account |= row.origin == Appointment.Origin.AGENT
+                is_named_elsewhere |= row.public_id == booking.appointment_id
                 continue
             by_uid = row if booking.uid in chain else by_uid
             by_origin = row if booking.moved_from_uid in chain else by_origin
@@ -140,7 +145,12 @@ class _Family:
             is_import = by_uid.origin == Appointment.Origin.CALCOM
             return cls(by_origin, has_twin=True) if is_import else cls(by_uid, stranded=by_origin)
         lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
-        return cls(by_uid or by_origin or by_id, lacks_origin=lacks_origin, is_of_another_account=is_of_another_account)
+        return cls(
+            by_uid or by_origin or by_id,
+            lacks_origin=lacks_origin,
+            is_of_another_account=is_of_another_account,
+            is_named_elsewhere=is_named_elsewhere,
+        )
 
 
 def _leads_to(appointment: Appointment, news: News) -> bool:

@@ -5,7 +5,7 @@ What happens at Cal.com without us becomes true here: appointments made, moved, 
 is another by then, the news are told again later.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from django.utils import timezone
 from bookings import claims, twins
 from bookings.mirror import adoption, catalog
 from bookings.mirror.drift import Drift, Finding, News, judge
-from bookings.models import Appointment, AppointmentState, Claim, SharedBooking
+from bookings.models import Appointment, AppointmentState, Change, Claim, SharedBooking
 from bookings.wish import settling
 from cachectl.models import Forgetting
 from calcom.errors import Reason, Refused
@@ -263,7 +263,24 @@ def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
         SharedBooking(account=account, event_type=event_type, remote_uid=uid, ended=True, **time) for uid in uids
     ]
     SharedBooking.objects.bulk_create([] if booking.flaw else unknown, ignore_conflicts=True)
-    return _ended(SharedBooking.objects.filter(account=account, remote_uid__in=uids), case.calcom)
+    rows = SharedBooking.objects.filter(account=account, remote_uid__in=uids)
+    return [*_ended(rows, case.calcom), *_disowned(account, uids, case.calcom)]
+
+
+def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> list[Forgetting]:
+    """End what was imported under these uids before it was known whose it is, and keep nothing of who comes."""
+    forgettings = list[Forgetting]()
+    imports = Appointment.objects.called(*uids).filter(company__account=account, origin=Appointment.Origin.CALCOM)
+    for row in imports.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
+        if Change.objects.open().filter(appointment=row):
+            raise NotYet("a change of ours is not settled yet")
+        if host_ids := sorted(set(row.claims.values_list("host_id", flat=True))):
+            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
+            claims.release(row)
+        row.state, row.remote_uid, row.earlier_remote_uids, row.customer = State.CANCELLED, "", [], None
+        row.attendee_name, row.attendee_email, row.attendee_phone = "", "", None
+        row.save()
+    return forgettings
 
 
 def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgetting]:

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django.db.models import F
 from django.utils import timezone
 
-from bookings.models import Appointment, Claim, Customer, SharedBooking
+from bookings.models import Appointment, Claim, Customer, Service, SharedBooking
 from calcom import polling
 from calcom.answers import METADATA_KEY
 from calcom.models import Cursor, WebhookDelivery
@@ -218,6 +218,38 @@ def test_cancellation_of_an_unknown_booking_brings_no_caller(salon, rival, simul
     theirs = Appointment.objects.get(company=rival.company)
     assert (theirs.state, theirs.attendee_name, theirs.attendee_email) == ("cancelled", "", "")
     assert not Customer.objects.filter(company=rival.company).exists()
+
+
+def test_claim_ends_when_a_later_uid_was_heard_of_first(salon, calcom, rival, simulator):
+    """Its reschedule was lost, and the cancellation of what it became carries no id: the poll knows all of it."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    simulator.cancel_elsewhere(simulator.move_elsewhere(mine.remote_uid, at(12))["uid"])
+    rival.hooks.bring(rival.hooks.said("BOOKING_CREATED", "BOOKING_CANCELLED"))
+
+    tell_by_poll(rival)
+
+    assert not Claim.objects.filter(host=rival.host).exists()
+    assert set(SharedBooking.objects.values_list("ended", flat=True)) == {True}
+
+
+def test_import_of_another_accounts_booking_is_ended_and_keeps_nobody(salon, calcom, rival, simulator):
+    """As releases before left it: the company that did not ask had the appointment, with the caller."""
+    simulator.busy("emma", at(9), at(18))
+    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    hidden = [rival.hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")]
+    Service.objects.filter(pk=salon.cut.pk).update(active=False)  # then the caller is taken for the rival's
+    Appointment.objects.filter(pk=mine.pk).update(remote_uid="")
+    rival.hooks.bring(hidden)
+    assert Appointment.objects.get(company=rival.company).attendee_name == ANNA.name
+    Appointment.objects.filter(pk=mine.pk).update(remote_uid=mine.remote_uid)
+
+    tell_by_poll(rival)
+
+    theirs = Appointment.objects.get(company=rival.company)
+    assert (theirs.state, theirs.attendee_name, theirs.attendee_email, theirs.customer) == ("cancelled", "", "", None)
+    claims = Claim.objects.filter(host=rival.host)
+    assert [(claim.start, claim.appointment) for claim in claims] == [(at(10), None)]
 
 
 def test_other_accounts_caller_is_offered_other_times_at_once(salon, calcom, rival, simulator):
