@@ -105,7 +105,7 @@ def prepare(services: Collection[Service], *, now: datetime) -> None:
 
 def next_days(branch: Branch, *, today: date) -> list[tuple[date, bool]]:
     """Return today and the days that follow, and whether the branch is open on them at all."""
-    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures)
+    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
     days = [today + timedelta(days=ahead) for ahead in range(DAYS_BY_NAME)]
     return [(day, hours.is_open_on(day)) for day in days]
 

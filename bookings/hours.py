@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_A_DAY = 1440
 _A_DAY = timedelta(days=1)
+_CLOSURES = 'Closures are written as [{"first": "2026-12-24", "last": "2026-12-26"}].'
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,18 @@ class Hours:
     closures: Sequence[tuple[date, date]]
 
     @classmethod
-    def parse(cls, time_zone: str, opening_hours: object, closures: object) -> Self:
+    def parse(cls, time_zone: str, opening_hours: object, closures: object, *, strict: bool = True) -> Self:
         """
         Read what a branch stores. Without opening hours it is open around the clock, except for its closures.
+
+        Args:
+            strict: whether hours of a day that overlap are refused. They are rarely meant so; where they are stored
+                all the same, callers are answered as if they were one.
 
         Raises:
             ValueError: it is written wrongly; the message says what is expected.
         """
-        return cls(ZoneInfo(time_zone), _by_weekday(opening_hours), _closures(closures))
+        return cls(ZoneInfo(time_zone), _by_weekday(opening_hours, strict), _closures(closures))
 
     def between(self, first: datetime, last: datetime) -> list[tuple[int, int]]:
         """Return when it is open as pairs of epoch minutes, in order: at least for the window, and some days more."""
@@ -60,23 +65,30 @@ def _epoch_minute(instant: datetime) -> int:
     return int(instant.timestamp()) // 60
 
 
-def _by_weekday(opening_hours: object) -> list[list[tuple[int, int]]]:
+def _by_weekday(opening_hours: object, strict: bool) -> list[list[tuple[int, int]]]:
     if not isinstance(opening_hours, Mapping) or set(opening_hours) - set(WEEKDAYS):
         raise ValueError(f"Opening hours are written by weekday: {', '.join(WEEKDAYS)}.")
     if not opening_hours:
         return [[(0, MINUTES_A_DAY)]] * 7
-    return [_spans(day, opening_hours.get(day, ())) for day in WEEKDAYS]
+    return [_spans(day, opening_hours.get(day, ()), strict) for day in WEEKDAYS]
 
 
-def _spans(day: str, written: object) -> list[tuple[int, int]]:
+def _spans(day: str, written: object, strict: bool) -> list[tuple[int, int]]:
     try:
         spans = sorted((_minute(start), _minute(end)) for start, end in written)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as exc:
         raise ValueError(f'The hours of {day} are written as [["09:00", "12:30"], ["14:00", "18:00"]].') from exc
-    limits = [limit for span in spans for limit in span]
-    if limits != sorted(limits) or any(start == end for start, end in spans):
-        raise ValueError(f"The hours of {day} overlap, or end before they begin.")
-    return spans
+    if any(start >= end for start, end in spans):
+        raise ValueError(f"The hours of {day} end before they begin.")
+    apart: list[tuple[int, int]] = []
+    for start, end in spans:
+        if apart and start < apart[-1][1]:
+            if strict:
+                raise ValueError(f"The hours of {day} overlap.")
+            apart[-1] = apart[-1][0], max(end, apart[-1][1])
+        else:
+            apart.append((start, end))
+    return apart
 
 
 def _minute(written: str) -> int:
@@ -89,13 +101,12 @@ def _minute(written: str) -> int:
 
 
 def _closures(written: object) -> list[tuple[date, date]]:
+    if not isinstance(written, list):
+        raise ValueError(_CLOSURES)  # noqa: TRY004  a wrong value, as all others here
     try:
-        closures = [
-            (date.fromisoformat(closure["first"]), date.fromisoformat(closure["last"]))
-            for closure in written  # type: ignore[attr-defined]
-        ]
+        closures = [(date.fromisoformat(closure["first"]), date.fromisoformat(closure["last"])) for closure in written]
     except (TypeError, KeyError, ValueError) as exc:
-        raise ValueError('Closures are written as [{"first": "2026-12-24", "last": "2026-12-26"}].') from exc
+        raise ValueError(_CLOSURES) from exc
     if any(last < first for first, last in closures):
         raise ValueError("A closure ends before it begins.")
     return closures

@@ -11,8 +11,9 @@ import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
-from zoneinfo import ZoneInfoNotFoundError
+from zoneinfo import available_timezones
 
+import phonenumbers
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex
@@ -23,6 +24,7 @@ from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Now
 
 from bookings import figures
+from bookings.constraints import LANGUAGES, AreClosures, AreHours, IsTimeZone
 from bookings.hours import Hours
 from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from bookings.said import NameField
@@ -130,14 +132,35 @@ class Company(models.Model):
         return self.name
 
 
+def valid_zone(name: str) -> None:
+    """Refuse what is no IANA name of a time zone."""
+    if name not in available_timezones():
+        raise ValidationError("It must be an IANA name such as Europe/Berlin.")
+
+
+def valid_region(code: str) -> None:
+    """Refuse what is no region that telephone numbers are known of."""
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValidationError("It must be the two letters of a country, such as DE.")
+
+
 class Branch(models.Model):
     """A place with its own time zone, hours and language."""
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="branches")
     name = models.CharField(max_length=100)
-    time_zone = models.CharField(max_length=64, help_text="IANA name, such as Europe/Berlin; decides what “today” is")
-    language = models.CharField(max_length=10, default="en", help_text="BCP 47; what callers hear unless they ask")
-    phone_region = models.CharField(max_length=2, default="DE", help_text="how numbers without country code are read")
+    time_zone = models.CharField(
+        max_length=64, validators=[valid_zone], help_text="IANA name, such as Europe/Berlin; decides what “today” is"
+    )
+    language = models.CharField(
+        max_length=10, default="en", choices=LANGUAGES, help_text="what callers hear unless they ask"
+    )
+    phone_region = models.CharField(
+        max_length=2,
+        default="DE",
+        validators=[valid_region],
+        help_text="how numbers without country code are read: two letters, such as DE",
+    )
     opening_hours = models.JSONField(
         default=dict,
         blank=True,
@@ -153,16 +176,24 @@ class Branch(models.Model):
         verbose_name_plural = "branches"
         constraints = [
             models.UniqueConstraint(fields=["company", "name"], name="branch_name_once"),
+            # What would be a 500 in the middle of a call, or an answer in another language, whoever wrote it.
+            models.CheckConstraint(condition=IsTimeZone("time_zone"), name="branch_time_zone_known"),
+            models.CheckConstraint(
+                condition=Q(language__in=[tag for tag, _ in LANGUAGES]), name="branch_language_known"
+            ),
+            models.CheckConstraint(condition=Q(phone_region__regex="^[A-Z]{2}$"), name="branch_phone_region_code"),
+            models.CheckConstraint(condition=AreHours("opening_hours"), name="branch_hours_readable"),
+            models.CheckConstraint(condition=AreClosures("closures"), name="branch_closures_readable"),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def clean(self) -> None:
-        """Refuse hours that nobody could go by."""
+        """Refuse hours that cannot be read, or that overlap."""
         try:
-            Hours.parse(self.time_zone, self.opening_hours, self.closures)
-        except (ValueError, ZoneInfoNotFoundError) as exc:
+            Hours.parse("UTC", self.opening_hours, self.closures)
+        except ValueError as exc:
             raise ValidationError(str(exc)) from exc
 
 

@@ -98,7 +98,7 @@ class Rules:
             earliest=now + timedelta(minutes=max(service.notice_minutes, event_type.notice_minutes)),
             latest=now + timedelta(days=service.horizon_days),
             length=event_type.length_minutes,
-            hours=Hours.parse(branch.time_zone, branch.opening_hours, branch.closures)
+            hours=Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
             if branch.opening_hours or branch.closures
             else None,
         )
