@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from calcom.types import RequiredField
+
 
 class BookingError(Exception):
     """Any of them. The message is for developers and names no caller."""
@@ -104,9 +106,19 @@ class IdentityMismatch(AskCaller):
 
 
 class PhoneRequired(AskCaller):
-    """Nobody can be called back without a number: none was given, and none is known from a trusted source."""
+    """A callback, or the event type, needs the caller's number: none was given, and none is known for certain."""
 
     code = "phone_required"
+
+
+class AnswerRequired(AskCaller):
+    """Cal.com requires an answer to a booking field, and none was given, or one that the field does not allow."""
+
+    code = "answer_required"
+
+    def __init__(self, message: str, *, field: RequiredField) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class TimeNotUnderstood(AskCaller):

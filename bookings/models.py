@@ -30,7 +30,7 @@ from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from bookings.said import NameField
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
-from calcom.types import Obstacle, RemoteBooking, RequiredField
+from calcom.types import PHONE_FIELDS, Obstacle, RemoteBooking, RequiredField
 
 ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
 MAX_FOUND = 1_000
@@ -208,7 +208,10 @@ class Service(models.Model):
     notice_minutes = models.PositiveIntegerField(default=0, help_text="how soon a caller may come, at the earliest")
     horizon_days = models.PositiveIntegerField(default=90, help_text="how far ahead a caller may book")
     field_defaults = models.JSONField(
-        default=dict, blank=True, help_text="answers to booking fields that Cal.com insists on: {slug: value}"
+        default=dict,
+        blank=True,
+        help_text="one answer for all callers to booking fields that Cal.com requires: {slug: value}. Callers are asked"
+        " for the other ones; fields for the caller's phone number get the caller's",
     )
     active = models.BooleanField(default=True)
 
@@ -251,13 +254,17 @@ class Service(models.Model):
         if event_type.cannot_serve:
             reasons = "; ".join(Obstacle(reason).sentence for reason in event_type.cannot_serve)
             return f"“{self}” cannot be booked by phone: {reasons}."
-        missing = [field["slug"] for field in event_type.required_fields if not self._answers(field)]
-        if missing:
-            return f"Cal.com asks for {', '.join(missing)} when “{self}” is booked: give the service an answer to that."
+        wrong = [field["slug"] for field in event_type.required_fields if not self._may_answer(field)]
+        if wrong:
+            return f"Cal.com does not accept the answer that “{self}” gives to {', '.join(wrong)}: change or remove it."
         return ""
 
-    def _answers(self, field: RequiredField) -> bool:
-        answer, options = self.field_defaults.get(field["slug"]), field.get("options")
+    def _may_answer(self, field: RequiredField) -> bool:
+        """Return whether staff's answer to the field is one; without any, the caller is asked."""
+        slug, options = field["slug"], field.get("options")
+        if slug in PHONE_FIELDS or slug not in self.field_defaults:
+            return True
+        answer = self.field_defaults[slug]
         chosen = answer if isinstance(answer, list) else [answer]
         return bool(chosen) and all(each in options if options else each not in (None, "") for each in chosen)
 
@@ -570,6 +577,9 @@ class Appointment(models.Model):
     attendee_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="")
     notes = models.TextField(blank=True, default="")
+    answers = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="the caller's answers to booking fields, by slug"
+    )
     wish = models.CharField(max_length=64, blank=True, default="", help_text="identity of what was asked for; see Note")
     confirm_token = models.CharField(
         max_length=10,

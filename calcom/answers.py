@@ -58,8 +58,9 @@ _STATUSES = {
 _NAMES_EVENT_TYPE = re.compile(r"event[ -]?type", re.IGNORECASE)
 # What must not be logged: e-mail addresses, queries, uids (letters with digits among them), phone numbers.
 _PRIVATE = re.compile(r"\S+@\S+|\?\S+|uid=\S+|\b(?=[A-Za-z]*\d)[A-Za-z0-9]{16,}\b|\+?\d{7,}")
-# Name and e-mail travel as the attendee; the reason is for moves, which send one.
-_ANSWERED_OTHERWISE = {"name", "email", "rescheduleReason"}
+# Name and e-mail travel as the attendee; the reason is for moves, which send one; a booking needs no location, whatever
+# locations there are (seen 2026-11-30).
+_ANSWERED_OTHERWISE = {"name", "email", "rescheduleReason", "location"}
 _OTHER_SHAPE = "Cal.com's answer has another shape than expected; is its CALCOM_VERSION_… right?"
 
 
@@ -314,9 +315,10 @@ def _list_reach(data: dict[str, Any]) -> ListReach:
 
 def _required_fields(data: dict[str, Any]) -> Iterator[RequiredField]:
     for each in objects(data.get("bookingFields")):
-        slug = text(each.get("slug"))
+        slug, label = text(each.get("slug")), text(each.get("label"))
         if slug and each.get("required") and not each.get("hidden") and slug not in _ANSWERED_OTHERWISE:
-            yield RequiredField(slug=slug, type=text(each.get("type")), options=_options(each.get("options")))
+            field = RequiredField(slug=slug, type=text(each.get("type")), options=_options(each.get("options")))
+            yield field | {"label": label} if label else field
 
 
 def _options(options: Any) -> list[str]:
@@ -326,6 +328,8 @@ def _options(options: Any) -> list[str]:
 
 def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstacle]:
     emails = [each for each in objects(data.get("bookingFields")) if each.get("slug") == "email"]
+    # Neither 30 nor "30" is accepted (seen 2026-11-30).
+    asks_for_number = any(field["type"] == "number" for field in _required_fields(data))
     found = {
         Obstacle.SEATS: _is_on(data.get("seats")),
         Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
@@ -333,6 +337,7 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
         Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
         Obstacle.BOOKING_LIMITS: _is_on(data.get("bookingLimitsCount")) or _is_on(data.get("bookingLimitsDuration")),
         Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
+        Obstacle.NUMBER_FIELD: asks_for_number,
         Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
         Obstacle.PAYMENT: bool(data.get("price")),
         Obstacle.NO_HOSTS: not hosts,

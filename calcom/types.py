@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from calcom.ranges import LONGEST_CHANGE
 
@@ -129,6 +129,7 @@ class Obstacle(StrEnum):
     BOOKING_LIMITS = "booking_limits"
     PHONE_FIRST = "phone_first"
     EMAIL_CODE = "email_code"
+    NUMBER_FIELD = "number_field"
     PAYMENT = "payment"
     NO_HOSTS = "no_hosts"
 
@@ -146,6 +147,7 @@ _SENTENCES = {
     Obstacle.CONFIRMATION: "the host must confirm each booking",
     Obstacle.BOOKING_LIMITS: "bookings per day, week or month are limited",
     Obstacle.PHONE_FIRST: "it wants a phone number instead of an e-mail address",
+    Obstacle.NUMBER_FIELD: "it requires a booking field of type number, which Cal.com's API accepts no answer to",
     Obstacle.EMAIL_CODE: "the caller would have to type a code sent by e-mail",
     Obstacle.PAYMENT: "it must be paid for when booking",
     Obstacle.NO_HOSTS: "nobody serves it",
@@ -191,12 +193,18 @@ class RemoteHost:
     """Whether they attend each booking of the event type, instead of taking turns."""
 
 
+PHONE_FIELDS = frozenset({"attendeePhoneNumber", "smsReminderNumber"})
+"""Slugs of the booking fields that the number of the attendee answers."""
+
+
 class RequiredField(TypedDict):
     """A booking field that Cal.com insists on, beyond name and e-mail."""
 
     slug: str
     type: str
     options: list[str]
+    label: NotRequired[str]
+    """What staff called it; missing in rows of an older version."""
 
 
 @dataclass(frozen=True)

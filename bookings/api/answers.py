@@ -12,6 +12,7 @@ import orjson
 from django.utils import timezone
 
 from bookings import identity
+from bookings.fields import asked_of_callers, needs_phone
 from bookings.models import Appointment, Branch, CallbackRequest, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
@@ -19,6 +20,7 @@ from bookings.wish.cases import OTHER_LENGTH
 from bookings.wish.holds import Held
 from bookings.wish.outcomes import waits_for_calcom
 from cachectl.availability import Known
+from calcom.types import RequiredField
 
 DAY = 1440  # minutes
 WEEKDAYS = {"de": german.WEEKDAYS, "en": english.WEEKDAYS}
@@ -122,7 +124,19 @@ def listed_service(found: Service, score: float | None) -> dict[str, object]:
         "aliases": found.aliases,
         "time_zone": found.branch.time_zone,
         "bookable": not found.obstacle(),
+        "phone_required": needs_phone(found.event_type),
+        "fields": [booking_field(each) for each in asked_of_callers(found)],
         "score": score,
+    }
+
+
+def booking_field(found: RequiredField) -> dict[str, object]:
+    """Return what a caller must be asked before a service is booked."""
+    return {
+        "slug": found["slug"],
+        "label": found.get("label", ""),
+        "type": found["type"],
+        "options": found["options"],
     }
 
 

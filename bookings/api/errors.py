@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from bookings.api import answers
 from bookings.errors import (
     AnotherTime,
+    AnswerRequired,
     AskCaller,
     BookingError,
     PhoneAmbiguous,
@@ -220,10 +221,19 @@ TABLE: Mapping[str, Told] = {
     "phone_required": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         False,
-        "There is no number to call back",
+        "The caller's phone number is needed",
         "Unter welcher Nummer erreichen wir Sie?",
         "What number can we reach you on?",
         "Ask for the number, and send it as the caller says it, with the country code if it is a foreign one.",
+    ),
+    "answer_required": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "Something must be asked of the caller first",
+        "Dafür brauche ich noch eine Angabe von Ihnen.",
+        "I need one more detail from you for that.",
+        "Ask the caller for what field and label name, as one of options where there are any, and send the same request"
+        " with it in answers, as {field: value}. What is held stays held. Never answer for the caller.",
     ),
     "time_not_understood": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -511,6 +521,9 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
         members["readings"] = list(exc.readings)
     if isinstance(exc, TimeAmbiguous):
         members["readings"] = [reading.isoformat() for reading in exc.readings]
+    if isinstance(exc, AnswerRequired):
+        slug, label, kind, options = answers.booking_field(exc.field).values()
+        members |= {"field": slug, "label": label, "answer_type": kind, "options": options}
     if isinstance(exc, RequestInvalid):
         members["errors"] = [{"field": exc.field, "detail": str(exc)}]
     if isinstance(exc, drf.ValidationError):

@@ -191,7 +191,8 @@ book = extend_schema(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
             "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
             "already_booked", "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
-            "phone_ambiguous", "upstream_unavailable", "deadline_exceeded", "configuration_error",
+            "phone_required", "phone_ambiguous", "answer_required", "upstream_unavailable", "deadline_exceeded",
+            "configuration_error",
         ),
     },
 )  # fmt: skip

@@ -280,6 +280,11 @@ class BookingRequest(AgentSerializer):
     )
     caller = CallerRequest()
     notes = NoteField(max_length=MAX_NOTE, required=False, allow_blank=True, default="")
+    answers = serializers.DictField(
+        required=False,
+        allow_null=True,
+        help_text="what the caller answers to the fields of the service, {slug: value}; others are left out",
+    )
     conversation_id = serializers.RegexField(
         r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
     )
@@ -430,12 +435,25 @@ class CandidateAnswer(ServiceAnswer):
     branch = serializers.CharField()
 
 
+class FieldAnswer(serializers.Serializer[Any]):
+    """What the caller must be asked before the service is booked."""
+
+    slug = serializers.CharField(help_text="its name in answers")
+    label = serializers.CharField(help_text="what staff called it; empty where they did not", allow_blank=True)  # type: ignore[assignment]  # DRF's attribute of that name
+    type = serializers.CharField(
+        help_text="as Cal.com names it: text, textarea, select, multiselect, radio, checkbox, boolean, phone, url, …"
+    )
+    options = serializers.ListField(child=serializers.CharField(), help_text="one of them, where there are any")
+
+
 class ListedServiceAnswer(CandidateAnswer):
     """A service as the list has it."""
 
     aliases = serializers.ListField(child=serializers.CharField())
     time_zone = serializers.CharField(help_text="IANA name of the branch's zone")
     bookable = serializers.BooleanField()
+    phone_required = serializers.BooleanField(help_text="it is booked for callers with a phone number only")
+    fields = FieldAnswer(many=True, help_text="what POST /v1/bookings needs answers to")  # type: ignore[assignment]  # DRF's attribute of that name
     score = serializers.FloatField(allow_null=True, help_text="how well it matches q, up to 1; null without q")
 
 
@@ -658,5 +676,9 @@ class Problem(serializers.Serializer[Any]):
         required=False,
         help_text="the instants that a local time may be, or the numbers (E.164) that a telephone number may be",
     )
+    field = serializers.CharField(required=False, help_text="slug of the booking field that must be answered")
+    label = serializers.CharField(required=False, allow_blank=True, help_text="what staff called that field")  # type: ignore[assignment]  # DRF's attribute of that name
+    answer_type = serializers.CharField(required=False, help_text="type of that field, as Cal.com names it")
+    options = serializers.ListField(child=serializers.CharField(), required=False, help_text="what may be answered")
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # DRF's attribute of that name
     request_id = serializers.CharField()

@@ -319,6 +319,7 @@ class Bookings(AgentView):
             attendee_email=caller["email"],
             language=self.language,
             notes=asked["notes"],
+            answers=asked.get("answers") or {},
             conversation=self.call,
             idempotency_key=key,
             request_digest=digest("book", asked),

@@ -6,6 +6,7 @@ from itertools import count
 from django.conf import settings
 from django.db.models import Q
 
+from bookings import fields
 from bookings.errors import AlreadyBooked
 from bookings.models import LIVE_STATES, Appointment, Company, Customer
 from calcom.models import EventType
@@ -79,7 +80,6 @@ def new_booking(appointment: Appointment) -> NewBooking:
     service = appointment.service
     if service is None:
         raise ValueError("Only appointments of a service are booked by us.")
-    notes = {"notes": appointment.notes} if appointment.notes else {}
     return NewBooking(
         start=appointment.start,
         attendee_name=appointment.attendee_name,
@@ -88,5 +88,11 @@ def new_booking(appointment: Appointment) -> NewBooking:
         time_zone=service.branch.time_zone,
         language=appointment.language or service.branch.language,
         appointment_id=appointment.public_id,
-        fields={**service.field_defaults, **notes},
+        fields=fields.responses(
+            service,
+            appointment.event_type,
+            appointment.answers,
+            phone=appointment.attendee_phone,
+            notes=appointment.notes,
+        ),
     )

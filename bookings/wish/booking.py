@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from bookings import claims, identity
+from bookings import claims, fields, identity
 from bookings.errors import (
     AlreadyBooked,
     AnotherTime,
@@ -58,6 +58,8 @@ class Wish:
     attendee_email: str | None = field(default=None, repr=False)
     language: str = ""
     notes: str = field(default="", repr=False)
+    answers: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """To booking fields, by slug."""
     agent_key: AgentKey | None = None
     conversation: Conversation | None = None
     idempotency_key: str | None = None
@@ -129,6 +131,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         AnotherTime: not then, or not held any more; carries alternatives.
         HoldRequired: Cal.com could not be asked, so what is not held is not booked.
         AlreadyBooked: Cal.com would return another booking under the caller's address.
+        PhoneRequired, AnswerRequired: the caller must be asked first; what is held stays held.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
         ConversationEnded: the phone call is over; nothing was booked by this request.
@@ -139,7 +142,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         change, is_repeat = _earlier(wish), True
         if change is None:
             _refuse_after_call(wish)
-            change, is_repeat = _enter(wish, slot)
+            change, is_repeat = _enter(_answered(wish), slot)
         if is_repeat:
             change = outcomes.join(change, calcom.account_id, deadline)
         else:
@@ -211,6 +214,16 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
             if not isinstance(exc, claims.Contention):
                 raise
             attempts.pause(exc)
+
+
+def _answered(wish: Wish) -> Wish:
+    """Return the booking request with those of its answers that Cal.com is told."""
+    if wish.service.obstacle(wish.event_type):
+        return wish
+    accepted = fields.answers_of(
+        wish.service, wish.event_type, wish.answers, phone=wish.attendee_phone, notes=wish.notes
+    )
+    return replace(wish, answers=accepted)
 
 
 def _refuse_after_call(wish: Wish) -> None:
@@ -331,4 +344,5 @@ def _attendee(wish: Wish) -> Mapping[str, object]:
         "attendee_phone": wish.attendee_phone,
         "language": wish.language,
         "notes": wish.notes,
+        "answers": dict(wish.answers),
     }

@@ -40,6 +40,8 @@ _OUTSIDE_WINDOW = (
     "available slots."
 )
 _VIDEO = "integrations:daily"
+_SEVERAL = {"multiselect", "checkbox"}
+_ANSWER_TYPES: dict[str, type] = {"boolean": bool, "multiemail": list, **dict.fromkeys(_SEVERAL, list)}
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,11 @@ def _minutes(event_type: EventType, fields: Json) -> int:
 
 
 def _refuse_missing_answers(event_type: EventType, responses: Json) -> None:
+    """
+    Refuse what the custom booking fields do not allow.
+
+    A required number cannot be answered (seen 2026-11-30). How an answer of another type is refused is a guess.
+    """
     for field in event_type.fields:
         slug, options = field["slug"], field.get("options")
         if slug not in responses:
@@ -195,22 +202,35 @@ def _refuse_missing_answers(event_type: EventType, responses: Json) -> None:
                     "fields, but missing in the bookingFieldsResponses. You can fetch the event type with ID "
                     f"{event_type.id} to see the required fields.",
                 )
-        elif options and responses[slug] not in options:
+        elif options and (wrong := [each for each in _chosen(field, responses[slug]) if each not in options]):
             raise refused(
                 400,
-                f"Invalid option '{responses[slug]}' for booking field '{slug}'. Allowed options are: "
-                f"{', '.join(options)}.",
+                f"Invalid option '{wrong[0]}' for booking field '{slug}'. Allowed options are: {', '.join(options)}.",
             )
+        elif field["type"] == "number":
+            is_text = isinstance(responses[slug], str)
+            raise _field_error(slug, "Expected type number" if is_text else "Invalid string")
+        elif not isinstance(responses[slug], _ANSWER_TYPES.get(field["type"], str)):
+            raise _field_error(slug, "Invalid input")
+
+
+def _chosen(field: Json, answer: object) -> list[object]:
+    if field["type"] not in _SEVERAL:
+        return [answer]
+    if not isinstance(answer, list):
+        raise _field_error(field["slug"], "Invalid input")
+    return answer
 
 
 def _attendee(event_type: EventType, fields: Json) -> Attendee:
     """Read the attendee; a phone number replaces the e-mail address only where the event type asks for it."""
     email, phone = fields.get("email"), fields.get("phoneNumber")
-    if event_type.phone_first:
+    if event_type.phone_first or event_type.phone_required:
         if not phone:
             raise _field_error("attendeePhoneNumber", "error_required_field")
         if not _PHONE.fullmatch(phone):
             raise _field_error("attendeePhoneNumber", "invalid_number")
+    if event_type.phone_first and phone:
         email = email or f"{phone.lstrip('+')}@sms.cal.com"
     if not email:
         raise _field_error("email", "error_required_field")

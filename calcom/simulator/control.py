@@ -263,6 +263,7 @@ def _truth(booking: Booking) -> Json:
         "phone": attendee.phone,
         "attendees": [each.email for each in booking.attendees],
         "metadata": booking.metadata,
+        "bookingFieldsResponses": booking.responses,
         "created_at": times.millis(booking.created_at),
         "updated_at": times.millis(booking.updated_at),
         "moved_from": booking.moved_from and booking.moved_from.uid,

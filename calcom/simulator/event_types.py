@@ -169,7 +169,8 @@ def _shown(state: State, event_type: EventType) -> Json:
 
 def _fields(event_type: EventType) -> list[Json]:
     name = {"isDefault": True, "type": "name", "slug": "name", "required": True, "label": "your_name"}
-    phone = [_default("phone", "attendeePhoneNumber", required=True)] if event_type.phone_first else []
+    asks_for_phone = event_type.phone_first or event_type.phone_required
+    phone = [_default("phone", "attendeePhoneNumber", required=True)] if asks_for_phone else []
     location = {"isDefault": True, "type": "radioInput", "slug": "location", "required": False, "hidden": False}
     return [
         {**name, "disableOnPrefill": False},

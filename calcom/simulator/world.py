@@ -54,7 +54,8 @@ class EventType:
     Those of them in `fixed` attend each booking, beside the one whose turn it is; all of them do in a collective type.
 
     `booking_window`, `confirmation`, `seats`, `recurrence`, `locations` and `fields` (the custom booking fields)
-    are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address;
+    are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address, and
+    `phone_required` for one beside it;
     `first_slot_only` lists the first slot of each of the owner's days (not recorded).
     """
 
@@ -78,6 +79,7 @@ class EventType:
     locations: tuple[Json, ...] = ()
     fields: tuple[Json, ...] = ()
     phone_first: bool = False
+    phone_required: bool = False
     requires_authentication: bool = False
     hidden: bool = False
     first_slot_only: bool = False

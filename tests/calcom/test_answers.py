@@ -294,11 +294,18 @@ def test_required_fields_are_read_with_their_options():
         *EVENT_TYPE["bookingFields"],
         {"type": "select", "slug": "insurance", "required": True, "options": ["A", {"value": "b", "label": "B"}]},
         {"type": "text", "slug": "secret", "required": True, "hidden": True},
+        {"type": "number", "slug": "age", "required": False},
+        {"type": "radioInput", "slug": "location", "required": True},
+        {"type": "phone", "slug": "attendeePhoneNumber", "required": True, "label": "Mobile"},
     ]
 
     [haircut] = answers.event_types([{**EVENT_TYPE, "bookingFields": fields}])
 
-    assert list(haircut.required_fields) == [{"slug": "insurance", "type": "select", "options": ["A", "b"]}]
+    assert list(haircut.required_fields) == [
+        {"slug": "insurance", "type": "select", "options": ["A", "b"]},
+        {"slug": "attendeePhoneNumber", "type": "phone", "options": [], "label": "Mobile"},
+    ]
+    assert list(haircut.obstacles) == []
 
 
 @pytest.mark.parametrize(
@@ -315,6 +322,7 @@ def test_required_fields_are_read_with_their_options():
             {"bookingFields": [{"type": "email", "slug": "email", "required": True, "hidden": True}]},
             Obstacle.PHONE_FIRST,
         ),
+        ({"bookingFields": [{"type": "number", "slug": "age", "required": True}]}, Obstacle.NUMBER_FIELD),
         ({"requiresBookerEmailVerification": True}, Obstacle.EMAIL_CODE),
         ({"price": 4500}, Obstacle.PAYMENT),
         ({"users": []}, Obstacle.NO_HOSTS),

@@ -15,7 +15,8 @@ date_in_past 422 · too_soon 422 · too_far 422 · closed 422 · slot_not_offere
 time_not_understood 422 · time_ambiguous 422 · time_nonexistent 422 · service_unknown 422 · service_ambiguous 422 ·
 booking_not_found 404 · already_cancelled 409 · already_booked 409 ·
 idempotency_key_reused 422 · idempotency_in_progress 409 · upstream_unavailable 503 · rate_limited 429 ·
-phone_required 422 · identity_required 403 · identity_mismatch 403 · change_too_late 422 · too_many_moves 422 ·
+phone_required 422 · answer_required 422 ·
+identity_required 403 · identity_mismatch 403 · change_too_late 422 · too_many_moves 422 ·
 deadline_exceeded 504 · configuration_error 500 · unauthorized 401
 """
 
