@@ -28,6 +28,8 @@ class AnotherTime(BookingError):
         super().__init__(message)
         self.alternatives = tuple(alternatives)
         """Up to three starts (UTC) that are free as far as we know, the nearest first."""
+        self.tokens: tuple[str, ...] = ()
+        """The slot_token of each of them, in a conversation; else none."""
 
 
 class SlotTaken(AnotherTime):

@@ -514,7 +514,7 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
     """Return the members that only some problems have."""
     members: dict[str, object] = {}
     if isinstance(exc, AnotherTime) and view.service is not None:
-        members["alternatives"] = view.offers(exc.alternatives)
+        members["alternatives"] = view.times(exc.alternatives, exc.tokens)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [answers.candidate(service) for service in exc.services[:5]]
     if isinstance(exc, PhoneAmbiguous):

@@ -153,25 +153,15 @@ class AgentView(APIView):
             took=took,
         )
 
-    def offers(self, starts: Sequence[datetime]) -> list[dict[str, str]]:
-        """Return times of the service as answers spell them; in a conversation, each with the token of an offer."""
+    def times(self, starts: Sequence[datetime], tokens: Sequence[str]) -> list[dict[str, str]]:
+        """Return times of the service as answers spell them; where there are tokens, each with its slot_token."""
         assert self.service is not None  # noqa: S101
-        event_type = self.event_type or self.service.event_type
-        length = timedelta(minutes=event_type.length_minutes)
+        length = timedelta(minutes=(self.event_type or self.service.event_type).length_minutes)
         zone = self.service.branch.time_zone
-        times = [answers.time_of(start, start + length, zone=zone, language=self.language) for start in starts]
-        if self.call is None:
-            return times
-        offers = holds.issue_tokens(
-            company=self.key.company,
-            conversation=self.call,
-            service=self.service,
-            event_type=event_type,
-            staff=self.staff,
-            starts=starts,
-            now=timezone.now(),
-        )
-        return [{"slot_token": offer.token, **spelled} for offer, spelled in zip(offers, times, strict=True)]
+        spelled = [answers.time_of(start, start + length, zone=zone, language=self.language) for start in starts]
+        if not tokens:
+            return spelled
+        return [{"slot_token": token, **each} for token, each in zip(tokens, spelled, strict=True)]
 
     def conversation(self, public_id: str | None) -> Conversation | None:
         """Return the phone call that a request names, None where it names none. The request goes into its timeline."""

@@ -138,7 +138,7 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         ConfigurationError: staff must put something right; nothing was booked.
     """
     slot = Slot(wish.service, wish.event_type, wish.start, calcom, deadline, now, offered=wish.offer is not None)
-    with slot.or_others():
+    with holds.or_offers(slot, company=wish.company, conversation=wish.conversation, staff=wish.staff):
         change, is_repeat = _earlier(wish), True
         if change is None:
             _refuse_after_call(wish)

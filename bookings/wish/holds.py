@@ -6,16 +6,25 @@ is held; booking turns the very same row into a booking.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from bookings import claims
-from bookings.errors import ConfirmTokenInvalid, ConversationEnded, DeadlineExceeded, SlotNotOffered, SlotTaken
+from bookings.errors import (
+    AnotherTime,
+    ConfirmTokenInvalid,
+    ConversationEnded,
+    DeadlineExceeded,
+    SlotNotOffered,
+    SlotTaken,
+)
 from bookings.models import (
     Appointment,
     AppointmentState,
@@ -103,6 +112,41 @@ def issue_tokens(*, starts: Sequence[datetime], **offered: Any) -> list[SlotToke
     return SlotToken.objects.bulk_create(new_offer(start=start, **offered) for start in starts)
 
 
+def tokens_of_others(refused: AnotherTime, *, conversation: Conversation | None, **offered: Any) -> tuple[str, ...]:
+    """
+    Return a slot_token for each alternative of a refusal, made of `offered` as by `new_offer`.
+
+    None without a conversation; and none where they cannot be written down, which must not change the refusal.
+    """
+    if conversation is None or not refused.alternatives:
+        return ()
+    with suppress(DatabaseError):
+        issued = issue_tokens(starts=refused.alternatives, conversation=conversation, **offered)
+        return tuple(each.token for each in issued)
+    return ()
+
+
+@contextmanager
+def or_offers(
+    slot: Slot, *, company: Company, conversation: Conversation | None, staff: Staff | None
+) -> Iterator[None]:
+    """Do as `Slot.or_others` does; in a conversation each of the other times gets a slot_token."""
+    try:
+        with slot.or_others():
+            yield
+    except AnotherTime as exc:
+        exc.tokens = tokens_of_others(
+            exc,
+            company=company,
+            conversation=conversation,
+            service=slot.service,
+            event_type=slot.event_type if slot.event_type.active else None,
+            staff=staff,
+            now=slot.now,
+        )
+        raise
+
+
 def resolve_slot_token(
     *, token: str, company: Company, conversation: Conversation | None, branch: Branch | None = None
 ) -> SlotToken:
@@ -171,7 +215,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
     """
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
     attempts, newer = claims.Attempts(deadline), False
-    with slot.or_others():
+    with or_offers(slot, company=offer.company, conversation=offer.conversation, staff=offer.staff):
         slot.refuse_unbookable()
         while True:
             earlier = _led_to(offer)

@@ -44,7 +44,7 @@ from bookings.question import search
 from bookings.question.offers import Rules
 from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
-from bookings.wish import outcomes
+from bookings.wish import holds, outcomes
 from bookings.wish.cancelling import await_others, refuse_unchangeable
 from bookings.wish.outcomes import Booked
 from cachectl import background, waiting
@@ -117,6 +117,15 @@ def move(
         # Cal.com has refused a time that its list had: others come out of a new list, or not at all.
         others = calendar if change is None else replace(calendar)
         exc.alternatives = tuple(others.alternatives())
+        if appointment.service is not None:
+            exc.tokens = holds.tokens_of_others(
+                exc,
+                company=appointment.company,
+                conversation=conversation,
+                service=appointment.service,
+                event_type=appointment.event_type,
+                now=now,
+            )
         raise
 
 
