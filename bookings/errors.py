@@ -8,9 +8,12 @@ Offer another time (`AnotherTime`), ask the caller (`AskCaller`), hold the time 
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from calcom.types import RequiredField
+
+if TYPE_CHECKING:
+    from bookings.models import Appointment
 
 
 class BookingError(Exception):
@@ -72,6 +75,12 @@ class Closed(AnotherTime):
     """The branch is closed then."""
 
     code = "closed"
+
+
+class LimitReached(AnotherTime):
+    """The event type takes no more bookings in that day, week, month or year: offer another one."""
+
+    code = "limit_reached"
 
 
 class AskCaller(BookingError):
@@ -232,15 +241,37 @@ class AlreadyCancelled(Final):
 
 
 class AlreadyBooked(Final):
-    """There is an appointment at that time under the same address, and Cal.com would return it instead of a new one."""
+    """
+    There is an appointment under the same details.
+
+    Either at that very time, and Cal.com would return it instead of a new one; or the event type allows each caller so
+    many only.
+    """
 
     code = "already_booked"
+
+    def __init__(self, message: str, *, appointment: "Appointment | None" = None) -> None:
+        super().__init__(message)
+        self.appointment = appointment
+        """The caller's own, where it is known here. It is named to whom it belongs only."""
 
 
 class ChangeTooLate(Final):
     """It begins too soon to be moved or cancelled by phone."""
 
     code = "change_too_late"
+
+
+class CancelNotAllowed(Final):
+    """Cal.com cancels no booking of this event type."""
+
+    code = "cancel_not_allowed"
+
+
+class RescheduleNotAllowed(Final):
+    """Callers may not reschedule bookings of this event type, or not so shortly before their start."""
+
+    code = "reschedule_not_allowed"
 
 
 class TooManyMoves(Final):

@@ -33,7 +33,8 @@ LONGEST_UID = 100
 BLOCKED_FOR = 60.0
 """Seconds that Cal.com blocks a key at most (recorded 2026-11-21)."""
 
-# The first text that occurs in the message decides. Recorded 2026-11-21, all of them.
+# The first text that occurs in the message decides, whatever the status: a limit is refused with 401, and says nothing
+# about the key. Recorded 2026-11-21, those of limits and cancelling 2026-11-30.
 _TEXTS = (
     ("already has booking at this time or is not available", Reason.NOT_AVAILABLE),
     ("booking_conflict_error", Reason.NOT_AVAILABLE),
@@ -44,6 +45,9 @@ _TEXTS = (
     ("has been cancelled and rescheduled already", Reason.ALREADY_MOVED),
     ("has been cancelled", Reason.ALREADY_CANCELLED),
     ("Cannot cancel a booking that has already ended", Reason.ALREADY_ENDED),
+    ("does not allow cancellations", Reason.CANCELLING_OFF),
+    ("limit_reached", Reason.LIMIT_REACHED),
+    ("maximum number of active bookings has been reached", Reason.BOOKER_LIMIT),
     # No route for this path and version: a wrong version must not look like a missing booking.
     ("Cannot GET ", Reason.INVALID),
     ("Cannot POST ", Reason.INVALID),
@@ -290,6 +294,10 @@ def event_type(data: Any) -> RemoteEventType:
         obstacles=list(_obstacles(data, hosts)),
         list_reach=_list_reach(data),
         limits_each_booker=_is_on(data.get("bookerActiveBookingsLimit")),
+        booking_limits=_booking_limits(data),
+        cancelling_disabled=_is_disabled(data.get("disableCancelling")),
+        rescheduling_disabled=_is_disabled(data.get("disableRescheduling")),
+        rescheduling_notice=_minutes((optional(dict, data.get("disableRescheduling")) or {}).get("minutesBefore")),
     )
 
 
@@ -299,8 +307,7 @@ def _minutes(value: Any) -> int:
 
 def _list_reach(data: dict[str, Any]) -> ListReach:
     """Return how far around a booking a list changes by rules of the event type, beyond the time of its hosts."""
-    limits = [optional(dict, data.get(name)) or {} for name in ("bookingLimitsCount", "bookingLimitsDuration")]
-    periods = {period for each in limits if _is_on(each) for period, most in each.items() if most}
+    periods = {period for limits in _booking_limits(data).values() for period in limits}
     window = optional(dict, data.get("bookingWindow")) or {}
     reaches = {
         ListReach.YEAR: "year" in periods or (_is_on(window) and bool(window.get("rolling"))),
@@ -311,6 +318,17 @@ def _list_reach(data: dict[str, Any]) -> ListReach:
         or _is_on(data.get("bookerActiveBookingsLimit")),
     }
     return next((reach for reach, is_meant in reaches.items() if is_meant), ListReach.NONE)
+
+
+def _booking_limits(data: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return by what is counted (`count`, or `duration` in minutes) how much each period allows."""
+    found: dict[str, dict[str, int]] = {}
+    for kind, name in (("count", "bookingLimitsCount"), ("duration", "bookingLimitsDuration")):
+        limits = optional(dict, data.get(name)) or {}
+        allowed = {period: optional(int, limits.get(period)) for period in ("day", "week", "month", "year")}
+        if _is_on(limits) and any(allowed.values()):
+            found[kind] = {period: most for period, most in allowed.items() if most}
+    return found
 
 
 def _required_fields(data: dict[str, Any]) -> Iterator[RequiredField]:
@@ -335,7 +353,6 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
         Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
         Obstacle.MANAGED: data.get("schedulingType") == "managed",
         Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
-        Obstacle.BOOKING_LIMITS: _is_on(data.get("bookingLimitsCount")) or _is_on(data.get("bookingLimitsDuration")),
         Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
         Obstacle.NUMBER_FIELD: asks_for_number,
         Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
@@ -348,6 +365,11 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
 def _is_on(policy: Any) -> bool:
     """Return whether a policy is in force: off is null, absent, or `{"disabled": true}`."""
     return bool(policy) and not (isinstance(policy, dict) and policy.get("disabled"))
+
+
+def _is_disabled(setting: Any) -> bool:
+    """Return whether what can be switched off is: here `{"disabled": true}` does not mean that a policy is off."""
+    return isinstance(setting, dict) and setting.get("disabled") is True
 
 
 def _message(body: bytes) -> str:

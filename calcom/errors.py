@@ -35,6 +35,9 @@ class Reason(StrEnum):
     ALREADY_MOVED = "already_moved"
     ALREADY_ENDED = "already_ended"
     NOT_FOUND = "not_found"
+    LIMIT_REACHED = "limit_reached"  # of the event type, by day, week, month or year
+    BOOKER_LIMIT = "booker_limit"  # this address has as many bookings to come as the event type allows
+    CANCELLING_OFF = "cancelling_off"
     UNAUTHORIZED = "unauthorized"
     INVALID = "invalid"  # our request was wrong: a field, a length, a version
 

@@ -40,7 +40,8 @@ def invalidate_change(
 
     Note [Lists of more than host time]: what an appointment of ours takes from a list is subtracted, so the list stays
     an answer. A list that rules of the event type decide, too (limits per day, the first slot only), may lose or gain
-    more than the appointment's own time: such days expire, as far as the rule reaches.
+    more than the appointment's own time: such days expire, as far as the rule reaches. So do those around a
+    refusal.
     """
     if cause is Cause.REFUSED:
         start, end = start - _REFUSED_WITH_IT, end + _REFUSED_WITH_IT
@@ -50,6 +51,9 @@ def invalidate_change(
     for pk, length, before, after, reach in sharing:
         shapes[pk], reaches[pk] = Shape(length, before, after), reach
     causes = {pk: Cause.RULE if cause is Cause.OWN and reach else cause for pk, reach in reaches.items()}
+    widened = {pk: reach for pk, reach in reaches.items() if causes[pk] is Cause.RULE}
+    if cause is Cause.REFUSED and event_type.list_reach:
+        widened[event_type.pk] = event_type.list_reach
     own_hosts = EventTypeHost.objects.filter(event_type=event_type).values_list("host_id", flat=True)
     if not set(host_ids).issubset(own_hosts):
         request_sync(event_type)
@@ -66,7 +70,7 @@ def invalidate_change(
             freed=freed and why is Cause.OWN,
         )
         for touched_days, ids in days.items()
-        for first, last, its, why in _by_cause(*touched_days, ids, causes, reaches)
+        for first, last, its, why in _by_cause(*touched_days, ids, causes, widened)
     ]
 
 
@@ -92,16 +96,16 @@ def availability_changed(rows: Sequence[Forgetting]) -> None:
 
 
 def _by_cause(
-    first: date, last: date, ids: Sequence[int], causes: Mapping[int, Cause], reaches: Mapping[int, str]
+    first: date, last: date, ids: Sequence[int], causes: Mapping[int, Cause], widened: Mapping[int, str]
 ) -> Iterator[tuple[date, date, list[int], Cause]]:
-    """Yield the days that are invalid, with their event types and why; days that rules reach one by one."""
+    """Yield the days that are invalid, with their event types and why; those that `widened` reaches one by one."""
     earliest, latest = _cached_days()
-    for each in dict.fromkeys(causes[pk] for pk in ids if causes[pk] is not Cause.RULE):
-        yield first, last, [pk for pk in ids if causes[pk] is each], each
+    for each in dict.fromkeys(causes[pk] for pk in ids if pk not in widened):
+        yield first, last, [pk for pk in ids if causes[pk] is each and pk not in widened], each
     for pk in ids:
-        if causes[pk] is Cause.RULE:
-            days = timedelta(days=ListReach(reaches[pk]).days)
-            yield max(first - days, min(first, earliest)), min(last + days, max(last, latest)), [pk], Cause.RULE
+        if pk in widened:
+            days = timedelta(days=ListReach(widened[pk]).days)
+            yield max(first - days, min(first, earliest)), min(last + days, max(last, latest)), [pk], causes[pk]
 
 
 def _cached_days() -> tuple[date, date]:

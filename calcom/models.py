@@ -137,6 +137,19 @@ class EventType(models.Model):
     limits_each_booker = models.BooleanField(
         default=False, db_default=False, help_text="Cal.com allows each address so many bookings only"
     )
+    booking_limits = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text='how much a period allows: {"count": {"day": 4}, "duration": {"week": 600}}; duration in minutes',
+    )
+    cancelling_disabled = models.BooleanField(default=False, db_default=False, help_text="Cal.com cancels none of them")
+    rescheduling_disabled = models.BooleanField(
+        default=False, db_default=False, help_text="callers may not reschedule; Cal.com does not keep us from it"
+    )
+    rescheduling_notice_minutes = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="how long before their start callers may still reschedule"
+    )
     active = models.BooleanField(default=True)
     hosts: "models.ManyToManyField[Host, EventTypeHost]" = models.ManyToManyField(
         Host, through="EventTypeHost", related_name="event_types"

@@ -267,9 +267,16 @@ def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
     except Refused as exc:
         if exc.event_type_is_missing:
             sync.deactivate(event_type)
-        elif exc.reason in _OF_THE_EVENT_TYPE:
+        elif exc.reason in _OF_THE_EVENT_TYPE or _is_unknown_limit(event_type, exc.reason):
             contradictions.request_sync(event_type)
         raise
+
+
+def _is_unknown_limit(event_type: EventType, reason: Reason) -> bool:
+    """Return whether a refusal names a limit that no sync has read."""
+    if reason is Reason.LIMIT_REACHED:
+        return not event_type.booking_limits
+    return reason is Reason.BOOKER_LIMIT and not event_type.limits_each_booker
 
 
 def _moved_last(page: Sequence[RemoteBooking | UnreadableBooking]) -> list[RemoteBooking | UnreadableBooking]:

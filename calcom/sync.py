@@ -125,7 +125,7 @@ def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[
         hosts.setdefault(event_type_id, set()).add((host_id, fixed))
     return {
         pk: (hosts.get(pk), *decides)
-        for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "active")
+        for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "booking_limits", "active")
     }
 
 
@@ -175,6 +175,10 @@ def _mirror_event_types(account: Account, remote: Sequence[RemoteEventType]) -> 
             "cannot_serve",
             "list_reach",
             "limits_each_booker",
+            "booking_limits",
+            "cancelling_disabled",
+            "rescheduling_disabled",
+            "rescheduling_notice_minutes",
             "active",
         ],
     )
@@ -198,6 +202,10 @@ def _rows(account: Account, remote: RemoteEventType) -> Iterator[EventType]:
             cannot_serve=[obstacle.value for obstacle in remote.obstacles],
             list_reach=remote.list_reach.value,
             limits_each_booker=remote.limits_each_booker,
+            booking_limits=dict(remote.booking_limits),
+            cancelling_disabled=remote.cancelling_disabled,
+            rescheduling_disabled=remote.rescheduling_disabled,
+            rescheduling_notice_minutes=remote.rescheduling_notice,
         )
 
 

@@ -126,7 +126,7 @@ class Obstacle(StrEnum):
     MANAGED = "managed"
     COLLECTIVE = "collective"  # until the next sync: no event type has it any more, rows of an older version may
     CONFIRMATION = "confirmation"
-    BOOKING_LIMITS = "booking_limits"
+    BOOKING_LIMITS = "booking_limits"  # until the next sync, too
     PHONE_FIRST = "phone_first"
     EMAIL_CODE = "email_code"
     NUMBER_FIELD = "number_field"
@@ -226,3 +226,9 @@ class RemoteEventType:
     list_reach: ListReach = ListReach.NONE
     limits_each_booker: bool = False
     """Whether each address may have so many bookings only."""
+    booking_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By what is counted (`count`, or `duration` in minutes) how much a day, week, month or year allows."""
+    cancelling_disabled: bool = False
+    rescheduling_disabled: bool = False
+    rescheduling_notice: int = 0
+    """Minutes before its start from which a booking cannot be rescheduled any more."""

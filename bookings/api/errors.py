@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -20,10 +21,12 @@ from rest_framework.response import Response
 
 from bookings.api import answers
 from bookings.errors import (
+    AlreadyBooked,
     AnotherTime,
     AnswerRequired,
     AskCaller,
     BookingError,
+    LimitReached,
     PhoneAmbiguous,
     ServiceUnknown,
     TimeAmbiguous,
@@ -128,6 +131,14 @@ TABLE: Mapping[str, Told] = {
         "Diese Zeit wurde leider gerade vergeben. Darf es eine andere sein?",
         "I'm sorry, that time has just been taken. Would another time suit you?",
         "Offer one of the alternatives, or ask for availability again. Never offer this time again.",
+    ),
+    "limit_reached": Told(
+        HTTPStatus.CONFLICT,
+        False,
+        "The service takes no more bookings then",
+        "Für diesen Tag sind leider keine Termine mehr möglich. Darf es ein anderer Tag sein?",
+        "I'm sorry, no more appointments are possible on that day. Would another day suit you?",
+        "Offer one of the alternatives, or a day from next_possible_day on. Never offer this day again.",
     ),
     "slot_not_offered": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -366,11 +377,13 @@ TABLE: Mapping[str, Told] = {
     "already_booked": Told(
         HTTPStatus.CONFLICT,
         False,
-        "There is an appointment at this time under the same address",
-        "Zu dieser Zeit ist unter Ihren Angaben schon ein Termin eingetragen. Ist dieser für jemand anderen?",
-        "There is already an appointment at that time under your details. Is this one for somebody else?",
-        "Nothing was booked. For another person send another e-mail address, or none; to change the appointment that"
-        " exists, reschedule it.",
+        "There is an appointment under the same details",
+        "Unter Ihren Angaben gibt es schon einen Termin. Möchten Sie ihn verlegen, oder ist dieser für jemand anderen?",
+        "There is already an appointment under your details. Would you like to move it, or is this one for somebody"
+        " else?",
+        "Nothing was booked. To move the appointment that exists send its id, from booking or from POST"
+        " /v1/bookings/find, to POST /v1/bookings/{id}/reschedule. For another person send another e-mail address and"
+        " phone number, or none.",
     ),
     "change_too_late": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -379,6 +392,22 @@ TABLE: Mapping[str, Told] = {
         "So kurz vorher kann ich den Termin leider nicht mehr ändern. Soll sich jemand bei Ihnen melden?",
         "I'm sorry, I can no longer change the appointment this close to its start. Shall somebody call you?",
         "The company sets how long before its start an appointment can be moved or cancelled. Offer a call back.",
+    ),
+    "cancel_not_allowed": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "Appointments of this kind cannot be cancelled",
+        "Dieser Termin lässt sich leider nicht absagen. Soll sich jemand bei Ihnen melden?",
+        "I'm sorry, this appointment cannot be cancelled. Shall somebody call you?",
+        "The appointment stands. Offer to move it, or a call back (POST /v1/callbacks).",
+    ),
+    "reschedule_not_allowed": Told(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        False,
+        "Appointments of this kind cannot be rescheduled, or not so late",
+        "Dieser Termin lässt sich leider nicht verlegen. Soll sich jemand bei Ihnen melden?",
+        "I'm sorry, this appointment cannot be moved. Shall somebody call you?",
+        "The appointment stands where it is. Offer to keep it, to cancel it, or a call back (POST /v1/callbacks).",
     ),
     "too_many_moves": Told(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -515,6 +544,10 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
     members: dict[str, object] = {}
     if isinstance(exc, AnotherTime) and view.service is not None:
         members["alternatives"] = view.times(exc.alternatives, exc.tokens)
+    if isinstance(exc, LimitReached) and view.service is not None:
+        members["next_possible_day"] = _next_day(exc, view.service.branch.time_zone)
+    if isinstance(exc, AlreadyBooked) and exc.appointment is not None and view.may_name(exc.appointment):
+        members["booking"] = answers.booking(exc.appointment, language=view.language)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [answers.candidate(service) for service in exc.services[:5]]
     if isinstance(exc, PhoneAmbiguous):
@@ -529,6 +562,11 @@ def _members(exc: Exception, view: Any) -> dict[str, object]:
     if isinstance(exc, drf.ValidationError):
         members["errors"] = [{"field": field, "detail": detail} for field, detail in _flat(exc.detail)]
     return members
+
+
+def _next_day(exc: LimitReached, time_zone: str) -> str | None:
+    """Return the first day, by the branch's clock, on which a booking is possible; None where that is not known."""
+    return min((str(each.astimezone(ZoneInfo(time_zone)).date()) for each in exc.alternatives), default=None)
 
 
 def _flat(detail: object, path: str = "") -> Iterator[tuple[str, str]]:

@@ -190,9 +190,9 @@ book = extend_schema(
         **_problems(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
             "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
-            "already_booked", "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
-            "phone_required", "phone_ambiguous", "answer_required", "upstream_unavailable", "deadline_exceeded",
-            "configuration_error",
+            "already_booked", "limit_reached", "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far",
+            "closed", "phone_required", "phone_ambiguous", "answer_required", "upstream_unavailable",
+            "deadline_exceeded", "configuration_error",
         ),
     },
 )  # fmt: skip
@@ -213,7 +213,8 @@ cancel = extend_schema(
         200: shapes.ChangedAnswer,
         202: shapes.ChangedAnswer,
         **_problems(
-            *_BODY, "booking_not_found", "already_cancelled", "idempotency_key_reused", "idempotency_in_progress",
+            *_BODY, "booking_not_found", "already_cancelled", "cancel_not_allowed", "idempotency_key_reused",
+            "idempotency_in_progress",
             "date_in_past", "change_too_late", "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),
     },
@@ -229,7 +230,8 @@ reschedule = extend_schema(
         200: shapes.ChangedAnswer,
         202: shapes.ChangedAnswer,
         **_problems(
-            *_BODY, "booking_not_found", "already_cancelled", "change_too_late", "too_many_moves",
+            *_BODY, "booking_not_found", "already_cancelled", "reschedule_not_allowed", "change_too_late",
+            "too_many_moves", "limit_reached",
             "idempotency_key_reused", "idempotency_in_progress", "slot_taken", "slot_not_offered", "date_in_past",
             "too_soon", "too_far", "closed", "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),

@@ -670,6 +670,12 @@ class Problem(serializers.Serializer[Any]):
     spoken = serializers.CharField(help_text="what the caller may be told")
     agent_hint = serializers.CharField()
     alternatives = AlternativeAnswer(many=True, help_text="other times that are free as far as we know")
+    next_possible_day = serializers.DateField(
+        required=False, allow_null=True, help_text="from when bookings are possible again; null where not known"
+    )
+    booking = BookingAnswer(
+        required=False, help_text="the appointment that exists, where it is certain that it is the caller's"
+    )
     candidates = CandidateAnswer(many=True, required=False)
     readings = serializers.ListField(
         child=serializers.CharField(),

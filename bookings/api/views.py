@@ -180,6 +180,13 @@ class AgentView(APIView):
         """Return the number that the caller calls from, where it came from a trusted source."""
         return self.call.caller_phone if self.call else None
 
+    def may_name(self, appointment: Appointment) -> bool:
+        """Return whether an appointment may be named that nobody asked for: to the one whose certain number it has."""
+        is_theirs = self.own_number is not None and self.own_number == appointment.attendee_phone
+        return (
+            is_theirs and AgentKey.Scope.SEE in self.key.scopes and self.key.branch_id in {None, appointment.branch_id}
+        )
+
     def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return what the body says, checked."""
         body = serializer(data=self.request.data)

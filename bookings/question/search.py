@@ -101,12 +101,13 @@ def alternatives(
     service: Service,
     event_type: EventType | None = None,
     wished: datetime,
+    within: timedelta = ALTERNATIVES_WITHIN,
     now: datetime,
     calcom: CalcomService,
     deadline: Deadline,
 ) -> list[datetime]:
     """
-    Return up to three times that are free, the best first: on the day of `wished` or in the week after.
+    Return up to three times that are free, the best first: on the day of `wished` or so long after.
 
     Whoever was just refused a time that a list had is offered none that nobody has verified since: of a day that a
     refusal invalidated, only what a new load brings within the deadline.
@@ -116,7 +117,7 @@ def alternatives(
         service=service,
         event_type=event_type,
         first=first,
-        last=first + ALTERNATIVES_WITHIN,
+        last=first + within,
         now=now,
         calcom=calcom,
         deadline=deadline,

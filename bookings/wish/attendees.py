@@ -49,13 +49,18 @@ def address_for(*, customer: Customer, email: str | None, event_type: EventType,
     if email:
         of_the_type = at_that_time.filter(event_type__calcom_id=event_type.calcom_id, attendee_email=email.lower())
         if of_the_type.exists():
-            raise AlreadyBooked("This address has a booking of the same event type at the same time.")
+            raise AlreadyBooked(
+                "This address has a booking of the same event type at the same time.", appointment=of_the_type[0]
+            )
         return email.lower()
     used = set(at_that_time.filter(customer=customer).values_list("attendee_email", flat=True))
     addresses = (synthetic_address(customer, number) for number in count(1))
     if event_type.limits_each_booker:
         if synthetic_address(customer) in used:
-            raise AlreadyBooked("This customer has a booking at the same time, and the event type limits them.")
+            raise AlreadyBooked(
+                "This customer has a booking at the same time, and the event type limits them.",
+                appointment=at_that_time.filter(customer=customer).first(),
+            )
         return synthetic_address(customer)
     return next(address for address in addresses if address not in used)
 

@@ -10,6 +10,7 @@ from bookings import claims, figures
 from bookings.errors import (
     AlreadyCancelled,
     BookingNotFound,
+    CancelNotAllowed,
     ChangeTooLate,
     DateInPast,
     IdempotencyInProgress,
@@ -40,6 +41,7 @@ def cancel(
     Raises:
         AlreadyCancelled: somebody cancelled it at Cal.com.
         BookingNotFound: it never came to be.
+        CancelNotAllowed: the event type does not allow it.
         DateInPast, ChangeTooLate: it has begun, or begins too soon to be cancelled by phone.
         IdempotencyInProgress: it is just being booked or moved; try again.
         IdempotencyKeyReused: the key came with another request before.
@@ -97,7 +99,7 @@ def _withdraw_move(ask: Change, now: datetime) -> None:
     move = moves.filter(state=ChangeState.QUEUED).first()
     if move is None:
         return
-    refuse_unchangeable(ask, now)
+    _refuse_uncancellable(ask, now)
     with transaction.atomic(durable=True):
         if move.move_on(to=ChangeState.REFUSED, outcome=cases.WITHDRAWN, finished_at=Now()):
             claims.release_other_time(ask.appointment)
@@ -134,6 +136,12 @@ def refuse_unchangeable(ask: Change, now: datetime) -> None:
         raise ChangeTooLate("It begins too soon to be changed by phone.")
 
 
+def _refuse_uncancellable(ask: Change, now: datetime) -> None:
+    refuse_unchangeable(ask, now)
+    if ask.appointment.event_type.cancelling_disabled:  # for staff, too: Cal.com binds the key (seen 2026-11-30)
+        raise CancelNotAllowed("Cal.com cancels no booking of this event type.")
+
+
 def _queue(ask: Change, deadline: Deadline, now: datetime) -> Change | None:
     """Write the cancellation down as soon as nothing else is open; return the change of a twin if one was faster."""
     attempts = claims.Attempts(deadline)
@@ -142,7 +150,7 @@ def _queue(ask: Change, deadline: Deadline, now: datetime) -> Change | None:
         await_others(ask.appointment, deadline)
         if (twin := _earlier_cancel(ask)) is not None:
             return twin
-        refuse_unchangeable(ask, now)
+        _refuse_uncancellable(ask, now)
         for name, value in outcomes.timing(deadline).items():
             setattr(ask, name, value)
         try:

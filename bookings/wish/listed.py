@@ -3,11 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from bookings import claims
-from bookings.errors import AnotherTime, BookingError, DeadlineExceeded, SlotNotOffered, SlotTaken, UpstreamUnavailable
+from bookings import claims, limits
+from bookings.errors import (
+    AnotherTime,
+    BookingError,
+    DeadlineExceeded,
+    LimitReached,
+    SlotNotOffered,
+    SlotTaken,
+    UpstreamUnavailable,
+)
 from bookings.models import Service
 from bookings.question import search
 from bookings.question.offers import Rules
@@ -17,6 +26,7 @@ from cachectl.waiting import NO_TIME
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE
 from calcom.service import CalcomService, OpenSlots
+from calcom.types import ListReach
 
 
 class Listing(NamedTuple):
@@ -77,6 +87,8 @@ class Slot:
         if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
+        if limits.is_reached(self.event_type, self.start, self.service.branch.time_zone):
+            raise LimitReached("The event type takes no more bookings then.")
         if self.offered and listed.known.band is Band.MISSING:
             return Listing(None, verified=False, settling=False)
         if listed.known.failure == "deadline":
@@ -103,14 +115,24 @@ class Slot:
             yield
         except AnotherTime as exc:
             with suppress(BookingError):  # that others cannot be had does not change why this one is refused
-                exc.alternatives = tuple(self._others())
+                exc.alternatives = tuple(self._others(on_other_days=isinstance(exc, LimitReached)))
             raise
 
-    def _others(self) -> list[datetime]:
+    def _others(self, *, on_other_days: bool) -> list[datetime]:
+        """Return other times; where a limit was reached, on other days, and as far ahead as it may reach."""
+        if on_other_days:
+            zone = ZoneInfo(self.service.branch.time_zone)
+            reach = timedelta(days=ListReach(self.event_type.list_reach).days)
+            found = self._alternatives(search.ALTERNATIVES_WITHIN + reach)
+            return [each for each in found if each.astimezone(zone).date() != self.start.astimezone(zone).date()]
+        return self._alternatives(search.ALTERNATIVES_WITHIN)
+
+    def _alternatives(self, within: timedelta) -> list[datetime]:
         return search.alternatives(
             service=self.service,
             event_type=self.event_type if self.event_type.active else None,
             wished=self.start,
+            within=within,
             now=self.now,
             calcom=self.calcom,
             deadline=self.deadline,

@@ -25,6 +25,7 @@ from bookings.errors import (
     ConversationEnded,
     DateInPast,
     DeadlineExceeded,
+    RescheduleNotAllowed,
     SlotNotOffered,
     SlotTaken,
     TooManyMoves,
@@ -82,6 +83,7 @@ def move(
         AnotherTime: not then; carries alternatives, and the appointment stands where it was.
         TryLater: nothing was changed by this request.
         AlreadyCancelled, BookingNotFound: there is nothing to move.
+        RescheduleNotAllowed: the event type does not allow callers to.
         ChangeTooLate, TooManyMoves: the company does not allow it by phone.
         IdempotencyKeyReused: the key came with another request before.
         ConversationEnded: the phone call is over; nothing was changed by this request.
@@ -164,7 +166,11 @@ def _brought_here(ask: Change) -> Change | None:
 
 def _refuse_unmovable(ask: Change, now: datetime) -> None:
     refuse_unchangeable(ask, now)
-    appointment = ask.appointment
+    appointment, event_type = ask.appointment, ask.appointment.event_type
+    # Cal.com does not keep the host's key from it (recorded 2026-11-30): the setting is for those who book.
+    notice = timedelta(minutes=event_type.rescheduling_notice_minutes)
+    if ask.asked_by and (event_type.rescheduling_disabled or appointment.start < now + notice):
+        raise RescheduleNotAllowed("Callers may not reschedule it, or not so shortly before its start.")
     if ask.asked_by and appointment.moves >= appointment.company.max_moves:
         raise TooManyMoves("It was moved as often as the company allows.")
     if appointment.service:

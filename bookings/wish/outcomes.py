@@ -12,16 +12,18 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from bookings import figures
+from bookings import figures, limits
 from bookings.errors import (
     AlreadyBooked,
     AlreadyCancelled,
     BookingError,
     BookingNotFound,
+    CancelNotAllowed,
     ConfigurationError,
     DateInPast,
     IdempotencyInProgress,
     IdempotencyKeyReused,
+    LimitReached,
     SlotNotOffered,
     SlotTaken,
     UpstreamUnavailable,
@@ -157,6 +159,9 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
     Reason.NOT_AVAILABLE: SlotTaken,
     cases.FOREIGN: SlotTaken,
     cases.SAME_ADDRESS: AlreadyBooked,
+    Reason.LIMIT_REACHED: LimitReached,
+    Reason.BOOKER_LIMIT: AlreadyBooked,
+    Reason.CANCELLING_OFF: CancelNotAllowed,
     Reason.OUT_OF_BOUNDS: SlotNotOffered,
     cases.OTHER_START: SlotNotOffered,
     cases.OTHER_LENGTH: SlotNotOffered,
@@ -186,7 +191,10 @@ def refusal(change: Change) -> BookingError:
 def answer(change: Change, *, replayed: bool = False) -> Booked:
     """Return what the change came to, or raise why it came to nothing."""
     if change.state == ChangeState.REFUSED:
-        raise refusal(change)
+        refused = refusal(change)
+        if isinstance(refused, AlreadyBooked) and change.outcome == Reason.BOOKER_LIMIT:
+            refused.appointment = limits.booked_by(change.appointment)
+        raise refused
     if change.state in OPEN_STATES:
         figures.count_pending(change)
     return Booked(change.appointment, change, replayed)

@@ -439,6 +439,8 @@ class Cancellation(Case):
             if not self.change.close(to=ChangeState.REFUSED, outcome=outcome):
                 return
             self.have_called_back(outcome)
+        if outcome == Reason.CANCELLING_OFF:
+            self.calcom.contradicted(self.appointment.event_type)
         self.tell("cancellation refused", outcome=outcome)
 
 

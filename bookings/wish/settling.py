@@ -21,7 +21,7 @@ from calcom.service import CalcomService
 from calcom.types import RemoteBooking
 
 # Refusals of a time that a list had: the list is none any more.
-_REFUTE_THE_LIST = frozenset({Reason.NOT_AVAILABLE, Reason.OUT_OF_BOUNDS})
+_REFUTE_THE_LIST = frozenset({Reason.NOT_AVAILABLE, Reason.OUT_OF_BOUNDS, Reason.LIMIT_REACHED})
 
 
 def settle(*, change_id: int, calcom: CalcomService) -> None:

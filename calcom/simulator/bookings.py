@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 from calcom.simulator import payloads, slots, times
+from calcom.simulator.booking_limits import refuse_over_booker_limit, refuse_over_limit
 from calcom.simulator.booking_rules import Wish, read_start, read_wish, refuse_impossible_start
 from calcom.simulator.booking_shapes import described, fresh, old
 from calcom.simulator.call import Answer, Call, success
@@ -28,6 +29,8 @@ async def create(call: Call) -> Answer:
         return await _take_seat(call, wish)
     if repeated := _repeated(call.state, wish):
         return success(fresh(repeated), 201)
+    refuse_over_booker_limit(call.state, wish.event_type, wish.attendee.email)
+    refuse_over_limit(call.state, wish.event_type, wish.start, (wish.end - wish.start) // 60)
     host = _free_host(call.state, wish.event_type, wish.start, wish.end)
     await call.think()
     booking = _add(call.state, _booking(call.state, wish, host))
@@ -73,6 +76,7 @@ async def reschedule(call: Call) -> Answer:
     start = read_start(call.fields)
     refuse_impossible_start(call.state, before.event_type, start)
     end = start + before.end - before.start
+    refuse_over_limit(call.state, before.event_type, start, (end - start) // 60, {before.uid})
     host = _free_host(call.state, before.event_type, start, end, ignored={before.uid}, preferred=before.host)
     await call.think()
     booking = move(call.state, before, start=start, host=host, fields=call.fields)
@@ -379,6 +383,8 @@ def _refuse_cancelling(call: Call, booking: Booking, reason: str | None) -> None
             f"Can't cancel booking with uid={booking.uid} because it has been cancelled already. Please provide uid of "
             "a booking that is not cancelled.",
         )
+    if call.state.event_types.get(booking.event_type.id, booking.event_type).cancelling_disabled:
+        raise bare(400, "This event type does not allow cancellations")  # the host is bound as well (seen 2026-11-30)
     if booking.end < call.state.now():
         raise bare(400, "Cannot cancel a booking that has already ended")
     if not reason and call.user in (booking.owner, *booking.everybody):

@@ -29,6 +29,8 @@ _WRITABLE = {
     "bookingRequiresAuthentication": "requires_authentication",
     "hidden": "hidden",
     "onlyShowFirstAvailableSlot": "first_slot_only",
+    "bookingLimitsCount": "limits_count",
+    "bookingLimitsDuration": "limits_duration",
 }
 _OFF: Json = {"disabled": True}
 
@@ -131,10 +133,14 @@ def described(state: State, event_type: EventType) -> Json:
         "calVideoSettings": {"sendTranscriptionEmails": True},
         "hidden": event_type.hidden,
         "bookingRequiresAuthentication": event_type.requires_authentication,
-        "bookerActiveBookingsLimit": _OFF,
+        "bookerActiveBookingsLimit": {"maximumActiveBookings": event_type.booker_limit, "offerReschedule": False}
+        if event_type.booker_limit
+        else _OFF,
+        **({"bookingLimitsCount": event_type.limits_count} if event_type.limits_count else {}),
+        **({"bookingLimitsDuration": event_type.limits_duration} if event_type.limits_duration else {}),
         "bookingUrl": f"{BOOKER_URL}/{event_type.owner}/{event_type.slug}",
-        "disableCancelling": {"disabled": False},
-        "disableRescheduling": {"disabled": False},
+        "disableCancelling": {"disabled": event_type.cancelling_disabled},
+        "disableRescheduling": {"disabled": False, **(event_type.rescheduling or {})},
         "interfaceLanguage": None,
         "allowReschedulingPastBookings": False,
         "allowReschedulingCancelledBookings": False,

@@ -6,6 +6,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from calcom.simulator import times
+from calcom.simulator.booking_limits import within_limits
 from calcom.simulator.diary import Span
 from calcom.simulator.state import State
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, Override, User
@@ -39,7 +40,7 @@ def open_starts(
                 found[host.username].update(_starts(stretch, host, minutes, event_type.interval_minutes or minutes))
     in_turns = [found[name] for name in found if name not in event_type.fixed]
     needed = [*(found[name] for name in event_type.fixed), *([set().union(*in_turns)] if in_turns else [])]
-    starts = sorted(set.intersection(*needed))
+    starts = within_limits(state, event_type, sorted(set.intersection(*needed)), minutes, ignored)
     return _first_of_each_day(starts, state.owner(event_type)) if event_type.first_slot_only else starts
 
 

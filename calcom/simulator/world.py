@@ -56,7 +56,9 @@ class EventType:
     `booking_window`, `confirmation`, `seats`, `recurrence`, `locations` and `fields` (the custom booking fields)
     are written as Cal.com writes them. `phone_first` asks for a phone number instead of an e-mail address, and
     `phone_required` for one beside it;
-    `first_slot_only` lists the first slot of each of the owner's days (not recorded).
+    `first_slot_only` lists the first slot of each of the owner's days (not recorded). `limits_count` and
+    `limits_duration` (minutes) are by period, `rescheduling` says when it is disabled, all as Cal.com writes them;
+    `booker_limit` is how many bookings to come each address may have.
     """
 
     id: int
@@ -83,6 +85,11 @@ class EventType:
     requires_authentication: bool = False
     hidden: bool = False
     first_slot_only: bool = False
+    limits_count: Json | None = None
+    limits_duration: Json | None = None
+    booker_limit: int = 0
+    cancelling_disabled: bool = False
+    rescheduling: Json | None = None
 
     @property
     def seat_count(self) -> int:

@@ -315,8 +315,6 @@ def test_required_fields_are_read_with_their_options():
         ({"recurrence": {"disabled": False, "interval": 1}}, Obstacle.RECURRENCE),
         ({"schedulingType": "managed"}, Obstacle.MANAGED),
         ({"confirmationPolicy": {"type": "always"}}, Obstacle.CONFIRMATION),
-        ({"bookingLimitsCount": {"day": 2}}, Obstacle.BOOKING_LIMITS),
-        ({"bookingLimitsDuration": {"week": 600}}, Obstacle.BOOKING_LIMITS),
         ({"bookingFields": [{"type": "email", "slug": "email", "required": False}]}, Obstacle.PHONE_FIRST),
         (
             {"bookingFields": [{"type": "email", "slug": "email", "required": True, "hidden": True}]},

@@ -153,7 +153,7 @@ def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, 
     said = capsys.readouterr().out
     assert "Fresh: key of Practice New York; 3 of 4 event types can be served." in said
     assert "Vaccination (15 min): the host must confirm each booking" in said
-    assert "Check-up (30 min): the service must say what goes into insurance" in said
+    assert "Check-up (30 min): callers are asked for insurance, unless the service answers it" in said
     assert cast.PRACTICE_CREDENTIAL not in said
 
 

@@ -61,4 +61,4 @@ def _remark(event_type: EventType) -> str:
     if event_type.cannot_serve:
         return ": " + "; ".join(Obstacle(each).sentence for each in event_type.cannot_serve)
     slugs = [each["slug"] for each in event_type.required_fields]
-    return f": the service must say what goes into {', '.join(slugs)}" if slugs else ""
+    return f": callers are asked for {', '.join(slugs)}, unless the service answers it" if slugs else ""

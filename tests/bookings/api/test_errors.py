@@ -15,7 +15,8 @@ PROMISED = """
 slot_taken 409 · hold_expired 409 · hold_required 409 · confirm_token_invalid 422 ·
 date_in_past 422 · too_soon 422 · too_far 422 · closed 422 · slot_not_offered 422 ·
 time_not_understood 422 · time_ambiguous 422 · time_nonexistent 422 · service_unknown 422 · service_ambiguous 422 ·
-booking_not_found 404 · already_cancelled 409 · already_booked 409 ·
+booking_not_found 404 · already_cancelled 409 · already_booked 409 · limit_reached 409 ·
+cancel_not_allowed 422 · reschedule_not_allowed 422 ·
 idempotency_key_reused 422 · idempotency_in_progress 409 · upstream_unavailable 503 · rate_limited 429 ·
 phone_required 422 · answer_required 422 ·
 identity_required 403 · identity_mismatch 403 · change_too_late 422 · too_many_moves 422 ·
