@@ -28,7 +28,7 @@ from bookings.models import (
 )
 from cachectl.connections import redis_client
 from cachectl.models import Forgetting
-from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, WebhookDelivery
+from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, RateLimitPause, WebhookDelivery
 from calcom.simulator import Simulator
 from calcom.simulator.state import Webhook
 from calcom.simulator.subscriptions import TRIGGERS
@@ -57,6 +57,7 @@ _OURS = tuple(
         WebhookDelivery,
         Cursor,
         DeferredBooking,
+        RateLimitPause,
         Forgetting,
     )
 )
