@@ -125,6 +125,9 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+# Where a login leads that came from nowhere in particular.
+LOGIN_REDIRECT_URL = "admin:index"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"  # instants are stored and logged in UTC; a branch's own zone decides what callers hear
 USE_TZ = True
