@@ -187,6 +187,12 @@ class UpstreamUnavailable(TryLater):
 
     code = "upstream_unavailable"
 
+    def __init__(self, message: str, *, retry_after: float = 1.0, access_refused: bool = False) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.access_refused = access_refused
+        """Whether Cal.com refuses us, as with a revoked key: only staff can end that, so the agent is not to repeat."""
+        self.retryable = not access_refused  # type: ignore[misc]  # of this one, whatever holds for the others
+
 
 class DeadlineExceeded(TryLater):
     """The caller's time was over before anything was promised."""

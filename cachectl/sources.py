@@ -7,6 +7,8 @@ from typing import Protocol
 
 # The reason of a load for which the budget of requests has no room now. Nothing was sent.
 THROTTLED = "throttled"
+# The reason of a load that the source refuses us: only people can change that.
+ACCESS_REFUSED = "unauthorized"
 # The reason of a load of an event type that does not exist any more. What was known of its days is no answer either.
 GONE = "not_found"
 

@@ -16,7 +16,7 @@ from redis import RedisError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
-from calcom import deferred, governor, inbox, tasks, url_policy
+from calcom import deferred, governor, inbox, key_refusals, tasks, url_policy
 from calcom.breaker import Kind
 from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
@@ -108,6 +108,12 @@ class AccountAdmin(LocalTimes, ModelAdmin):
         if self.has_change_permission(request, obj) or (obj is None and self.has_add_permission(request)):
             return fields
         return [name for name in fields if name not in SECRETS]
+
+    def save_model(self, request: HttpRequest, obj: Account, form: AccountForm, change: bool) -> None:
+        """Save; a key that was typed is tried at once, although Cal.com may have refused it before."""
+        super().save_model(request, obj, form, change)
+        if form.data.get(form.add_prefix("api_key")):
+            key_refusals.entered(obj)
 
     @admin.display(description="rate limit and breakers")
     def budget(self, account: Account) -> str:

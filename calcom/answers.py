@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from calcom.errors import Reason, Refused, Unavailable, unanswered
+from calcom.errors import KeyRefused, Reason, Refused, Unavailable, unanswered
 from calcom.transport import Answer
 from calcom.types import (
     NO_TIME,
@@ -51,12 +51,19 @@ _TEXTS = (
     # No route for this path and version: a wrong version must not look like a missing booking.
     ("Cannot GET ", Reason.INVALID),
     ("Cannot POST ", Reason.INVALID),
+    # Of the API key itself: of other refusals with these statuses the key is not the cause. Recorded, but for "is
+    # expired", of which only the status is.
+    ("Invalid API Key", Reason.UNAUTHORIZED),
+    ("Invalid Access Token", Reason.UNAUTHORIZED),
+    ("Your api key is", Reason.UNAUTHORIZED),
+    ("No authentication method provided", Reason.UNAUTHORIZED),
+    ("no authentication provided", Reason.UNAUTHORIZED),
 )
+_TOKEN_EXPIRED = 498
 _STATUSES = {
     401: Reason.UNAUTHORIZED,
     403: Reason.UNAUTHORIZED,
     404: Reason.NOT_FOUND,
-    498: Reason.UNAUTHORIZED,
 }
 # "Event Type not found" of a list of slots, "Event type with id 7 not found." of a booking (recorded 2026-11-21).
 _NAMES_EVENT_TYPE = re.compile(r"event[ -]?type", re.IGNORECASE)
@@ -94,9 +101,11 @@ def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
 def refusal(answer: Answer) -> Refused:
     """Return the no of a 4xx answer, by its recorded text and else by its status."""
     text = _message(answer.body)
-    by_status = _STATUSES.get(answer.status, Reason.INVALID)
-    reason = next((reason for part, reason in _TEXTS if part in text), by_status)
+    by_text = next((reason for part, reason in _TEXTS if part in text), None)
     message = f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}"
+    if by_text is Reason.UNAUTHORIZED or answer.status == _TOKEN_EXPIRED:
+        return KeyRefused(message)
+    reason = by_text or _STATUSES.get(answer.status, Reason.INVALID)
     is_missing = reason is Reason.NOT_FOUND and bool(_NAMES_EVENT_TYPE.search(text))
     return Refused(reason, message, event_type_is_missing=is_missing)
 

@@ -13,12 +13,12 @@ import structlog
 from django.conf import settings
 
 from cachectl.deadline import Deadline
-from calcom import answers, transport, url_policy
+from calcom import answers, key_refusals, transport, url_policy
 from calcom.breaker import Kind, breaker_for
-from calcom.errors import CalcomError, Refused, Unavailable, unanswered
+from calcom.errors import CalcomError, KeyRefused, Refused, Unavailable, unanswered
 from calcom.governed import governed
 from calcom.limiter import limiter_for
-from calcom.models import Account, EventType
+from calcom.models import Account, EventType, KeyRefusal
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
 from monitoring import metrics
 
@@ -49,11 +49,20 @@ class Call:
     body: Mapping[str, object] | None = field(default=None, repr=False)
     is_poll: bool = False
     """One a minute always passes."""
+    needs_key: bool = True
+    """Whether Cal.com answers it to a valid key only, so that a yes proves that the key is one."""
+    checks_key: bool = False
+    """Whether it is sent although the key was refused a moment ago, to see whether it still is."""
 
     @property
     def write(self) -> bool:
         """Return whether it changes something there. All changes we ask for are POSTs with a body."""
         return self.body is not None
+
+    @property
+    def kind(self) -> KeyRefusal.Kind:
+        """Return as which kind it is refused where the key is."""
+        return KeyRefusal.Kind.WRITES if self.write else KeyRefusal.Kind.READS
 
 
 class Client:
@@ -85,7 +94,8 @@ class Client:
             params["duration"] = str(event_type.length_minutes)
         if moving_uid:
             params["bookingUidToReschedule"] = moving_uid
-        return self._exchange(Call("open_slots", priority, "/v2/slots", "slots", params), answers.slots)
+        call = Call("open_slots", priority, "/v2/slots", "slots", params, needs_key=False)
+        return self._exchange(call, answers.slots)
 
     def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
         """Book."""
@@ -105,7 +115,7 @@ class Client:
 
     def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         """Return one booking."""
-        call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings")
+        call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings", needs_key=False)
         return self._exchange(call, answers.booking)
 
     def find_bookings(self, *, attendee_email: str, start: datetime, end: datetime) -> list[RemoteBooking | None]:
@@ -149,7 +159,7 @@ class Client:
 
     def me(self) -> RemoteHost:
         """Return who the key belongs to."""
-        return self._exchange(Call("me", Priority.BACKGROUND, "/v2/me"), answers.person)
+        return self._exchange(Call("me", Priority.BACKGROUND, "/v2/me", checks_key=True), answers.person)
 
     def event_types(self) -> list[RemoteEventType]:
         """Return the event types of the key's owner."""
@@ -182,9 +192,24 @@ class Client:
             CalcomError: by what may have happened there.
         """
         with _logged(call) as line:
+            look = key_refusals.standing if call.checks_key else key_refusals.refuse
+            refusal = look(self._account, call.kind)
+            result = self._asked(call, parse, line)
+            if refusal and call.needs_key:
+                key_refusals.clear(refusal.row)
+            return result
+
+    def _asked(self, call: Call, parse: Callable[[Any], T], line: dict[str, object]) -> T:
+        """Send; once more where the key was refused and the account has another one by now."""
+        while True:
             answer = self._sent(call)
             line.update(status=answer.status, upstream_request_id=answer.headers.get("X-Request-Id"))
-            return answers.read(answer, parse, write=call.write)
+            try:
+                return answers.read(answer, parse, write=call.write)
+            except KeyRefused as exc:
+                exc.retry_after = key_refusals.note(self._account, call.kind)
+                if exc.retry_after is not None:
+                    raise
 
     def _sent(self, call: Call) -> transport.Answer:
         if objection := url_policy.objection(self._account.base_url):

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from calcom import events
-from calcom.errors import CalcomError, Reason, Refused, Unavailable
+from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import BookingRead, NotYet, Useless
 from calcom.models import Account, DeferredBooking
 from calcom.service import CalcomService
@@ -90,18 +90,18 @@ def _take(row: DeferredBooking) -> bool:
 def _look(row: DeferredBooking) -> None:
     try:
         booking = CalcomService(row.account).get_booking(uid=row.remote_uid, priority=Priority.BACKGROUND)
-    except Unavailable as exc:
+    except Refused as exc:
+        if exc.reason is Reason.NOT_FOUND:
+            _close(row, "gone")
+        elif exc.retry_after is None:
+            _fail(row, exc.reason.value)
+        else:
+            _put_off(row, exc.retry_after)
+    except CalcomError as exc:
         if exc.retry_after is None:
             _fail(row, exc.outcome)
         else:
             _put_off(row, exc.retry_after)
-    except Refused as exc:
-        if exc.reason is Reason.NOT_FOUND:
-            _close(row, "gone")
-        else:
-            _fail(row, exc.reason.value)
-    except CalcomError as exc:
-        _fail(row, exc.outcome)
     else:
         if error := _dispatched(row.account, booking):
             _fail(row, error, remote_changed_at=booking.updated_at)

@@ -12,6 +12,8 @@ class CalcomError(Exception):
 
     outcome = "failed"
     """One word for the logs."""
+    retry_after: float | None = None
+    """Seconds after which asking again makes sense, where Cal.com or what guards it said so."""
 
 
 class Unavailable(CalcomError):
@@ -22,7 +24,6 @@ class Unavailable(CalcomError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds, where Cal.com or the governor said so."""
 
 
 class Reason(StrEnum):
@@ -52,6 +53,20 @@ class Refused(CalcomError):
         self.reason = reason
         self.event_type_is_missing = event_type_is_missing
         """Whether what was not found is the event type: deleted there, it can be neither listed nor booked."""
+
+
+class KeyRefused(Refused):
+    """
+    Cal.com does not take the account's API key, and nothing changed there: it was revoked, or has expired.
+
+    Only another key ends it. Raised without a request, too, while such an answer is recent (`calcom.key_refusals`).
+    """
+
+    outcome = "key_refused"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(Reason.UNAUTHORIZED, message)
+        self.retry_after = retry_after
 
 
 class OutcomeUnknown(CalcomError):

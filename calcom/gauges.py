@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from calcom import breaker, inbox
+from calcom import breaker, inbox, key_refusals
 from calcom.breaker import Kind
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account, DeferredBooking, WebhookDelivery
 from monitoring import metrics, outboxes
-from monitoring.registry import Reading, Unhealthy, register_gauges
+from monitoring.registry import Reading, Unhealthy, register_gauges, register_probe
 
 STATES = {"closed": 0, "half-open": 1, "open": 2}
 
@@ -22,6 +22,24 @@ def governor() -> Iterator[Reading]:
         yield from _budget(account.pk, state)
         for kind in Kind:
             yield _breaker(account, kind)
+
+
+def api_keys() -> Iterator[Reading]:
+    """Read which accounts' API keys Cal.com refuses, and for what."""
+    refused = {(row.account_id, row.kind) for row in key_refusals.current()}
+    for account_id in Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True):
+        for kind in key_refusals.Kind.values:
+            yield metrics.KEY_REFUSED.at((account_id, kind) in refused, account_id, kind)
+
+
+def refused_api_keys() -> None:
+    """Raise Unhealthy while Cal.com refuses the API key of an account in use."""
+    kinds: dict[int, list[str]] = {}
+    for row in key_refusals.current():
+        kinds.setdefault(row.account_id, []).append(row.kind)
+    if kinds:
+        accounts = ", ".join(f"account {pk} ({' and '.join(of)})" for pk, of in kinds.items())
+        raise Unhealthy(f"Cal.com refuses the API key of {accounts}")
 
 
 def webhooks() -> Iterator[Reading]:
@@ -67,5 +85,7 @@ def _breaker(account: Account, kind: Kind) -> Reading:
 def register() -> None:
     """Register them."""
     register_gauges("governor", governor)
+    register_gauges("api_keys", api_keys)
+    register_probe("calcom_keys", refused_api_keys)
     register_gauges("webhooks", webhooks)
     register_gauges("deferred_bookings", deferred_bookings)

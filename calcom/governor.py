@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from calcom import breaker
@@ -131,21 +133,29 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One account. Without Redis there is nothing but its name."""
+    """One account. Without Redis there is nothing but its name, and whether its key is refused."""
 
     account: Account
     budget: Budget | None
     guards: Sequence[Guard]
+    key_refusals: Sequence[str]
+    """For what Cal.com refuses its API key, in sentences."""
 
 
 def look(account: Account) -> Panel:
     """Return how it is now."""
+    refusals = _key_refusals(account)
     state = limiter_for(account.api_key, account.requests_per_minute).state()
     found = [(kind, breaker.state(account.api_key, account.pk, kind)) for kind in Kind] if state else []
     if state is None or any(each is None for _, each in found):
-        return Panel(account, None, ())
+        return Panel(account, None, (), refusals)
     guards = [Guard(kind, KINDS[kind], each, state.at) for kind, each in found if each]
-    return Panel(account, Budget(state, [_share(priority, state) for priority in Priority]), guards)
+    return Panel(account, Budget(state, [_share(priority, state) for priority in Priority]), guards, refusals)
+
+
+def _key_refusals(account: Account) -> list[str]:
+    rows = account.key_refusals.annotate(lasting=Now() - F("refused_at")).order_by("kind")
+    return [f"{row.get_kind_display()} for {span(row.lasting)}" for row in rows if row.is_current]
 
 
 def _share(priority: Priority, state: LimiterState) -> Share:

@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from calcom import events, webhooks
-from calcom.errors import CalcomError
+from calcom.errors import CalcomError, KeyRefused
 from calcom.events import NotYet, Useless
 from calcom.limiter import Throttled
 from calcom.models import WebhookDelivery
@@ -115,7 +115,7 @@ def _have_heard(delivery: WebhookDelivery) -> None:
         note = events.tell(delivery.account, webhooks.parse(delivery.body))
     except Useless as exc:
         _finish(delivery, State.USELESS, str(exc))
-    except Throttled as exc:
+    except (Throttled, KeyRefused) as exc:
         _put_off(delivery, exc)
     except (NotYet, CalcomError) as exc:
         _try_again(delivery, str(exc))
@@ -130,8 +130,8 @@ def _finish(delivery: WebhookDelivery, state: State, note: str) -> None:
     WebhookDelivery.objects.filter(pk=delivery.pk).update(state=state, finished_at=Now(), note=note[:200])
 
 
-def _put_off(delivery: WebhookDelivery, exc: Throttled) -> None:
-    """Leave it until there is a permit for its look-up: nothing was sent, so it was no attempt."""
+def _put_off(delivery: WebhookDelivery, exc: CalcomError) -> None:
+    """Leave it until its look-up may be sent, which is no attempt: there was no permit, or the key is refused."""
     pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
     WebhookDelivery.objects.filter(pk=delivery.pk).update(
         state=State.FAILED, attempts=F("attempts") - 1, next_attempt_at=Now() + pause, note=str(exc)[:200]

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from calcom import url_policy
 from calcom.crypto import EncryptedTextField
+from calcom.keys import credential_hash
 from calcom.ranges import Shape
 from calcom.types import ListReach, RemoteBooking
 
@@ -50,6 +51,39 @@ class RateLimitPause(models.Model):
 
     def __str__(self) -> str:
         return f"{self.credential} until {self.until:%H:%M:%S}"
+
+
+class KeyRefusal(models.Model):
+    """
+    That Cal.com refuses an account's API key, for reads or for writes.
+
+    A row counts as long as the account has the key of which it tells, so that a new key is good for every process.
+    """
+
+    class Kind(models.TextChoices):
+        """What is refused: an expired key may still read."""
+
+        READS = "reads", "reads"
+        WRITES = "writes", "writes"
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="key_refusals", db_index=False)
+    kind = models.CharField(max_length=6, choices=Kind)
+    credential = models.CharField(max_length=16, help_text="hash of the API key")
+    refused_at = models.DateTimeField(help_text="first refusal since the key was last accepted")
+    next_attempt_at = models.DateTimeField(help_text="until then nothing of this kind is sent")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "kind"], name="key_refusal_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of account {self.account_id}"
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether the account still has this key."""
+        return self.credential == credential_hash(self.account.api_key)
 
 
 class HostQuerySet(models.QuerySet["Host"]):

@@ -9,7 +9,7 @@ from cachectl import availability
 from cachectl.availability import Day, Known
 from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
-from calcom import contradictions, invalidation, sync
+from calcom import contradictions, invalidation, key_refusals, sync
 from calcom.client import LARGEST_PAGE, Client
 from calcom.days import unique_end
 from calcom.errors import Reason, Refused, Unavailable
@@ -173,6 +173,15 @@ class CalcomService:
         while page := self._client.bookings_between(start=start, end=end, skip=skip):
             yield _moved_last(page)
             skip += len(page)
+
+    def refuse_unwritable(self) -> None:
+        """
+        Refuse what Cal.com would refuse if it was asked to book, reschedule or cancel. Sends nothing.
+
+        Raises:
+            KeyRefused: it refused the account's API key a moment ago.
+        """
+        key_refusals.refuse(self._account, key_refusals.Kind.WRITES)
 
     def contradicted(self, event_type: EventType) -> None:
         """Have the event type synced, because something newer says otherwise. Never fails, and is bounded."""

@@ -86,6 +86,15 @@ BREAKER_REFUSALS = _counter(
 )
 BREAKER_OPENED = _counter("slotline_breaker_opened_total", "How often a breaker opened.", "kind")
 
+KEY_REFUSALS = _counter(
+    "slotline_key_refusals_total",
+    "Answers of Cal.com that refuse an account's API key.",
+    "kind",
+)
+KEY_REFUSED = Gauge(
+    "slotline_key_refused", "1 where Cal.com refuses the account's API key for this kind, else 0.", ("account", "kind")
+)
+
 DEFERRED_BOOKINGS = _counter(
     "slotline_deferred_bookings_total",
     "Bookings read at Cal.com that could not be applied (`deferred`), and what became of them: `applied`, `gone`, or "
@@ -205,3 +214,4 @@ for _attempt in ("1", "2", "3", "more"):
     FORGETTING_FAILURES.labels(_attempt)
 for _kind in ("reads", "writes"):
     BREAKER_OPENED.labels(_kind)
+    KEY_REFUSALS.labels(_kind)

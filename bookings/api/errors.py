@@ -7,7 +7,7 @@ language: a test holds the table complete.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -31,6 +31,7 @@ from bookings.errors import (
     ServiceUnknown,
     TimeAmbiguous,
     TryLater,
+    UpstreamUnavailable,
 )
 from bookings.models import Service
 from monitoring.logs import current_request_id
@@ -473,6 +474,17 @@ TABLE: Mapping[str, Told] = {
     ),
 }  # fmt: skip
 
+# Instead of the line of `upstream_unavailable`, where no repeat helps.
+ACCESS_REFUSED = replace(
+    TABLE["upstream_unavailable"],
+    retryable=False,
+    title="The calendar refuses us access",
+    de="An unseren Kalender komme ich gerade nicht heran. Soll Sie jemand zurückrufen?",
+    en="I cannot get into our calendar right now. Shall somebody call you back?",
+    hint="Nothing was changed. Do not try again: staff must put it right. Say spoken, and send who shall be called back"
+    " to POST /v1/callbacks: that works without the calendar.",
+)
+
 _BY_TYPE: Mapping[type[Exception], str] = {
     drf.NotAuthenticated: "unauthorized",
     drf.AuthenticationFailed: "unauthorized",
@@ -495,9 +507,18 @@ def code_of(exc: Exception) -> str:
     return next((code for kind, code in _BY_TYPE.items() if isinstance(exc, kind)), "internal_error")
 
 
-def body_of(code: str, *, language: str = "en", detail: str = "", **members: object) -> dict[str, object]:
-    """Return a problem as RFC 9457 has it, with what an agent needs beside."""
-    told = TABLE[code]
+def told_of(exc: Exception) -> Told:
+    """Return what an agent is told about whatever was raised."""
+    if isinstance(exc, UpstreamUnavailable) and exc.access_refused:
+        return ACCESS_REFUSED
+    return TABLE[code_of(exc)]
+
+
+def body_of(
+    code: str, told: Told | None = None, *, language: str = "en", detail: str = "", **members: object
+) -> dict[str, object]:
+    """Return a problem as RFC 9457 has it, with what an agent needs beside; what is told is the code's by default."""
+    told = told or TABLE[code]
     return {
         "type": f"urn:slotline:problem:{code}",
         "title": told.title,
@@ -516,16 +537,16 @@ def body_of(code: str, *, language: str = "en", detail: str = "", **members: obj
 
 def problem(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer an exception of a view: DRF's exception handler."""
-    code, view = code_of(exc), context["view"]
-    if TABLE[code].status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, TryLater):
+    code, told, view = code_of(exc), told_of(exc), context["view"]
+    if told.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, TryLater):
         log.error("request failed", code=code, exc_info=exc)
     members = _members(exc, view)
     detail = "" if code == "internal_error" else _detail(exc)
     return Response(
         # A page for people has no language of callers.
-        body_of(code, language=getattr(view, "language", "en"), detail=detail, **members),
-        status=TABLE[code].status,
-        headers=_headers(exc, view, code),
+        body_of(code, told, language=getattr(view, "language", "en"), detail=detail, **members),
+        status=told.status,
+        headers=_headers(exc, view, told),
         content_type=CONTENT_TYPE,
     )
 
@@ -582,10 +603,10 @@ def _flat(detail: object, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(detail)
 
 
-def _headers(exc: Exception, view: Any, code: str) -> dict[str, str]:
+def _headers(exc: Exception, view: Any, told: Told) -> dict[str, str]:
     headers = {}
-    wait = exc.retry_after if isinstance(exc, TryLater) else getattr(exc, "wait", None)
-    if wait is not None or TABLE[code].retryable:
+    wait = exc.retry_after if isinstance(exc, TryLater) and told.retryable else getattr(exc, "wait", None)
+    if wait is not None or told.retryable:
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
     if challenge := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = challenge

@@ -27,6 +27,7 @@ from bookings.speech import sentences
 from bookings.speech.understood import understood
 from bookings.wish.offering import Offered, offer
 from cachectl.deadline import Deadline
+from cachectl.sources import ACCESS_REFUSED
 from calcom.ranges import MINUTE
 from calcom.service import CalcomService
 
@@ -43,6 +44,10 @@ _HINTS = {
 _NOBODY_KNOWS_HINT = (
     "Nothing is known: this does not mean that nothing is free. Search once more after Retry-After; if it is degraded"
     " again, say spoken, and send who shall be called back to POST /v1/callbacks."
+)
+_ACCESS_REFUSED_HINT = (
+    "Nothing is known: this does not mean that nothing is free. Do not search again: staff must put it right. Say"
+    " spoken, and send who shall be called back to POST /v1/callbacks."
 )
 _HELD_HINT = "It is held. Say spoken, and book with the confirm_token of hold once the caller agrees."
 _STAFF_HINT = "Ask the caller, then search again with the id of a candidate as staff, or without staff for anybody."
@@ -98,7 +103,7 @@ class Search(AgentView):
         )
         found = offered.found
         told = headers.of_cache(found.known)
-        if _nobody_knows(found):
+        if _nobody_knows(found) and not _is_access_refused(found):
             told |= headers.retry_after(found.known.retry_after)
         return Response(self._answer(asked, offered, now), headers=told)
 
@@ -203,6 +208,7 @@ def _spoken_about(asked: Asked, offered: Offered, now: datetime) -> sentences.Re
         exact=asked.wanted.start is not None,
         held=offered.held is not None,
         further=found.more,
+        access_refused=_is_access_refused(found),
     )
 
 
@@ -210,10 +216,17 @@ def _nobody_knows(found: Found) -> bool:
     return found.status is Status.DEGRADED and not found.offers
 
 
+def _is_access_refused(found: Found) -> bool:
+    """Return whether Cal.com could not be asked because it refuses us."""
+    return found.known.failure == ACCESS_REFUSED
+
+
 def _hint(offered: Offered) -> str:
     if offered.held:
         return _HELD_HINT
-    return _NOBODY_KNOWS_HINT if _nobody_knows(offered.found) else _HINTS[offered.found.status]
+    if not _nobody_knows(offered.found):
+        return _HINTS[offered.found.status]
+    return _ACCESS_REFUSED_HINT if _is_access_refused(offered.found) else _NOBODY_KNOWS_HINT
 
 
 def _name(staff: Staff | None) -> str | None:

@@ -25,7 +25,7 @@ from bookings.api import answers, headers
 from bookings.api import schema as described
 from bookings.api.auth import methods_without_scope
 from bookings.api.directory import service_of, services_of
-from bookings.api.errors import TABLE, IdempotencyKeyRequired, RequestError, RequestInvalid
+from bookings.api.errors import IdempotencyKeyRequired, RequestError, RequestInvalid, told_of
 from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
 from bookings.api.throttles import Standing
@@ -35,7 +35,6 @@ from bookings.errors import (
     DateInPast,
     DeadlineExceeded,
     TooFar,
-    UpstreamUnavailable,
 )
 from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
 from bookings.question import search
@@ -278,10 +277,9 @@ def _unknown_days(known: Known) -> list[str]:
     unknown = [day.date.isoformat() for day in known.days.values() if day.band is Band.MISSING]
     if len(unknown) < len(known.days):
         return unknown
-    retry_after = known.retry_after or 1.0
     if known.failure == "deadline":
-        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=retry_after)
-    raise UpstreamUnavailable("The calendar could not be asked.", retry_after=retry_after)
+        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=known.retry_after or 1.0)
+    raise search.unavailable(known)
 
 
 class Bookings(AgentView):
@@ -403,7 +401,7 @@ class Operation(AgentView):
         """Return what the caller may hear of it; of a refusal what they would have heard had they waited."""
         if change.state != Change.State.REFUSED:
             return answers.told(change, language=self.language)
-        refused = TABLE[outcomes.refusal(change).code]
+        refused = told_of(outcomes.refusal(change))
         return {"spoken": refused.spoken(self.language), "agent_hint": refused.hint}
 
 

@@ -13,7 +13,7 @@ from bookings.question.ranking import Candidate, rank
 from bookings.question.wanted import Wanted
 from cachectl.availability import Band, Known
 from cachectl.deadline import Deadline
-from cachectl.sources import GONE
+from cachectl.sources import ACCESS_REFUSED, GONE
 from calcom.models import EventType
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService, OpenSlots
@@ -126,6 +126,15 @@ def alternatives(
     others = [Candidate(start) for start in open_.certain if not wanted.covers(start)]
     best = rank(others, wanted=wanted, zone=ZoneInfo(service.branch.time_zone), after=minute_from(now))
     return [EPOCH + candidate.start * MINUTE for candidate in best]
+
+
+def unavailable(known: Known) -> UpstreamUnavailable:
+    """Return what to raise where too little is known of the days, and why Cal.com could not be asked for them."""
+    return UpstreamUnavailable(
+        "Cal.com's slots are not known.",
+        retry_after=known.retry_after or 1.0,
+        access_refused=known.failure == ACCESS_REFUSED,
+    )
 
 
 def refuse_deleted(known: Known) -> None:

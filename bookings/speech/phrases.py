@@ -36,6 +36,7 @@ class Phrases:
     """{until}"""
     look_further: str
     no_answer: str
+    no_access: str
     """The calendar cannot be asked."""
     call_back: str
     unknown_person: str
@@ -77,6 +78,7 @@ GERMAN = Phrases(
     nothing_up_to="{until} finde ich leider nichts Freies.",
     look_further="Soll ich noch weiter vorausschauen?",
     no_answer="Unser Kalender antwortet gerade nicht.",
+    no_access="An unseren Kalender komme ich gerade nicht heran.",
     call_back="Soll Sie jemand zurückrufen?",
     unknown_person="Diese Person finde ich bei uns nicht.",
     several_people="Da kommen mehrere infrage.",
@@ -118,6 +120,7 @@ ENGLISH = Phrases(
     nothing_up_to="I'm sorry, I cannot find anything free {until}.",
     look_further="Shall I look further ahead?",
     no_answer="Our calendar is not answering right now.",
+    no_access="I cannot get into our calendar right now.",
     call_back="Shall somebody call you back?",
     unknown_person="I cannot find that person here.",
     several_people="There are several people by that name.",

@@ -49,6 +49,8 @@ class Result:
     held: bool = False
     further: bool = False
     """Whether later days can still be looked at."""
+    access_refused: bool = False
+    """Whether Cal.com could not be asked because it refuses us."""
 
 
 def result(found: Result, language: str) -> str:
@@ -134,7 +136,8 @@ class _Voice:
         return f"{why}{nothing} {self.phrases.look_further if found.further else self.phrases.call_back}"
 
     def nobody_knows(self, found: Result) -> str:
-        return f"{self.why(found.reason)}{self.phrases.no_answer} {self.phrases.call_back}"
+        what = self.phrases.no_access if found.access_refused else self.phrases.no_answer
+        return f"{self.why(found.reason)}{what} {self.phrases.call_back}"
 
     def why(self, reason: Reason | None) -> str:
         if reason is None:

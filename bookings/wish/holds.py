@@ -24,6 +24,7 @@ from bookings.errors import (
     DeadlineExceeded,
     SlotNotOffered,
     SlotTaken,
+    UpstreamUnavailable,
 )
 from bookings.models import (
     Appointment,
@@ -40,6 +41,7 @@ from bookings.models import (
 from bookings.wish.listed import Slot
 from cachectl import waiting
 from cachectl.deadline import Deadline
+from calcom.errors import KeyRefused
 from calcom.models import EventType
 from calcom.ranges import MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
@@ -221,6 +223,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             earlier = _led_to(offer)
             if earlier is not None:
                 return Held(earlier, replayed=True, verified=slot.is_verified())
+            refuse_unwritable(calcom)
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing(newer=newer)
@@ -255,6 +258,19 @@ def hold_new(offer: SlotToken, *, loaded_at: float | None, verified: bool, deadl
         return Held(_write_down(offer, loaded_at, deadline), verified=verified)
     except claims.Contention:
         return None
+
+
+def refuse_unwritable(calcom: CalcomService) -> None:
+    """
+    Refuse to hold what could not be booked.
+
+    Raises:
+        UpstreamUnavailable: Cal.com refused the account's API key a moment ago.
+    """
+    try:
+        calcom.refuse_unwritable()
+    except KeyRefused as exc:
+        raise UpstreamUnavailable("Cal.com refuses access.", access_refused=True) from exc
 
 
 def release(*, appointment: Appointment) -> None:

@@ -94,7 +94,7 @@ class Slot:
         if listed.known.failure == "deadline":
             raise DeadlineExceeded("Cal.com's slots did not come in time.")
         if not listed.known.verified:
-            raise UpstreamUnavailable("Cal.com's slots are not known.", retry_after=listed.known.retry_after or 1.0)
+            raise search.unavailable(listed.known)
         if claims.read(self.event_type, self.start, self.start + self.event_type.length_minutes * MINUTE).rows:
             raise SlotTaken("Somebody else has it.")
         raise SlotNotOffered("Cal.com does not offer it.")

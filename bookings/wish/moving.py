@@ -50,7 +50,7 @@ from bookings.wish.cancelling import await_others, refuse_unchangeable
 from bookings.wish.outcomes import Booked
 from cachectl import background, waiting
 from cachectl.deadline import Deadline
-from calcom.errors import CalcomError, Unavailable
+from calcom.errors import Reason, Refused, Unavailable
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
 
@@ -252,7 +252,7 @@ class _Calendar:
 
         Raises:
             DeadlineExceeded: it did not come in time.
-            UpstreamUnavailable: Cal.com was not reached.
+            UpstreamUnavailable: Cal.com was not reached, or refuses us access.
             ConfigurationError: Cal.com refuses to say.
         """
         try:
@@ -262,7 +262,9 @@ class _Calendar:
             raise DeadlineExceeded("Cal.com's slots did not come in time.") from exc
         except Unavailable as exc:
             raise UpstreamUnavailable("Cal.com's slots are not known.", retry_after=exc.retry_after or 1.0) from exc
-        except CalcomError as exc:
+        except Refused as exc:
+            if exc.reason is Reason.UNAUTHORIZED:
+                raise UpstreamUnavailable("Cal.com refuses access.", access_refused=True) from exc
             raise ConfigurationError("Cal.com does not say when the appointment could be.") from exc
 
     def _asked(self, until: Deadline) -> Sequence[int]:

@@ -185,6 +185,8 @@ def waits_for_calcom(change: Change) -> bool:
 
 def refusal(change: Change) -> BookingError:
     """Return why a refused change came to nothing, as whoever asked for it would have heard."""
+    if change.outcome == Reason.UNAUTHORIZED:
+        return UpstreamUnavailable("Cal.com refuses access.", access_refused=True)
     return _REFUSALS.get(change.outcome, ConfigurationError)(f"Cal.com did not accept it ({change.outcome}).")
 
 

@@ -70,6 +70,8 @@ NO_AUTHENTICATION = (
     "ApiAuthStrategy - No authentication method provided. Either pass an API key as 'Bearer' header or OAuth client "
     "credentials as 'x-cal-secret-key' and 'x-cal-client-id' headers"
 )
+# Of a write with an expired key only the status is recorded; the text is not.
+EXPIRED = "ApiAuthStrategy - api key - Your api key is expired"
 NO_PERMISSION = (
     "PermissionsGuard - no authentication provided. Provide either authorization bearer token containing managed user "
     "access token or oAuth client id in 'x-cal-client-id' header."

@@ -196,6 +196,18 @@ class SimulatorClient:
         """Delete an event type at Cal.com; its bookings stay."""
         self._ask("DELETE", "event-types", {"event_type": event_type})
 
+    def issue_key(self, owner: str, key: str) -> None:
+        """Give a user one more API key."""
+        self._ask("POST", "keys", {"owner": owner, "key": key})
+
+    def expire_key(self, key: str) -> None:
+        """Let an API key expire: reads are answered as before, writes are refused."""
+        self._ask("POST", "keys/expire", {"key": key})
+
+    def revoke_key(self, key: str) -> None:
+        """Delete an API key: whatever is asked with it is refused."""
+        self._ask("DELETE", "keys", {"key": key})
+
     # Webhooks
 
     def deliveries(self) -> list[Json]:

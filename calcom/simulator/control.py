@@ -46,6 +46,9 @@ class Control:
             "POST bookings/cancel": self._cancel,
             "POST event-types": self._change_event_type,
             "DELETE event-types": self._delete_event_type,
+            "POST keys": self._issue_key,
+            "POST keys/expire": self._expire_key,
+            "DELETE keys": self._revoke_key,
             "GET deliveries": self._deliveries,
             "POST deliveries": self._deliver,
             "POST meetings": self._announce_meeting,
@@ -214,6 +217,18 @@ class Control:
         return {}
 
     # Webhooks
+
+    async def _issue_key(self, asked: Json) -> Json:
+        self._program.state.keys[asked["key"]] = self._user(asked["owner"])
+        return {}
+
+    async def _expire_key(self, asked: Json) -> Json:
+        self._program.state.expired_keys.add(asked["key"])
+        return {}
+
+    async def _revoke_key(self, asked: Json) -> Json:
+        del self._program.state.keys[asked["key"]]
+        return {}
 
     async def _deliveries(self, _: Json) -> Json:
         return {"deliveries": [delivery.to_json() for delivery in self._program.messenger.deliveries]}

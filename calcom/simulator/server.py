@@ -13,7 +13,7 @@ from aiohttp import web
 
 from calcom.simulator import faults, routes, times
 from calcom.simulator.booking_shapes import fresh
-from calcom.simulator.call import NO_AUTHENTICATION, NO_PERMISSION, Answer, Call, success
+from calcom.simulator.call import EXPIRED, NO_AUTHENTICATION, NO_PERMISSION, Answer, Call, success
 from calcom.simulator.control import PREFIX, Control
 from calcom.simulator.errors import RefusedError, refused, throttled
 from calcom.simulator.faults import Fault, Kind, Target
@@ -159,6 +159,9 @@ class Server:
             raise throttled()
         if token and user is None:
             raise refused(401, "Invalid Access Token.")
+        # Recorded of GET /v2/slots (200) and POST /v2/bookings (401); other reads and writes are taken to be alike.
+        if token in self._program.state.expired_keys and exchange.request.method != "GET":
+            raise refused(401, EXPIRED)
         return user
 
     def _tell_limit(self, exchange: Exchange, verdict: Verdict) -> None:

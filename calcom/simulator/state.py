@@ -166,6 +166,7 @@ class State:
         self.users = {user.id: user for user in world.users}
         self.usernames = {user.username: user for user in world.users}
         self.keys = {user.api_key: user for user in world.users if user.api_key}
+        self.expired_keys: set[str] = set()
         self.event_types = {event_type.id: event_type for event_type in world.event_types}
         self.bookings: dict[str, Booking] = {}
         self.reservations: dict[str, Reservation] = {}

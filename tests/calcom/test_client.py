@@ -12,7 +12,7 @@ import pytest
 
 from calcom import transport
 from calcom.client import Client
-from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
+from calcom.errors import CalcomError, KeyRefused, OutcomeUnknown, Reason, Refused, Unavailable
 from calcom.limiter import Throttled, limiter_for
 from calcom.models import Account, EventType
 from calcom.simulator import Kind, Simulator
@@ -254,8 +254,9 @@ def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, c
 def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, salon: cast.Salon):
     """L-59: the account's key is what is wrong, and that is said."""
     salon.account.api_key = "cal_unknown"
+    salon.account.save()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(KeyRefused) as refused:
         client.me()
 
     assert refused.value.reason is Reason.UNAUTHORIZED
