@@ -85,7 +85,7 @@ def note(account: Account, kind: Kind) -> float | None:
     Returns None, and writes nothing, where the account has another key by now. `account` has it afterwards: nothing
     happened at Cal.com, so the request may be sent again.
     """
-    values = {
+    values: dict[str, int | str | timedelta] = {
         "account": account.pk,
         "kind": kind.value,
         "credential": credential_hash(account.api_key),

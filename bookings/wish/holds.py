@@ -223,7 +223,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             earlier = _led_to(offer)
             if earlier is not None:
                 return Held(earlier, replayed=True, verified=slot.is_verified())
-            refuse_unwritable(calcom)
+            _refuse_unwritable(calcom)
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing(newer=newer)
@@ -260,7 +260,13 @@ def hold_new(offer: SlotToken, *, loaded_at: float | None, verified: bool, deadl
         return None
 
 
-def refuse_unwritable(calcom: CalcomService) -> None:
+def release(*, appointment: Appointment) -> None:
+    """Give a held time back at once; what is no hold, or none any more, stays as it is."""
+    claims.end(Appointment.objects.held().filter(pk=appointment.pk))
+    appointment.refresh_from_db(fields=["state"])
+
+
+def _refuse_unwritable(calcom: CalcomService) -> None:
     """
     Refuse to hold what could not be booked.
 
@@ -271,12 +277,6 @@ def refuse_unwritable(calcom: CalcomService) -> None:
         calcom.refuse_unwritable()
     except KeyRefused as exc:
         raise UpstreamUnavailable("Cal.com refuses access.", access_refused=True) from exc
-
-
-def release(*, appointment: Appointment) -> None:
-    """Give a held time back at once; what is no hold, or none any more, stays as it is."""
-    claims.end(Appointment.objects.held().filter(pk=appointment.pk))
-    appointment.refresh_from_db(fields=["state"])
 
 
 def _led_to(offer: SlotToken) -> Appointment | None:

@@ -59,7 +59,6 @@ def offer(
 
 def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
     """Hold the one time that was asked for: in one step with writing it down, or after whoever is just writing."""
-    holds.refuse_unwritable(calcom)
     token = table.new(offer)
     held = holds.hold_new(token, loaded_at=offer.loaded_at, verified=offer.verified, deadline=deadline)
     if held is None:
