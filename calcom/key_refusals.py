@@ -28,12 +28,15 @@ SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
 _LOOK_AGAIN = 60.0
 _NOTE = """
 INSERT INTO calcom_keyrefusal AS known (account_id, kind, credential, refused_at, next_attempt_at)
-VALUES (%(account)s, %(kind)s, %(credential)s, STATEMENT_TIMESTAMP(), STATEMENT_TIMESTAMP() + %(shortest)s)
+VALUES (%(account)s, %(kind)s, %(credential)s, STATEMENT_TIMESTAMP(),
+  STATEMENT_TIMESTAMP() + make_interval(secs => %(shortest)s))
 ON CONFLICT (account_id, kind) DO UPDATE SET
   credential = EXCLUDED.credential,
   refused_at = CASE known.credential WHEN EXCLUDED.credential THEN known.refused_at ELSE EXCLUDED.refused_at END,
   next_attempt_at = CASE known.credential WHEN EXCLUDED.credential
-    THEN EXCLUDED.refused_at + LEAST(GREATEST(EXCLUDED.refused_at - known.refused_at, %(shortest)s), %(longest)s)
+    THEN EXCLUDED.refused_at + LEAST(
+      GREATEST(EXCLUDED.refused_at - known.refused_at, make_interval(secs => %(shortest)s)),
+      make_interval(secs => %(longest)s))
     ELSE EXCLUDED.next_attempt_at END
 RETURNING next_attempt_at - STATEMENT_TIMESTAMP(), refused_at = STATEMENT_TIMESTAMP()
 """
@@ -85,12 +88,12 @@ def note(account: Account, kind: Kind) -> float | None:
     Returns None, and writes nothing, where the account has another key by now. `account` has it afterwards: nothing
     happened at Cal.com, so the request may be sent again.
     """
-    values: dict[str, int | str | timedelta] = {
+    values: dict[str, int | float | str] = {
         "account": account.pk,
         "kind": kind.value,
         "credential": credential_hash(account.api_key),
-        "shortest": SHORTEST_PAUSE,
-        "longest": LONGEST_PAUSE,
+        "shortest": SHORTEST_PAUSE.total_seconds(),
+        "longest": LONGEST_PAUSE.total_seconds(),
     }
     pause, is_new = SHORTEST_PAUSE, False
     try:

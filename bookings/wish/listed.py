@@ -15,7 +15,6 @@ from bookings.errors import (
     LimitReached,
     SlotNotOffered,
     SlotTaken,
-    UpstreamUnavailable,
 )
 from bookings.models import Service
 from bookings.question import search
@@ -65,7 +64,6 @@ class Slot:
 
         Raises:
             SlotNotOffered: it was offered at a length that its event type has not any more.
-            UpstreamUnavailable, ConfigurationError: as `search.refuse_unbookable` does.
         """
         if not self.event_type.active and self.service.event_type.active:
             raise SlotNotOffered("Its event type has another length since.")

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('calcom', '0009_fixed_hosts'),
+        ('calcom', '0010_limits_and_switches'),
     ]
 
     operations = [
