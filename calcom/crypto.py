@@ -1,5 +1,6 @@
 """Secrets at rest: a text field that PostgreSQL only ever sees encrypted."""
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,19 @@ if TYPE_CHECKING:
     _Text = models.TextField[str, str]
 else:
     _Text = models.TextField
+
+
+def rotated(token: str) -> str:
+    """
+    Return the same secret encrypted under the first of FIELD_KEYS; the token itself where it is so already.
+
+    Raises:
+        ImproperlyConfigured: none of FIELD_KEYS fits.
+    """
+    with suppress(InvalidToken):
+        _fernet(tuple(settings.FIELD_KEYS[:1])).decrypt(token.encode())
+        return token
+    return encrypt(decrypt(token))
 
 
 class EncryptedTextField(_Text):

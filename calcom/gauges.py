@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.core.exceptions import ImproperlyConfigured
+
 from calcom import breaker, inbox, key_refusals
 from calcom.breaker import Kind
 from calcom.limiter import LimiterState, limiter_for
@@ -40,6 +42,14 @@ def refused_api_keys() -> None:
     if kinds:
         accounts = ", ".join(f"account {pk} ({' and '.join(of)})" for pk, of in kinds.items())
         raise Unhealthy(f"Cal.com refuses the API key of {accounts}")
+
+
+def field_keys() -> None:
+    """Decrypt one stored secret: with other FIELD_KEYS than it was encrypted under, nobody can be served."""
+    try:
+        Account.objects.order_by("-active", "pk").only("api_key").first()
+    except ImproperlyConfigured as exc:
+        raise Unhealthy("FIELD_KEYS do not fit the stored secrets") from exc
 
 
 def webhooks() -> Iterator[Reading]:
@@ -86,6 +96,7 @@ def register() -> None:
     """Register them."""
     register_gauges("governor", governor)
     register_gauges("api_keys", api_keys)
+    register_probe("field_keys", field_keys, vital=True)
     register_probe("calcom_keys", refused_api_keys)
     register_gauges("webhooks", webhooks)
     register_gauges("deferred_bookings", deferred_bookings)
