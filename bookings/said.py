@@ -67,7 +67,7 @@ def phone_number(text: str | None, region: str | None) -> str | None:
         raise ValueError("It is not a phone number.")
     readings = _readings(plain, region)
     if not readings:
-        raise ValueError("Nobody has such a number." if region else "It must begin with + and the country code.")
+        raise ValueError("There is no such number." if region else "It must begin with + and the country code.")
     if len(readings) > 1:
         raise PhoneAmbiguous("The number may be read in two ways.", readings=readings)
     return readings[0]

@@ -73,7 +73,7 @@ MIDDLEWARE = [
 ]
 
 # What pages of the admin and of the docs may load: nothing from elsewhere. django-unfold's Alpine.js evaluates
-# expressions and sets styles. Answers of the API are JSON and nobody's page.
+# expressions and sets styles. Answers of the API are JSON and no page.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],

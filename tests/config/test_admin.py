@@ -50,7 +50,7 @@ def test_login_is_refused_after_five_wrong_passwords_of_an_account(client, owner
 
 
 def test_login_is_refused_after_twenty_wrong_passwords_from_an_address(client, owner):
-    """Whoever tries one password for many accounts is stopped as well; others are not."""
+    """One password tried for many accounts is stopped as well; other addresses are not."""
     for number in range(20):
         log_in(client, f"account-{number}", "wrong", "198.51.100.7")
 
@@ -112,7 +112,7 @@ def secrets(salon: cast.Salon) -> list[str]:
 
 @pytest.mark.parametrize("model", list(admin.site._registry), ids=lambda model: model._meta.label)
 def test_pages_of_every_model_hide_secrets_from_viewers(viewer, secrets, model):
-    """Whoever may only look sees values in the place of fields: a secret is none of them."""
+    """A page without the right to change shows values in the place of fields: a secret is none of them."""
     named = f"admin:{model._meta.app_label}_{model._meta.model_name}"
     pages = [viewer.get(reverse(f"{named}_changelist"))]
     if model._meta.model_name != "governor":  # one page for all
@@ -173,7 +173,7 @@ def account_form(**changes: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("elsewhere", ["http://127.0.0.1:10", "http://localhost:9", "http://127.0.0.1:9/other"])
 def test_new_address_of_an_account_needs_its_key_again(client, owner, elsewhere):
-    """Else whoever may edit an account could have its key sent to a server of their own."""
+    """Else the right to edit an account would be the right to have its key sent to any server."""
     client.force_login(owner)
     account = Account.objects.create(name="Salon", base_url="http://127.0.0.1:9", api_key="cal_stored")
     page = reverse("admin:calcom_account_change", args=[account.pk])
