@@ -59,6 +59,7 @@ STATE_COLOURS = {
     "done": "success",
     "held": "info",
     "pending": "info",
+    "awaiting_confirmation": "info",
     "queued": "info",
     "sending": "info",
     "unknown": "warning",

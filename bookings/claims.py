@@ -24,6 +24,8 @@ from calcom.models import EventType
 from calcom.ranges import MINUTES_A_DAY
 
 Kind = Claim.Kind
+PLACED = (Kind.AWAITING, Kind.CONFIRMED)
+"""Of the time that Cal.com has given an appointment."""
 
 # Writers take these locks before they look at claims. Without them a fifth of racing losers die of a deadlock instead
 # of a clean refusal (measured 2026-11). Taken in the order of ids; whoever waits longer than the time-out tries again.
@@ -306,8 +308,10 @@ def _judge_group(
     ahead = [
         row for row in rows if row.kind != Kind.CONFIRMED and row.host_id in open_hosts and _goes_first(row, ahead_of)
     ]
-    # Cal.com may choose the host whose time is only held here: it knows nothing of our holds.
-    if not open_hosts or any(row.kind == Kind.HELD for row in ahead) or _most_at_once(ahead) >= len(open_hosts):
+    # Cal.com may choose the host whose time is only held here: it knows nothing of our holds, and a booking that waits
+    # for its host takes no time there (recorded 2026-11-21).
+    unknown_there = any(row.kind in {Kind.HELD, Kind.AWAITING} for row in ahead)
+    if not open_hosts or unknown_there or _most_at_once(ahead) >= len(open_hosts):
         return Verdict.TAKEN, open_hosts
     return (Verdict.WAIT if ahead else Verdict.FREE), open_hosts
 
@@ -367,7 +371,7 @@ def take_other_time(
     So it can be moved while the old time stands, also to a time that overlaps it.
     """
     first, last = around(appointment.event_type, start, end)
-    standing = Claim.objects.filter(appointment=appointment, kind=Kind.CONFIRMED, conflicting=False)
+    standing = Claim.objects.filter(appointment=appointment, kind__in=PLACED, conflicting=False)
     own = {claim.host_id: (claim.start, claim.end) for claim in standing}
     Claim.objects.bulk_create(
         Claim(
@@ -393,8 +397,8 @@ def _uncovered(
 
 
 def release_other_time(appointment: Appointment) -> None:
-    """Give back what a confirmed appointment claims beside the time it has."""
-    Claim.objects.filter(appointment=appointment).exclude(kind=Kind.CONFIRMED).delete()
+    """Give back what an appointment claims beside the time it has."""
+    Claim.objects.filter(appointment=appointment).exclude(kind__in=PLACED).delete()
 
 
 def record(booked: Appointment | SharedBooking, host_ids: Collection[int]) -> bool:
@@ -403,21 +407,27 @@ def record(booked: Appointment | SharedBooking, host_ids: Collection[int]) -> bo
 
     What is true at Cal.com is stored even where it overlaps: such a claim is marked `conflicting`. A hold, which
     nobody there knows of, gives way: it may still be booked with another host, and is refused where there is none.
+
+    Note [Claims that wait for a host]: of an appointment that waits for its host the time stays claimed here, and no
+    list of Cal.com's outranks that.
     """
     first, last = around(booked.event_type, booked.start, booked.end)
     own = booked.claims.all()
+    waits = isinstance(booked, Appointment) and booked.state == AppointmentState.AWAITING
+    kind = Kind.AWAITING if waits else Kind.CONFIRMED
     chosen = Q(host_id__in=host_ids, start=first, end=last, conflicting=False)
     # Most often it is what was claimed: then a claim only becomes certain, and nothing new can overlap.
-    if own.filter(chosen, kind=Kind.PENDING).update(kind=Kind.CONFIRMED, changed_at=Now()) == len(set(host_ids)):
-        own.exclude(chosen, kind=Kind.CONFIRMED).delete()
+    uncertain = own.filter(chosen, kind__in=[Kind.PENDING, Kind.AWAITING])
+    if uncertain.update(kind=kind, changed_at=Now()) == len(set(host_ids)):
+        own.exclude(chosen, kind=kind).delete()
         return True
     own.delete()
     Claim.objects.overlapping(host_ids, first, last).filter(kind=Kind.HELD).delete()
     try:
         with transaction.atomic():
-            Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED))
+            Claim.objects.bulk_create(_claims(booked, host_ids, kind))
     except IntegrityError:
-        Claim.objects.bulk_create(_claims(booked, host_ids, Kind.CONFIRMED, conflicting=host_ids))
+        Claim.objects.bulk_create(_claims(booked, host_ids, kind, conflicting=host_ids))
         return False
     return True
 

@@ -13,6 +13,7 @@ from bookings import claims
 from bookings.errors import ConversationEnded
 from bookings.hours import Hours
 from bookings.models import (
+    PLACED_STATES,
     AgentKey,
     Appointment,
     AppointmentState,
@@ -80,7 +81,7 @@ def upcoming(conversation: Conversation, *, branch: Branch | None, now: datetime
         customer=conversation.customer_id,
         attendee_phone=conversation.caller_phone,
         start__gte=now,
-        state__in=[AppointmentState.PENDING, AppointmentState.CONFIRMED],
+        state__in=[AppointmentState.PENDING, *PLACED_STATES],
     )
     if branch is not None:
         booked = booked.filter(branch=branch)

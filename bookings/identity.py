@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 from django.db.models import F, Q
 
 from bookings.errors import IdentityMismatch, IdentityRequired
-from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Conversation
+from bookings.models import PLACED_STATES, Appointment, AppointmentQuerySet, AppointmentState, Conversation
 from bookings.names import same_name, words
 
 TRIES = 3
 """How many wrong answers one phone call may give. They are counted on its row: a new process forgets nothing."""
 MOST_FOUND = 10
-_UPCOMING = (AppointmentState.PENDING, AppointmentState.CONFIRMED)
+_UPCOMING = (AppointmentState.PENDING, *PLACED_STATES)
 # A date of a branch lies within this of the same date in UTC.
 _ZONES = timedelta(hours=15)
 # From which likeness on two spellings may be one name: Anna Schmidt and Anna Schmitt, not Anna and Ben Schmidt.

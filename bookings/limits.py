@@ -11,24 +11,26 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q
 from django.utils import timezone
 
-from bookings.models import Appointment, AppointmentQuerySet, AppointmentState
+from bookings.models import PLACED_STATES, Appointment, AppointmentQuerySet, AppointmentState
 from calcom.models import EventType
 from calcom.ranges import MINUTE
 
-_COUNTED = (
-    AppointmentState.PENDING,
-    AppointmentState.CONFIRMED,
-    AppointmentState.COMPLETED,
-    AppointmentState.NO_SHOW,
-)
-_TO_COME = (AppointmentState.PENDING, AppointmentState.CONFIRMED)
+_TO_COME = (AppointmentState.PENDING, *PLACED_STATES)
+_COUNTED = (*_TO_COME, AppointmentState.COMPLETED, AppointmentState.NO_SHOW)
 
 
-def is_reached(event_type: EventType, start: datetime, time_zone: str) -> bool:
-    """Return whether, by what is known here, no more bookings fit the day, week, month or year of `start`."""
+def is_reached(event_type: EventType, start: datetime, time_zone: str, *, moving: Appointment | None = None) -> bool:
+    """
+    Return whether, by what is known here, no more bookings fit the day, week, month or year of `start`.
+
+    `moving` is the appointment that shall be there instead of where it is: it does not count.
+    """
     limits = event_type.booking_limits
+    booked = _of_type(event_type, _COUNTED)
+    if moving is not None:
+        booked = booked.exclude(pk=moving.pk)
     return any(
-        _is_full(event_type, kind, most, _period(period, start.astimezone(ZoneInfo(time_zone))))
+        _is_full(event_type, kind, most, booked.filter(_within(period, start.astimezone(ZoneInfo(time_zone)))))
         for kind in ("count", "duration")
         for period, most in limits.get(kind, {}).items()
     )
@@ -44,9 +46,8 @@ def booked_by(appointment: Appointment) -> Appointment | None:
     return others.select_related("branch", "service").order_by("start").first()
 
 
-def _is_full(event_type: EventType, kind: str, most: int, period: tuple[datetime, datetime]) -> bool:
-    first, last = period
-    times = _of_type(event_type, _COUNTED).filter(start__gte=first, start__lt=last).values_list("start", "end")
+def _is_full(event_type: EventType, kind: str, most: int, booked: AppointmentQuerySet) -> bool:
+    times = booked.values_list("start", "end")
     if kind == "count":
         return len(times) >= most
     return sum((end - start) // MINUTE for start, end in times) + event_type.length_minutes > most
@@ -55,6 +56,11 @@ def _is_full(event_type: EventType, kind: str, most: int, period: tuple[datetime
 def _of_type(event_type: EventType, states: Collection[str]) -> AppointmentQuerySet:
     rows = EventType.objects.filter(account=event_type.account_id, calcom_id=event_type.calcom_id)
     return Appointment.objects.filter(event_type__in=rows, state__in=states)
+
+
+def _within(period: str, local: datetime) -> Q:
+    first, last = _period(period, local)
+    return Q(start__gte=first, start__lt=last)
 
 
 def _period(period: str, local: datetime) -> tuple[datetime, datetime]:

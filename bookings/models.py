@@ -30,7 +30,7 @@ from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from bookings.said import NameField
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
-from calcom.types import PHONE_FIELDS, Obstacle, RemoteBooking, RequiredField
+from calcom.types import PHONE_FIELDS, Obstacle, RemoteBooking, RemoteState, RequiredField
 
 ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O, U
 MAX_FOUND = 1_000
@@ -490,19 +490,22 @@ class ToolCall(models.Model):
 
 
 class AppointmentState(models.TextChoices):
-    """Where an appointment is. Held, pending and confirmed are live: they take a host's time."""
+    """Where an appointment is. Held, pending, awaiting and confirmed are live: they take a host's time."""
 
     HELD = "held", "held while the caller decides"
     PENDING = "pending", "being entered at Cal.com"
+    AWAITING = "awaiting_confirmation", "waits for its host to confirm it"
     CONFIRMED = "confirmed", "confirmed by Cal.com"
     REJECTED = "rejected", "refused by Cal.com"
     CANCELLED = "cancelled", "cancelled"
-    EXPIRED = "expired", "hold ran out"
+    EXPIRED = "expired", "hold ran out, or not confirmed in time"
     COMPLETED = "completed", "took place"
     NO_SHOW = "no_show", "the caller did not come"
 
 
-LIVE_STATES = (AppointmentState.HELD, AppointmentState.PENDING, AppointmentState.CONFIRMED)
+PLACED_STATES = (AppointmentState.AWAITING, AppointmentState.CONFIRMED)
+"""Cal.com has a booking for it that stands."""
+LIVE_STATES = (AppointmentState.HELD, AppointmentState.PENDING, *PLACED_STATES)
 
 
 class AppointmentQuerySet(TenantQuerySet["Appointment"]):
@@ -568,7 +571,7 @@ class Appointment(models.Model):
     )
     customer = models.ForeignKey(Customer, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
     conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, blank=True, related_name="appointments")
-    state = models.CharField(max_length=10, choices=AppointmentState)
+    state = models.CharField(max_length=24, choices=AppointmentState)
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.AGENT)
     start = models.DateTimeField()
     end = models.DateTimeField()
@@ -613,12 +616,12 @@ class Appointment(models.Model):
             # slot is booked again under a new key.
             models.UniqueConstraint(
                 fields=["company", "wish"],
-                condition=~Q(wish="") & Q(state__in=["held", "pending", "confirmed"]),
+                condition=~Q(wish="") & Q(state__in=LIVE_STATES),
                 name="appointment_wish_once",
             ),
             models.UniqueConstraint(
                 fields=["company", "reference"],
-                condition=Q(state__in=["held", "pending", "confirmed"]),
+                condition=Q(state__in=LIVE_STATES),
                 name="appointment_reference_once",
             ),
             # Not once for all companies: two accounts may see one remote booking, and neither may keep the other from
@@ -635,14 +638,14 @@ class Appointment(models.Model):
             models.Index(
                 fields=["service", "start"],
                 include=["end", "state"],
-                condition=Q(state__in=["held", "pending", "confirmed"]),
+                condition=Q(state__in=LIVE_STATES),
                 name="appointment_live_of_service",
             ),
             models.Index(fields=["branch", "state", "start"], include=["id"], name="appointment_of_branch_by_state"),
             models.Index(
                 fields=["customer", "start"],
                 include=["id", "state"],
-                condition=Q(state__in=["held", "pending", "confirmed"]),
+                condition=Q(state__in=LIVE_STATES),
                 name="appointment_live_of_customer",
             ),
             models.Index(fields=["company", "-start"], name="appointment_of_company"),
@@ -681,7 +684,8 @@ class Appointment(models.Model):
         """
         Be the booking that has replaced its own at Cal.com, and set `fields`; return whether we won.
 
-        One that does not stand there any more has no time: then the appointment keeps its own.
+        One that waits for its host makes the appointment wait, too, and an accepted one confirms it. One that does not
+        stand there any more has no time: then the appointment keeps its own.
 
         Compare-and-set on the uid: of two that hear of the same move, one wins. Earlier uids stay known, because late
         messages name them.
@@ -696,7 +700,11 @@ class Appointment(models.Model):
         if remote.state.takes_time or remote.moved_to_uid:
             host_id = host_ids[0] if len(host_ids) == 1 else None
             become |= {"start": remote.start, "end": remote.end, "host_id": host_id}
-        same = Appointment.objects.filter(pk=self.pk, state=AppointmentState.CONFIRMED, remote_uid=self.remote_uid)
+        if remote.state.takes_time:
+            is_accepted = remote.state is RemoteState.ACCEPTED
+            become["state"] = AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING
+        same = Appointment.objects.filter(pk=self.pk, state=self.state, remote_uid=self.remote_uid)
+        same = same.filter(state__in=PLACED_STATES)
         won = same.update(**become) == 1
         if won:
             _adopt(self, become)
@@ -802,6 +810,7 @@ class Claim(models.Model):
         HELD = "held", "held"
         QUEUED = "queued", "waiting for a write that may leave time"
         PENDING = "pending", "pending"
+        AWAITING = "awaiting", "waits for its host to confirm it"  # Cal.com's list may have it all the same
         CONFIRMED = "confirmed", "confirmed"
 
     appointment = models.ForeignKey(Appointment, models.CASCADE, null=True, blank=True, related_name="claims")
@@ -853,13 +862,18 @@ class Claim(models.Model):
 
 
 class ChangeState(models.TextChoices):
-    """How far a change is. Only `sending` (after a crash) and `unknown` need a look-up; `queued` may simply be sent."""
+    """
+    How far a change is. Only `sending` (after a crash) and `unknown` need a look-up; `queued` may simply be sent.
+
+    `awaiting` is not open: Cal.com has answered, and its host will, by webhook or poll. It ends at the start.
+    """
 
     QUEUED = "queued", "not sent yet"
     SENDING = "sending", "sent, no answer yet"
     DONE = "done", "done"
     REFUSED = "refused", "refused"
     UNKNOWN = "unknown", "nobody knows yet"
+    AWAITING = "awaiting", "waits for the host to confirm"
 
 
 OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENDING, ChangeState.UNKNOWN)
@@ -876,8 +890,12 @@ class ChangeQuerySet(TenantQuerySet["Change"]):
         return self.filter(state__in=OPEN_STATES)
 
     def owed(self, now: datetime | Now) -> "ChangeQuerySet":
-        """Return the open ones that are due for another attempt; `Now()` is the database's clock."""
-        return self.open().filter(next_attempt_at__lte=now)
+        """Return those that are due for another attempt, or waited in vain; `Now()` is the database's clock."""
+        return self.undecided().filter(next_attempt_at__lte=now)
+
+    def undecided(self) -> "ChangeQuerySet":
+        """Return those that are open, and those that their host has not decided."""
+        return self.filter(state__in=(*OPEN_STATES, ChangeState.AWAITING))
 
     def judged_now(self) -> "ChangeQuerySet":
         """Return them with what the database's clock says of them: see the attributes of `Change`."""
@@ -963,7 +981,7 @@ class Change(models.Model):
         indexes = [
             models.Index(
                 fields=["next_attempt_at"],
-                condition=Q(state__in=["queued", "sending", "unknown"]),
+                condition=Q(state__in=["queued", "sending", "unknown", "awaiting"]),
                 name="change_open_by_time",
             ),
             models.Index(fields=["appointment", "asked_at"], name="change_of_appointment"),
@@ -983,7 +1001,7 @@ class Change(models.Model):
         won = same.update(state=to, **fields) == 1
         if won:
             _adopt(self, {"state": to, **fields})
-            if to not in OPEN_STATES:
+            if to not in (*OPEN_STATES, ChangeState.AWAITING):
                 figures.count_end(self)
         return won
 

@@ -24,7 +24,7 @@ LEASE = timedelta(seconds=45)
 
 @shared_task(name="bookings.settle_open_changes")
 def settle_open_changes(**_newer: object) -> None:
-    """Hand each open change that is due to a worker. The row is the job: what gets lost is handed out again."""
+    """Hand each undecided change that is due to a worker. The row is the job: what gets lost is handed out again."""
     due = Change.objects.owed(Now()).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
     for change_id in due:
         if Change.objects.owed(Now()).filter(pk=change_id).update(next_attempt_at=Now() + LEASE):
@@ -36,13 +36,13 @@ def _hand_out(change_id: int) -> None:
         settle.delay(change_id=change_id)
     except OperationalError as exc:
         log.warning("change left to the next sweep", change_id=change_id, error_type=type(exc).__name__)
-        Change.objects.open().filter(pk=change_id).update(next_attempt_at=Now())
+        Change.objects.undecided().filter(pk=change_id).update(next_attempt_at=Now())
 
 
 @shared_task(name="bookings.settle")
 def settle(*, change_id: int, **_newer: object) -> None:
-    """Bring one open change as far as it goes now. Safe to run twice."""
-    change = Change.objects.open().select_related("appointment__event_type__account").filter(pk=change_id).first()
+    """Bring one undecided change as far as it goes now. Safe to run twice."""
+    change = Change.objects.undecided().select_related("appointment__event_type__account").filter(pk=change_id).first()
     if change is not None:
         appointment = change.appointment
         calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)

@@ -12,13 +12,13 @@ import structlog
 from django.db.models.functions import Now
 
 from bookings import claims
-from bookings.models import Appointment, AppointmentState, CallbackRequest, Change, ChangeState, Claim
+from bookings.models import PLACED_STATES, Appointment, AppointmentState, CallbackRequest, Change, ChangeState
 from cachectl.models import Forgetting
 from calcom.service import CalcomService
 
 log = structlog.get_logger(__name__)
 
-_GO_ON = (AppointmentState.PENDING, AppointmentState.CONFIRMED)
+_GO_ON = (AppointmentState.PENDING, *PLACED_STATES)
 
 
 def merge(appointment: Appointment, uids: Sequence[str], calcom: CalcomService) -> bool:
@@ -90,9 +90,9 @@ def _take_its_place(mine: Appointment, twin: Appointment) -> None:
         changed_at=Now(),
     )
     freed = mine.claims.all()
-    if twin.is_live and mine.state == AppointmentState.CONFIRMED:
+    if twin.is_live and mine.state in PLACED_STATES:
         # What it claims for a reschedule that is on its way stays claimed.
-        freed = freed.filter(kind=Claim.Kind.CONFIRMED)
+        freed = freed.filter(kind__in=claims.PLACED)
     freed.delete()
     twin.claims.update(appointment=mine)
 

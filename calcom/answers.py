@@ -361,7 +361,6 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstac
         Obstacle.SEATS: _is_on(data.get("seats")),
         Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
         Obstacle.MANAGED: data.get("schedulingType") == "managed",
-        Obstacle.CONFIRMATION: _is_on(data.get("confirmationPolicy")),
         Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
         Obstacle.NUMBER_FIELD: asks_for_number,
         Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),

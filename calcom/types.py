@@ -125,7 +125,7 @@ class Obstacle(StrEnum):
     RECURRENCE = "recurrence"
     MANAGED = "managed"
     COLLECTIVE = "collective"  # until the next sync: no event type has it any more, rows of an older version may
-    CONFIRMATION = "confirmation"
+    CONFIRMATION = "confirmation"  # until the next sync, too
     BOOKING_LIMITS = "booking_limits"  # until the next sync, too
     PHONE_FIRST = "phone_first"
     EMAIL_CODE = "email_code"

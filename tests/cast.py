@@ -175,7 +175,7 @@ def cast_practice(base_url: str = NOWHERE) -> Practice:
     check_up = _event_type(account, 11, "Check-up", 30, host, required_fields=needs_insurance)
     _event_type(account, 12, "Follow-up", 30, host, has_several_lengths=True)
     follow_up = _event_type(account, 12, "Follow-up", 15, host, has_several_lengths=True)
-    vaccination = _event_type(account, 13, "Vaccination", 15, host, cannot_serve=[Obstacle.CONFIRMATION])
+    vaccination = _event_type(account, 13, "Vaccination", 15, host)
     key, text = _agent_key(company)
     return Practice(
         account=account,
@@ -188,6 +188,13 @@ def cast_practice(base_url: str = NOWHERE) -> Practice:
         agent_key=key,
         key=text,
     )
+
+
+def cannot_be_booked(service: Service) -> Service:
+    """Have several people share each booking of the service, which we do not serve, and return it."""
+    service.event_type.cannot_serve = [Obstacle.SEATS]
+    service.event_type.save()
+    return service
 
 
 def cast_rival(base_url: str = NOWHERE, credential: str = BENS_CREDENTIAL) -> Rival:

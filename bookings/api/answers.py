@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from bookings import identity
 from bookings.fields import asked_of_callers, needs_phone
-from bookings.models import Appointment, Branch, CallbackRequest, Change, Service
+from bookings.models import Appointment, AppointmentState, Branch, CallbackRequest, Change, Service
 from bookings.speech import changes, english, german
 from bookings.speech.read_back import read_back
 from bookings.wish.cases import OTHER_LENGTH
@@ -189,6 +189,11 @@ _PENDING_HINT = (
     "Promise nothing. Ask the operation after Retry-After until it is done or refused, then say its spoken. If the call"
     " ends before, somebody calls the caller back should it come to nothing."
 )
+_AWAITING_HINT = (
+    "Say spoken, and promise nothing: a person has to confirm it, which may take hours, so do not wait for it in this"
+    " call. Should it be declined, the caller is called back if there is a number; else ask for one, and send it to"
+    " POST /v1/callbacks."
+)
 _PENDING_HINT_NO_NUMBER = (
     "Promise nothing. Ask the operation after Retry-After until it is done or refused, then say its spoken. There is no"
     " number to call back: ask for one before the call ends, and send it to POST /v1/callbacks."
@@ -210,6 +215,8 @@ def told(change: Change, *, language: str, attendee_name: str = "") -> dict[str,
     """
     if change.state == Change.State.DONE:
         status, hint = str(change.appointment.state), _SETTLED_HINT
+    elif change.state == Change.State.AWAITING:
+        status, hint = str(change.appointment.state), _AWAITING_HINT
     else:
         status = "waiting" if waits_for_calcom(change) else "pending"
         hint = _PENDING_HINT if change.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
@@ -250,7 +257,16 @@ def operation(change: Change) -> dict[str, object]:
 
 
 def status_of(change: Change) -> str:
-    """Return `pending`, `done` or `refused`."""
+    """Return `pending`, `awaiting_confirmation`, `done` or `refused`."""
+    if change.state == Change.State.AWAITING:
+        return str(AppointmentState.AWAITING)
     if change.state in {Change.State.DONE, Change.State.REFUSED}:
         return str(change.state)
     return "pending"
+
+
+def retry_after(change: Change) -> str:
+    """Return after how many seconds it is worth asking for the outcome again, empty where it is known."""
+    if change.state == Change.State.AWAITING:
+        return "300"  # a person has to decide
+    return "1" if status_of(change) == "pending" else ""

@@ -179,7 +179,8 @@ book = extend_schema(
     tags=["bookings"],
     description=(
         "By confirm_token of a hold, by slot_token, or by service and start. 201 when Cal.com said yes; 202 when it did"
-        " not within the caller's wait: then ask the operation. While Cal.com cannot be asked whether the time is still"
+        " not within the caller's wait, then ask the operation; or `awaiting_confirmation`, where a person must confirm"
+        " it. While Cal.com cannot be asked whether the time is still"
         " free, only what is held is booked (`hold_required`)."
     ),
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],

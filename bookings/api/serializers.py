@@ -527,7 +527,9 @@ class BookedAnswer(serializers.Serializer[Any]):
 class ChangedAnswer(BookedAnswer):
     """What a booking or cancelling came to."""
 
-    status = serializers.ChoiceField(["pending", "confirmed", "cancelled", "completed", "no_show"])
+    status = serializers.ChoiceField(
+        ["pending", "awaiting_confirmation", "confirmed", "cancelled", "completed", "no_show"]
+    )
     spoken = serializers.CharField()
     agent_hint = serializers.CharField()
     operation_id = serializers.CharField(help_text="see GET /v1/operations/{id}")
@@ -591,7 +593,9 @@ class ConversationAnswer(serializers.Serializer[Any]):
 class HoldAnswer(TimeAnswer):
     """A time that nobody else gets for the moment."""
 
-    status = serializers.ChoiceField(["held", "pending", "confirmed"], help_text="held, or booked since")
+    status = serializers.ChoiceField(
+        ["held", "pending", "awaiting_confirmation", "confirmed"], help_text="held, or booked since"
+    )
     hold_id = serializers.CharField()
     confirm_token = serializers.CharField(help_text="what books it, once the caller has agreed to read_back")
     expires_at = serializers.DateTimeField(allow_null=True)
@@ -633,7 +637,7 @@ class OperationAnswer(serializers.Serializer[Any]):
 
     id = serializers.CharField()
     operation = serializers.ChoiceField(["create", "move", "cancel"])
-    status = serializers.ChoiceField(["pending", "done", "refused"])
+    status = serializers.ChoiceField(["pending", "awaiting_confirmation", "done", "refused"])
     reason = serializers.CharField(allow_null=True)
     asked_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -643,7 +647,7 @@ class OperationsAnswer(serializers.Serializer[Any]):
     """What became of a pending write."""
 
     ok = serializers.BooleanField()
-    status = serializers.ChoiceField(["pending", "done", "refused"])
+    status = serializers.ChoiceField(["pending", "awaiting_confirmation", "done", "refused"])
     operation = OperationAnswer()
     booking = BookingAnswer()
     spoken = serializers.CharField(help_text="what the caller may be told of it now")

@@ -395,7 +395,8 @@ class Operation(AgentView):
             "booking": answers.booking(change.appointment, language=self.language),
             **self._told(change),
         }
-        return Response(body, headers={"Retry-After": "1"} if status == "pending" else None)
+        retry_after = answers.retry_after(change)
+        return Response(body, headers={"Retry-After": retry_after} if retry_after else None)
 
     def _told(self, change: Change) -> dict[str, object]:
         """Return what the caller may hear of it; of a refusal what they would have heard had they waited."""
@@ -450,7 +451,7 @@ def changed(view: AgentView, made: Booked, done: HTTPStatus, *, attendee_name: s
     """Answer a change: done, or 202 with the address of its outcome. `attendee_name`: see `answers.told`."""
     appointment, change = made.appointment, made.change
     pending = not made.is_settled
-    status = "pending" if pending else str(appointment.state)
+    status = answers.status_of(change) if pending else str(appointment.state)
     body = {
         "ok": True,
         "status": status,
@@ -460,7 +461,10 @@ def changed(view: AgentView, made: Booked, done: HTTPStatus, *, attendee_name: s
         "replayed": made.replayed,
     }
     if pending:
-        location = {"Location": reverse("operation", args=[change.public_id]), "Retry-After": "1"}
+        location = {
+            "Location": reverse("operation", args=[change.public_id]),
+            "Retry-After": answers.retry_after(change),
+        }
         return Response(body, status=HTTPStatus.ACCEPTED, headers=location)
     if not made.replayed:
         figures.count_own_share(change, answered_after=timedelta(seconds=time.perf_counter() - view.began))

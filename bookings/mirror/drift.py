@@ -8,7 +8,15 @@ from enum import StrEnum
 from django.db.models import FilteredRelation, Q
 from django.utils import timezone
 
-from bookings.models import OPEN_STATES, Appointment, AppointmentState, Change, ChangeQuerySet, SharedBooking
+from bookings.models import (
+    OPEN_STATES,
+    PLACED_STATES,
+    Appointment,
+    AppointmentState,
+    Change,
+    ChangeQuerySet,
+    SharedBooking,
+)
 from calcom.models import Account
 from calcom.types import RemoteBooking, RemoteState
 
@@ -37,6 +45,7 @@ class Drift(StrEnum):
     REQUESTED = "waits there for its host"
     MOVED = "moved there"
     MOVED_ON = "moved there, whereto must be looked up"
+    DECIDED = "its host has decided there"
     OTHERWISE = "another time or host there"
     CANCELLED = "cancelled there"
     ENDED = "took place"
@@ -273,12 +282,28 @@ def _of_known(news: News, mine: Appointment, change: Change | None) -> Drift:
 def _of_current(news: News, mine: Appointment, change: Change | None) -> Drift:
     if mine.state == State.PENDING:
         return Drift.NONE  # its change is being settled, and looks for itself
+    if mine.state == State.AWAITING:
+        return _of_awaiting(news, mine, change)
     if mine.state != State.CONFIRMED:
         revived = news.booking.state.takes_time and news.is_read and mine.state not in _WERE_THERE
         return Drift.REVIVED if revived else Drift.OLD
     if not news.is_certain:
         return Drift.UNCERTAIN
     return _of_standing(news, mine) if news.booking.state.takes_time else _of_fallen(news, change)
+
+
+def _of_awaiting(news: News, mine: Appointment, change: Change | None) -> Drift:
+    """Return what it means for an appointment that its host has to confirm."""
+    if not news.is_certain:
+        return Drift.UNCERTAIN
+    if news.booking.state is RemoteState.ACCEPTED:
+        return Drift.DECIDED
+    if news.booking.state is RemoteState.PENDING:
+        if not _differs(news.booking, mine):
+            return Drift.NONE
+        return Drift.OTHERWISE if news.is_read else Drift.UNCERTAIN
+    fallen = _of_fallen(news, change)
+    return Drift.DECIDED if fallen is Drift.CANCELLED else fallen
 
 
 def _of_fallen(news: News, change: Change | None) -> Drift:
@@ -307,12 +332,12 @@ def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift
     booking = news.booking
     if mine.state == State.PENDING:
         return Drift.UNSETTLED
-    if mine.state != State.CONFIRMED:
+    if mine.state not in PLACED_STATES:
         return _of_successor_of_none(news, mine) if booking.state.takes_time else Drift.OLD
     is_next = booking.moved_from_uid == mine.remote_uid
     if not news.is_read and not (is_next and news.is_certain and booking.host_ids):
         return Drift.UNCERTAIN
-    if booking.state is RemoteState.ACCEPTED:
+    if booking.state.takes_time:
         asked_for = change is not None and change.new_start == booking.start
         return Drift.ANSWER if asked_for else Drift.MOVED
     return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
@@ -339,7 +364,7 @@ def _of_successor_of_none(news: News, mine: Appointment) -> Drift:
 def _of_twin(news: News, mine: Appointment) -> Drift:
     """Return what it means that a booking was moved to this one, though we know of another that it was moved to."""
     booking = news.booking
-    if not booking.state.takes_time or mine.state != State.CONFIRMED:
+    if not booking.state.takes_time or mine.state not in PLACED_STATES:
         return Drift.OLD
     if not news.is_read:
         return Drift.UNCERTAIN

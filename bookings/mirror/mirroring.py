@@ -19,8 +19,8 @@ from django.utils import timezone
 from bookings import claims, twins
 from bookings.mirror import adoption, catalog
 from bookings.mirror.drift import Drift, Finding, News, judge
-from bookings.models import Appointment, AppointmentState, Change, Claim, SharedBooking
-from bookings.wish import settling
+from bookings.models import Appointment, AppointmentState, Change, SharedBooking
+from bookings.wish import awaiting, cases, settling
 from cachectl.models import Forgetting
 from calcom.errors import Reason, Refused
 from calcom.events import (
@@ -311,6 +311,7 @@ def _move(case: _Case) -> None:
     with _locked(appointment):
         forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
         appointment.become(booking, host_ids)  # under the lock nobody else does
+        awaiting.track(appointment)
         was_free = claims.record(appointment, host_ids)
         forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
     case.calcom.availability_changed(forgettings)
@@ -328,6 +329,12 @@ def _link(case: _Case) -> None:
 def _merge(case: _Case) -> None:
     if not twins.merge(case.appointment, [case.news.booking.uid], case.calcom):
         raise NotYet("its twin is being changed")
+
+
+def _decide(case: _Case) -> None:
+    """Write down that its host has confirmed it, or has not."""
+    if not settling.decide(appointment=case.appointment, remote=case.news.booking, calcom=case.calcom):
+        raise NotYet("it is being changed")
 
 
 def _cancel(case: _Case) -> None:
@@ -350,6 +357,7 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
         host_ids = _host_ids(appointment)
         appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
+        awaiting.withdraw(appointment, cases.VANISHED)
         forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN, freed=True)
     calcom.availability_changed(forgettings)
 
@@ -388,6 +396,7 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
     Drift.MOVED: _move,
     Drift.OTHERWISE: _move,
     Drift.CANCELLED: _cancel,
+    Drift.DECIDED: _decide,
     Drift.LINK: _link,
     Drift.TWIN: _merge,
     Drift.ENDED: _complete,
@@ -491,7 +500,7 @@ def _host_ids(appointment: Appointment) -> list[int]:
     """Return whose time it takes; a move of ours that is on its way may claim more."""
     if appointment.host_id:
         return [appointment.host_id]
-    confirmed = appointment.claims.filter(kind=Claim.Kind.CONFIRMED).order_by("host_id")
+    confirmed = appointment.claims.filter(kind__in=claims.PLACED).order_by("host_id")
     return list(confirmed.values_list("host_id", flat=True)) or list(
         appointment.event_type.hosts.values_list("pk", flat=True)
     )

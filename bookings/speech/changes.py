@@ -38,6 +38,16 @@ _WAITING: Mapping[str, Sentence] = {
         " can.",
     },
 }
+_AWAITING: Mapping[str, Sentence] = {
+    "create": {
+        "de": "Ich habe den Termin angefragt. Er ist erst sicher, wenn er bestätigt ist.",
+        "en": "I have requested the appointment. It is only certain once it has been confirmed.",
+    },
+    "move": {
+        "de": "Ich habe den neuen Termin angefragt. Er ist erst sicher, wenn er bestätigt ist.",
+        "en": "I have requested the new time. It is only certain once it has been confirmed.",
+    },
+}
 _BOOKED: Sentence = {"de": "Ihr Termin steht.", "en": "Your appointment is booked."}
 _MOVED: Sentence = {"de": "Ihr Termin ist verlegt.", "en": "Your appointment has been moved."}
 _TAKES_NOW: Sentence = {"de": "Er dauert jetzt {minutes} Minuten.", "en": "It takes {minutes} minutes now."}
@@ -77,6 +87,8 @@ def changed(operation: str, status: str, language: str) -> str:
     """
     if status in {"pending", "waiting"}:
         return (_PENDING if status == "pending" else _WAITING)[operation][language]
+    if status == "awaiting_confirmation":
+        return _AWAITING.get(operation, _AWAITING["create"])[language]
     known = {"confirmed": _MOVED if operation == "move" else _BOOKED, "cancelled": _CANCELLED}
     return known.get(status, _OVER)[language]
 

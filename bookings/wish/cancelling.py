@@ -15,7 +15,7 @@ from bookings.errors import (
     DateInPast,
     IdempotencyInProgress,
 )
-from bookings.models import OPEN_STATES, AgentKey, Appointment, AppointmentState, Change, ChangeState
+from bookings.models import OPEN_STATES, PLACED_STATES, AgentKey, Appointment, AppointmentState, Change, ChangeState
 from bookings.wish import cases, outcomes
 from bookings.wish.outcomes import Booked
 from cachectl.deadline import Deadline
@@ -130,7 +130,7 @@ def refuse_unchangeable(ask: Change, now: datetime) -> None:
         raise AlreadyCancelled("It was cancelled before, at Cal.com.")
     if appointment.state in {AppointmentState.HELD, AppointmentState.REJECTED, AppointmentState.EXPIRED}:
         raise BookingNotFound("It was never booked.")
-    if appointment.state != AppointmentState.CONFIRMED or appointment.start <= now:
+    if appointment.state not in PLACED_STATES or appointment.start <= now:
         raise DateInPast("It has begun already.")
     if ask.asked_by and appointment.start < now + timedelta(hours=appointment.company.cancel_notice_hours):
         raise ChangeTooLate("It begins too soon to be changed by phone.")

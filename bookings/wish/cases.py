@@ -43,6 +43,7 @@ NOT_IN_TIME = "not_in_time"
 WITHDRAWN = "withdrawn"
 VANISHED = "vanished"
 UNSETTLED = "unsettled"
+DECLINED = "declined"
 _STAFF_MUST_ACT = frozenset(
     {
         Reason.UNAUTHORIZED,

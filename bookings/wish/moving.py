@@ -17,7 +17,7 @@ from django.utils import timezone
 # Not that of functools: before Python 3.12 it holds one lock for all instances while it computes, and this one waits.
 from django.utils.functional import cached_property
 
-from bookings import claims
+from bookings import claims, limits
 from bookings.errors import (
     AnotherTime,
     BookingError,
@@ -25,6 +25,7 @@ from bookings.errors import (
     ConversationEnded,
     DateInPast,
     DeadlineExceeded,
+    LimitReached,
     RescheduleNotAllowed,
     SlotNotOffered,
     SlotTaken,
@@ -32,9 +33,9 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import (
+    PLACED_STATES,
     AgentKey,
     Appointment,
-    AppointmentState,
     Change,
     ChangeState,
     Claim,
@@ -54,6 +55,7 @@ from calcom.errors import Reason, Refused, Unavailable
 from calcom.ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
 
+_SUCCEEDED = (ChangeState.DONE, ChangeState.AWAITING)
 SEARCHED = timedelta(days=7)
 """How far beyond the day asked for other times are looked for. It costs the same request."""
 
@@ -147,12 +149,10 @@ def _earlier(ask: Change) -> Change | None:
 
 def _brought_here(ask: Change) -> Change | None:
     """Return the change that last succeeded, if the appointment is at that time; `ask` as done if there is none."""
-    stands_there = Appointment.objects.filter(
-        pk=ask.appointment.pk, state=AppointmentState.CONFIRMED, start=_new_start(ask)
-    )
+    stands_there = Appointment.objects.filter(pk=ask.appointment.pk, state__in=PLACED_STATES, start=_new_start(ask))
     if not stands_there.exists():
         return None
-    done = Change.objects.filter(appointment=ask.appointment, state=ChangeState.DONE).order_by("-asked_at", "-pk")
+    done = Change.objects.filter(appointment=ask.appointment, state__in=_SUCCEEDED).order_by("-asked_at", "-pk")
     change = outcomes.read(done)
     if change is None:  # it was made at Cal.com
         ask.state, ask.finished_at = ChangeState.DONE, timezone.now()
@@ -209,6 +209,9 @@ class _Calendar:
         minute = minute_from(start)
         if EPOCH + minute * MINUTE == start and minute in self.listed:
             return self.now.timestamp()
+        appointment = self.appointment
+        if limits.is_reached(appointment.event_type, start, appointment.branch.time_zone, moving=appointment):
+            raise LimitReached("The event type takes no more bookings then.")
         if claims.read(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
             raise SlotTaken("Somebody else has it.")
         if not self._offers_everybody(start):
@@ -351,7 +354,7 @@ def _write_down(ask: Change, kept: Q | None, deadline: Deadline, listed_at: floa
 def _insist_on_its_place(appointment: Appointment) -> None:
     """Lock the appointment where we saw it; somewhere else in its chain of times the caller's wish is another one."""
     same = Appointment.objects.select_for_update(no_key=True).filter(
-        pk=appointment.pk, state=AppointmentState.CONFIRMED, start=appointment.start, remote_uid=appointment.remote_uid
+        pk=appointment.pk, state=appointment.state, start=appointment.start, remote_uid=appointment.remote_uid
     )
     if not same.values_list("pk"):
         raise claims.Contention

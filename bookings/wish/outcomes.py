@@ -168,6 +168,7 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
     cases.OTHER_TYPE: SlotNotOffered,
     RemoteState.CANCELLED: SlotNotOffered,
     RemoteState.REJECTED: SlotNotOffered,
+    cases.DECLINED: SlotNotOffered,
     Reason.IN_PAST: DateInPast,
     Reason.ALREADY_ENDED: DateInPast,
     cases.NOT_IN_TIME: DateInPast,

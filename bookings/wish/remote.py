@@ -8,7 +8,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from bookings import callbacks, claims, twins
-from bookings.models import Appointment, AppointmentState, Change, ChangeState, Claim, Company
+from bookings.models import PLACED_STATES, Appointment, AppointmentState, Change, ChangeState, Claim, Company
+from bookings.wish import awaiting
 from bookings.wish.attendees import new_booking
 from bookings.wish.cases import (
     FOREIGN,
@@ -18,6 +19,7 @@ from bookings.wish.cases import (
     SAME_ADDRESS,
     UNSETTLED,
     VANISHED,
+    WITHDRAWN,
     Case,
     Refusal,
 )
@@ -99,22 +101,22 @@ class Booking(Case):
             self._hear_ours(here, took, left=left)
 
     def _hear_ours(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
-        if remote.state is RemoteState.PENDING:
-            _await_host(self)
-        elif remote.state.takes_time:
-            self._confirm(remote, took, left)
+        if remote.state.takes_time:
+            self._place(remote, took, left)
         else:
             self.refuse(remote.state)
 
-    def _confirm(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking]) -> None:
+    def _place(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking]) -> None:
+        """Write down that Cal.com has it, confirmed or waiting for its host."""
         appointment, host_ids = self.appointment, _chosen(self, remote)
+        is_accepted = remote.state is RemoteState.ACCEPTED
         if not twins.merge(appointment, [each.uid for each in (*left, remote)], self.calcom):
             self.later(ChangeState.UNKNOWN)
             return
         with transaction.atomic(durable=True):
             # Where its twin was merged just now, it is where that was.
             won = appointment.state == AppointmentState.PENDING and appointment.move_on(
-                to=AppointmentState.CONFIRMED,
+                to=AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING,
                 remote_uid=remote.uid,
                 earlier_remote_uids=[each.uid for each in left] or list(filter(None, [remote.moved_from_uid])),
                 start=remote.start,
@@ -125,12 +127,16 @@ class Booking(Case):
             was_free = won and claims.record(appointment, host_ids)
             times = [(each.start, each.end) for each in (*left, remote)] if won else []
             forgettings = [owed for time in times for owed in self.owe(*time, host_ids)]
-            self.change.close(to=ChangeState.DONE, took=took)
+            if won and not is_accepted:
+                awaiting.track(appointment, self.change)
+            else:
+                self.change.close(to=ChangeState.DONE, took=took)
         if not won:
             _cancel_superfluous(self, remote)
             return
         self.calcom.availability_changed(forgettings)
-        self.tell("booking confirmed", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+        event = "booking confirmed" if is_accepted else "booking.awaits_host"
+        self.tell(event, outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
 
     def _undo(self, remote: RemoteBooking, outcome: str) -> None:
         """Cancel what was booked for us and is not what was asked for; its uid is kept first, in case we die here."""
@@ -250,11 +256,10 @@ class Move(Case):
         if not twins.merge(self.appointment, [remote.uid], self.calcom):
             self.later(ChangeState.UNKNOWN)
             return
-        if remote.start == self.start and (remote.state is RemoteState.ACCEPTED or remote.moved_to_uid):
+        stands = remote.state.takes_time or remote.moved_to_uid
+        if remote.start == self.start and stands:
             self._complete(remote, took)
-        elif remote.state is RemoteState.PENDING:
-            _await_host(self)
-        elif remote.state is RemoteState.ACCEPTED or remote.moved_to_uid:
+        elif stands:
             self._keep_up(remote)
         else:
             self._lose(Reason.ALREADY_CANCELLED)
@@ -269,7 +274,7 @@ class Move(Case):
         length = remote.end - remote.start
         other_length = OTHER_LENGTH if remote.end != self.end else ""
         with transaction.atomic(durable=True):
-            won, was_free, forgettings = _relocate(self, remote, moves=self.appointment.moves + 1)
+            won, was_free, forgettings = _relocate(self, remote, self.change, moves=self.appointment.moves + 1)
             if won:
                 self.change.close(to=ChangeState.DONE, took=took, outcome=other_length)
                 if other_length:
@@ -280,6 +285,8 @@ class Move(Case):
         self.calcom.availability_changed(forgettings)
         if other_length:
             self.calcom.contradicted(self.appointment.event_type)
+        if self.appointment.state == AppointmentState.AWAITING:
+            self.tell("booking.awaits_host", outcome="rescheduled")
         outcome = other_length or ("done" if was_free else "overlaps at Cal.com")
         self.tell("booking moved", outcome=outcome, alert=not was_free)
 
@@ -289,10 +296,12 @@ class Move(Case):
         appointment.refresh_from_db()
         _cancel_superfluous(self, remote)
         was_here = remote.uid in appointment.earlier_remote_uids
-        if appointment.state != AppointmentState.CONFIRMED:
+        if appointment.state not in PLACED_STATES:
             self._lose(Reason.ALREADY_CANCELLED)
         elif was_here or appointment.start == self.start:
             with transaction.atomic(durable=True):
+                if appointment.state == AppointmentState.AWAITING:
+                    awaiting.track(appointment, self.change)
                 if self.change.close(to=ChangeState.DONE, took=took):
                     claims.release_other_time(appointment)
         else:
@@ -325,6 +334,7 @@ class Move(Case):
                 return
             appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
             claims.release(appointment)
+            awaiting.withdraw(appointment, outcome)
             self.have_called_back(outcome)
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
@@ -428,6 +438,7 @@ class Cancellation(Case):
                 appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
+            awaiting.withdraw(appointment, WITHDRAWN)
             forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
         self.calcom.availability_changed(forgettings)
         self.tell("booking cancelled", outcome="done")
@@ -480,9 +491,13 @@ def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
     return case.calcom.hosts_of(remote) or case.host_ids
 
 
-def _relocate(case: Case, remote: RemoteBooking, **fields: object) -> tuple[bool, bool, list[Forgetting]]:
+def _relocate(
+    case: Case, remote: RemoteBooking, change: Change | None = None, **fields: object
+) -> tuple[bool, bool, list[Forgetting]]:
     """
     Put the appointment where Cal.com has it, and set `fields`, within the transaction that is open.
+
+    Where it waits for its host there, `change` is what made it wait.
 
     Returns whether it still was the booking that this one replaced, whether the time was free, and what is invalidated.
     """
@@ -491,13 +506,9 @@ def _relocate(case: Case, remote: RemoteBooking, **fields: object) -> tuple[bool
     host_ids = _chosen(case, remote)
     if not appointment.become(remote, host_ids, **fields):
         return False, False, []
+    awaiting.track(appointment, change)
     was_free = claims.record(appointment, host_ids)
     return True, was_free, [*case.owe(*was, freed=True), *case.owe(remote.start, remote.end, host_ids)]
-
-
-def _await_host(case: Case) -> None:
-    case.tell("booking awaits its host", outcome=RemoteState.PENDING, alert=True)
-    case.later(ChangeState.UNKNOWN)
 
 
 def _cancel_superfluous(case: Case, remote: RemoteBooking) -> None:

@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import claims
-from bookings.models import SILENCE, Change, ChangeState
-from bookings.wish.cases import REFUSALS, UNSETTLED, Case, Refusal
+from bookings.models import SILENCE, Appointment, Change, ChangeState
+from bookings.wish import awaiting
+from bookings.wish.cases import NOT_IN_TIME, REFUSALS, UNSETTLED, Case, Refusal
 from bookings.wish.remote import case_of
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
 from calcom.service import CalcomService
@@ -29,7 +30,9 @@ def settle(*, change_id: int, calcom: CalcomService) -> None:
     case = _take_up(change_id, calcom)
     if case is None:
         return
-    if case.change.state == ChangeState.QUEUED:
+    if case.change.state == ChangeState.AWAITING:
+        _await_host(case)
+    elif case.change.state == ChangeState.QUEUED:
         send(case)
     elif case.change.state == ChangeState.UNKNOWN or case.change.is_silent:
         _find_out(case)
@@ -38,14 +41,29 @@ def settle(*, change_id: int, calcom: CalcomService) -> None:
 def hear(*, change_id: int, remote: RemoteBooking, calcom: CalcomService) -> None:
     """Settle an open change by what Cal.com has of it, told by a webhook or read there before it answered us."""
     case = _take_up(change_id, calcom)
-    if case is not None:
+    if case is not None and case.change.state != ChangeState.AWAITING:
         sent_at = case.change.sent_at
         case.hear(remote, took=timezone.now() - sent_at if sent_at else None)
 
 
+def decide(*, appointment: Appointment, remote: RemoteBooking, calcom: CalcomService) -> bool:
+    """Write down what the host has decided; return False if the appointment does not wait for that any more."""
+    waiting = Change.objects.filter(appointment=appointment, state=ChangeState.AWAITING).first()
+    case = None if waiting is None else _take_up(waiting.pk, calcom)
+    return case is not None and awaiting.decide(case, remote)
+
+
+def _await_host(case: Case) -> None:
+    """Stop waiting for the host at the start; that may be later by now than when it was written down."""
+    if case.appointment.start > timezone.now():
+        Change.objects.filter(pk=case.change.pk).update(next_attempt_at=case.appointment.start)
+    else:
+        awaiting.decline(case, case.appointment.remote_uid, NOT_IN_TIME)
+
+
 def _take_up(change_id: int, calcom: CalcomService) -> Case | None:
     relations = "appointment__event_type", "appointment__service__branch"
-    change = Change.objects.open().judged_now().select_related(*relations).filter(pk=change_id).first()
+    change = Change.objects.undecided().judged_now().select_related(*relations).filter(pk=change_id).first()
     return None if change is None else case_of(change, calcom)
 
 

@@ -117,7 +117,7 @@ async def confirm(call: Call) -> Answer:
     booking = _pending(call)
     await call.think()
     call.state.change(booking, "accepted")
-    await call.messenger.announce("BOOKING_CREATED", booking, payloads.created)
+    await announce_decision(call.messenger, booking)
     return success(described(booking))
 
 
@@ -127,7 +127,7 @@ async def decline(call: Call) -> Answer:
     await call.think()
     booking.rejection_reason = call.fields.get("reason", "")
     call.state.change(booking, "rejected")
-    await call.messenger.announce("BOOKING_REJECTED", booking, payloads.rejected)
+    await announce_decision(call.messenger, booking)
     return success(described(booking))
 
 
@@ -211,6 +211,14 @@ async def announce_move(messenger: Messenger, booking: Booking) -> None:
 async def announce_cancellation(messenger: Messenger, booking: Booking) -> None:
     """Tell the subscriptions about a cancelled booking."""
     await messenger.announce("BOOKING_CANCELLED", booking, payloads.cancelled)
+
+
+async def announce_decision(messenger: Messenger, booking: Booking) -> None:
+    """Tell the subscriptions that the host has confirmed a booking, or declined it."""
+    if booking.status == "accepted":
+        await messenger.announce("BOOKING_CREATED", booking, payloads.created)
+    else:
+        await messenger.announce("BOOKING_REJECTED", booking, payloads.rejected)
 
 
 def _responses_of_move(responses: Json, reason: str | None) -> Json:

@@ -188,6 +188,10 @@ class SimulatorClient:
         """Cancel a booking at Cal.com."""
         return self._ask("POST", "bookings/cancel", {"uid": uid, "reason": reason, "webhook": webhook})
 
+    def decide_elsewhere(self, uid: str, *, confirm: bool, webhook: bool = True) -> Json:
+        """Confirm or decline a booking that waits for its host, as the host does at Cal.com."""
+        return self._ask("POST", "bookings/decide", {"uid": uid, "confirm": confirm, "webhook": webhook})
+
     def change_event_type(self, event_type: int | str, **fields: Any) -> None:
         """Change an event type at Cal.com, by the names of `world.EventType`: `hosts`, `minutes`, `limits` …"""
         self._ask("POST", "event-types", {"event_type": event_type, "fields": fields})

@@ -44,6 +44,7 @@ class Control:
             "POST bookings": self._book,
             "POST bookings/move": self._move,
             "POST bookings/cancel": self._cancel,
+            "POST bookings/decide": self._decide,
             "POST event-types": self._change_event_type,
             "DELETE event-types": self._delete_event_type,
             "POST keys": self._issue_key,
@@ -202,6 +203,13 @@ class Control:
         self._program.state.change(booking, "cancelled")
         if asked.get("webhook", True):
             await bookings.announce_cancellation(self._program.messenger, booking)
+        return _truth(booking)
+
+    async def _decide(self, asked: Json) -> Json:
+        booking = self._program.state.bookings[asked["uid"]]
+        self._program.state.change(booking, "accepted" if asked["confirm"] else "rejected")
+        if asked.get("webhook", True):
+            await bookings.announce_decision(self._program.messenger, booking)
         return _truth(booking)
 
     async def _change_event_type(self, asked: Json) -> Json:

@@ -21,7 +21,7 @@ from cachectl.models import Forgetting
 from calcom.models import Account
 from calcom.service import CalcomService
 from tests.bookings.stage import book, claims_of, let_jobs_finish, settle, wish
-from tests.cast import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at
+from tests.cast import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -214,9 +214,9 @@ def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, pra
 
 
 def test_what_cannot_be_served_is_not_tried(practice, practice_calcom, simulator):
-    """A type that its host confirms by hand could only be promised, not booked."""
-    with pytest.raises(ConfigurationError, match="confirm"):
-        book(wish(practice.vaccination, at(20)), practice_calcom)
+    """Several people would share one booking."""
+    with pytest.raises(ConfigurationError, match="seats"):
+        book(wish(cannot_be_booked(practice.vaccination), at(20)), practice_calcom)
 
     assert simulator.count() == 0
 

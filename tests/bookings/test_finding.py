@@ -23,7 +23,7 @@ from calcom.ranges import date_of, minute_from
 from calcom.service import OpenSlots
 from calcom.simulator import Kind
 from tests.bookings.stage import book, let_lists_know, wish
-from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, WEDNESDAY, at
+from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 A_DAY = timedelta(days=1)
@@ -408,8 +408,9 @@ def test_an_agent_may_insist_on_a_newer_answer(salon, calcom, simulator):
 
 def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simulator):
     """Staff reads why; callers are not told times that nobody could book."""
+    service = cannot_be_booked(practice.vaccination)
     with pytest.raises(ConfigurationError):
-        search(practice_calcom, asked(practice.vaccination, Wanted.on([TUESDAY], ZoneInfo("America/New_York"))))
+        search(practice_calcom, asked(service, Wanted.on([TUESDAY], ZoneInfo("America/New_York"))))
     assert simulator.count() == 0
 
 

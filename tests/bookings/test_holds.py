@@ -23,7 +23,7 @@ from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from calcom.simulator import Kind
 from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
-from tests.cast import ANNA, KARL, NOBODY, at
+from tests.cast import ANNA, KARL, NOBODY, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
 LIST = "GET /v2/slots"
@@ -216,7 +216,7 @@ def test_an_offer_is_booked_as_it_was_made(salon, calcom, simulator, call):
 def test_an_offer_that_cannot_be_booked_is_not_held(practice, practice_calcom):
     """Staff must put it right first."""
     with pytest.raises(ConfigurationError):
-        hold(offer(practice.vaccination, at(16), None), practice_calcom)
+        hold(offer(cannot_be_booked(practice.vaccination), at(16), None), practice_calcom)
 
 
 def test_a_program_holds_without_a_conversation(salon, calcom, simulator):

@@ -333,8 +333,8 @@ def test_nothing_is_moved_while_nobody_knows_what_is_free(calcom, simulator, app
 
 
 def test_what_staff_must_put_right_is_not_moved(salon, calcom, simulator, appointment):
-    """A host who must confirm each booking would make of a firm appointment a wish."""
-    appointment.event_type.cannot_serve = ["confirmation"]
+    """Of an event type that cannot be served."""
+    appointment.event_type.cannot_serve = ["seats"]
     appointment.event_type.save()
 
     with pytest.raises(ConfigurationError):

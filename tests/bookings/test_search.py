@@ -9,7 +9,7 @@ from bookings.errors import ConfigurationError
 from bookings.question import search
 from cachectl.deadline import Deadline
 from tests.bookings.stage import book, let_jobs_finish, let_lists_know, wish
-from tests.cast import KARL, SUNDAY, TUESDAY, WEDNESDAY, at
+from tests.cast import KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -132,7 +132,7 @@ def test_where_rules_alone_decide_nobody_is_asked(salon, calcom, simulator):
 def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simulator):
     """Staff reads why; callers are not told times that nobody could book."""
     with pytest.raises(ConfigurationError):
-        open_times(practice.vaccination, practice_calcom)
+        open_times(cannot_be_booked(practice.vaccination), practice_calcom)
     assert simulator.count() == 0
 
 

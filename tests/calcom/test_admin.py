@@ -65,9 +65,11 @@ def test_what_is_mirrored_cannot_be_changed(staff, salon: cast.Salon, model):
 
 def test_obstacles_are_said_in_words(staff, practice: cast.Practice):
     """L-61: staff reads why a vaccination cannot be booked."""
+    cast.cannot_be_booked(practice.vaccination)
+
     listed = staff.get(page(EventType)).text
 
-    assert "the host must confirm each booking" in listed
+    assert "several people share one booking" in listed
 
 
 def test_a_key_is_stored_and_never_shown_again(staff):

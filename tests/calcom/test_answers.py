@@ -314,7 +314,6 @@ def test_required_fields_are_read_with_their_options():
         ({"seats": {"disabled": False, "seatsPerTimeSlot": 3}}, Obstacle.SEATS),
         ({"recurrence": {"disabled": False, "interval": 1}}, Obstacle.RECURRENCE),
         ({"schedulingType": "managed"}, Obstacle.MANAGED),
-        ({"confirmationPolicy": {"type": "always"}}, Obstacle.CONFIRMATION),
         ({"bookingFields": [{"type": "email", "slug": "email", "required": False}]}, Obstacle.PHONE_FIRST),
         (
             {"bookingFields": [{"type": "email", "slug": "email", "required": True, "hidden": True}]},

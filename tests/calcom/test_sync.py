@@ -61,7 +61,7 @@ def test_each_length_is_an_event_type_of_its_own(simulator: Simulator):
     assert types[11, 30].required_fields == [
         {"slug": "insurance", "type": "select", "options": ["Public", "Private", "None"], "label": "Insurance"}
     ]
-    assert types[13, 15].cannot_serve == ["confirmation"]
+    assert types[13, 15].cannot_serve == []
     assert Host.objects.get(account=account).time_zone == "America/New_York"
 
 

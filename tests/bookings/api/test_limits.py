@@ -85,6 +85,20 @@ def test_limit_of_a_week_leads_to_the_week_after(simulator: Simulator, agent: Ag
     assert answer.json()["next_possible_day"] == monday.isoformat()
 
 
+def test_reschedule_into_a_full_day_names_the_limit(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Within its own day it may move: it does not count against itself."""
+    allow(simulator, salon, limits_count={"day": 1})
+    agent.book(salon.cut, at(10))
+    mine = agent.book(salon.cut, at(10, on=WEDNESDAY), caller=KARL, key="second").json()["booking"]["id"]
+    let_lists_know()
+
+    refused = agent.post(f"bookings/{mine}/reschedule", {"start": at(14).isoformat()})
+    moved = agent.post(f"bookings/{mine}/reschedule", {"start": at(14, on=WEDNESDAY).isoformat()})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "limit_reached")
+    assert moved.status_code == 200
+
+
 def test_limits_are_read_and_decide_how_far_a_list_changes(simulator: Simulator, salon: Salon) -> None:
     """They make no event type unbookable."""
     allow(simulator, salon, limits_count={"week": 5}, limits_duration={"day": 60})
@@ -167,7 +181,7 @@ def test_cancelling_that_is_switched_off_is_refused_without_asking(
 def test_cancelling_switched_off_unread_is_what_calcom_refuses_by(
     simulator: Simulator, agent: Agent, salon: Salon
 ) -> None:
-    """Nobody is told to call: the caller was answered. Switched on again it may be cancelled."""
+    """No callback is requested: the caller was answered. Switched on again it may be cancelled."""
     booking = agent.book(salon.cut, at(10)).json()["booking"]
     allow(simulator, salon, read=False, cancelling_disabled=True)
 

@@ -4,7 +4,7 @@ import pytest
 
 from bookings.models import AgentKey, Branch, Service
 from tests.bookings.api.conftest import Agent, agent_with
-from tests.cast import Salon
+from tests.cast import Practice, Salon, cannot_be_booked
 
 pytestmark = pytest.mark.django_db
 
@@ -33,8 +33,10 @@ def test_words_find_a_service_by_its_alias(agent: Agent, salon: Salon) -> None:
     assert agent.get("services", {"q": "Zahnreinigung"}).json()["services"] == []
 
 
-def test_a_service_that_cannot_be_booked_is_marked(stranger: Agent) -> None:
+def test_a_service_that_cannot_be_booked_is_marked(stranger: Agent, practice: Practice) -> None:
     """An agent need not offer what will be refused."""
+    cannot_be_booked(practice.vaccination)
+
     listed = {service["name"]: service["bookable"] for service in stranger.get("services").json()["services"]}
 
     assert listed == {"Check-up": True, "Follow-up": True, "Vaccination": False}
