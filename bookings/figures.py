@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce, Now
 
 from cachectl.availability import Known
 from monitoring import metrics
@@ -49,10 +50,14 @@ def _count_end(change: "Change") -> None:
 
 
 def _lasted(change: "Change") -> timedelta:
-    """Return how long it was open. Whoever wrote it down knows without a query; otherwise nobody waits for this one."""
+    """
+    Return how long it was open; what waits for its host is not open any more.
+
+    The process that wrote it down knows without a query; otherwise no caller waits for this one.
+    """
     if change.written_at is not None:
         return timedelta(seconds=time.monotonic() - change.written_at)
-    row = type(change).objects.annotate(lasted=F("finished_at") - F("asked_at")).filter(pk=change.pk)
+    row = type(change).objects.annotate(lasted=Coalesce(F("finished_at"), Now()) - F("asked_at")).filter(pk=change.pk)
     return cast("timedelta", row.values_list("lasted", flat=True).get())
 
 

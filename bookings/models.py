@@ -1001,7 +1001,7 @@ class Change(models.Model):
         won = same.update(state=to, **fields) == 1
         if won:
             _adopt(self, {"state": to, **fields})
-            if to not in (*OPEN_STATES, ChangeState.AWAITING):
+            if to not in OPEN_STATES:
                 figures.count_end(self)
         return won
 

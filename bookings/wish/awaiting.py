@@ -103,5 +103,5 @@ def _claimed(appointment: Appointment) -> list[int]:
 
 
 def _end(waiting: ChangeQuerySet, to: ChangeState, outcome: str = "") -> None:
-    for change in waiting:
-        change.move_on(to=to, outcome=outcome, finished_at=Now())
+    """End them. What a host's decision takes is no figure of ours: they were counted when Cal.com had answered."""
+    waiting.update(state=to, outcome=outcome, finished_at=Now())
