@@ -15,6 +15,7 @@ from calcom.limiter import limiter_for
 from calcom.models import Account
 from calcom.types import Priority
 from tests import cast
+from tests.cast import cannot_be_booked
 
 SLOTS = "GET /v2/slots"
 
@@ -48,7 +49,8 @@ def wanted(calcom, salon, practice):
 
 
 def test_offers_are_what_can_be_booked_through_us(salon, practice):
-    """By account; with one person, too; not what Cal.com wants confirmed by hand."""
+    """By account; with one person, too; not what several people would share."""
+    cannot_be_booked(practice.vaccination)
     own = salon.emmas_cut.event_type
 
     assert offered(None) == {

@@ -147,12 +147,13 @@ def test_an_account_without_event_types_is_synced(db):
 def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, capsys):
     """L-61: in plain words, before the first caller finds out."""
     account_at(simulator, cast.PRACTICE_CREDENTIAL)
+    simulator.change_event_type("vaccination", seats={"disabled": False, "seatsPerTimeSlot": 2})
 
     call_command("sync_calcom")
 
     said = capsys.readouterr().out
     assert "Fresh: key of Practice New York; 3 of 4 event types can be served." in said
-    assert "Vaccination (15 min): the host must confirm each booking" in said
+    assert "Vaccination (15 min): several people share one booking (seats)" in said
     assert "Check-up (30 min): callers are asked for insurance, unless the service answers it" in said
     assert cast.PRACTICE_CREDENTIAL not in said
 
