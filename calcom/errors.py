@@ -69,6 +69,12 @@ class KeyRefused(Refused):
         self.retry_after = retry_after
 
 
+class OtherOwner(CalcomError):
+    """The account's API key is another Cal.com user's than the account was mirrored from. Nothing was changed."""
+
+    outcome = "other_owner"
+
+
 class OutcomeUnknown(CalcomError):
     """A write left and no answer came, or a 5xx: look it up before anything is sent again."""
 

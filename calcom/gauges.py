@@ -45,7 +45,7 @@ def refused_api_keys() -> None:
 
 
 def field_keys() -> None:
-    """Decrypt one stored secret: with other FIELD_KEYS than it was encrypted under, nobody can be served."""
+    """Decrypt one stored secret: without a key that fits, no caller can be served."""
     try:
         Account.objects.order_by("-active", "pk").only("api_key").first()
     except ImproperlyConfigured as exc:

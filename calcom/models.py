@@ -21,6 +21,12 @@ class Account(models.Model):
     webhook_secret = EncryptedTextField(blank=True, default="", help_text="stored encrypted, never shown again")
     requests_per_minute = models.PositiveIntegerField(default=120, help_text="what Cal.com allows this key")
     active = models.BooleanField(default=True)
+    owner_calcom_id = models.BigIntegerField(
+        null=True, blank=True, editable=False, help_text="whose key it was when the account was last synced or compared"
+    )
+    owner_checked_for = models.CharField(
+        max_length=16, blank=True, default="", db_default="", editable=False, help_text="hash of that key"
+    )
     synced_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from calcom import deferred
+from calcom import deferred, ownership
 from calcom.models import Account, Cursor, DeferredBooking, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, UnreadableBooking
@@ -43,8 +43,10 @@ def poll(account: Account) -> int:
     A poll always advances: what cannot be applied yet is set aside; see `calcom.deferred`.
 
     Raises:
+        OtherOwner: the account has a new key, which is another user's; nothing was read.
         CalcomError: the next poll goes on from what was read.
     """
+    ownership.verify_new_key(account)
     cursor = Cursor.objects.annotate(now=Now()).get(account=account)
     count = 0
     for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):

@@ -8,10 +8,10 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from calcom import events
+from calcom import events, ownership
 from calcom.client import Client
 from calcom.contradictions import request_sync
-from calcom.errors import Reason, Refused
+from calcom.errors import Refused
 from calcom.invalidation import availability_changed, invalidate_lists
 from calcom.models import Account, EventType, EventTypeHost, EventTypeQuerySet, Host
 from calcom.types import RemoteEventType, RemoteHost
@@ -30,16 +30,25 @@ class Synced:
     """Those that became inactive by this sync."""
 
 
-def sync(*, account: Account, now: datetime) -> Synced:
+def sync(*, account: Account, now: datetime, accept_owner: bool = False) -> Synced:
     """
     Make the account's rows say what Cal.com says.
 
+    Args:
+        account: whose rows.
+        now: when it is synced.
+        accept_owner: mirror the calendars of the key's owner, although the account was another user's.
+
     Raises:
+        OtherOwner: the key is another user's; nothing changed here.
         CalcomError: Cal.com did not tell everything; nothing changed here.
     """
     client = Client(account)
     owner = client.me()
-    remote = [*client.event_types(), *_of_teams(client)]
+    remote = ownership.event_types(client)
+    if not accept_owner:
+        ownership.refuse_unrelated(account, owner, remote)
+    ownership.keep(account, owner)
     with _invalidating_what_changes(account):
         event_types = _mirror(account, remote, owner)
         vanished = _deactivate(_others(account.event_types.all(), event_types, remote))
@@ -127,16 +136,6 @@ def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[
         pk: (hosts.get(pk), *decides)
         for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "booking_limits", "active")
     }
-
-
-def _of_teams(client: Client) -> list[RemoteEventType]:
-    try:
-        teams = client.team_ids()
-    except Refused as exc:
-        if exc.reason is not Reason.INVALID:
-            raise
-        return []  # Cal.com's open edition knows no teams: there is no such route
-    return [event_type for team_id in teams for event_type in client.team_event_types(team_id=team_id)]
 
 
 def _mirror_hosts(account: Account, owner: RemoteHost | None, remote: Sequence[RemoteEventType]) -> dict[int, Host]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from bookings.mirror import mirroring
 from bookings.mirror.drift import Drift, News, judge
 from bookings.models import Appointment, AppointmentState, SharedBooking
-from calcom import deferred
+from calcom import deferred, ownership
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.events import NotYet, Useless
 from calcom.models import Account
@@ -16,6 +16,10 @@ from calcom.service import CalcomService
 from calcom.types import Priority, RemoteBooking
 
 T = TypeVar("T")
+
+# A night with more differences than this many and this share of what was compared is looked at by a person first.
+MOST_DIFFERENCES = 10
+MOST_DIFFERENT = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,19 @@ class Difference:
     """What was done about it; empty in a dry run."""
 
 
+def is_suspicious(differences: int, compared: int) -> bool:
+    """Return whether so much differs that the account is wrong rather than so many appointments."""
+    return differences > max(MOST_DIFFERENCES, compared * MOST_DIFFERENT)
+
+
 def reconcile(
-    *, account: Account, first: datetime, last: datetime, repair: bool, progress: Callable[[int], object]
+    *,
+    account: Account,
+    first: datetime,
+    last: datetime,
+    repair: bool,
+    progress: Callable[[int], object],
+    accept_owner: bool = False,
 ) -> Iterator[Difference]:
     """
     Yield what differs among the bookings from `first` to `last`, repaired if asked for.
@@ -39,8 +54,10 @@ def reconcile(
     `progress` is told how many bookings were compared since it was last told.
 
     Raises:
+        OtherOwner: the account's key is another user's, and that is not accepted; nothing was changed.
         CalcomError: Cal.com did not tell everything.
     """
+    ownership.verify(account, accept=accept_owner)
     calcom = CalcomService(account)
     seen: set[str] = set()
     for page in calcom.bookings_between(start=first, end=last):

@@ -5,10 +5,14 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from bookings.mirror.reconciliation import is_suspicious
 from bookings.models import Appointment, Claim
 from calcom import polling
+from calcom.errors import OtherOwner
 from calcom.models import Account, Cursor
+from calcom.sync import sync
 from tests import cast
 from tests.bookings.stage import book, claims_of, wish
 from tests.bookings.test_mirroring import as_here, as_there
@@ -131,3 +135,123 @@ def test_many_cancelled_and_one_announced(salon, calcom, simulator):
     polling.poll(salon.account)
 
     assert as_here() == as_there(simulator) == []
+
+
+# --- another account's key, and too many differences ----------------------------------------------------------------
+
+
+@pytest.fixture
+def many(salon, calcom, simulator):
+    """Eleven appointments of the salon."""
+    hours = [(salon.colour, day, hour) for day in (TUESDAY, WEDNESDAY) for hour in (9, 11, 13, 15)]
+    hours += [(salon.beard, TUESDAY, hour) for hour in (9, 10, 11)]
+    return [book(wish(service, at(hour, on=day)), calcom).appointment for service, day, hour in hours]
+
+
+def states() -> set[str]:
+    """Return the states of all appointments."""
+    return set(Appointment.objects.values_list("state", flat=True))
+
+
+@pytest.mark.parametrize("is_synced", [True, False], ids=["owner known", "owner unknown"])
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_key_of_another_account_cancels_nothing(many, salon, simulator, is_synced, arguments):
+    """It is valid, and knows none of the bookings."""
+    if is_synced:
+        sync(account=salon.account, now=timezone.now())
+    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+
+    with pytest.raises(CommandError, match=r"its API key is that of Practice New York \(user 201 at Cal.com\)"):
+        run(*arguments)
+
+    assert states() == {"confirmed"}
+    assert simulator.count("GET /v2/bookings") == 0
+
+
+def test_new_key_of_the_same_owner_is_taken(many, salon, simulator):
+    """Keys are replaced; whose they are stays."""
+    run()
+    simulator.issue_key("salon", "cal_new")
+    simulator.revoke_key(cast.SALON_CREDENTIAL)
+    Account.objects.update(api_key="cal_new")
+
+    assert "11 bookings compared, 0 differ" in run()
+
+
+def test_key_of_a_host_is_not_that_of_the_account(many, salon, simulator):
+    """An employee's key lists the employee's bookings only."""
+    simulator.issue_key("ben", cast.BENS_CREDENTIAL)
+    Account.objects.update(api_key=cast.BENS_CREDENTIAL)
+
+    with pytest.raises(CommandError, match="that of Ben"):
+        run()
+
+    assert states() == {"confirmed"}
+
+
+def test_sync_and_polling_refuse_the_key_of_another_account(salon, calcom, simulator):
+    """Event types stay on offer, and no booking of the other account is imported."""
+    sync(account=salon.account, now=timezone.now())
+    simulator.book_elsewhere(11, at(10), webhook=False)
+    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+    account = Account.objects.get()
+
+    for ask in (lambda: sync(account=account, now=timezone.now()), lambda: polling.poll(account)):
+        with pytest.raises(OtherOwner):
+            ask()
+
+    assert account.event_types.filter(active=True).exists()
+    assert not Appointment.objects.exists()
+
+
+def test_other_owner_can_be_accepted(salon, calcom, simulator):
+    """The company has moved to another user of Cal.com: staff say so once."""
+    sync(account=salon.account, now=timezone.now())
+    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+    with pytest.raises(CommandError, match="--accept"):
+        call_command("sync_calcom", stdout=StringIO())
+
+    call_command("sync_calcom", "--accept", stdout=StringIO())
+
+    assert Account.objects.get().owner_calcom_id == 201
+    assert "0 differ" in run()
+
+
+def test_too_many_differences_are_left_to_a_person(many, simulator):
+    """More than ten, and more than a twentieth: nothing is put right before a person has looked."""
+    for each in many:
+        simulator.cancel_elsewhere(each.remote_uid, webhook=False)
+
+    with pytest.raises(CommandError, match="11 of 11 bookings differ"):
+        run()
+    assert states() == {"confirmed"}
+    assert "11 differ, 0 put right" in run("--dry-run")
+
+    assert "11 differ, 11 put right" in run("--accept")
+    assert states() == {"cancelled"}
+
+
+def test_ten_differences_are_put_right(many, simulator):
+    """As in any night."""
+    for each in many[1:]:
+        simulator.cancel_elsewhere(each.remote_uid, webhook=False)
+
+    assert "10 differ, 10 put right" in run()
+
+
+@pytest.mark.parametrize(
+    ("differences", "compared", "expected"),
+    [(10, 10, False), (11, 11, True), (11, 219, True), (11, 220, False), (50, 1000, False), (51, 1000, True)],
+)
+def test_suspicion_grows_with_what_was_compared(differences, compared, expected):
+    """The larger of ten and five per cent."""
+    assert is_suspicious(differences, compared) is expected
+
+
+def test_first_comparison_of_an_account_imports_all(salon, calcom, simulator):
+    """It is how an account gets the bookings it has: nothing can be lost."""
+    for hour in (9, 10, 11, 12, 13, 14):
+        for day in (TUESDAY, WEDNESDAY):
+            simulator.book_elsewhere(3, at(hour, on=day), webhook=False)
+
+    assert "12 differ, 12 put right" in run()

@@ -341,7 +341,7 @@ def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.Monkey
 
 
 def test_loads_say_that_access_is_refused(simulator: Simulator, salon: cast.Salon) -> None:
-    """So that whoever asked is not told to ask again."""
+    """The caller is not told to ask again."""
     simulator.revoke_key(SALON_CREDENTIAL)
 
     known = availability.read(

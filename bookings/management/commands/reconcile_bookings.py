@@ -3,20 +3,23 @@
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
 from bookings.mirror import overlaps
-from bookings.mirror.reconciliation import Difference, reconcile
-from bookings.models import Branch
+from bookings.mirror.reconciliation import MOST_DIFFERENCES, MOST_DIFFERENT, Difference, is_suspicious, reconcile
+from bookings.models import Appointment, Branch
 from calcom.errors import CalcomError
 from calcom.models import Account
 from monitoring.admin_pages import local_time
+
+log = structlog.get_logger(__name__)
 
 DAYS_AHEAD = timedelta(days=60)
 
@@ -38,37 +41,78 @@ class Command(BaseCommand):
             "--last", type=date.fromisoformat, default=today + DAYS_AHEAD, help="UTC date, default in 60 days"
         )
         parser.add_argument("--dry-run", action="store_true", help="only say what differs")
+        parser.add_argument(
+            "--accept",
+            action="store_true",
+            help=f"put it right although more than {MOST_DIFFERENCES} bookings and {MOST_DIFFERENT:.0%} differ, or the "
+            "account's key is another user's now",
+        )
 
-    def handle(self, *_args: Any, account: int | None, first: date, last: date, dry_run: bool, **_options: Any) -> None:
+    def handle(
+        self, *_args: Any, account: int | None, first: date, last: date, dry_run: bool, accept: bool, **_options: Any
+    ) -> None:
         """Reconcile each account; one that fails does not keep the others from it."""
         if last < first:
             raise CommandError("LAST comes before FIRST.")
         window = datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
-        failures = [failure for each in _accounts(account) if (failure := self._reconcile(each, window, dry_run))]
+        failures = [
+            failure for each in _accounts(account) if (failure := self._reconcile(each, window, dry_run, accept))
+        ]
         if failures:
             raise CommandError("\n".join(failures))
 
-    def _reconcile(self, account: Account, window: tuple[datetime, datetime], dry_run: bool) -> str:
+    def _reconcile(self, account: Account, window: tuple[datetime, datetime], dry_run: bool, accept: bool) -> str:
         """Return why it failed, empty if it did not."""
-        first, last = window
-        found: Counter[str] = Counter()
-        compared: list[int] = []
-        with tqdm(desc=str(account), unit=" bookings", disable=not sys.stderr.isatty()) as bar:
+        comparison = _Comparison(account, window, accept)
+        try:
+            if not (dry_run or accept or comparison.is_first):
+                differing = sum(1 for _ in comparison.differences(repair=False))
+                if is_suspicious(differing, comparison.count):
+                    log.error("bookings.reconciliation_stopped", account_id=account.pk, differences=differing)
+                    return (
+                        f"{account} was left as it is: {differing} of {comparison.count} bookings differ, too many "
+                        "to be put right unseen. Look at them with --dry-run; --accept puts them right."
+                    )
+            found: Counter[str] = Counter()
+            for difference in comparison.differences(repair=not dry_run):
+                found[difference.outcome] += 1
+                self.stdout.write(_line(difference, _zone_of(account)))
+        except CalcomError as exc:
+            return f"{account} was compared in part only, {comparison.count} bookings: {exc}"
+        self.stdout.write(_summary(account, comparison.count, found))
+        return ""
+
+
+class _Comparison:
+    """The bookings of an account in a window, compared once or twice."""
+
+    def __init__(self, account: Account, window: tuple[datetime, datetime], accept_owner: bool) -> None:
+        self._account, (self._first, self._last), self._accept_owner = account, window, accept_owner
+        self.count = 0
+        """How many the last comparison has compared so far."""
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether nothing of the account is known here, so that nothing can be lost."""
+        return not Appointment.objects.filter(event_type__account=self._account).exists()
+
+    def differences(self, *, repair: bool) -> Iterator[Difference]:
+        """Yield what differs, with a progress bar on a terminal."""
+        self.count = 0
+        with tqdm(desc=str(self._account), unit=" bookings", disable=not sys.stderr.isatty()) as bar:
 
             def progress(count: int) -> None:
-                compared.append(count)
+                self.count += count
                 bar.update(count)
 
-            try:
-                for difference in reconcile(
-                    account=account, first=first, last=last, repair=not dry_run, progress=progress
-                ):
-                    found[difference.outcome] += 1
-                    self.stdout.write(_line(difference, _zone_of(account)))
-            except CalcomError as exc:
-                return f"{account} was compared in part only, {sum(compared)} bookings: {exc}"
-        self.stdout.write(_summary(account, sum(compared), found))
-        return ""
+            yield from reconcile(
+                account=self._account,
+                first=self._first,
+                last=self._last,
+                repair=repair,
+                progress=progress,
+                accept_owner=self._accept_owner,
+            )
 
 
 def _accounts(account_id: int | None) -> Sequence[Account]:

@@ -21,17 +21,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare --account."""
         parser.add_argument("--account", type=int, metavar="ID", help="only this account; by default all active ones")
+        parser.add_argument(
+            "--accept", action="store_true", help="mirror another user's calendars, if the account's key is theirs now"
+        )
 
-    def handle(self, *_args: Any, account: int | None, **_options: Any) -> None:
+    def handle(self, *_args: Any, account: int | None, accept: bool, **_options: Any) -> None:
         """Sync each account; one that fails does not keep the others from it."""
-        failures = [failure for each in _accounts(account) if (failure := self._sync(each))]
+        failures = [failure for each in _accounts(account) if (failure := self._sync(each, accept))]
         if failures:
             raise CommandError("\n".join(failures))
 
-    def _sync(self, account: Account) -> str:
+    def _sync(self, account: Account, accept: bool) -> str:
         """Return why it failed, empty if it did not."""
         try:
-            synced = sync(account=account, now=timezone.now())
+            synced = sync(account=account, now=timezone.now(), accept_owner=accept)
         except CalcomError as exc:
             return f"{account} was not synced: {exc}"
         self.stdout.write("\n".join(_report(account, synced)))
