@@ -528,7 +528,7 @@ class ChangedAnswer(BookedAnswer):
     """What a booking or cancelling came to."""
 
     status = serializers.ChoiceField(
-        ["pending", "awaiting_confirmation", "confirmed", "cancelled", "completed", "no_show"]
+        ["pending", "awaiting_confirmation", "confirmed", "cancelled", "rejected", "expired", "completed", "no_show"]
     )
     spoken = serializers.CharField()
     agent_hint = serializers.CharField()

@@ -52,6 +52,10 @@ _BOOKED: Sentence = {"de": "Ihr Termin steht.", "en": "Your appointment is booke
 _MOVED: Sentence = {"de": "Ihr Termin ist verlegt.", "en": "Your appointment has been moved."}
 _TAKES_NOW: Sentence = {"de": "Er dauert jetzt {minutes} Minuten.", "en": "It takes {minutes} minutes now."}
 _CANCELLED: Sentence = {"de": "Ihr Termin ist abgesagt.", "en": "Your appointment is cancelled."}
+_NOT_MADE: Sentence = {
+    "de": "Dieser Termin ist leider nicht zustande gekommen.",
+    "en": "I'm sorry, that appointment was not confirmed.",
+}
 _OVER: Sentence = {"de": "Dieser Termin ist schon vorbei.", "en": "That appointment is already over."}
 
 _FOUND_NONE: Sentence = {
@@ -89,7 +93,12 @@ def changed(operation: str, status: str, language: str) -> str:
         return (_PENDING if status == "pending" else _WAITING)[operation][language]
     if status == "awaiting_confirmation":
         return _AWAITING.get(operation, _AWAITING["create"])[language]
-    known = {"confirmed": _MOVED if operation == "move" else _BOOKED, "cancelled": _CANCELLED}
+    known = {
+        "confirmed": _MOVED if operation == "move" else _BOOKED,
+        "cancelled": _CANCELLED,
+        "rejected": _NOT_MADE,
+        "expired": _NOT_MADE,
+    }
     return known.get(status, _OVER)[language]
 
 

@@ -306,6 +306,24 @@ def test_agent_hears_what_waits_and_what_came_of_it(practice, practice_agent, si
     assert practice_agent.booking(body["booking"]["id"]).json()["status"] == "rejected"
 
 
+def test_repeat_of_a_booking_that_was_declined_after_a_reschedule_promises_nothing(
+    practice, practice_agent, practice_calcom, simulator, hooks
+):
+    """It was confirmed once, then asked for at another time, and declined there."""
+    practice_agent.book(practice.vaccination, at(20), JANE, key="one")
+    appointment = Appointment.objects.select_related("event_type", "company", "service", "branch").get()
+    simulator.decide_elsewhere(appointment.remote_uid, confirm=True)
+    poll(practice, appointment)
+    move(appointment, at(21), practice_calcom)
+    appointment.refresh_from_db()
+    simulator.decide_elsewhere(appointment.remote_uid, confirm=False)
+    poll(practice, appointment)
+
+    again = practice_agent.book(practice.vaccination, at(20), JANE, key="one").json()
+
+    assert (again["status"], again["spoken"]) == ("rejected", "I'm sorry, that appointment was not confirmed.")
+
+
 def test_service_that_must_be_confirmed_is_offered(practice, practice_agent):
     """It can be booked by phone."""
     assert practice_agent.free_slots(practice.vaccination, at(20).date())

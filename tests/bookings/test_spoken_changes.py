@@ -8,7 +8,8 @@ import pytest
 from bookings.speech import changes
 
 OPERATIONS = ("create", "move", "cancel")
-STATUSES = ("pending", "waiting", "confirmed", "cancelled", "completed", "no_show")
+UNCERTAIN = ("pending", "waiting", "awaiting_confirmation")
+STATUSES = (*UNCERTAIN, "confirmed", "cancelled", "rejected", "expired", "completed", "no_show")
 
 
 def _all(language):
@@ -34,7 +35,7 @@ def test_what_is_pending_is_not_promised(language):
     """L-07: "moved" is said only after Cal.com said so."""
     known = {changes.changed(operation, "confirmed", language) for operation in OPERATIONS}
 
-    for status in ("pending", "waiting"):
+    for status in UNCERTAIN:
         assert not known & {changes.changed(operation, status, language) for operation in OPERATIONS}
 
 
@@ -44,6 +45,8 @@ def test_golden():
     assert changes.changed("move", "confirmed", "en") == "Your appointment has been moved."
     assert changes.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
     assert changes.changed("cancel", "completed", "en") == "That appointment is already over."
+    assert changes.changed("create", "awaiting_confirmation", "de").endswith("erst sicher, wenn er bestätigt ist.")
+    assert changes.changed("create", "rejected", "en") == "I'm sorry, that appointment was not confirmed."
     assert changes.changed("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
     assert changes.found(1, "de") == "Ich habe Ihren Termin gefunden."
     assert changes.found(2, "en") == "I have found several appointments of yours. Which one is it about?"

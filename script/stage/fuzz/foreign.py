@@ -27,7 +27,7 @@ TAKES = frozenset(
 SAYS = frozenset(
     {
         *("language", "Accept-Language", "X-Request-Id", "traceparent", "Prefer", "Cache-Control", "platform"),
-        *("caller", "notes", "reason", "topic", "hold", "max_offers"),
+        *("caller", "notes", "answers", "reason", "topic", "hold", "max_offers"),
         *("start", "from", "to", "date", "when", "part_of_day", "not_before", "time", "phrase", "windows"),
     }
 )
