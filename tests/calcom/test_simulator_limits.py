@@ -1,119 +1,91 @@
-"""The rate limit: whom it counts, what it counts, and what it does to whoever exceeds it."""
+"""What an event type allows, as the simulator refuses it (seen 2026-11-30)."""
 
-import hashlib
+from dataclasses import replace
 
 import pytest
 
 from calcom.simulator import Simulator
-from calcom.simulator.journal import Journal
-from calcom.simulator.limits import Throttle
+from tests import cast
+from tests.cast import TUESDAY, WEDNESDAY, at
 from tests.contract.api_user import ApiUser
 
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+CUT = 1
 
 
-@pytest.fixture
-def clock():
-    return Clock()
+def asked(simulator: Simulator, start, **fields):
+    """Book a haircut; return status and body."""
+    answer = ApiUser(simulator, key=cast.SALON_CREDENTIAL).book(CUT, start.isoformat(), **fields)
+    return answer.status, answer.body
 
 
 @pytest.fixture
-def throttle(clock):
-    return Throttle(limit=3, clock=clock)
+def change(simulator: Simulator):
+    """Change the haircut."""
+    return lambda **changes: simulator.change_event_type("haircut", **changes)
 
 
-@pytest.fixture
-def simulator():
-    with Simulator.running(limit=3) as running:
-        yield running
+@pytest.mark.parametrize("limits", [{"limits_count": {"day": 1}}, {"limits_duration": {"day": 59}}])
+def test_limit_of_a_day_is_a_bare_401_and_empties_the_list(simulator, change, limits):
+    """Other days are as before."""
+    change(**limits)
+    asked(simulator, at(10))
+
+    status, body = asked(simulator, at(14))
+
+    assert (status, body) == (401, {"statusCode": 401, "message": "booking_limit_reached"})
+    free = ApiUser(simulator, key=None).slots(CUT, TUESDAY.isoformat(), WEDNESDAY.isoformat())
+    assert {start[:10] for start in free} == {WEDNESDAY.isoformat()}
 
 
-@pytest.fixture
-def salon(simulator):
-    return ApiUser(simulator)
+def test_limit_of_each_booker_counts_bookings_to_come_of_an_address(simulator, change):
+    """Another address may book."""
+    change(booker_limit=1)
+    asked(simulator, at(10))
+
+    status, body = asked(simulator, at(14))
+
+    assert (status, "maximum number of active bookings" in body["error"]["message"]) == (400, True)
+    assert asked(simulator, at(15), email="karl@example.com")[0] == 201
 
 
-def test_window_begins_with_the_first_request(throttle, clock):
-    throttle.hit("salon")
-    clock.now += 59.5
-    last_of_old_window = throttle.hit("salon")
-    clock.now += 0.5
-    first_of_new_window = throttle.hit("salon")
+def test_cancelling_that_is_disabled_binds_the_host(simulator, change):
+    """Rescheduling that is disabled does not."""
+    uid = asked(simulator, at(10))[1]["data"]["uid"]
+    change(cancelling_disabled=True, rescheduling={"disabled": True})
+    owner = ApiUser(simulator, key=cast.SALON_CREDENTIAL)
 
-    assert (last_of_old_window.remaining, last_of_old_window.reset_s) == (1, 1)
-    assert (first_of_new_window.remaining, first_of_new_window.reset_s) == (2, 60)
+    refused = owner.post(f"/v2/bookings/{uid}/cancel", {"cancellationReason": "ill"})
+    moved = owner.post(f"/v2/bookings/{uid}/reschedule", {"start": at(14).isoformat()})
 
-
-def test_one_too_many_blocks_for_a_whole_window_from_that_moment(throttle, clock):
-    for _ in range(3):
-        throttle.hit("salon")
-    clock.now += 50
-    refused = throttle.hit("salon")
-    clock.now += 59
-    still_refused = throttle.hit("salon")
-    clock.now += 1
-    allowed = throttle.hit("salon")
-
-    assert (refused.allowed, refused.remaining, refused.reset_s) == (False, 0, 60)
-    assert (still_refused.allowed, still_refused.reset_s) == (False, 1)
-    assert (allowed.allowed, allowed.remaining, allowed.reset_s) == (True, 2, 60)
-    assert throttle.breaches == 1
+    assert (refused.status, refused.body["message"]) == (400, "This event type does not allow cancellations")
+    assert moved.status == 201
 
 
-def test_each_key_has_a_limit_of_its_own(simulator, salon):
-    answers = [ApiUser(simulator, key).get("/v2/me") for key in ("cal_demo_salon", "cal_demo_practice") for _ in "123"]
-    anonymous = ApiUser(simulator, None).get("/v2/me")
+@pytest.mark.parametrize(("answer", "said"), [(30, "Invalid string"), ("30", "Expected type number")])
+def test_required_number_cannot_be_answered(simulator, change, answer, said):
+    """Whatever type the answer has."""
+    change(fields=[{"type": "number", "slug": "age", "label": "Age", "required": True}])
 
-    assert {answer.status for answer in answers} == {200}
-    assert anonymous.headers["X-RateLimit-Remaining-Default"] == "2"
+    status, body = asked(simulator, at(10), bookingFieldsResponses={"age": answer})
 
-
-def test_refusals_of_the_operation_cost_and_those_before_it_do_not(simulator, salon):
-    salon.get("/v2/nothing")
-    salon.send("POST", "/v2/bookings", '{"start":')
-    salon.get("/v2/slots?eventTypeId=99&start=2027-03-02&end=2027-03-02")
-    remaining = salon.get("/v2/me").headers["X-RateLimit-Remaining-Default"]
-
-    assert remaining == "1"
+    assert (status, said in body["error"]["message"]) == (400, True)
 
 
-def test_excess_is_answered_429_and_counted(simulator, salon):
-    statuses = [salon.get("/v2/me").status for _ in range(5)]
+def test_required_phone_is_answered_by_the_attendees_number(simulator, change):
+    """Without it the field is missing."""
+    change(phone_required=True)
+    attendee = {"name": "Anna", "email": "anna@example.com", "timeZone": "Europe/Berlin"}
 
-    summary = simulator.summary()
-    assert statuses == [200, 200, 200, 429, 429]
-    assert (summary["breaches"], summary["too_many"], summary["max_in_60_s"]) == (1, 2, 5)
+    missing = asked(simulator, at(10))
+    given = asked(simulator, at(10), attendee={**attendee, "phoneNumber": "+4915112345678"})
 
-
-def test_emptying_the_log_starts_the_windows_afresh(simulator, salon):
-    for _ in range(4):
-        salon.get("/v2/me")
-
-    simulator.reset(log_only=True)
-
-    assert salon.get("/v2/me").status == 200
-    assert simulator.count() == 1
+    assert (missing[0], "attendeePhoneNumber" in missing[1]["error"]["message"]) == (400, True)
+    assert given[0] == 201
 
 
-def test_most_in_a_minute_is_found_wherever_the_minute_begins():
-    journal = Journal()
-    for arrived_at in (0, 30, 59, 61, 62, 119, 200):
-        entry = journal.arrive("salon", "GET /v2/me", "/v2/me")
-        entry.arrived_at, entry.counted = float(arrived_at), True
+def test_world_with_limits_is_written_and_read(simulator):
+    """As every other one."""
+    limited = replace(cast.world().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
+    world = replace(cast.world(), event_types=(limited,))
 
-    assert journal.summary()["max_in_60_s"] == 4
-
-
-def test_log_names_keys_by_their_hash_only(simulator, salon):
-    salon.get("/v2/me")
-
-    [request] = simulator.requests("GET /v2/me")
-    assert request["key"] == hashlib.sha256(b"cal_demo_salon").hexdigest()[:8]
-    assert "cal_demo_salon" not in str(simulator.summary())
-    assert request["arrived_at"] <= request["answered_at"]
+    assert type(world).from_json(world.to_json()) == world

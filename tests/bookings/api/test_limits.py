@@ -99,6 +99,18 @@ def test_reschedule_into_a_full_day_names_the_limit(simulator: Simulator, agent:
     assert moved.status_code == 200
 
 
+def test_refusal_by_a_limit_expires_the_days_that_it_reaches(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """The list had the whole week, which was booked full at Cal.com unheard."""
+    allow(simulator, salon, limits_count={"week": 1})
+    agent.get("availability", {"service": f"sv_{salon.cut.pk}", "date": TUESDAY.isoformat()})
+    simulator.book_elsewhere("haircut", at(9), host="emma", webhook=False)
+
+    refused = agent.book(salon.cut, at(14))
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "limit_reached")
+    assert refused.json()["next_possible_day"] == (TUESDAY + timedelta(days=6)).isoformat()
+
+
 def test_limits_are_read_and_decide_how_far_a_list_changes(simulator: Simulator, salon: Salon) -> None:
     """They make no event type unbookable."""
     allow(simulator, salon, limits_count={"week": 5}, limits_duration={"day": 60})
