@@ -5,11 +5,14 @@ from collections.abc import Iterator
 import pytest
 from celery import current_app
 from django.conf import settings
+from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
 
 from bookings.api import auth, directory, guessing
+from bookings.wish import outcomes
 from cachectl import connections, flight, keys
 from cachectl.connections import redis_client
+from cachectl.deadline import Deadline
 from calcom import breaker, limiter
 from calcom.keys import limiter_keys
 from calcom.models import Account
@@ -18,7 +21,7 @@ from calcom.simulator import Simulator
 from config.admin import Site
 from tests import cast
 from tests.agent import Agent
-from tests.bookings.stage import let_jobs_finish
+from tests.bookings.stage import PATIENCE, AfterWriting, let_jobs_finish
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +53,26 @@ def _nothing_remembered() -> Iterator[None]:
     directory.forget()
     yield
     let_jobs_finish()
+
+
+@pytest.fixture(autouse=True)
+def _begins_when_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a deadline of the kind `AfterWriting` when an operation is written down."""
+    timing = outcomes.timing
+
+    def begin(deadline: Deadline) -> dict[str, CombinedExpression]:
+        if isinstance(deadline, AfterWriting):
+            deadline.begin()
+        return timing(deadline)
+
+    monkeypatch.setattr(outcomes, "timing", begin)
+
+
+@pytest.fixture(autouse=True)
+def _patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let callers who say nothing else wait as long as it takes: tests run beside other work."""
+    monkeypatch.setattr(settings, "BOOKINGS_READ_WAIT", PATIENCE)
+    monkeypatch.setattr(settings, "BOOKINGS_WRITE_WAIT", PATIENCE)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What the tests of bookings say often: a wish, a booking, time that passes, a change taken up again."""
 
 import itertools
+import time
 from datetime import datetime, timedelta
 
 from django.db.models import F
@@ -16,7 +17,33 @@ from calcom.service import CalcomService
 from script.stage import redis_time
 from tests.cast import ANNA, Caller
 
+PATIENCE = 60.0
+"""Seconds in which everything is done, also beside much else on the same machine."""
+
 _numbers = itertools.count(1)
+
+
+class AfterWriting(Deadline):
+    """
+    A deadline whose seconds begin when an operation is written down: what comes before takes as long as it takes.
+
+    With it a test may wait for a fraction of a second for an answer that Cal.com withholds. A fixture for all tests
+    starts it.
+    """
+
+    seconds: float
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(time.monotonic() + PATIENCE)
+        object.__setattr__(self, "seconds", seconds)
+
+    def begin(self) -> None:
+        """Start the seconds."""
+        object.__setattr__(self, "at", time.monotonic() + self.seconds)
+
+
+def _deadline(wait: float | Deadline) -> Deadline:
+    return wait if isinstance(wait, Deadline) else AfterWriting(wait)
 
 
 def wish(
@@ -44,9 +71,9 @@ def wish(
     )
 
 
-def book(wish: booking.Wish, calcom: CalcomService, *, wait: float = 5.0) -> outcomes.Booked:
-    """Book it, waiting so many seconds."""
-    return booking.book(wish=wish, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
+def book(wish: booking.Wish, calcom: CalcomService, *, wait: float | Deadline = PATIENCE) -> outcomes.Booked:
+    """Book it, waiting so many seconds from when it is written down; or until a deadline, where nothing may be."""
+    return booking.book(wish=wish, calcom=calcom, deadline=_deadline(wait), now=timezone.now())
 
 
 def write_down(wish: booking.Wish) -> Change:
@@ -85,28 +112,38 @@ def let_lists_know() -> None:
 
 
 def cancel(
-    appointment: Appointment, calcom: CalcomService, *, wait: float = 5.0, reason: str = "", **asked: object
+    appointment: Appointment,
+    calcom: CalcomService,
+    *,
+    wait: float | Deadline = PATIENCE,
+    reason: str = "",
+    **asked: object,
 ) -> outcomes.Booked:
-    """Cancel it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
+    """Cancel it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
     return cancelling.cancel(
         appointment=appointment,
         reason=reason,
         calcom=calcom,
-        deadline=Deadline.after(wait),
+        deadline=_deadline(wait),
         now=timezone.now(),
         **{"asked_by": None, **asked},
     )
 
 
 def move(
-    appointment: Appointment, start: datetime, calcom: CalcomService, *, wait: float = 5.0, **asked: object
+    appointment: Appointment,
+    start: datetime,
+    calcom: CalcomService,
+    *,
+    wait: float | Deadline = PATIENCE,
+    **asked: object,
 ) -> outcomes.Booked:
-    """Move it, waiting so many seconds; asked by staff unless `asked_by` says otherwise."""
+    """Move it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
     return moving.move(
         appointment=appointment,
         start=start,
         calcom=calcom,
-        deadline=Deadline.after(wait),
+        deadline=_deadline(wait),
         now=timezone.now(),
         **{"asked_by": None, "reason": "", **asked},
     )

@@ -21,7 +21,7 @@ from bookings.mirror.mirroring import take_over
 from bookings.models import Appointment, Change, Claim
 from bookings.question import search
 from cachectl.deadline import Deadline
-from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.bookings.stage import PATIENCE, book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
 from tests.cast import KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -46,7 +46,7 @@ def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simu
         last=at(18),
         now=timezone.now(),
         calcom=calcom,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(PATIENCE),
     )
     assert int(at(14).timestamp()) // 60 in open_times.starts
     assert simulator.count("GET /v2/slots") == 1
@@ -214,7 +214,7 @@ def test_a_booking_on_its_way_is_cancelled_when_it_has_arrived(salon, calcom, si
     with simulator.holding(BOOK):
         appointment = book(wish(salon.colour, at(14)), calcom, wait=0.2).appointment
         with pytest.raises(IdempotencyInProgress):
-            cancel(appointment, calcom, wait=0.2)
+            cancel(appointment, calcom, wait=Deadline.after(0.2))
     let_jobs_finish()
 
     assert cancel(appointment, calcom).appointment.state == "cancelled"

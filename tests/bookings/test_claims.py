@@ -95,7 +95,7 @@ def test_the_second_wish_waits_for_the_first_and_then_gets_the_other_host(salon,
 
 def test_who_waits_is_served_within_the_deadline_when_the_first_is_done(salon, calcom, simulator):
     """The caller on the line hears "booked", not "being entered"."""
-    simulator.fail(BOOK, "hang", seconds=0.5)
+    simulator.fail(BOOK, "hang", seconds=3)
     assert not book(wish(salon.cut, at(14)), calcom, wait=0.3).is_settled
 
     assert book(wish(salon.cut, at(14), KARL), calcom).is_settled

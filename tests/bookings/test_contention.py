@@ -70,7 +70,7 @@ def test_booking_in_contention_pauses_until_its_deadline(salon, calcom, contenti
     attempts = contention()
 
     with pytest.raises(DeadlineExceeded):
-        book(wish(salon.colour, at(14)), calcom, wait=1)
+        book(wish(salon.colour, at(14)), calcom, wait=Deadline.after(1))
 
     assert 1 < len(attempts) <= MOST_IN_A_SECOND
 
@@ -81,7 +81,7 @@ def test_reschedule_in_contention_pauses_until_its_deadline(salon, calcom, conte
     attempts = contention()
 
     with pytest.raises(DeadlineExceeded):
-        move(appointment, at(10), calcom, wait=1)
+        move(appointment, at(10), calcom, wait=Deadline.after(1))
 
     assert 1 < len(attempts) <= MOST_IN_A_SECOND
 
@@ -112,6 +112,6 @@ def test_cancellation_in_contention_pauses_until_its_deadline(salon, calcom, mon
     monkeypatch.setattr(Change, "save", save)
 
     with pytest.raises(BookingError):
-        cancel(appointment, calcom, wait=1)
+        cancel(appointment, calcom, wait=Deadline.after(1))
 
     assert 1 < len(attempts) <= MOST_IN_A_SECOND

@@ -12,11 +12,12 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from bookings import claims
 from bookings.errors import DeadlineExceeded
 from bookings.models import Change, Conversation, Host
 from bookings.question import search
 from cachectl.deadline import Deadline
-from tests.bookings.stage import book, move, wish
+from tests.bookings.stage import PATIENCE, book, move, wish
 from tests.bookings.test_holds import hold, offer
 from tests.cast import TUESDAY, WEDNESDAY, at
 
@@ -40,40 +41,55 @@ def writing_elsewhere(*hosts: Host) -> Iterator[None]:
 
 @contextmanager
 def no_longer_than(seconds: float) -> Iterator[None]:
-    """Look at the clock."""
+    """
+    Fail if what is inside takes longer.
+
+    `seconds` is far above what it takes, because other work may run on this machine, and far below what it would take
+    if it waited for what hangs. The fault-injection tests measure the 100 ms that an answer may be late.
+    """
     began = time.monotonic()
     yield
-    assert time.monotonic() - began < seconds + 0.1
+    assert time.monotonic() - began < seconds
 
 
 # --- the database ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _locks_last(monkeypatch):
+    """Let nothing but the deadline end the wait for a lock."""
+    monkeypatch.setattr(claims, "LONGEST_LOCK_S", 60.0)
+    monkeypatch.setattr(claims, "PATIENCE_S", 60.0)
+
+
+@pytest.mark.usefixtures("_locks_last")
 def test_a_hold_waits_for_other_writers_no_longer_than_its_caller(salon, calcom, simulator):
     """Invariant 5: the wait for a lock is inside the deadline, not beside it."""
     offered = offer(salon.colour, at(14), Conversation.objects.create(company=salon.company))
     calcom_is_known(salon.colour, calcom)
 
-    with writing_elsewhere(salon.emma.host), no_longer_than(0.45), pytest.raises(DeadlineExceeded):
+    with writing_elsewhere(salon.emma.host), no_longer_than(10), pytest.raises(DeadlineExceeded):
         hold(offered, calcom, wait=0.45)
 
 
+@pytest.mark.usefixtures("_locks_last")
 def test_a_booking_waits_for_other_writers_no_longer_than_its_caller(salon, calcom, simulator):
     """The same for a booking; nothing is written down, so nothing is booked later."""
     calcom_is_known(salon.colour, calcom)
 
-    with writing_elsewhere(salon.emma.host), no_longer_than(0.45), pytest.raises(DeadlineExceeded):
-        book(wish(salon.colour, at(14)), calcom, wait=0.45)
+    with writing_elsewhere(salon.emma.host), no_longer_than(10), pytest.raises(DeadlineExceeded):
+        book(wish(salon.colour, at(14)), calcom, wait=Deadline.after(0.45))
 
     assert not Change.objects.exists()
 
 
+@pytest.mark.usefixtures("_locks_last")
 def test_a_move_waits_for_other_writers_no_longer_than_its_caller(salon, calcom, simulator):
     """The same for a move; the appointment stands where it was."""
     appointment = book(wish(salon.colour, at(14)), calcom).appointment
 
-    with writing_elsewhere(salon.emma.host), no_longer_than(0.45), pytest.raises(DeadlineExceeded):
-        move(appointment, at(16), calcom, wait=0.45)
+    with writing_elsewhere(salon.emma.host), no_longer_than(10), pytest.raises(DeadlineExceeded):
+        move(appointment, at(16), calcom, wait=Deadline.after(0.45))
 
     assert Change.objects.filter(operation="move").count() == 0
 
@@ -96,13 +112,13 @@ def test_a_hanging_calcom_keeps_no_other_company_waiting(agent, practice_agent, 
     services = (salon.cut, salon.colour, salon.beard)
     with ThreadPoolExecutor(30) as callers:
         hanging = [
-            callers.submit(closing(agent.availability), service, day, Prefer="wait=2")
+            callers.submit(closing(agent.availability), service, day, Prefer="wait=8")
             for service in services
             for day in (TUESDAY, WEDNESDAY) * 5
         ]
         simulator.await_in_flight(1, LIST)
 
-        with no_longer_than(1):
+        with no_longer_than(4):
             answer = practice_agent.availability(practice.check_up, TUESDAY)
 
         assert not all(each.done() for each in hanging)
@@ -118,12 +134,12 @@ def test_hanging_bookings_keep_no_other_company_waiting(agent, practice_agent, s
         simulator.fail(BOOK, "hang", times=None, event_type_id=event_type)
     with ThreadPoolExecutor(30) as callers:
         hanging = [
-            callers.submit(closing(agent.book), salon.cut, at(9 + number // 2, number % 2 * 30), Prefer="wait=2")
+            callers.submit(closing(agent.book), salon.cut, at(9 + number // 2, number % 2 * 30), Prefer="wait=8")
             for number in range(12)
         ]
         simulator.await_in_flight(1, BOOK)
 
-        with no_longer_than(1):
+        with no_longer_than(4):
             booked = practice_agent.book(practice.check_up, practice_slot(practice_agent, practice))
 
         simulator.clear_faults()
@@ -145,8 +161,8 @@ def test_hanging_reschedules_keep_no_other_company_waiting(agent, practice_agent
         ]
         simulator.await_in_flight(1, LIST)
 
-        with no_longer_than(2):
-            moved = reschedule(practice_agent, theirs["id"], later, wait=2)
+        with no_longer_than(4):
+            moved = reschedule(practice_agent, theirs["id"], later, wait=8)
 
         assert not any(each.done() for each in hanging)
         simulator.clear_faults()
@@ -162,8 +178,8 @@ def test_hanging_reschedule_keeps_no_other_of_its_company_waiting(agent, salon, 
         hanging = callers.submit(closing(reschedule), agent, cut, at(16).isoformat(), wait=8)
         simulator.await_in_flight(1, LIST)
 
-        with no_longer_than(2):
-            other = reschedule(agent, colour, at(14).isoformat(), wait=2)
+        with no_longer_than(4):
+            other = reschedule(agent, colour, at(14).isoformat(), wait=8)
 
         assert not hanging.done()
         simulator.clear_faults()
@@ -177,12 +193,12 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
     simulator.fail(LIST, "hang", times=None)
     with ThreadPoolExecutor(30) as callers:
         hanging = [
-            callers.submit(closing(agent.availability), service, TUESDAY, Prefer="wait=1.5")
+            callers.submit(closing(agent.availability), service, TUESDAY, Prefer="wait=8")
             for service in (salon.colour, salon.beard) * 10
         ]
         simulator.await_in_flight(1, LIST)
 
-        with no_longer_than(0.5):
+        with no_longer_than(4):
             assert agent.free_slots(salon.cut, TUESDAY) == known
 
         simulator.clear_faults()
@@ -254,7 +270,7 @@ def calcom_is_known(service, calcom):
     """Load the day, so that nothing but a lock is waited for."""
     day = at(0)
     search.open_times(
-        service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=Deadline.after(5)
+        service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
     )
 
 

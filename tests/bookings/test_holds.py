@@ -22,7 +22,7 @@ from bookings.wish import booking, holds
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from calcom.simulator import Kind
-from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
+from tests.bookings.stage import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
 from tests.cast import ANNA, KARL, NOBODY, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
@@ -54,7 +54,7 @@ def offer(service, start, conversation, **more):
     return holds.resolve_slot_token(token=issued.token, company=issued.company, conversation=conversation)
 
 
-def hold(offered, calcom, *, wait=5.0):
+def hold(offered, calcom, *, wait=PATIENCE):
     """Hold what was offered."""
     return holds.hold(offer=offered, calcom=calcom, deadline=Deadline.after(wait), now=timezone.now())
 
@@ -64,7 +64,7 @@ def hold_slot(service, start, conversation, calcom, **more):
     return hold(offer(service, start, conversation, **more), calcom)
 
 
-def confirm(held, calcom, caller=ANNA, *, wait=5.0):
+def confirm(held, calcom, caller=ANNA, *, wait=PATIENCE):
     """Book what was held, by its confirm_token."""
     appointment = holds.resolve_confirm_token(
         token=held.confirm_token, company=held.appointment.company, conversation=held.appointment.conversation
@@ -72,7 +72,7 @@ def confirm(held, calcom, caller=ANNA, *, wait=5.0):
     return book(_wish(appointment, caller, hold=appointment), calcom, wait=wait)
 
 
-def take(offered, calcom, caller=ANNA, *, wait=5.0):
+def take(offered, calcom, caller=ANNA, *, wait=PATIENCE):
     """Book what was offered, by its slot_token."""
     return book(_wish(offered, caller, offer=offered, staff=offered.staff), calcom, wait=wait)
 
@@ -98,7 +98,7 @@ def open_times(service, calcom):
         last=at(23, 59),
         now=timezone.now(),
         calcom=calcom,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(PATIENCE),
     )
     return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 

@@ -35,7 +35,18 @@ from cachectl.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.service import CalcomService
-from tests.bookings.stage import begin, book, cancel, claims_of, let_jobs_finish, move, pass_time, settle, wish
+from tests.bookings.stage import (
+    PATIENCE,
+    begin,
+    book,
+    cancel,
+    claims_of,
+    let_jobs_finish,
+    move,
+    pass_time,
+    settle,
+    wish,
+)
 from tests.cast import ANNA, KARL, NOWHERE, SUNDAY, TUESDAY, WEDNESDAY, at
 from tests.contract.api_user import ApiUser
 
@@ -90,7 +101,12 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
     requests = simulator.count(LIST)
 
     open_times = search.open_times(
-        service=salon.colour, first=at(9), last=at(18), now=timezone.now(), calcom=calcom, deadline=Deadline.after(5)
+        service=salon.colour,
+        first=at(9),
+        last=at(18),
+        now=timezone.now(),
+        calcom=calcom,
+        deadline=Deadline.after(PATIENCE),
     )
 
     assert int(at(14).timestamp()) // 60 in open_times.starts
@@ -282,7 +298,7 @@ def test_what_was_offered_is_given_though_the_move_has_another_grid(salon, calco
     styling = _styling(salon, simulator)
     appointment = booked(styling, at(9), calcom)
     offered = calcom.open_slots(
-        event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(5), max_age=0
+        event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(PATIENCE), max_age=0
     )
     assert int(at(10).timestamp()) // 60 in offered.starts
 
@@ -295,7 +311,9 @@ def test_what_was_offered_and_is_somebody_elses_by_now_is_taken(salon, calcom, s
     """The list that was offered from does not outweigh our own appointments."""
     styling = _styling(salon, simulator)
     appointment = booked(styling, at(9), calcom)
-    calcom.open_slots(event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(5), max_age=0)
+    calcom.open_slots(
+        event_type=styling.event_type, first=at(9), last=at(18), deadline=Deadline.after(PATIENCE), max_age=0
+    )
     booked(styling, at(10), calcom, KARL)
 
     with pytest.raises(SlotTaken):
@@ -327,7 +345,7 @@ def test_nothing_is_moved_while_nobody_knows_what_is_free(calcom, simulator, app
     with pytest.raises(UpstreamUnavailable):
         move(appointment, at(16), CalcomService(unreachable))
     with simulator.holding(LIST), pytest.raises(DeadlineExceeded):
-        move(appointment, at(16), calcom, wait=0.3)
+        move(appointment, at(16), calcom, wait=Deadline.after(0.3))
 
     assert Change.objects.filter(operation="move").count() == 0
 
@@ -470,9 +488,9 @@ def test_while_it_is_moved_it_is_not_cancelled(calcom, simulator, appointment):
     with simulator.holding(MOVE):
         move(appointment, at(16), calcom, wait=0.3)
         with pytest.raises(IdempotencyInProgress):
-            cancel(read(appointment), calcom, wait=0.3)
+            cancel(read(appointment), calcom, wait=Deadline.after(0.3))
         with pytest.raises(IdempotencyInProgress):
-            move(read(appointment), at(10), calcom, wait=0.3)
+            move(read(appointment), at(10), calcom, wait=Deadline.after(0.3))
     let_jobs_finish()
 
     assert cancel(read(appointment), calcom).appointment.state == "cancelled"

@@ -19,7 +19,7 @@ from calcom import contradictions
 from calcom.models import EventType
 from calcom.simulator import Kind
 from script.stage import redis_time
-from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, let_lists_know, move, wish
+from tests.bookings.stage import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, move, wish
 from tests.cast import ANNA, BERLIN, KARL, NOBODY, TUESDAY, at
 
 LIST = "GET /v2/slots"
@@ -28,7 +28,7 @@ BOOK = "POST /v2/bookings"
 
 def on_tuesday(service, calcom, **options):
     """The slots of Tuesday, as `search.open_times` has them."""
-    options = {"deadline": Deadline.after(5), "first": at(0), "last": at(23, 59), **options}
+    options = {"deadline": Deadline.after(PATIENCE), "first": at(0), "last": at(23, 59), **options}
     return search.open_times(service=service, now=timezone.now(), calcom=calcom, **options)
 
 
@@ -37,7 +37,7 @@ def instants(found):
     return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 
 
-def ask(service, calcom, wanted, *, wait=5.0):
+def ask(service, calcom, wanted, *, wait=PATIENCE):
     """Search with anybody."""
     question = Asked(service, [Calendar(service.event_type)], wanted)
     return find(question, now=timezone.now(), calcom=calcom, deadline=Deadline.after(wait))
@@ -92,7 +92,7 @@ def test_what_a_newer_list_offers_beyond_the_mirror_is_booked(way, salon, calcom
         (offer,) = holds.issue_tokens(
             company=salon.company, conversation=call, service=salon.colour, starts=[at(14)], now=timezone.now()
         )
-        held = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(5), now=timezone.now())
+        held = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(PATIENCE), now=timezone.now())
         assert claims_of(held.appointment) == {"Emma": "held"}
         assert overlaps.detect() == []
         booked = book(wish(salon.colour, at(14), KARL, conversation=call), calcom)

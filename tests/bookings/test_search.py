@@ -8,7 +8,7 @@ from django.utils import timezone
 from bookings.errors import ConfigurationError
 from bookings.question import search
 from cachectl.deadline import Deadline
-from tests.bookings.stage import book, let_jobs_finish, let_lists_know, wish
+from tests.bookings.stage import PATIENCE, book, let_jobs_finish, let_lists_know, wish
 from tests.cast import KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
@@ -23,7 +23,7 @@ def open_times(service, calcom, first=None, last=None, *, now=None):
         last=last or at(23, 59),
         now=now or timezone.now(),
         calcom=calcom,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(PATIENCE),
     )
     return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 
@@ -141,7 +141,7 @@ def test_alternatives_are_the_nearest_in_the_week_after(salon, calcom):
 
     def near(wished):
         return search.alternatives(
-            service=salon.colour, wished=wished, now=timezone.now(), calcom=calcom, deadline=Deadline.after(5)
+            service=salon.colour, wished=wished, now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
         )
 
     assert near(at(14)) == [at(13), at(15), at(12)]

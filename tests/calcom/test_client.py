@@ -284,7 +284,7 @@ def test_a_read_without_answer_is_unavailable(simulator: Simulator, client: Clie
     with pytest.raises(Unavailable):
         client.open_slots(event_type=colour, start=at(9), end=at(12), priority=Priority.LIVE)
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0  # without a time-out it would take 20 s and more
     assert simulator.count("GET /v2/slots") == 1
 
 
@@ -300,7 +300,7 @@ def test_whatever_becomes_of_the_connection_a_write_is_unknown(script):
     with serving(script) as base_url, pytest.raises(OutcomeUnknown):
         Client(account_at(base_url)).create_booking(event_type=any_type(), booking=ANNAS)
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0  # without a time-out it would take 20 s and more
 
 
 def test_read_on_a_closing_connection_is_sent_again(simulator: Simulator, client: Client, colour: EventType):

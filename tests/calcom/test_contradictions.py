@@ -20,6 +20,7 @@ from calcom.simulator import Simulator
 from calcom.sync import deactivate, sync, sync_event_type
 from calcom.types import ListReach, NewBooking
 from tests import cast
+from tests.bookings.stage import PATIENCE
 from tests.cast import at
 
 LIST = "GET /v2/slots"
@@ -49,7 +50,7 @@ def requested_syncs() -> list[dict[str, int]]:
 
 def listed(calcom: CalcomService, event_type: EventType, **options):
     """What is known of Tuesday."""
-    options = {"deadline": Deadline.after(5), **options}
+    options = {"deadline": Deadline.after(PATIENCE), **options}
     return calcom.open_slots(event_type=event_type, first=at(9), last=at(18), **options).known
 
 
@@ -189,7 +190,7 @@ def test_an_own_change_expires_lists_of_more_than_host_time(reach, far, calcom: 
     days = [at(9) + timedelta(days=number) for number in (-far if far else 0, 0, far or 0, (far or 0) + 1)]
     days = [day for day in days if day > timezone.now()]
     for event_type in (cut, emmas):
-        calcom.open_slots(event_type=event_type, first=days[0], last=days[-1], deadline=Deadline.after(5))
+        calcom.open_slots(event_type=event_type, first=days[0], last=days[-1], deadline=Deadline.after(PATIENCE))
 
     with transaction.atomic():
         rows = calcom.write_forgettings(

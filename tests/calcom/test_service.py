@@ -19,6 +19,7 @@ from calcom.service import CalcomService, OpenSlots
 from calcom.simulator import Simulator
 from calcom.types import NewBooking, RemoteState
 from tests import cast
+from tests.bookings.stage import PATIENCE
 from tests.cast import TUESDAY, WEDNESDAY, at
 
 SLOTS = "GET /v2/slots"
@@ -37,7 +38,7 @@ TEN, TWO = at(10), at(14)
 
 def slots_of(calcom: CalcomService, event_type: EventType, first: datetime = TEN, last: datetime = TWO) -> OpenSlots:
     """Ask, with time enough."""
-    return calcom.open_slots(event_type=event_type, first=first, last=last, deadline=Deadline.after(5))
+    return calcom.open_slots(event_type=event_type, first=first, last=last, deadline=Deadline.after(PATIENCE))
 
 
 def minute(instant: datetime) -> int:

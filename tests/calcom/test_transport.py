@@ -25,7 +25,12 @@ def send(base_url: str, *, timeout: float = 5.0, method: str = "GET", **changes:
 
 @contextmanager
 def no_longer_than(seconds: float):
-    """Fail if what is inside takes longer, or leaves a thread behind."""
+    """
+    Fail if what is inside takes longer, or leaves a thread behind.
+
+    The bound is many times the time-out, because other work may run on this machine; without the time-out it would take
+    ten seconds and more.
+    """
     threads = set(threading.enumerate())
     began = time.monotonic()
     yield
@@ -56,7 +61,7 @@ def _new_connections():
 )
 def test_an_answer_that_drips_is_given_up_in_time(script):
     """L-46: the time-out is for the whole answer, not for each byte of it."""
-    with serving(script) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
+    with serving(script) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
         send(base_url, timeout=0.3)
 
 
@@ -72,7 +77,7 @@ def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
 
     with serving(sends(OK), context) as base_url:
         assert send(base_url).body == b"{}"
-    with serving(script, context) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
+    with serving(script, context) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
         send(base_url, timeout=0.3)
 
 
@@ -80,8 +85,8 @@ def test_a_handshake_that_never_ends_is_given_up_in_time(settings):
     """L-46: somebody listens and says nothing."""
     settings.CALCOM_CONNECT_TIMEOUT = 0.2
 
-    with serving(silent) as base_url, no_longer_than(0.6), pytest.raises(transport.NoAnswer):
-        send(base_url.replace("http:", "https:"), timeout=5)
+    with serving(silent) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
+        send(base_url.replace("http:", "https:"), timeout=60)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
@@ -105,11 +110,11 @@ def test_each_answer_on_one_connection_has_its_own_time():
     def script(connection: socket.socket) -> None:
         for _ in range(3):
             requests_on_connection.append(reads_request(connection))
-            threading.Event().wait(0.15)
+            threading.Event().wait(0.8)
             connection.sendall(OK)
 
     with serving(script) as base_url:
-        answers = [send(base_url, timeout=0.25).status for _ in range(3)]
+        answers = [send(base_url, timeout=1.6).status for _ in range(3)]
         transport._session().close()
 
     assert answers == [200, 200, 200]
@@ -122,7 +127,7 @@ def test_a_body_without_end_is_not_kept():
 
     script = sends(head, *[b"x" * 100_000] * 500)
 
-    with serving(script) as url, no_longer_than(2), pytest.raises(transport.NoAnswer, match="BodyTooLarge"):
+    with serving(script) as url, no_longer_than(10), pytest.raises(transport.NoAnswer, match="BodyTooLarge"):
         send(url)
 
 
@@ -165,10 +170,10 @@ def test_a_connection_that_is_not_accepted_is_given_up(settings):
         port = full.getsockname()[1]
         with (
             socket.create_connection(("127.0.0.1", port)),
-            no_longer_than(0.5),
+            no_longer_than(5),
             pytest.raises(transport.NotSent),
         ):
-            send(f"http://127.0.0.1:{port}", timeout=5)
+            send(f"http://127.0.0.1:{port}", timeout=60)
 
 
 @pytest.mark.parametrize(

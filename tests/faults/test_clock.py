@@ -10,7 +10,7 @@ from cachectl import availability, store
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from calcom.limiter import limiter_for
-from tests.bookings.stage import book, wish
+from tests.bookings.stage import PATIENCE, book, wish
 from tests.cast import TUESDAY, at
 from tests.faults.clock import shared_clock
 
@@ -38,7 +38,7 @@ def test_everybody_reads_the_same_time(clock, salon):
 
 def test_when_time_passes_what_is_known_grows_older(clock, salon, calcom, simulator):
     """A load is stale after three minutes, and what runs out by itself in Redis has run out."""
-    window = {"event_type": salon.cut.event_type, "first": at(9), "last": at(18), "deadline": Deadline.after(5)}
+    window = {"event_type": salon.cut.event_type, "first": at(9), "last": at(18), "deadline": Deadline.after(PATIENCE)}
     calcom.open_slots(**window)
     redis_client().set("a note", "1", px=60_000)
 

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from bookings.models import Appointment, Change
 from calcom import transport
 from tests.bookings.api.conftest import Agent, wish
-from tests.bookings.stage import pass_time, settle
+from tests.bookings.stage import PATIENCE, pass_time, settle
 from tests.cast import KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -67,7 +67,7 @@ def test_after_a_crash_nobody_books_again(agents, salon, calcom, simulator, monk
         dying.setattr(transport, "send", _send_and_die)
         crashed, _ = send(agents[0], body)
     at_first = at_once(agents, body)
-    pass_time(31)
+    pass_time(PATIENCE + 31)  # the first caller waits no longer, and what was sent is silent
     in_the_dark = at_once(agents[:20], body, prefer="wait=0.5")
     settle(Change.objects.get(), calcom)
     in_the_end = at_once(agents, body)

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
 
 import jsonschema
 import orjson
@@ -20,6 +21,7 @@ from bookings.question import continuing
 from bookings.wish import holds, offering
 from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.stage import PATIENCE
 from tests.cast import BERLIN, KARL, SUNDAY, TUESDAY, Practice, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,7 +56,8 @@ def test_what_an_agent_reads(simulator: Simulator, agent: Agent, salon: Salon) -
     assert re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{10}", offer["slot_token"])
     assert body["spoken"].startswith("Ja, am Dienstag")
     assert body["spoken"].endswith("um zehn Uhr ist noch frei. Soll ich das für Sie eintragen?")
-    assert body["freshness"] == {"source": "calcom", "age_s": 0, "verified": True}
+    assert body["freshness"] == {"source": "calcom", "age_s": ANY, "verified": True}
+    assert 0 <= body["freshness"]["age_s"] < PATIENCE
     assert answer["Cache-Status"] == "Slotline; fwd=miss"
 
 
@@ -388,8 +391,8 @@ def test_a_caller_waits_as_for_any_question(simulator: Simulator, agent: Agent, 
         answer = search(agent, salon, when=TEN)
 
     assert (answer.json()["status"], answer.json()["offers"]) == ("degraded", [])
-    assert 400 <= float(answer["Server-Timing"].removeprefix("total;dur=")) < 600
-    assert live_settings.BOOKINGS_WRITE_WAIT > 1
+    assert 400 <= float(answer["Server-Timing"].removeprefix("total;dur=")) < 10_000
+    assert live_settings.BOOKINGS_WRITE_WAIT > 10
 
 
 def test_nobody_elses_service_is_searched(agent: Agent, practice: Practice, salon: Salon) -> None:
