@@ -12,6 +12,7 @@ from tests.stage.load_cast import (
     BEGAN,
     BOOK,
     HALF_AN_HOUR,
+    HOLD,
     NINE,
     START,
     asked,
@@ -192,6 +193,25 @@ def test_failed_answers_are_those_that_nobody_should_hear(name, status, code, co
     run = with_lines(name, asked(401, BOOK, status=status, code=code))
 
     assert found(run, f"{name}_failed_answers")[0] == counts
+
+
+@pytest.mark.parametrize(
+    ("took", "answered", "counts"),
+    [(3.5, 90, 0), (3.5, 70, 1), (1.0, 90, 1)],
+    ids=["a booking in flight", "answered before", "answered early"],
+)
+def test_hold_may_wait_in_vain_for_another_booking_only(took, answered, counts):
+    """One of two hosts is being booked: until Cal.com says whom it chose, a hold is neither given nor refused."""
+    pending = own(slug="colour", created_at=BEGAN + 60), wish(asked_at=BEGAN + 60, finished_at=BEGAN + answered)
+    made = remote(slug="colour", host="ben", created_at=BEGAN + answered)
+    late = {"status": 504, "code": "deadline_exceeded", "took": took, "within": 3.5}
+    refusal = refused(service="sv_2", took=took, code="deadline_exceeded")
+
+    run = with_lines(
+        "burst", asked(80, HOLD, **late), refusal, remote=[made], rows=rows(pending[0], wishes=[pending[1]])
+    )
+
+    assert found(run, "burst_failed_answers")[0] == counts
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
