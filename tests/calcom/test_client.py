@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+from django.db import connections
 
 from calcom import transport
 from calcom.client import Client
@@ -218,6 +219,8 @@ def test_a_lost_race_for_one_slot_is_not_available(simulator: Simulator, client:
             ).state
         except Refused as refused:
             return refused.reason
+        finally:
+            connections.close_all()  # each thread has looked up whether Cal.com has asked for a pause
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = sorted(pool.map(book, range(8)))

@@ -60,7 +60,7 @@ def _something_happens(random, appointment, calcom, simulator):
     if happens == "fault":
         simulator.fail(MOVE, random.choice(FAULTS))
     if happens in {"move", "fault"}:
-        _try(lambda: move(appointment, start, calcom, wait=0.4))
+        _try(lambda: move(appointment, start, calcom, wait=Deadline.after(0.4)))
     elif happens.startswith("die"):
         _try(lambda: _die(appointment, start, calcom, is_sent=happens == "die sent"))
     elif happens == "person" and _is_free(simulator, start):
