@@ -9,7 +9,7 @@ from bookings.wish.cases import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
 from bookings.wish.outcomes import refusal
 from calcom.errors import OutcomeUnknown, Reason, Unavailable
 from calcom.service import CalcomService
-from tests.bookings.stage import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.bookings.stage import PATIENCE, begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
 from tests.cast import ANNA, KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -89,7 +89,7 @@ def test_refused_reschedule_becomes_a_callback_when_its_caller_has_gone(calcom, 
     simulator.fail(RESCHEDULE, "reset_before")
     change = move(appointment, at(10), calcom).change
     simulator.fail(RESCHEDULE, "refused", times=None, **MISSING_TYPE)
-    pass_time(31)
+    pass_time(PATIENCE + 31)  # nobody waits any longer
 
     change = settle(change, calcom)
 
