@@ -115,7 +115,7 @@ class TestOwed:
     def test_counting_them_is_one_scan_of_their_index(self, rows, index: str) -> None:
         """Nobody can load the database by scraping: the partial index holds what is owed, and nothing else."""
         with connection.cursor() as cursor:
-            cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+            cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
         try:
             plan = rows.order_by("next_attempt_at").values("next_attempt_at")[: outboxes.MOST_COUNTED].explain()
         finally:
