@@ -8,6 +8,8 @@ scenario has a key of its own, hence a budget of its own, and those whose Redis 
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -30,7 +32,7 @@ from script.stage.driver import Demand, Line
 from script.stage.fleet import Arrival, Fleet
 from script.stage.processes import Stage
 from script.stage.rows import Found, Promise
-from script.stage.servers import bring_redis
+from script.stage.servers import bring_redis, bring_servers
 
 PROMISES = {
     "governor_max_in_60s": Promise("requests", 120),
@@ -113,7 +115,8 @@ def _brought_up(seed: int) -> Iterator[tuple[SimulatorClient, Fleet, Fleet, str]
     os.environ.update(local.environment(), LOG_LEVEL="WARNING")
     with Stage(local.LOGS / "governor") as stage:
         stage.finally_call(lambda: shutil.rmtree(place))
-        os.environ["REDIS_URL"] = bring_redis(stage)
+        bring_servers(stage, place / "postgres")
+        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=local.ROOT, check=True)
         chaos_redis = bring_redis(stage, "redis-chaos")
         world = place / "world.json"
         world.write_text(json.dumps(fleet.world(ACCOUNTS).to_json()), encoding="utf-8")
