@@ -191,7 +191,7 @@ REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 # Celery's queues. In production a server of its own with `noeviction` and `appendonly yes`.
 BROKER_URL = env.text("BROKER_URL", _database_after(REDIS_URL))
 # Seconds a command, or a connection attempt, may take: a dead Redis must not be felt by a caller.
-REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 0.25)
+REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 0.2)
 
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
