@@ -6,7 +6,6 @@ A model may read later whatever is stored of it, so it is cleaned in one place: 
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -34,13 +33,6 @@ def is_absent(value: object) -> bool:
         return False
     text = value.strip()
     return text.casefold() in _NOTHING or _TEMPLATE.fullmatch(text) is not None
-
-
-def without_absent(data: object) -> object:
-    """Return the members of a body without those that say that there is nothing."""
-    if not isinstance(data, Mapping):
-        return data
-    return {name: value for name, value in data.items() if not is_absent(value)}
 
 
 # --- telephone numbers -------------------------------------------------------------------------------------------

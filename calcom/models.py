@@ -208,11 +208,6 @@ class EventType(models.Model):
         return f"{self.title} ({self.length_minutes} min)"
 
     @property
-    def lists_more_than_host_time(self) -> bool:
-        """Return whether rules decide its list beside its hosts' time, so that own changes cannot be subtracted."""
-        return self.list_reach != ListReach.NONE
-
-    @property
     def shape(self) -> Shape:
         """Return how much of a host's time a booking of it takes."""
         return Shape(self.length_minutes, self.before_buffer_minutes, self.after_buffer_minutes)

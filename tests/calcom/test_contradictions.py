@@ -179,7 +179,6 @@ def test_a_sync_says_how_far_rules_change_a_list(changes, reach, salon: cast.Sal
 
     salon.cut.event_type.refresh_from_db()
     assert salon.cut.event_type.list_reach == reach
-    assert salon.cut.event_type.lists_more_than_host_time == (reach is not ListReach.NONE)
 
 
 @pytest.mark.parametrize(("reach", "far"), [(ListReach.NONE, None), (ListReach.DAY, 1), (ListReach.WEEK, 7)])
