@@ -60,7 +60,7 @@ def bring_postgres(stage: Stage, data: Path) -> str:
         _make_database(programs, data)
     sockets = _temporary_folder(stage, _socket_parent())
     _give_away(sockets)
-    options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=200"]
+    options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=300"]
     command = [*_as_unprivileged(), str(programs / "postgres"), *options]
     stage.start("postgres", command, stop_with=signal.SIGINT, serves=True)
     url = f"postgresql://postgres:@/postgres?host={quote(str(sockets), safe='/')}"
