@@ -81,21 +81,30 @@ class Slot:
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
         listed = self._look(self.deadline, newer=newer)
+        if not newer and not self._is_in(listed) and _is_outdated(listed):
+            listed = self._look(self.deadline, newer=True)
         search.refuse_deleted(listed.known)
-        if any(EPOCH + minute * MINUTE == self.start for minute in listed.starts):
+        if self._is_in(listed):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
         if limits.is_reached(self.event_type, self.start, self.service.branch.time_zone):
             raise LimitReached("The event type takes no more bookings then.")
         if self.offered and listed.known.band is Band.MISSING:
             return Listing(None, verified=False, settling=False)
+        if self.offered and _is_outdated(listed):  # no load can know yet of the time that was given back
+            return Listing(None, verified=False, settling=True)
         if listed.known.failure == "deadline":
             raise DeadlineExceeded("Cal.com's slots did not come in time.")
         if not listed.known.verified:
             raise search.unavailable(listed.known)
         if claims.read(self.event_type, self.start, self.start + self.event_type.length_minutes * MINUTE).rows:
             raise SlotTaken("Somebody else has it.")
+        if _is_outdated(listed):
+            raise search.unavailable(listed.known)
         raise SlotNotOffered("Cal.com does not offer it.")
+
+    def _is_in(self, listed: OpenSlots) -> bool:
+        return any(EPOCH + minute * MINUTE == self.start for minute in listed.starts)
 
     def is_verified(self) -> bool:
         """Return whether its day is known well enough to speak of it without reserve. Waits for nothing."""
@@ -135,3 +144,8 @@ class Slot:
             calcom=self.calcom,
             deadline=self.deadline,
         )
+
+
+def _is_outdated(listed: OpenSlots) -> bool:
+    """Return whether an appointment gave time back since the list was loaded, which the list may not have."""
+    return any(day.freed for day in listed.days.values())

@@ -291,6 +291,41 @@ def test_a_list_of_slots_is_not_verified_while_freed_time_may_be_missing(salon, 
     assert at(14).astimezone(BERLIN).isoformat() in {slot["start"] for slot in renewed["slots"]}
 
 
+def test_offered_slot_is_held_after_another_callers_cancellation(salon, calcom, simulator):
+    """A list from before the cancellation lacks the slot: the hold relies on the offer, then on a newer list."""
+    call = Conversation.objects.create(company=salon.company)
+    (issued,) = holds.issue_tokens(
+        company=salon.company, conversation=call, service=salon.colour, starts=[at(14)], now=timezone.now()
+    )
+    offer = holds.resolve_slot_token(token=issued.token, company=salon.company, conversation=call)
+    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    renew(salon.colour, calcom)
+    cancel(booked, calcom)
+    requests = simulator.count(LIST)
+
+    held = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(PATIENCE), now=timezone.now())
+    holds.release(appointment=held.appointment)
+    redis_time.let_all_pass(3)
+    again = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(PATIENCE), now=timezone.now())
+
+    assert (held.verified, again.verified) == (False, True)
+    assert simulator.count(LIST) == requests + 1
+
+
+def test_slot_given_back_is_not_refused_before_a_list_can_know_of_it(salon, calcom, simulator):
+    """Until a list can know of the cancellation nothing says that the slot is taken: the caller is asked to wait."""
+    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    renew(salon.colour, calcom)
+    cancel(booked, calcom)
+
+    with pytest.raises(UpstreamUnavailable):
+        book(wish(salon.colour, at(14), caller=KARL), calcom)
+    redis_time.let_all_pass(3)
+    booked_again = book(wish(salon.colour, at(14), caller=KARL), calcom)
+
+    assert booked_again.appointment.state == "confirmed"
+
+
 # --- a refusal outranks a list -------------------------------------------------------------------------------------
 
 
