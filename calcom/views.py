@@ -1,5 +1,6 @@
 """The door for Cal.com's webhooks: checked, kept, answered; understood later."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from cachectl import background
-from cachectl.failure_limit import FailureLimit
+from cachectl.infra.throttle import Throttle
 from calcom import inbox, tasks, webhooks
 from calcom.models import Account
 from monitoring import metrics
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 SIGNATURE = "X-Cal-Signature-256"
 # Each wrong one costs a query. A Cal.com whose secret was changed here is told so this often, and polled meanwhile.
-BAD_SIGNATURES = FailureLimit("webhook-signature", "60 per minute")
+BAD_SIGNATURES = Throttle("webhook-signature", "60 per minute")
 
 
 @csrf_exempt
@@ -50,19 +51,19 @@ def receive(request: HttpRequest, account_id: int) -> HttpResponse:
 
 def _kept(account_id: int, body: bytes, signature: str, environ: Mapping[str, Any]) -> HttpResponse:
     address = address_of(environ)
-    if BAD_SIGNATURES.is_reached(address):
+    if wait := BAD_SIGNATURES.wait(address):
         metrics.BAD_SIGNATURES.labels("throttled").inc()
         return _problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many webhooks with a wrong signature came from this address.",
-            **{"Retry-After": str(BAD_SIGNATURES.seconds)},
+            **{"Retry-After": str(math.ceil(wait))},
         )
     account = Account.objects.only("webhook_secret").filter(pk=account_id, active=True).first()
     # An unknown account costs as much, and is answered, as a wrong signature: nobody learns which accounts there are.
     secret = account.webhook_secret if account else ""
     if not webhooks.is_genuine(secret=secret, body=body, signature=signature) or account is None:
-        BAD_SIGNATURES.count(address)
+        BAD_SIGNATURES.hit(address)
         metrics.BAD_SIGNATURES.labels("refused").inc()
         return _problem(
             HTTPStatus.UNAUTHORIZED,

@@ -9,15 +9,15 @@ from django.http import HttpRequest
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
-from cachectl.failure_limit import FailureLimit
+from cachectl.infra.throttle import Throttle
 from monitoring import metrics
 from monitoring.client_address import address_of
 
 log = structlog.get_logger(__name__)
 
 # A password takes a third of a second of processor to check, and people choose guessable ones.
-PER_ACCOUNT = FailureLimit("login-account", "5 per 15 minutes")
-PER_ADDRESS = FailureLimit("login-address", "20 per 15 minutes")
+PER_ACCOUNT = Throttle("login-account", "5 per 15 minutes")
+PER_ADDRESS = Throttle("login-address", "20 per 15 minutes")
 
 
 class LoginForm(AuthenticationForm):
@@ -32,15 +32,15 @@ class LoginForm(AuthenticationForm):
         """
         name = self.cleaned_data.get("username", "").casefold()
         address = address_of(self.request.META) if self.request else ""
-        if PER_ACCOUNT.is_reached(name) or PER_ADDRESS.is_reached(address):
+        if PER_ACCOUNT.wait(name) or PER_ADDRESS.wait(address):
             metrics.LOGINS.labels("throttled").inc()
             log.warning("admin.login_throttled")
             raise ValidationError("Too many wrong passwords. Try again in 15 minutes.", code="throttled")
         try:
             cleaned: dict[str, Any] = super().clean()
         except ValidationError:
-            PER_ACCOUNT.count(name)
-            PER_ADDRESS.count(address)
+            PER_ACCOUNT.hit(name)
+            PER_ADDRESS.hit(address)
             metrics.LOGINS.labels("failed").inc()
             log.warning("admin.login_failed")
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
+from limits import parse
 
 T = TypeVar("T")
 
@@ -47,6 +48,10 @@ class Env:
         """Return `NAME` as yes or no: 1, true, yes, on against 0, false, no, off."""
         return self._parsed(name, default, _yes_or_no, "one of 1, true, yes, on, 0, false, no, off")
 
+    def rate(self, name: str, default: str) -> str:
+        """Return `NAME` as a rate of one or more per unit of time, in the notation of the library `limits`."""
+        return self._parsed(name, default, _rate, "a rate such as 60/minute")
+
     def words(self, name: str, default: str = "") -> list[str]:
         """Return `NAME` split at commas, without blanks."""
         return [word.strip() for word in self.text(name, default).split(",") if word.strip()]
@@ -66,6 +71,12 @@ class Env:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as exc:
             raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {exc.strerror}.") from exc
+
+
+def _rate(text: str) -> str:
+    if not parse(text).amount:
+        raise ValueError(text)
+    return text
 
 
 def _yes_or_no(text: str) -> bool:

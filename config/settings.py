@@ -323,16 +323,15 @@ BOOKINGS_WRITE_WAIT = env.number("BOOKINGS_WRITE_WAIT", 3.5)
 BOOKINGS_CONVERSATION_SILENCE = env.number("BOOKINGS_CONVERSATION_SILENCE", 900)
 # Domain of the addresses given to callers without e-mail. Cal.com wants one; it must be a domain you own.
 BOOKINGS_ATTENDEE_DOMAIN = env.text("BOOKINGS_ATTENDEE_DOMAIN", "callers.invalid" if DEBUG else None)
-# Requests a minute that one agent key may send to one web process.
-BOOKINGS_THROTTLE_RATE = env.text("BOOKINGS_THROTTLE_RATE", "6000/min")
-# Keys a minute that nobody knows and that are looked up for one address, by all processes together. More are refused
-# unseen, unless they were good from there before.
-BOOKINGS_GUESS_RATE = env.text("BOOKINGS_GUESS_RATE", "30/min")
+# Requests that one agent key may send, to all processes together.
+BOOKINGS_THROTTLE_RATE = env.rate("BOOKINGS_THROTTLE_RATE", "6000/minute")
+# Unknown keys that are looked up for one address, by all processes together. More get 429, unless valid before.
+BOOKINGS_GUESS_RATE = env.rate("BOOKINGS_GUESS_RATE", "30/minute")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["bookings.api.auth.AgentKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["bookings.api.auth.HasScope"],
-    "DEFAULT_THROTTLE_CLASSES": ["bookings.api.throttles.AgentKeyThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["bookings.api.throttling.AgentKeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["bookings.api.wire.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["bookings.api.wire.Parser"],
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS tells nothing: the schema does

@@ -8,11 +8,12 @@ from django.conf import settings
 from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
 
-from bookings.api import auth, directory, guessing
+from bookings.api import auth, directory
 from bookings.wish import outcomes
 from cachectl import connections, flight, keys
 from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra import throttle
 from calcom import breaker, limiter
 from calcom.keys import limiter_keys
 from calcom.models import Account
@@ -49,7 +50,7 @@ def _nothing_remembered() -> Iterator[None]:
     limiter.limiter_for.cache_clear()
     breaker.breaker_for.cache_clear()
     auth.key_named.forget()
-    guessing.forget()
+    throttle.reset_memory()
     directory.forget()
     yield
     let_jobs_finish()

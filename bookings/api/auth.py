@@ -3,15 +3,17 @@
 import re
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+from django.core.cache import cache
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from bookings.api import guessing
 from bookings.api.errors import ScopeMissing
 from bookings.api.remembered import Remembered
-from bookings.models import AgentKey
+from bookings.models import AgentKey, digest_of
+from cachectl.infra.throttle import throttle
 from monitoring import metrics
 from monitoring.client_address import address_of
 
@@ -25,28 +27,34 @@ def _look_up(key: str) -> AgentKey | None:
     return AgentKey.objects.valid(key).select_related("company__account", "branch").first()
 
 
+# Seconds for which all processes know that a key was valid: longer than any time between two starts of a process.
+MARK_S = 30 * 86_400
+
 key_named = Remembered(_look_up)
 """The valid key with this text, or None. Held in memory by the text itself: nothing here is ever printed."""
 
 
 def _shown(text: str, request: Request) -> AgentKey | None:
     """
-    Return the key with this text. One that was good a moment ago is never taken for a guess.
+    Return the key with this text, or None. A key that was valid before is looked up whatever else its address sends.
 
     Raises:
-        Throttled: too many keys came from there that nobody knows; this one was not looked up.
+        Throttled: too many unknown keys came from this address; this one was not looked up.
     """
-    was_good = key_named.knew(text)
-    address = "" if was_good else address_of(request.META)
-    if not was_good and (wait := guessing.wait(address, text)):
+    if key_named.knew(text) and (key := key_named(text)):
+        return key
+    address, unknown = address_of(request.META), throttle("unknown-key", settings.BOOKINGS_GUESS_RATE)
+    mark = f"valid-key:{digest_of(text)}"
+    if (wait := unknown.wait(address)) and not cache.get(mark):
         metrics.UNKNOWN_KEYS.labels("not_looked_up").inc()
-        raise Throttled(wait, "Too many keys came from this address that nobody knows.")
+        raise Throttled(wait, "Too many unknown keys came from this address.")
     key = key_named(text)
     if key is None:
         metrics.UNKNOWN_KEYS.labels("looked_up").inc()
-        guessing.count(address or address_of(request.META), text)
-    elif not was_good:
-        guessing.trust(address, text)
+        unknown.hit(address)
+        cache.delete(mark)
+    else:
+        cache.set(mark, True, MARK_S)
     return key
 
 

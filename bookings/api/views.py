@@ -28,7 +28,6 @@ from bookings.api.directory import service_of, services_of
 from bookings.api.errors import IdempotencyKeyRequired, RequestError, RequestInvalid, told_of
 from bookings.api.matching import ranked
 from bookings.api.serializers import BookingRequest, CancelRequest, Question, phone_number
-from bookings.api.throttles import Standing
 from bookings.errors import (
     BookingNotFound,
     ConversationEnded,
@@ -64,7 +63,7 @@ class AgentView(APIView):
     """Who is meant by that."""
     call: Conversation | None = None
     asked_language: str | None = None
-    standing: Standing | None = None
+    rate_limit_headers: Mapping[str, str] = {}
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -131,8 +130,7 @@ class AgentView(APIView):
             self.headers["Content-Language"] = self.language
             if self.applied_wait is not None:
                 self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
-            if self.standing is not None:
-                self.headers.update(self.standing.headers)
+            self.headers.update(self.rate_limit_headers)
             self.headers["Server-Timing"] = f"total;dur={took * 1000:.2f}"
         if self.call is not None:
             with contained("timeline.line_lost", conversation_id=self.call.public_id):

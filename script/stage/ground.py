@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Seconds after a change, or the first use of an empty Redis, from which loads are believed; with a margin.
 BELIEVED = 3.0
 # No experiment is about our own throttle, unless it says so.
-UNTHROTTLED = "100000000/min"
+UNTHROTTLED = "100000000/minute"
 
 
 @dataclass(frozen=True)

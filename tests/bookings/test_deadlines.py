@@ -212,8 +212,6 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
 
 # Every lock, condition and pool of a process, and why no company waits there for another.
 SHARED = {
-    "bookings/api/guessing.py": "the lock guards a sum in memory",
-    "bookings/api/throttles.py": "the lock guards a sum in memory",
     "cachectl/background.py": "the condition guards counters; of the threads an account has half of what is left",
     "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
     "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",

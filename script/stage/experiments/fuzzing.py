@@ -54,7 +54,7 @@ class _Length:
     guesses: float
 
 
-SHORT, FULL = _Length(12, 3, 5), _Length(1800, 120, 60)
+SHORT, FULL = _Length(12, 3, 5), _Length(1800, 120, 50)  # unknown keys for less than a window of a minute
 
 
 class _Sent(Protocol):

@@ -1,4 +1,4 @@
-"""The agents of these tests, and what they have left of their rate."""
+"""The agents of these tests."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from bookings.api import throttles
 from bookings.models import AgentKey, Service
 from tests.cast import ANNA, Caller, Practice, Salon
-
-
-@pytest.fixture(autouse=True)
-def _every_permit() -> None:
-    """No key has asked for anything yet."""
-    throttles.buckets.forget()
 
 
 @dataclass

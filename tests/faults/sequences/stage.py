@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connection
 
-from bookings.api import auth, directory, throttles
+from bookings.api import auth, directory
 from bookings.models import (
     Appointment,
     CallbackRequest,
@@ -121,7 +121,6 @@ class Stage:
         """Have our process know nothing but what is kept elsewhere."""
         auth.key_named.forget()
         directory.forget()
-        throttles.buckets.forget()
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass, and the time that somebody waited."""

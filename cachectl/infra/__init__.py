@@ -1,0 +1,1 @@
+"""Infrastructure that knows nothing of slots: any project could use it."""
