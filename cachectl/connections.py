@@ -2,8 +2,8 @@
 Every Redis client, from one factory.
 
 redis-py's defaults are not for a phone call: a client made directly retries ten times, so a refused port costs 3.6 s
-and a black hole 59 s (measured 2026-11). Here nothing is retried, nothing takes longer than REDIS_TIMEOUT, and a Redis
-that did not answer is left alone for a moment: the first to notice pays, the others do not.
+and a black hole 59 s (measured 2026-11). Here nothing is retried, nothing takes longer than REDIS_TIMEOUT, and behind a
+circuit breaker only the first to find Redis silent waits for it: for the next second nothing is sent.
 """
 
 import socket
@@ -24,17 +24,13 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from cachectl import keys
-from cachectl.rest import Rest
+from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, process_breaker
 from monitoring.registry import Unhealthy
 
 # More than a process has threads: who gets none would take Redis for dead. redis-py's default is 100.
 MOST_CONNECTIONS = 1000
 # Seconds after which a connection is looked at before it is used again.
 RESTED = 1.0
-
-
-class RedisAway(RedisConnectionError):
-    """Redis did not answer a moment ago; it was not asked again."""
 
 
 class _Connection(Connection):
@@ -106,30 +102,38 @@ def _has_ended(connection: Any) -> bool:
 
 
 class _Client(Redis):
-    """A client that keeps the rest. Each command is one trip, tried once: a pipeline would pass it by."""
+    """A client behind the circuit breaker. Each command is one trip, tried once: a pipeline would pass it by."""
 
-    rest: Rest
+    breaker: CircuitBreaker
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command, unless Redis is left alone."""
+        """Send a command, unless the circuit is open."""
         pool = self.connection_pool
-        with self.rest.kept(settings.REDIS_TIMEOUT):
-            connection: Any = pool.get_connection()
-            try:
-                connection.send_command(*args, **options)
-                return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
-            except ResponseError:
-                raise
-            except BaseException:
-                connection.disconnect()  # its answer may come yet, and is nobody else's
-                raise
-            finally:
-                pool.release(connection)
+        try:
+            with self.breaker.guard():
+                connection: Any = pool.get_connection()
+                try:
+                    connection.send_command(*args, **options)
+                    return self.parse_response(connection, args[0], **options)  # type: ignore[no-untyped-call]
+                except ResponseError:
+                    raise
+                except BaseException:
+                    connection.disconnect()  # its answer may come yet, and is nobody else's
+                    raise
+                finally:
+                    pool.release(connection)
+        except CircuitOpen as exc:
+            raise RedisConnectionError("Redis did not answer a moment ago, and was not asked again.") from exc
 
 
 @cache
-def _rest(_url: str) -> Rest:
-    return Rest("redis", failures=(RedisConnectionError, RedisTimeoutError), refusal=RedisAway)
+def _breaker(_url: str) -> CircuitBreaker:
+    return process_breaker(
+        "redis",
+        failures=(RedisConnectionError, RedisTimeoutError),
+        answers=(ResponseError,),
+        probe_s=settings.REDIS_TIMEOUT,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -145,7 +149,7 @@ def _client(url: str, timeout: float) -> _Client:
         health_check_interval=0,
     )
     client = _Client(connection_pool=pool)
-    client.rest = _rest(url)
+    client.breaker = _breaker(url)
     return client
 
 

@@ -1,13 +1,15 @@
-"""Celery's broker where it fails: it is left alone for a moment, and a lost connection ends no worker."""
+"""Celery's broker where it fails: senders do not wait for it again and again, and a lost connection ends no worker."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl.rest import Rest
+from cachectl.infra.circuit_breaker import CircuitOpen, process_breaker
 
 # Seconds that a message to a silent broker takes to fail: the socket time-outs of CELERY_BROKER_TRANSPORT_OPTIONS.
 LONGEST = 0.6
@@ -15,49 +17,60 @@ LONGEST = 0.6
 
 class Application(Celery):
     """
-    Celery that leaves a broker alone that did not take a message.
+    Celery with a circuit breaker in front of the broker.
 
-    Whoever sends pays 0.3 s for a black hole, on a thread that loads days and hands out webhooks as well: a minute of
+    A black hole costs 0.3 s for each message, on a thread that loads days and publishes webhooks as well: a minute of
     bookings without a broker must not use up those threads. Nothing is lost by it: what must be done is a row.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.rest = Rest("broker", failures=(OperationalError,), refusal=OperationalError)
+        self.breaker = process_breaker("broker", failures=(OperationalError,), probe_s=LONGEST)
 
     def send_task(self, *args: Any, **kwargs: Any) -> Any:
         """
         Send a message. Tasks, their retries and beat come through here, too.
 
         Raises:
-            OperationalError: the broker did not take it, or was left alone.
+            OperationalError: the broker did not take it, or the circuit is open and it was not sent.
         """
-        with self.rest.kept(LONGEST):
-            return super().send_task(*args, **kwargs)
+        try:
+            with self.breaker.guard():
+                return super().send_task(*args, **kwargs)
+        except CircuitOpen as exc:
+            raise OperationalError("The broker did not answer a moment ago, and was not asked again.") from exc
 
 
 class _Channel(redis.Channel):
     """
-    kombu's channel, which says that it has lost its connection in a way that is understood.
+    kombu's channel, but acknowledging on a closed one is a connection error, which Celery expects.
 
-    What is acknowledged or given back after Redis went away finds a channel without connection. kombu 5.7 then raises
-    AttributeError, which nobody expects: one in five kills of Redis under load ended a worker (measured 2026-11).
+    A message acknowledged or rejected after Redis went away finds its channel without a connection. kombu 5.7
+    raises AttributeError then (as in celery/kombu#83 and #970), which ends the worker: one in five kills of Redis under
+    load did so (measured 2026-11).
     """
 
-    def _connparams(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        if self.connection is None or self.connection.client is None:
-            raise RedisConnectionError("The connection of this channel was closed.")
-        params: dict[str, Any] = super()._connparams(*args, **kwargs)  # type: ignore[misc]  # kombu has no types
-        return params
+    def basic_ack(self, *args: Any, **kwargs: Any) -> None:
+        """Acknowledge a message."""
+        with self._closed_is_a_connection_error():
+            super().basic_ack(*args, **kwargs)
+
+    def basic_reject(self, *args: Any, **kwargs: Any) -> None:
+        """Reject a message."""
+        with self._closed_is_a_connection_error():
+            super().basic_reject(*args, **kwargs)
+
+    @contextmanager
+    def _closed_is_a_connection_error(self) -> Iterator[None]:
+        try:
+            yield
+        except AttributeError as exc:
+            if self.connection is None or self.connection.client is None:
+                raise RedisConnectionError("The connection of this channel was closed.") from exc
+            raise
 
 
 class Transport(redis.Transport):
-    """kombu's transport over Redis, with such channels."""
+    """kombu's transport over Redis, with such channels. `broker_transport` names it."""
 
     Channel = _Channel
-
-
-def register() -> None:
-    """Have it used for every broker on Redis."""
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

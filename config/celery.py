@@ -6,12 +6,11 @@ from celery import signals
 from django.conf import settings
 from django.db import close_old_connections
 
-from config import broker
+from config.broker import Application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-broker.register()
-app = broker.Application("slotline")
+app = Application("slotline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

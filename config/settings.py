@@ -209,6 +209,9 @@ DJANGO_REDIS_CONNECTION_FACTORY = "cachectl.connections.ForDjango"
 # --- Celery -----------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = BROKER_URL
+# kombu's transport over Redis, but for one error that would end a worker.
+if BROKER_URL.startswith(("redis://", "rediss://")):
+    CELERY_BROKER_TRANSPORT = "config.broker:Transport"
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
-    connections._rest(settings.REDIS_URL).until = 0.0  # a time-out of the test before is none of this one's
+    connections.redis_client().breaker.close()  # a time-out of the test before is none of this one's
     clear_cache_handlers(setting="CACHES")  # one that a test put elsewhere stays with the client it began with
     redis_client().flushdb()
     flight._failed.clear()

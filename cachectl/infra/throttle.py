@@ -10,6 +10,7 @@ from limits.storage import MemoryStorage, RedisStorage, Storage
 from redis import RedisError
 
 from cachectl.connections import redis_client
+from cachectl.infra.circuit_breaker import CircuitOpen
 
 # Subjects that one process counts by itself while Redis is away. With more it begins anew: memory is bounded.
 MAX_SUBJECTS = 10_000
@@ -40,9 +41,9 @@ class Throttle:
         """Count an event and return how many there were in this window; above `amount` it is to be refused."""
         key = self._key(subject)
         try:
-            with redis_client().rest.kept(settings.REDIS_TIMEOUT):
+            with redis_client().breaker.guard():
                 return _shared(settings.REDIS_URL).incr(key, self.seconds)
-        except RedisError:
+        except (RedisError, CircuitOpen):
             if len(_memory.storage) >= MAX_SUBJECTS:
                 _memory.reset()
             return _memory.incr(key, self.seconds)
@@ -51,9 +52,9 @@ class Throttle:
         """Return the seconds until the subject may act again: 0 unless the window has its `amount` of events."""
         key = self._key(subject)
         try:
-            with redis_client().rest.kept(settings.REDIS_TIMEOUT):
+            with redis_client().breaker.guard():
                 return self._wait(_shared(settings.REDIS_URL), key)
-        except RedisError:
+        except (RedisError, CircuitOpen):
             return self._wait(_memory, key)
 
     def _wait(self, storage: Storage, key: str) -> float:

@@ -214,6 +214,7 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
 SHARED = {
     "cachectl/background.py": "the condition guards counters; of the threads an account has half of what is left",
     "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
+    "cachectl/infra/circuit_breaker.py": "the lock guards counters; no call runs under it",
     "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",
     "calcom/breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
     "calcom/breaker_state.py": "each breaker, of one account, has its own; Redis is asked outside of it",

@@ -1,6 +1,5 @@
 """What goes on when nobody waits."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -52,10 +51,11 @@ def test_what_no_broker_took_is_due_at_once(salon, calcom, handed_out, monkeypat
     """A change is not put off for the time of a worker that never got it."""
     change = write_down(wish(salon.colour, at(10)))
     pass_time(6)
-    monkeypatch.setattr(current_app.rest, "until", time.monotonic() + 60)
+    monkeypatch.setattr(current_app.breaker.storage, "_monotonic", lambda: 0.0)  # it stays open
+    current_app.breaker.open()
     tasks.settle_open_changes()
 
-    monkeypatch.setattr(current_app.rest, "until", 0.0)
+    current_app.breaker.close()
     tasks.settle_open_changes()
 
     assert handed_out() == [change.pk]

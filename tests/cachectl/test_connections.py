@@ -10,11 +10,14 @@ from contextlib import suppress
 import pytest
 from django.core.cache import caches
 from pytest_django.fixtures import Settings
+from redis import ConnectionError as RedisConnectionError
 from redis import RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
-from cachectl import connections, rest, store
-from cachectl.connections import RedisAway, blocking_redis_client, redis_client
+from cachectl import connections, store
+from cachectl.connections import blocking_redis_client, redis_client
+from cachectl.infra import circuit_breaker
+from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen
 from tests.cachectl.conftest import ACCOUNT, CUT
 
 
@@ -27,11 +30,16 @@ def silent_redis(settings: Settings) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def ours() -> Iterator[rest.Rest]:
-    """Return the rest of the tests' Redis, and end it."""
-    ours = connections._rest(connections.settings.REDIS_URL)
-    yield ours
-    ours.until = 0.0
+def breaker() -> Iterator[CircuitBreaker]:
+    """Return the circuit breaker of the tests' Redis, and close it."""
+    breaker = redis_client().breaker
+    yield breaker
+    breaker.close()
+
+
+def is_open(exc: Exception) -> bool:
+    """Return whether it was raised without asking Redis."""
+    return isinstance(exc.__cause__, CircuitOpen)
 
 
 @pytest.mark.usefixtures("silent_redis")
@@ -48,7 +56,7 @@ def test_only_the_first_to_notice_pays() -> None:
         lambda: store.demand(ACCOUNT, 48),
         lambda: blocking_redis_client(10).blpop("never", 10),
     ):
-        with pytest.raises(RedisAway):
+        with pytest.raises(RedisConnectionError, check=is_open):
             ask()
     assert time.monotonic() - began < 0.1
 
@@ -87,9 +95,9 @@ def test_who_waits_for_a_load_notices_that_redis_fell_silent() -> None:
     assert time.monotonic() - began < 1
 
 
-def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_probes_a_silent_redis_for_all(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """A black hole costs the many threads of a process one time-out a second, not one each."""
-    monkeypatch.setattr(rest, "SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
     silent_redis.accept()[0].close()
@@ -101,14 +109,14 @@ def test_after_the_rest_one_asks_for_all(silent_redis: socket.socket, monkeypatc
     one = threading.Thread(target=find_out)
     one.start()
     with silent_redis.accept()[0]:
-        with pytest.raises(RedisAway):
+        with pytest.raises(RedisConnectionError, check=is_open):
             redis_client().ping()
         one.join()
 
 
 def test_who_finds_out_pays_once(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Experiment 6: a connection that broke and rested is not made anew only to be looked at."""
-    monkeypatch.setattr(rest, "SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     monkeypatch.setattr(connections, "RESTED", 0.0)
 
     for _ in range(2):
@@ -128,16 +136,19 @@ def connected(server: socket.socket) -> Iterator[str]:
             yield str(address)
 
 
-def test_an_answer_ends_the_rest(ours: rest.Rest) -> None:
+@pytest.mark.parametrize("answers", ["no", "yes"])
+def test_redis_circuit_closes_with_any_answer(breaker: CircuitBreaker, answers: str) -> None:
     """Whatever it says: a script that is not there any more is loaded by the next command."""
-    ours.until = time.monotonic()
-    with pytest.raises(ResponseError):
-        redis_client().evalsha("0" * 40, 0)
-    assert redis_client().ping()
+    breaker.storage.follow(failures=0, wait_s=0.0)
+    assert breaker.current_state == "open"
 
-    ours.until = time.monotonic()
-    assert redis_client().ping()
-    assert ours.until == 0.0
+    if answers == "no":
+        with pytest.raises(ResponseError):
+            redis_client().evalsha("0" * 40, 0)
+    else:
+        assert redis_client().ping()
+
+    assert breaker.current_state == "closed"
 
 
 def test_a_connection_that_ended_while_it_rested_is_replaced(
@@ -152,11 +163,11 @@ def test_a_connection_that_ended_while_it_rested_is_replaced(
     assert client.ping()
 
 
-def test_an_answer_that_comes_too_late_is_nobody_elses(ours: rest.Rest) -> None:
+def test_an_answer_that_comes_too_late_is_nobody_elses(breaker: CircuitBreaker) -> None:
     """Whoever asks next asks on another connection."""
     with pytest.raises(RedisTimeoutError):
         redis_client().blpop("never", 2)
-    ours.until = 0.0
+    breaker.close()
 
     assert [redis_client().echo(word) for word in ("one", "two")] == [b"one", b"two"]
 

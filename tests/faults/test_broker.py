@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from kombu import Connection
 from kombu.exceptions import OperationalError
-from redis import RedisError
 
-from cachectl import rest
+from cachectl.infra import circuit_breaker
 from config.broker import Application
 from config.celery import app
 
@@ -53,12 +51,15 @@ def test_only_the_first_message_waits_for_a_silent_broker(silent: Application) -
     assert sum(others) < 0.05
 
 
-def test_after_a_second_one_message_finds_out(silent: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_is_asked_again_when_the_circuit_is_due_for_a_probe(
+    silent: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A broker that came back is noticed, at the price of one time-out a second while it does not."""
-    monkeypatch.setattr(rest, "SECONDS", 0.0)
-    took(silent)
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
+    impatient = application(silent.conf.broker_url)
+    took(impatient)
 
-    assert took(silent) > 0.25
+    assert took(impatient) > 0.25
 
 
 def test_refused_broker_costs_nothing() -> None:
@@ -69,29 +70,31 @@ def test_refused_broker_costs_nothing() -> None:
     assert took(application(url)) < 0.25
 
 
-def test_taken_message_ends_the_rest() -> None:
-    """The next one is sent without asking anybody."""
+def test_broker_circuit_closes_when_a_message_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is sent at once."""
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     sending = application("memory://")
-    sending.rest.until = time.monotonic()
+    sending.breaker.open()
 
     sending.send_task("cachectl.forget_range")
 
-    assert sending.rest.until == 0.0
+    assert sending.breaker.current_state == "closed"
 
 
-def test_tasks_are_sent_by_the_application_that_rests() -> None:
+def test_tasks_are_sent_by_the_application_with_the_circuit_breaker() -> None:
     """Every way to send a message leads through the one place that knows whether the broker answers."""
     assert isinstance(current_app._get_current_object(), Application)
 
 
 def test_channel_that_lost_its_connection_says_so() -> None:
     """A worker that acknowledges a message after Redis went away hears a connection error, which it survives."""
-    connection = Connection(os.environ["REDIS_URL"], transport_options=OPTIONS)
-    channel = connection.channel()
-    connection.close()
+    with app.connection_for_read(os.environ["REDIS_URL"], transport="config.broker:Transport") as connection:
+        channel = connection.channel()
 
-    with pytest.raises(RedisError):
-        channel.qos.ack("1")
+    with pytest.raises(connection.connection_errors):
+        channel.basic_ack("1")
+    with pytest.raises(connection.connection_errors):
+        channel.basic_reject("1", requeue=True)
 
 
 def test_workers_outlive_a_broker_that_says_no() -> None:
