@@ -11,7 +11,6 @@ import struct
 import time
 from collections import deque
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +19,6 @@ from redis import Connection, ConnectionPool, Redis, ResponseError
 from redis import ConnectionError as RedisConnectionError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
 from redis.retry import Retry
 
 from cachectl import keys
@@ -161,12 +159,6 @@ def redis_client() -> _Client:
 def blocking_redis_client(longest_wait: float) -> Redis:
     """Return a client for blocking commands that wait up to `longest_wait` seconds."""
     return _client(settings.REDIS_URL, longest_wait + settings.REDIS_TIMEOUT)
-
-
-@lru_cache(maxsize=32)
-def script(folder: Path, name: str) -> Script:
-    """Return the script `name`.lua of a folder. It is given `redis_client()` each time it runs."""
-    return redis_client().register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
 
 
 def check() -> None:

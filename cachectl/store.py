@@ -7,19 +7,17 @@ Every function may raise `redis.RedisError`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from cachectl import keys, limits
 from cachectl.bands import Day, judge
-from cachectl.connections import blocking_redis_client, redis_client, script
+from cachectl.connections import blocking_redis_client, redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra.lua import scripts_in
 from cachectl.limits import lifetimes
 from cachectl.sources import LoadFailed
-
-LUA = Path(__file__).parent / "lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,4 +216,4 @@ def demand(account_id: int, hours: int) -> dict[int, int]:
 
 
 def _call(name: str, script_keys: Sequence[str], args: Sequence[Any]) -> Any:
-    return script(LUA, name)(keys=script_keys, args=args, client=redis_client())
+    return scripts_in("cachectl/lua").run(name, keys=script_keys, args=args)

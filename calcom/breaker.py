@@ -21,10 +21,10 @@ import pybreaker
 import structlog
 from redis import RedisError
 
+from cachectl.infra.lua import Argument, Scripts, scripts_in
 from calcom.breaker_state import FAILURES_IN_A_ROW, BreakerState, Lease, Local, Shared, View
 from calcom.errors import Unavailable
 from calcom.keys import breaker_keys
-from calcom.lua import Argument, Scripts, shared_scripts
 from calcom.transport import ConnectionClosed, NoAnswer, NotSent
 from monitoring import metrics
 
@@ -276,7 +276,7 @@ class Attempt:
 @lru_cache(maxsize=1024)
 def breaker_for(credential: str, account_id: int, kind: Kind) -> Breaker:
     """Return the process's breaker of an account that has this credential: it remembers what Redis may lose."""
-    return make_breaker(credential, account_id, kind, scripts=shared_scripts())
+    return make_breaker(credential, account_id, kind, scripts=scripts_in("calcom/lua"))
 
 
 def make_breaker(
@@ -311,7 +311,7 @@ def guarded(breaker: Breaker, *, is_open: bool) -> Iterator[Attempt]:
 def state(credential: str, account_id: int, kind: Kind) -> BreakerState | None:
     """Return where the breaker stands, None while Redis is away."""
     try:
-        return Shared(breaker_keys(credential, account_id, kind), shared_scripts()).state()
+        return Shared(breaker_keys(credential, account_id, kind), scripts_in("calcom/lua")).state()
     except RedisError:
         return None
 
@@ -323,4 +323,4 @@ def probe_now(credential: str, account_id: int, kind: Kind) -> bool:
     Raises:
         RedisError: Redis is away; nothing was changed.
     """
-    return Shared(breaker_keys(credential, account_id, kind), shared_scripts()).probe_now()
+    return Shared(breaker_keys(credential, account_id, kind), scripts_in("calcom/lua")).probe_now()

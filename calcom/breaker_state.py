@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from calcom.lua import Argument, Scripts
+from cachectl.infra.lua import Argument, Scripts
 
 FAILURES_IN_A_ROW = 3
 # Or this share of the calls of 30 s, once there are enough of them to tell.

@@ -23,9 +23,9 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis import RedisError
 
+from cachectl.infra.lua import Argument, Scripts, scripts_in
 from calcom.errors import Unavailable
 from calcom.keys import limiter_keys
-from calcom.lua import Argument, Scripts, shared_scripts
 from calcom.pauses import StoredPause
 from calcom.types import Priority
 from monitoring import metrics
@@ -246,7 +246,7 @@ class Limiter:
         self._keys = limiter_keys(credential)
         self._limit = requests_per_minute
         self._in_flight = in_flight
-        self._scripts = scripts or shared_scripts()
+        self._scripts = scripts or scripts_in("calcom/lua")
         self._stored_pause = stored_pause
         self._sleep = sleep
         self._monotonic = monotonic

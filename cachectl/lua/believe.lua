@@ -3,8 +3,8 @@
 -- ARGV[1] when the load began, ms   ARGV[2] settle time, ms   ARGV[3] lifetime of entries, ms
 -- ARGV[4] lifetime of changes and epoch, ms   ARGV[4+i] slot starts of day i, a JSON array of epoch minutes
 -- Returns how many days were stored and can be believed.
-local time = redis.call('TIME')
-local now = string.format('%d%03d', time[1], time[2] / 1000)
+-- include cachectl/infra/clock.lua
+local now = clock()
 local began, settle = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[4])
@@ -15,7 +15,7 @@ local epoch = tonumber(redis.call('GET', KEYS[1]))
 -- an unreachable calendar looks like that. A second empty load finds no slots before it, and is not doubted.
 local function doubted(entry, starts, own)
   local loaded, latest = entry:match('^%[(%d+)'), entry:match('(%d+)%]%]$')
-  return starts == '[]' and latest and latest * 60000 > tonumber(now) and tonumber(loaded) >= own + settle
+  return starts == '[]' and latest and latest * 60000 > now and tonumber(loaded) >= own + settle
 end
 
 local days, believed = (#KEYS - 1) / 2, 0

@@ -4,13 +4,13 @@
 -- load which begins now knows of it; else 'other'   ARGV[2] settle time, ms
 -- ARGV[3] lifetime of changes, epoch and mark, ms
 -- Returns how many days were forgotten, by this call or by the one that it repeats.
+-- include cachectl/infra/clock.lua
 local before = redis.call('GET', KEYS[2])
 if before then
   return tonumber(before)
 end
 
-local time = redis.call('TIME')
-local now = string.format('%d%03d', time[1], time[2] / 1000)
+local now = clock()
 redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[3])
 
 -- What is said of a day without a memory of changes: it may have lost it, as in lease.lua.

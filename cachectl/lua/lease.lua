@@ -3,6 +3,7 @@
 -- ARGV[1] our token   ARGV[2] lifetime of the lease, ms   ARGV[3] settle time, ms   ARGV[4] lifetime of changes, ms
 -- ARGV[5] ms for which an empty Redis gives no lease
 -- Returns {'failed', note}, or {'theirs', token, ms left}, or {'ours', when the load begins in ms}
+-- include cachectl/infra/clock.lua
 local note = redis.call('GET', KEYS[3])
 if note then
   return {'failed', note}
@@ -13,8 +14,7 @@ if holder then
   return {'theirs', holder, redis.call('PTTL', KEYS[2])}
 end
 
-local time = redis.call('TIME')
-local now = string.format('%d%03d', time[1], time[2] / 1000)
+local now = clock()
 redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[4])
 
 -- Note [A lease that was lost]: whoever was loading has until then to put theirs back. Nobody holds this one.

@@ -3,8 +3,8 @@
 -- KEYS[4+i] entry of day i, KEYS[4+n+i] its last changes    (same {hash tag}: all on one node)
 -- ARGV[1] event type, or '' where nobody asks   ARGV[2] lifetime of the epoch, ms   ARGV[3] lifetime of demand, s
 -- Returns JSON: [now in ms, epoch in ms, refresh queued 0|1, somebody loads 0|1, [entry or null …], [changes or null …]]
-local time = redis.call('TIME')
-local now = string.format('%d%03d', time[1], time[2] / 1000)
+-- include cachectl/infra/clock.lua
+local now = clock()
 
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then

@@ -6,10 +6,10 @@ from typing import Any
 from redis import ConnectionError as RedisConnectionError
 
 from cachectl.connections import redis_client
-from calcom.lua import Argument, Scripts
+from cachectl.infra.lua import Argument, Scripts
 
 CLOCK_KEY = "tests:clock"
-# Stands in for calcom/lua/clock.lua; production has no way to say what time it is.
+# Stands in for cachectl/infra/clock.lua; production has no way to say what time it is.
 SIMULATED_CLOCK = f"local function clock() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
 
 
@@ -40,20 +40,20 @@ class Stopwatch:
 
     def scripts(self) -> Scripts:
         """Return scripts that ask this clock: another process's, when asked again."""
-        return Scripts(redis_client(), clock=SIMULATED_CLOCK)
+        return Scripts("calcom/lua", clock=SIMULATED_CLOCK)
 
 
 class Outage(Scripts):
     """Scripts whose Redis can be taken away, and which count how often it was asked."""
 
     def __init__(self) -> None:
-        super().__init__(redis_client(), clock=SIMULATED_CLOCK)
+        super().__init__("calcom/lua", clock=SIMULATED_CLOCK)
         self.away = False
         self.runs = 0
 
-    def run(self, verb: str, *, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:
+    def run(self, name: str, *, keys: Sequence[str], args: Sequence[Argument | bytes] = ()) -> Any:
         """Run a script, or fail as Redis does when nobody answers."""
         self.runs += 1
         if self.away:
             raise RedisConnectionError("away")
-        return super().run(verb, keys=keys, args=args)
+        return super().run(name, keys=keys, args=args)

@@ -8,9 +8,9 @@ from email.utils import format_datetime
 import pytest
 
 from cachectl.connections import redis_client
+from cachectl.infra.lua import Scripts
 from calcom.errors import Unavailable
 from calcom.limiter import Limiter, Permit, Throttled, buckets
-from calcom.lua import Scripts
 from calcom.types import Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
 

@@ -7,18 +7,17 @@ It runs as the real one does, from wherever it is set. `time.monotonic` is left 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
 import pytest
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
-from redis.commands.core import Script
 
 from cachectl import store
 from cachectl.connections import redis_client
-from calcom import breaker, limiter, lua
+from cachectl.infra import lua
+from calcom import breaker, limiter
 
 _AHEAD = "stage:ahead"
 # Beyond this, what a process remembers of Cal.com's limit and health is past.
@@ -42,7 +41,7 @@ _DEFAULTS = """
     FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
     WHERE pg_get_expr(adbin, adrelid) LIKE '%%statement_timestamp()%%'
 """
-# Stands before every script: `TIME` is Redis' own, moved on.
+# Stands before the snippet that reads it: `TIME` is Redis' own, moved on.
 _REDIS = f"""
 local server = redis
 local redis = setmetatable({{call = function(verb, ...)
@@ -97,18 +96,15 @@ class Clock:
 @contextmanager
 def shared_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Give everybody one clock while the block lasts; no test may hold a transaction open around it."""
-    monkeypatch.setattr(store, "script", lru_cache(_with_the_clock))
-    monkeypatch.setattr(lua, "_scripts_of", lru_cache(lambda redis: lua.Scripts(redis, clock=_REDIS + lua.REDIS_CLOCK)))
+    with_the_clock = cache(lambda folder: lua.Scripts(folder, clock=_REDIS + lua.CLOCK))
+    for module in (store, limiter, breaker):
+        monkeypatch.setattr(module, "scripts_in", with_the_clock)
     with _replaced_in_postgres():
         clock = Clock()
         monkeypatch.setattr(timezone, "now", clock.now)
         limiter.limiter_for.cache_clear()
         breaker.breaker_for.cache_clear()
         yield clock
-
-
-def _with_the_clock(folder: Path, name: str) -> Script:
-    return redis_client().register_script(_REDIS + (folder / f"{name}.lua").read_text("utf-8"))
 
 
 @contextmanager

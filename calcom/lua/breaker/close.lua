@@ -1,6 +1,7 @@
 -- Close, and forget what led to opening.
 -- KEYS as in common.lua
 -- Returns 1 if it was open.
+-- include calcom/lua/breaker/common.lua
 local now, was_open = clock(), number('open_until') > 0
 redis.call('DEL', breaker)
 redis.call('HSET', breaker, 'failures', 0)

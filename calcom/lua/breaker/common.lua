@@ -2,6 +2,7 @@
 -- KEYS[1] breaker  hash: failures (in a row), opened (times without success between), open_until, leased_until (ms);
 --                  and c<n>, f<n>: calls and failures in the n-th five seconds
 -- KEYS[2] history  list: "ms:state", newest first                                     (same {hash tag}: one node)
+-- include cachectl/infra/clock.lua
 local breaker, history = KEYS[1], KEYS[2]
 
 local KEPT = 3600000          -- ms: a breaker that nobody used for an hour starts afresh

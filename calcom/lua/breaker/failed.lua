@@ -3,6 +3,7 @@
 -- ARGV[1] successes of this process since it looked last   ARGV[2] calls and ARGV[3] percentage from which on the
 -- share of failures in 30 s counts like a full row of them
 -- Returns {failures in a row, 1 when the share is too high}
+-- include calcom/lua/breaker/common.lua
 local now = clock()
 if tonumber(ARGV[1]) > 0 then
   count('c', tonumber(ARGV[1]), now)

@@ -1,6 +1,7 @@
 -- Open, longer each time; calls that were under way when it opened change nothing any more.
 -- KEYS as in common.lua
 -- Returns 1 if this call opened it.
+-- include calcom/lua/breaker/common.lua
 local now = clock()
 if number('open_until') > now then return 0 end
 local opened = number('opened') + 1

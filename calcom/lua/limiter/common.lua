@@ -5,6 +5,7 @@
 -- KEYS[3] foreign  zset: ms at which a window was first heard of -> requests that others send in it with the same key
 -- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key
 -- KEYS[5] polls    zset: account -> ms at which it last polled from polling's reserve    (same {hash tag}: one node)
+-- include cachectl/infra/clock.lua
 local log, known, foreign, tenants, polls = unpack(KEYS, 1, 5)
 
 local WINDOW = 60100         -- Cal.com's 60 s, and 100 ms for rounding and for clocks that run at unlike speeds

@@ -23,7 +23,8 @@ from django.db.backends.signals import connection_created
 from bookings import claims
 from bookings.wish import outcomes
 from cachectl import background, deadline, flight, store
-from calcom import lua, transport
+from cachectl.infra import lua
+from calcom import transport
 
 # Seconds after which a request that gets no answer has timed out.
 _SHORT = 0.05
@@ -234,7 +235,6 @@ def held_by_the_test(process: Process, patch: pytest.MonkeyPatch) -> Iterator[No
     patch.setattr(flight, "join", process._join)
     patch.setattr(store, "wait", process._await_load)
     patch.setattr(transport, "send", process._send)
-    patch.setattr(store, "_call", process._run_script(store._call))
     patch.setattr(lua.Scripts, "run", process._run_script(lua.Scripts.run))
     patch.setattr(current_app._get_current_object(), "send_task", process._enqueue)
     connection_created.connect(process._guard, weak=False)

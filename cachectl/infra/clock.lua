@@ -1,4 +1,4 @@
--- Stands before every script of this folder: the only clock is Redis's own, in milliseconds.
+-- Redis's own clock, in milliseconds.
 local function clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
