@@ -32,10 +32,12 @@ local function learn_window(earliest, latest)
   return true
 end
 
--- Every permit of ours that this window counted still counts when the window ends: what is missing was others' use.
--- It goes on like that until the window ends; of its first moments little can be told.
+-- Note [External usage]: every permit of ours that a window counted counts until the window has ended, so what Cal.com
+-- counted beyond the permits that last until then was sent by others. That is a proof only while the window lasts:
+-- later the log has dropped permits that it had counted. Answers may come out of order: of a window the most counts.
+-- What is proven is projected to the whole window, or steady usage that is new to us would cost a second block.
 local function learn_foreign()
-  if now < memory.distrusted then return end
+  if now < memory.distrusted or now >= memory.earliest_end then return end
   local ours = redis.call('ZCOUNT', log, memory.earliest_end, '(' .. FOREVER)
   local others = math.max(memory.foreign_now, limit - remaining - ours)
   if others <= 0 then return end
