@@ -1,15 +1,11 @@
 """How gunicorn serves web. Threads, because a request that waits for Cal.com must not keep others waiting."""
 
-from pathlib import Path
-from typing import Any
-
-from config.env import LOCAL, Env
-from monitoring import processes
+from config.env import Env
 
 env = Env()
 
 bind = env.text("WEB_BIND", "127.0.0.1:8000")
-# One process per core; what a process knows of flights and throttles, the others learn over Redis.
+# One process per core; they share their loads and throttles over Redis.
 workers = env.integer("WEB_PROCESSES", 2)
 # Each waits with its caller, for seconds where Cal.com is slow; config/settings.py says how many of them may.
 threads = env.integer("WEB_THREADS", 20)
@@ -29,10 +25,3 @@ control_socket_disable = True
 # Requests are logged by monitoring, with an allow-list.
 accesslog = None
 errorlog = "-"
-
-_metrics = Path(env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics")))
-
-
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  gunicorn's signature
-    """Keep what a worker counted when it is gone, however it went."""
-    processes.tidy(_metrics)

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import metrics, processes, registry
+from monitoring import metrics, multiprocess, registry
 from monitoring.registry import Gauge, Reading
 
 
@@ -21,8 +21,8 @@ class _Everything(Collector):
             shown += answer.value or ()
             shown.append(metrics.READABLE.at(not answer.problem, answer.name))
         try:
-            yield from processes.collected()
-        except processes.Unreadable:
+            yield from multiprocess.collected()
+        except multiprocess.Unreadable:
             shown.append(metrics.READABLE.at(0, "counters"))
         else:
             shown.append(metrics.READABLE.at(1, "counters"))

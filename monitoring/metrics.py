@@ -14,18 +14,18 @@ from django.conf import settings
 from prometheus_client import Counter as _Counter
 from prometheus_client import Histogram as _Histogram
 
-from monitoring import processes
+from monitoring import multiprocess
 from monitoring.registry import Gauge
 
-processes.count_in(Path(settings.PROMETHEUS_MULTIPROC_DIR))
+multiprocess.count_in(Path(settings.PROMETHEUS_MULTIPROC_DIR))
 
 
 def _counter(name: str, meaning: str, *labels: str) -> _Counter:
-    return _Counter(name, meaning, labels, registry=processes.COUNTED)
+    return _Counter(name, meaning, labels, registry=multiprocess.COUNTED)
 
 
 def _histogram(name: str, meaning: str, *labels: str, edges: tuple[float, ...]) -> _Histogram:
-    return _Histogram(name, meaning, labels, buckets=edges, registry=processes.COUNTED)
+    return _Histogram(name, meaning, labels, buckets=edges, registry=multiprocess.COUNTED)
 
 
 # --- requests of agents, staff, Cal.com's webhooks ---------------------------------------------------------------

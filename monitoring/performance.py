@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from prometheus_client.samples import Sample
 
-from monitoring import metrics, processes, registry
+from monitoring import metrics, multiprocess, registry
 from monitoring.registry import Gauge, Reading
 
 ROUTES = {"list": "v1/availability", "search": "v1/availability/search"}
@@ -37,7 +37,7 @@ def report() -> dict[str, Any]:
         "version": settings.RELEASE,
         "now": datetime.now(UTC).isoformat(timespec="seconds"),
         "uptime_s": round(time.monotonic() - _started, 1),
-        "counting_since": None if counted is None else processes.counting_since().isoformat(timespec="seconds"),
+        "counting_since": None if counted is None else multiprocess.counting_since().isoformat(timespec="seconds"),
         "accounts": None if shown.lacks("governor") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
         "changes": None if counted is None else _changes(counted),
@@ -155,8 +155,8 @@ def _between(edges: Iterable[tuple[float, float]], percent: int) -> dict[str, fl
 
 def _counted(unreadable: dict[str, str]) -> _Counted | None:
     try:
-        families = processes.collected()
-    except processes.Unreadable:
+        families = multiprocess.collected()
+    except multiprocess.Unreadable:
         unreadable["counters"] = "the files in which processes count together cannot be read"
         return None
     samples = defaultdict(list)

@@ -14,7 +14,7 @@ from calcom.breaker_state import FAILURES_IN_A_ROW
 from calcom.errors import CalcomError
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
-from monitoring import metrics, processes
+from monitoring import metrics, multiprocess
 from monitoring.registry import Gauge
 from script.stage.servers import free_port
 from tests.agent import Agent
@@ -255,7 +255,7 @@ class TestLabels:
 
     def test_labels_are_few(self) -> None:
         """All that are declared are known here: whoever adds one thinks about its values."""
-        counters = processes.COUNTED._names_to_collectors.values()
+        counters = multiprocess.COUNTED._names_to_collectors.values()
         gauges = [each for each in vars(metrics).values() if isinstance(each, Gauge)]
 
         of_counters = {label for each in counters for label in each._labelnames}

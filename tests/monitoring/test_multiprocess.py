@@ -35,7 +35,8 @@ for line in sys.stdin:
         if word == "fork":
             os._exit(0)
     if word == "read":
-        print({s.name + s.labels.get("le", ""): s.value for m in multiprocess.collected() for s in m.samples}, flush=True)
+        samples = [sample for metric in multiprocess.collected() for sample in metric.samples]
+        print({each.name + each.labels.get("le", ""): each.value for each in samples}, flush=True)
     else:
         print("done", flush=True)
 """

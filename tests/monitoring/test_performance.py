@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from prometheus_client.samples import Sample
 
-from monitoring import performance, processes, registry
+from monitoring import multiprocess, performance, registry
 from script.stage.servers import free_port
 from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures only grow: what other tests counted is taken away, and so are series that only they began."""
     registry._readers.forget()
-    before = {(s.name, tuple(s.labels.items())): s.value for f in processes.collected() for s in f.samples}
-    collected = processes.collected
+    before = {(s.name, tuple(s.labels.items())): s.value for f in multiprocess.collected() for s in f.samples}
+    collected = multiprocess.collected
 
     def grown(sample: Sample) -> Sample:
         return sample._replace(value=sample.value - before.get((sample.name, tuple(sample.labels.items())), 0))
@@ -32,7 +32,7 @@ def _counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
             family.samples = [sample for sample in map(grown, family.samples) if sample.value]
         return families
 
-    monkeypatch.setattr(processes, "collected", since_then)
+    monkeypatch.setattr(multiprocess, "collected", since_then)
 
 
 def report(client: Client) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def test_without_counters_the_gauges_are_told(client: Client, salon: Salon, monk
     """Somebody emptied the directory under us."""
 
     def torn() -> None:
-        raise processes.Unreadable
+        raise multiprocess.Unreadable
 
-    monkeypatch.setattr(processes, "collected", torn)
+    monkeypatch.setattr(multiprocess, "collected", torn)
 
     said = report(client)
 
