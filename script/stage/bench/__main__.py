@@ -27,6 +27,7 @@ GROUPS = (
     "permits",
     "hearing",
     "booking",
+    "processor",
     "throughput",
     "queues",
     "layers",

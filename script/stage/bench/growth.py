@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 from cachectl import store
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from script.stage.bench import booking, throughput
 from script.stage.bench.ground import Ground
 from script.stage.bench.tables import Size, fill

@@ -1,1 +1,0 @@
-"""Django's backend for PostgreSQL, which counts, and notices without a question that PostgreSQL has hung up."""
