@@ -13,7 +13,7 @@ class CachectlConfig(AppConfig):
         from celery.signals import worker_ready  # noqa: PLC0415  after the apps are loaded, like what it calls
 
         from cachectl.availability import touch_epochs  # noqa: PLC0415
-        from cachectl.connections import check  # noqa: PLC0415
+        from cachectl.infra.redis import check  # noqa: PLC0415
         from cachectl.models import Forgetting  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
         from monitoring.registry import register_gauges, register_probe  # noqa: PLC0415

@@ -13,9 +13,9 @@ import orjson
 
 from cachectl import keys, limits
 from cachectl.bands import Day, judge
-from cachectl.connections import blocking_redis_client, redis_client
 from cachectl.deadline import Deadline
 from cachectl.infra.lua import scripts_in
+from cachectl.infra.redis import blocking_redis_client, redis_client
 from cachectl.limits import lifetimes
 from cachectl.sources import LoadFailed
 

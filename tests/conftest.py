@@ -14,10 +14,10 @@ from django.test.signals import clear_cache_handlers
 
 from bookings.api import auth, directory
 from bookings.wish import outcomes
-from cachectl import connections, flight, keys
-from cachectl.connections import redis_client
+from cachectl import flight, keys
 from cachectl.deadline import Deadline
 from cachectl.infra import throttle
+from cachectl.infra.redis import redis_client
 from calcom import breaker, limiter
 from calcom.keys import limiter_keys
 from calcom.models import Account
@@ -74,7 +74,7 @@ def _empty_tables(_command: flush.Command, **_options: object) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
-    connections.redis_client().breaker.close()  # a time-out of the test before is none of this one's
+    redis_client().breaker.close()  # a time-out of the test before is none of this one's
     clear_cache_handlers(setting="CACHES")  # one that a test put elsewhere stays with the client it began with
     redis_client().flushdb()
     flight._failed.clear()

@@ -15,7 +15,7 @@ import structlog
 from redis import ResponseError
 from redis.commands.core import Script
 
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from limits import parse
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from redis import RedisError
 
-from cachectl.connections import redis_client
 from cachectl.infra.circuit_breaker import CircuitOpen
+from cachectl.infra.redis import redis_client
 
 # Subjects that one process counts by itself while Redis is away. With more it begins anew: memory is bounded.
 MAX_SUBJECTS = 10_000

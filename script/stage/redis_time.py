@@ -5,7 +5,7 @@ from typing import cast
 
 import orjson
 
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 
 
 def let_pass(keys: Iterable[str | bytes], seconds: float) -> None:

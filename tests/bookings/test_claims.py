@@ -218,6 +218,18 @@ def test_a_hold_that_lives_is_not_booked_over(salon, calcom, simulator):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_read_is_planned_once_for_a_connection(salon):
+    """Each answer reads claims: PostgreSQL keeps the statement's plan after a few times."""
+    connection.close()  # it may have prepared more than it keeps
+    for _ in range(10):
+        claims.read(salon.colour.event_type, at(14), at(15))
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%bookings_claim%'")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_writer_in_the_way_says_nothing_about_time(salon):
     """Whoever cannot get the lock looks again; "taken" is said only after looking."""
     _lock_on_another_connection = connection.copy()

@@ -19,8 +19,8 @@ from bookings.errors import (
 from bookings.models import Appointment, Branch, Claim, Conversation, SlotToken
 from bookings.question import search
 from bookings.wish import booking, holds
-from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra.redis import redis_client
 from calcom.simulator import Kind
 from tests.bookings.stage import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
 from tests.cast import ANNA, KARL, NOBODY, at, cannot_be_booked

@@ -18,8 +18,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from cachectl import availability, sources
-from cachectl.connections import blocking_redis_client, redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra.redis import blocking_redis_client, redis_client
 from cachectl.sources import Urgency
 
 ACCOUNT, CUT = 7, 12

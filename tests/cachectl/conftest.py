@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from cachectl import availability, keys, sources
-from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
+from cachectl.infra.redis import redis_client
 from cachectl.question import Known
 from cachectl.sources import LoadFailed, Urgency
 from script.stage import redis_time

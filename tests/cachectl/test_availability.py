@@ -14,7 +14,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from cachectl import availability, background, flight, keys, limits, store
 from cachectl.bands import Band
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.sources import Urgency
 from script.stage.servers import free_port
 from tests.cachectl.conftest import (

@@ -8,9 +8,9 @@ import pytest
 
 from cachectl import keys, store
 from cachectl.bands import Band
-from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
 from cachectl.flight import dates_between
+from cachectl.infra.redis import redis_client
 from cachectl.question import Question
 from cachectl.sources import Urgency
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, CountingSource, ask

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from redis import ResponseError
 
-from cachectl.connections import redis_client
 from cachectl.infra import lua
 from cachectl.infra.lua import Scripts
+from cachectl.infra.redis import redis_client
 
 
 def test_script_reads_the_included_clock_of_redis(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Redis that does not answer: who pays for it, and for how long."""
+"""A Redis that does not answer: which caller waits for it, and for how long."""
 
 import socket
 import threading
@@ -8,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from django.conf import settings
 from django.core.cache import caches
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
-from redis import RedisError, ResponseError
+from redis import Redis, RedisError, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 
-from cachectl import connections, store
-from cachectl.connections import blocking_redis_client, redis_client
+from cachectl import store
 from cachectl.infra import circuit_breaker
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen
+from cachectl.infra.redis import blocking_redis_client, redis_client
 from tests.cachectl.conftest import ACCOUNT, CUT
 
 
@@ -114,10 +115,11 @@ def test_one_thread_probes_a_silent_redis_for_all(silent_redis: socket.socket, m
         one.join()
 
 
-def test_who_finds_out_pays_once(silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Experiment 6: a connection that broke and rested is not made anew only to be looked at."""
+def test_command_connects_once_after_a_connection_broke(
+    silent_redis: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent Redis costs each attempt one time-out: the broken connection is not made anew only to be looked at."""
     monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
-    monkeypatch.setattr(connections, "RESTED", 0.0)
 
     for _ in range(2):
         with pytest.raises(RedisTimeoutError):
@@ -151,16 +153,25 @@ def test_redis_circuit_closes_with_any_answer(breaker: CircuitBreaker, answers: 
     assert breaker.current_state == "closed"
 
 
-def test_a_connection_that_ended_while_it_rested_is_replaced(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis was started again, or hung up on who was idle: nobody on the phone hears of it."""
-    monkeypatch.setattr(connections, "RESTED", 0.0)
-    client = connections._client.__wrapped__(settings.REDIS_URL, settings.REDIS_TIMEOUT)
+def test_command_succeeds_after_redis_closed_the_idle_connection() -> None:
+    """Redis was started again, or closed an idle connection: no caller hears of it."""
+    client = redis_client()
+    client_id = client.client_id()
+    other = Redis.from_url(settings.REDIS_URL)
 
-    redis_client().client_kill_filter(_id=client.client_id())
+    other.client_kill_filter(_id=client_id)
+    other.close()
 
     assert client.ping()
+    assert client.client_id() != client_id
+
+
+def test_command_that_redis_does_not_answer_is_sent_once(silent_redis: socket.socket) -> None:
+    """Redis may have done it: sent again, a script would count twice."""
+    with pytest.raises(RedisTimeoutError):
+        redis_client().ping()
+
+    assert len(list(connected(silent_redis))) == 1
 
 
 def test_an_answer_that_comes_too_late_is_nobody_elses(breaker: CircuitBreaker) -> None:

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from cachectl import services
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from script.stage.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cachectl import keys, limits, store
 from cachectl.bands import Band, Day
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.sources import LoadFailed
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, RedisTime, minute
 

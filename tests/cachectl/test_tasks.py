@@ -14,7 +14,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from cachectl import keys, services, store, tasks
 from cachectl.bands import Band
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting, Warming
 from script.stage.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, CountingSource, RedisTime, ask

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from cachectl import keys, limits, store, warming
 from cachectl.bands import Band
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Warming
 from cachectl.sources import THROTTLED, LoadFailed, Urgency
 from script.stage.servers import free_port

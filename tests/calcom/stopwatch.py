@@ -5,8 +5,8 @@ from typing import Any
 
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl.connections import redis_client
 from cachectl.infra.lua import Argument, Scripts
+from cachectl.infra.redis import redis_client
 
 CLOCK_KEY = "tests:clock"
 # Stands in for cachectl/infra/clock.lua; production has no way to say what time it is.

@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom import breaker, breaker_state
 from calcom.breaker import Attempt, Breaker, Kind, make_breaker
 from calcom.errors import Reason, Refused, Unavailable

@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from cachectl.connections import redis_client
 from cachectl.infra.lua import Scripts
+from cachectl.infra.redis import redis_client
 from calcom.errors import Unavailable
 from calcom.limiter import Limiter, Permit, Throttled, buckets
 from calcom.types import Priority

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError
 from django.db.models import F
 
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom import breaker, limiter
 from calcom.client import Client
 from calcom.errors import CalcomError, Unavailable

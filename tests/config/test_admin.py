@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from bookings.models import AgentKey
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account
 from config.admin import PER_ACCOUNT, Site

@@ -15,8 +15,8 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from cachectl import store
-from cachectl.connections import redis_client
 from cachectl.infra import lua
+from cachectl.infra.redis import redis_client
 from calcom import breaker, limiter
 
 _AHEAD = "stage:ahead"

@@ -7,7 +7,7 @@ import time_machine
 
 from cachectl import keys, services
 from cachectl.bands import Band
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY, CountingSource, RedisTime, _redis_time, ask, forget, source
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cachectl import keys, limits, store
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from tests.cachectl.callers import ACCOUNT, ALOFT, CUT, LOADS, MONDAY, MOST, Callers, started
 from tests.cachectl.conftest import CountingSource, ask, source
 

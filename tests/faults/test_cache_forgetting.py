@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cachectl import keys
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from tests.cachectl.callers import ACCOUNT, LOADS, Callers, started
 
 FULL = bool(os.environ.get("FAULTS_FULL"))

@@ -7,8 +7,8 @@ from django.db.models.functions import Now
 
 from bookings.models import Change, ClockTimestamp, Conversation
 from cachectl import availability, store
-from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra.redis import redis_client
 from calcom.limiter import limiter_for
 from tests.bookings.stage import PATIENCE, book, wish
 from tests.cast import TUESDAY, at

@@ -10,8 +10,8 @@ from bookings.claims import Contention
 from bookings.errors import BookingError
 from bookings.models import Appointment, Change, Claim
 from bookings.wish import moving
-from cachectl.connections import redis_client
 from cachectl.deadline import Deadline
+from cachectl.infra.redis import redis_client
 from calcom.errors import CalcomError
 from tests.bookings.stage import begin, book, let_jobs_finish, move, pass_time, settle, wish
 from tests.cast import KARL, at

@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from bookings.models import Appointment
 from cachectl import services
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from calcom.simulator import Simulator
 from config.broker import Application

@@ -8,7 +8,7 @@ import pytest
 
 from bookings.api.docs import openapi
 from bookings.models import CallbackRequest
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from script.stage.fuzz import foreign, guesses, hunt, problems, tenancy
 from script.stage.fuzz.foreign import Place, Request, Told
 from script.stage.fuzz.guesses import Guessing

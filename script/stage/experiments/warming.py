@@ -24,7 +24,7 @@ from itertools import count, islice
 from threading import Event
 
 from cachectl import store
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom.keys import limiter_keys
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from calcom.types import Priority

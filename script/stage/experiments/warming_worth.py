@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cachectl import keys, store
 from cachectl.bands import Band, Day
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.stage import ground, redis_time
 from script.stage.agent import Agent

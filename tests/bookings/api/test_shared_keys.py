@@ -6,7 +6,7 @@ import pytest
 
 from bookings import tasks
 from bookings.models import AgentKey, Branch, Company, Service
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom.keys import limiter_keys
 from calcom.limiter import Throttled, limiter_for
 from calcom.simulator import Simulator

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from bookings.api import auth
 from bookings.models import AgentKey
-from cachectl.connections import redis_client
 from cachectl.infra import throttle
+from cachectl.infra.redis import redis_client
 from monitoring import metrics
 from monitoring.client_address import address_of
 from tests.bookings.api.conftest import Agent, agent_with

@@ -11,7 +11,7 @@ from bookings import tasks as bookings_tasks
 from bookings.mirror.reconciliation import reconcile
 from cachectl import availability
 from cachectl import tasks as cache_tasks
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from calcom import tasks as calcom_tasks
 from calcom.errors import CalcomError
 from calcom.models import Account

@@ -26,7 +26,7 @@ from bookings.models import (
     SlotToken,
     ToolCall,
 )
-from cachectl.connections import redis_client
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, RateLimitPause, WebhookDelivery
 from calcom.simulator import Simulator
