@@ -17,7 +17,6 @@ from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailabl
 
 from bookings.errors import DeadlineExceeded, RecordsLocked
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim, SharedBooking
-from bookings.prepared import rows_of
 from bookings.question.offers import TakenTime, is_known, overlapping
 from cachectl.deadline import Deadline
 from calcom.models import EventType
@@ -178,7 +177,9 @@ def around(event_type: EventType, start: datetime, end: datetime) -> tuple[datet
 def read(event_type: EventType, start: datetime, end: datetime) -> Occupancy:
     """Return who serves the event type and what claims their time from `start` to `end`, buffers included."""
     first, last = around(event_type, start, end)
-    rows = [Row._make(row) for row in rows_of(READ, [first, last, event_type.pk])]
+    with connection.cursor() as cursor:
+        cursor.execute(READ, [first, last, event_type.pk])
+        rows = [Row._make(row) for row in cursor.fetchall()]
     claimed = [row for row in rows if row.kind]
     return Occupancy(
         host_ids=frozenset(row.host_id for row in rows),
