@@ -16,8 +16,8 @@ class BookingsConfig(AppConfig):
         from cachectl import warming  # noqa: PLC0415
         from calcom import events  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
-        from monitoring.registry import register_gauges  # noqa: PLC0415
+        from monitoring.collectors import register_collector  # noqa: PLC0415
 
         events.register(mirroring.hear)
         warming.register(offered)
-        register_gauges("changes", lambda: outboxes.read("changes", Change.objects.open()))
+        register_collector("changes", lambda: outboxes.read("changes", Change.objects.open()))

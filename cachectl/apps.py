@@ -16,8 +16,8 @@ class CachectlConfig(AppConfig):
         from cachectl.infra.redis import check  # noqa: PLC0415
         from cachectl.models import Forgetting  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
-        from monitoring.registry import register_gauges, register_probe  # noqa: PLC0415
+        from monitoring.collectors import register_collector, register_probe  # noqa: PLC0415
 
         worker_ready.connect(lambda **_: touch_epochs(), weak=False, dispatch_uid="cachectl.touch_epochs")
         register_probe("redis", check)
-        register_gauges("forgettings", lambda: outboxes.read("forgettings", Forgetting.objects.open()))
+        register_collector("forgettings", lambda: outboxes.read("forgettings", Forgetting.objects.open()))

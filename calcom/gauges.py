@@ -10,7 +10,7 @@ from calcom.breaker import Kind
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account, DeferredBooking, WebhookDelivery
 from monitoring import metrics, outboxes
-from monitoring.registry import Reading, Unhealthy, register_gauges, register_probe
+from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 STATES = {"closed": 0, "half-open": 1, "open": 2}
 
@@ -94,9 +94,9 @@ def _breaker(account: Account, kind: Kind) -> Reading:
 
 def register() -> None:
     """Register them."""
-    register_gauges("governor", governor)
-    register_gauges("api_keys", api_keys)
+    register_collector("governor", governor)
+    register_collector("api_keys", api_keys)
     register_probe("field_keys", field_keys, vital=True)
     register_probe("calcom_keys", refused_api_keys)
-    register_gauges("webhooks", webhooks)
-    register_gauges("deferred_bookings", deferred_bookings)
+    register_collector("webhooks", webhooks)
+    register_collector("deferred_bookings", deferred_bookings)

@@ -7,8 +7,8 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring import metrics, multiprocess, registry
-from monitoring.registry import Gauge, Reading
+from monitoring import collectors, metrics, multiprocess
+from monitoring.collectors import Gauge, Reading
 
 
 class _Everything(Collector):
@@ -17,7 +17,7 @@ class _Everything(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families. What cannot be read is missing, and `slotline_readable` says so."""
         shown = [metrics.INFO.at(1, settings.RELEASE)]
-        for answer in registry.readings():
+        for answer in collectors.COLLECTORS.answers():
             shown += answer.value or ()
             shown.append(metrics.READABLE.at(not answer.problem, answer.name))
         try:

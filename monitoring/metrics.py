@@ -15,7 +15,7 @@ from prometheus_client import Counter as _Counter
 from prometheus_client import Histogram as _Histogram
 
 from monitoring import multiprocess
-from monitoring.registry import Gauge
+from monitoring.collectors import Gauge
 
 multiprocess.count_in(Path(settings.PROMETHEUS_MULTIPROC_DIR))
 

@@ -8,7 +8,7 @@ from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 
 from monitoring import metrics
-from monitoring.registry import Reading
+from monitoring.collectors import Reading
 
 # However much is owed, a look costs little.
 MOST_COUNTED = 10_000

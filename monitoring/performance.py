@@ -17,8 +17,8 @@ from typing import Any
 from django.conf import settings
 from prometheus_client.samples import Sample
 
-from monitoring import metrics, multiprocess, registry
-from monitoring.registry import Gauge, Reading
+from monitoring import collectors, metrics, multiprocess
+from monitoring.collectors import Gauge, Reading
 
 ROUTES = {"list": "v1/availability", "search": "v1/availability/search"}
 """Where agents ask for free slots."""
@@ -77,7 +77,7 @@ class _Shown:
 
 
 def _shown(unreadable: dict[str, str]) -> _Shown:
-    answers = registry.readings()
+    answers = collectors.COLLECTORS.answers()
     unreadable.update({answer.name: answer.problem for answer in answers if answer.problem})
     readings = defaultdict(list)
     for reading in (reading for answer in answers for reading in answer.value or ()):

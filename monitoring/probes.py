@@ -13,7 +13,7 @@ from kombu.exceptions import ChannelError
 from redis import ResponseError
 
 from monitoring import metrics
-from monitoring.registry import Reading, Unhealthy, register_gauges, register_probe
+from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 
 def database() -> None:
@@ -73,4 +73,4 @@ def register() -> None:
     register_probe("database", database, vital=True)
     register_probe("migrations", migrations, vital=True)
     register_probe("broker", broker)
-    register_gauges("queues", queues)
+    register_collector("queues", queues)

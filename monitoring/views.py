@@ -2,6 +2,7 @@
 
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from django.conf import settings
@@ -11,7 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from monitoring import exporting, performance, registry
+from monitoring import collectors, exporting, performance
+from monitoring.collectors import Answer
 
 
 @csrf_exempt
@@ -19,13 +21,18 @@ from monitoring import exporting, performance, registry
 @require_safe
 def health(_request: HttpRequest) -> JsonResponse:
     """Say how everything is: `ok`, `degraded` (answers still come), or `down` with status 503."""
-    outcomes = registry.outcomes()
+    answers = collectors.PROBES.answers()
     probes = {
-        outcome.name: {"ok": outcome.ok, "vital": outcome.vital, "took_ms": outcome.took_ms, "detail": outcome.detail}
-        for outcome in outcomes
+        answer.name: {
+            "ok": not answer.problem,
+            "vital": answer.name in collectors.VITAL,
+            "took_ms": answer.duration_ms,
+            "detail": answer.problem,
+        }
+        for answer in answers
     }
-    down = any(outcome.vital and not outcome.ok for outcome in outcomes)
-    status = "down" if down else "ok" if all(outcome.ok for outcome in outcomes) else "degraded"
+    down = _missing(answers)
+    status = "down" if down else "degraded" if any(answer.problem for answer in answers) else "ok"
     body = {"status": status, "version": settings.RELEASE, "probes": probes}
     return JsonResponse(body, status=HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)
 
@@ -43,9 +50,14 @@ def live(_request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
     """Say whether callers may be sent here: 503 while something vital is missing."""
-    missing = [outcome.name for outcome in registry.outcomes() if outcome.vital and not outcome.ok]
+    missing = _missing(collectors.PROBES.answers())
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
     return JsonResponse({"ready": not missing, "missing": missing, "version": settings.RELEASE}, status=status)
+
+
+def _missing(answers: Sequence[Answer[object]]) -> list[str]:
+    """Return the names of the vital probes that failed."""
+    return [answer.name for answer in answers if answer.problem and answer.name in collectors.VITAL]
 
 
 @csrf_exempt

@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from cachectl import keys
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, process_breaker
-from monitoring.registry import Unhealthy
+from monitoring.collectors import Unhealthy
 
 # More than a process has threads: one too many would take Redis for dead. redis-py's default is 100.
 MAX_CONNECTIONS = 1000

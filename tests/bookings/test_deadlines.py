@@ -219,7 +219,7 @@ SHARED = {
     "calcom/breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
     "calcom/breaker_state.py": "each breaker, of one account, has its own; Redis is asked outside of it",
     "calcom/limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
-    "monitoring/registry.py": "probes and gauges only: no caller waits for them",
+    "monitoring/collectors.py": "probes and gauges only: no caller waits for them",
 }
 WAITED_FOR = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "ThreadPoolExecutor", "Queue"}
 ROOT = Path(__file__).resolve().parents[2]

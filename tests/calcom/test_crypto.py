@@ -11,7 +11,7 @@ from bookings.models import AgentKey
 from calcom.crypto import decrypt, encrypt
 from calcom.management.commands.rotate_field_keys import encrypted_fields
 from calcom.models import Account
-from monitoring import registry
+from monitoring import collectors
 from tests.cast import Salon
 
 SECRET = "cal_live_4242"
@@ -145,14 +145,14 @@ def raw_key(account: Account) -> str:
 @pytest.mark.django_db(transaction=True)
 def test_health_is_down_with_the_wrong_field_keys(settings, salon: Salon):
     """No agent key can be read, so no caller is to be sent here: a deploy with them stops."""
-    registry._probes.forget()
+    collectors.PROBES.clear_cache()
     assert Client().get("/health").json()["probes"]["field_keys"]["ok"]
     settings.FIELD_KEYS = [Fernet.generate_key().decode()]
-    registry._probes.forget()
+    collectors.PROBES.clear_cache()
 
     health, ready = Client().get("/health"), Client().get("/health/ready")
 
     assert (health.status_code, health.json()["status"]) == (503, "down")
     assert health.json()["probes"]["field_keys"]["detail"] == "FIELD_KEYS do not fit the stored secrets"
     assert ready.json()["missing"] == ["field_keys"]
-    registry._probes.forget()
+    collectors.PROBES.clear_cache()

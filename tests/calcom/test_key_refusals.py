@@ -17,7 +17,7 @@ from calcom.key_refusals import Kind
 from calcom.models import Account, Cursor, DeferredBooking, KeyRefusal, WebhookDelivery
 from calcom.simulator import Simulator
 from calcom.types import Priority
-from monitoring import registry
+from monitoring import collectors
 from tests import cast
 from tests.cast import SALON_CREDENTIAL, TUESDAY, at
 from tests.monitoring import figures
@@ -35,8 +35,8 @@ BOOK, CANCEL, LIST, SLOTS = (
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
     """Health and gauges are asked afresh."""
-    registry._probes.forget()
-    registry._readers.forget()
+    collectors.PROBES.clear_cache()
+    collectors.COLLECTORS.clear_cache()
 
 
 @pytest.fixture

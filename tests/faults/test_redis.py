@@ -19,8 +19,8 @@ from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from calcom.simulator import Simulator
 from config.broker import Application
-from monitoring import probes, registry
-from monitoring.registry import Unhealthy
+from monitoring import collectors, probes
+from monitoring.collectors import Unhealthy
 from script.stage import breaking
 from script.stage.processes import Child, Stage, answers
 from script.stage.servers import bring_redis
@@ -94,7 +94,7 @@ def test_health_says_that_redis_is_missed_and_sends_nobody_away(
 ) -> None:
     """Experiments 5 and 6: degraded, not down, within a second; also where Redis answers and says no."""
     with fault:
-        registry._probes.forget()
+        collectors.PROBES.clear_cache()
         began = time.monotonic()
         ready, health = client.get("/health/ready"), client.get("/health")
         took = time.monotonic() - began

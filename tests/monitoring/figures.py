@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring import exporting, registry
+from monitoring import collectors, exporting
 
 
 def now() -> dict[str, float]:
     """Return every sample that is exported, by its line: `name{label="value"}`, labels in alphabetical order."""
-    for asked in (registry._probes, registry._readers):
-        asked.forget()
+    for asked in (collectors.PROBES, collectors.COLLECTORS):
+        asked.clear_cache()
     families = text_string_to_metric_families(exporting.text().decode())
     return {spelled(sample.name, sample.labels): sample.value for family in families for sample in family.samples}
 

@@ -15,7 +15,7 @@ from calcom import breaker
 from calcom.limiter import limiter_for
 from calcom.models import Account, WebhookDelivery
 from calcom.types import Priority
-from monitoring import outboxes, registry
+from monitoring import collectors, outboxes
 from script.stage.servers import free_port
 from tests.cast import Salon
 from tests.monitoring import figures
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _own_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers of a test are its own."""
-    monkeypatch.setattr(registry._readers, "questions", dict(registry._readers.questions))
+    monkeypatch.setattr(collectors.COLLECTORS, "functions", dict(collectors.COLLECTORS.functions))
 
 
 def take(account: Account, priority: Priority, times: int = 1) -> None:
@@ -158,13 +158,13 @@ class TestUnreadable:
         """A database that hangs takes one thread, not one for every scrape."""
         released, asked = threading.Event(), []
 
-        def hang() -> list[registry.Reading]:
+        def hang() -> list[collectors.Reading]:
             asked.append(1)
             released.wait(10)
             return []
 
-        registry.register_gauges("changes", hang)
-        monkeypatch.setattr(registry, "LONGEST", 0.05)
+        collectors.register_collector("changes", hang)
+        monkeypatch.setattr(collectors, "TIMEOUT_S", 0.05)
         try:
             for _ in range(3):
                 seen = figures.now()
@@ -176,12 +176,12 @@ class TestUnreadable:
 
     def test_a_second_look_within_a_second_asks_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """However many scrape."""
-        monkeypatch.setattr(registry, "KEPT", 600)  # the second is as long as this test takes
+        monkeypatch.setattr(collectors, "CACHED_S", 600)  # the second is as long as this test takes
         asked: list[int] = []
-        registry.register_gauges("changes", lambda: asked.append(1) or [])
+        collectors.register_collector("changes", lambda: asked.append(1) or [])
         figures.now()
 
         for _ in range(5):
-            registry.readings()
+            collectors.COLLECTORS.answers()
 
         assert len(asked) == 1

@@ -7,21 +7,21 @@ import pytest
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from monitoring import registry
-from monitoring.registry import Unhealthy, register_probe
+from monitoring import collectors
+from monitoring.collectors import Unhealthy, register_probe
 
 
 @pytest.fixture(autouse=True)
 def _own_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes of a test are its own, and nothing remembered reaches the next one."""
-    monkeypatch.setattr(registry._probes, "questions", dict(registry._probes.questions))
-    registry._probes.forget()
+    monkeypatch.setattr(collectors.PROBES, "functions", dict(collectors.PROBES.functions))
+    collectors.PROBES.clear_cache()
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> None:
     """No probes but those of the test."""
-    registry._probes.questions.clear()
+    collectors.PROBES.functions.clear()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -84,7 +84,7 @@ def test_a_probe_that_hangs_is_not_waited_for(client: Client, only: None, monkey
     """Health answers in time, and says who did not."""
     released = threading.Event()
     register_probe("hanging", lambda: released.wait(10), vital=True)
-    monkeypatch.setattr(registry, "LONGEST", 0.05)
+    monkeypatch.setattr(collectors, "TIMEOUT_S", 0.05)
     began = time.monotonic()
 
     answer = client.get("/health/ready")
@@ -96,7 +96,7 @@ def test_a_probe_that_hangs_is_not_waited_for(client: Client, only: None, monkey
 
 def test_asking_often_costs_little(client: Client, only: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks a hundred times a second is told what was found in this second."""
-    monkeypatch.setattr(registry, "KEPT", 600)  # the second is as long as this test takes
+    monkeypatch.setattr(collectors, "CACHED_S", 600)  # the second is as long as this test takes
     asked = []
     register_probe("counted", lambda: asked.append(1))
 

@@ -15,7 +15,7 @@ from calcom.errors import CalcomError
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
 from monitoring import metrics, multiprocess
-from monitoring.registry import Gauge
+from monitoring.collectors import Gauge
 from script.stage.servers import free_port
 from tests.agent import Agent
 from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down

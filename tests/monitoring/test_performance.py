@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from prometheus_client.samples import Sample
 
-from monitoring import multiprocess, performance, registry
+from monitoring import collectors, multiprocess, performance
 from script.stage.servers import free_port
 from tests.agent import Agent
 from tests.bookings.stage import let_jobs_finish
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures only grow: what other tests counted is taken away, and so are series that only they began."""
-    registry._readers.forget()
+    collectors.COLLECTORS.clear_cache()
     before = {(s.name, tuple(s.labels.items())): s.value for f in multiprocess.collected() for s in f.samples}
     collected = multiprocess.collected
 
@@ -37,7 +37,7 @@ def _counted_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def report(client: Client) -> dict[str, Any]:
     """Ask for it."""
-    registry._readers.forget()
+    collectors.COLLECTORS.clear_cache()
     answer = client.get("/performance-metrics")
     assert answer.status_code == 200
     return answer.json()

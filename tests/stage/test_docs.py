@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import Counter, Histogram
 
 from monitoring import metrics
-from monitoring.registry import Gauge
+from monitoring.collectors import Gauge
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
