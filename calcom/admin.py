@@ -17,9 +17,9 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
 from calcom import deferred, governor, inbox, key_refusals, tasks, url_policy
-from calcom.breaker import Kind
 from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
+from calcom.resilience.circuit_breaker import Kind
 from calcom.sync import sync
 from calcom.types import Obstacle
 from monitoring.admin_pages import CappedPaginator, Column, LocalTimes, chosen

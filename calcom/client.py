@@ -13,12 +13,13 @@ import structlog
 from django.conf import settings
 
 from cachectl.deadline import Deadline
+from cachectl.infra.circuit_breaker import CircuitOpen
 from calcom import answers, key_refusals, transport, url_policy
-from calcom.breaker import Kind, breaker_for
 from calcom.errors import CalcomError, KeyRefused, Refused, Unavailable, unanswered
-from calcom.governed import governed
 from calcom.limiter import limiter_for
 from calcom.models import Account, EventType, KeyRefusal
+from calcom.resilience.admission import admit
+from calcom.resilience.circuit_breaker import Kind, breaker_for
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
 from monitoring import metrics
 
@@ -216,6 +217,10 @@ class Client:
             raise Unavailable(objection)
         try:
             return self._answered(call)
+        except CircuitOpen as exc:
+            metrics.BREAKER_REFUSALS.labels(_breaker_kind(call)).inc()
+            message = "The circuit breaker in front of Cal.com is open."
+            raise Unavailable(message, retry_after=exc.retry_after, outcome="circuit_open") from None
         except transport.NotSent as exc:
             raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
         except transport.NoAnswer as exc:
@@ -225,24 +230,24 @@ class Client:
         """Send; a read whose pooled connection was closed is sent again, on a new one and with a permit of its own."""
         deadline = Deadline.after(settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT)
         try:
-            return self._governed(call, deadline.left)
+            return self._admitted(call, deadline.left)
         except transport.ConnectionClosed:
             if call.write or deadline.passed:
                 raise
-            return self._governed(call, deadline.left, reuse_connection=False)
+            return self._admitted(call, deadline.left, reuse_connection=False)
 
-    def _governed(self, call: Call, timeout: float, *, reuse_connection: bool = True) -> transport.Answer:
+    def _admitted(self, call: Call, timeout: float, *, reuse_connection: bool = True) -> transport.Answer:
         """Send when breaker and limiter let it through; tell them what came back."""
         credential = self._account.api_key
-        with governed(
-            breaker_for(credential, self._account.pk, Kind.WRITES if call.write else Kind.READS),
+        with admit(
+            breaker_for(credential, self._account.pk, _breaker_kind(call)),
             limiter_for(credential, self._account.requests_per_minute),
             call.priority,
             tenant=self._tenant,
             longest_call_s=timeout,
             deadline_left_s=_PATIENCE_S[call.priority],
             poll_of=str(self._account.pk) if call.is_poll else "",
-        ) as passage:
+        ) as admission:
             with metrics.CALCOM_SECONDS.labels(call.operation).time():
                 answer = transport.send(
                     method="POST" if call.write else "GET",
@@ -253,7 +258,7 @@ class Client:
                     timeout=timeout,
                     reuse_connection=reuse_connection,
                 )
-            passage.answered(answer.headers, answer.status)
+            admission.answered(answer.headers, answer.status)
         return answer
 
     def _headers(self, call: Call) -> dict[str, str]:
@@ -279,6 +284,10 @@ def _logged(call: Call) -> Iterator[dict[str, object]]:
     finally:
         metrics.CALCOM_REQUESTS.labels(call.operation, line["outcome"], call.priority).inc()
         log.info("calcom_request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
+
+
+def _breaker_kind(call: Call) -> Kind:
+    return Kind.WRITES if call.write else Kind.READS
 
 
 def _booking_body(event_type: EventType, booking: NewBooking) -> dict[str, object]:

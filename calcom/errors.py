@@ -21,9 +21,10 @@ class Unavailable(CalcomError):
 
     outcome = "unavailable"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, outcome: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.outcome = outcome or self.outcome
 
 
 class Reason(StrEnum):

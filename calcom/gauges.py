@@ -5,14 +5,13 @@ from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
 
-from calcom import breaker, inbox, key_refusals
-from calcom.breaker import Kind
+from calcom import inbox, key_refusals
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account, DeferredBooking, WebhookDelivery
+from calcom.resilience import circuit_breaker
+from calcom.resilience.circuit_breaker import Kind
 from monitoring import metrics, outboxes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
-
-STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 
 def governor() -> Iterator[Reading]:
@@ -86,10 +85,10 @@ def _left(until: datetime | None, state: LimiterState) -> float:
 
 
 def _breaker(account: Account, kind: Kind) -> Reading:
-    state = breaker.state(account.api_key, account.pk, kind)
+    state = circuit_breaker.state(account.api_key, account.pk, kind)
     if state is None:
         raise Unhealthy("Redis does not answer")
-    return metrics.BREAKER_STATE.at(STATES[state.state], account.pk, kind)
+    return metrics.BREAKER_STATE.at(state.is_open, account.pk, kind)
 
 
 def register() -> None:

@@ -8,11 +8,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from calcom import breaker
-from calcom.breaker import Kind
-from calcom.breaker_state import BreakerState
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account
+from calcom.resilience import circuit_breaker
+from calcom.resilience.circuit_breaker import CircuitState, Kind
 from calcom.types import Priority
 
 # How many steps of a breaker's history are shown.
@@ -110,20 +109,20 @@ class Guard:
 
     kind: Kind
     name: str
-    state: BreakerState
+    state: CircuitState
     now: datetime
 
     @property
     def words(self) -> str:
         """Return the state in a sentence."""
-        if self.state.state == "closed":
+        if not self.state.is_open:
             in_a_row = self.state.failures
             return f"Closed; {_times(in_a_row, 'failure')} in a row." if in_a_row else "Closed: calls go through."
         if self.state.probing:
-            return "Half open: one call is trying whether Cal.com answers."
-        if self.state.state == "half-open":
-            return "Half open: the next call tries whether Cal.com answers."
-        return f"Open: Cal.com is left alone, and asked again in {span(timedelta(seconds=self.state.wait_s))}."
+            return "Open: one call is trying whether Cal.com answers."
+        if not self.state.wait_s:
+            return "Open: the next call tries whether Cal.com answers."
+        return f"Open: nothing is sent; the next call that tries goes in {span(timedelta(seconds=self.state.wait_s))}."
 
     @property
     def history(self) -> list[str]:
@@ -146,7 +145,7 @@ def look(account: Account) -> Panel:
     """Return how it is now."""
     refusals = _key_refusals(account)
     state = limiter_for(account.api_key, account.requests_per_minute).state()
-    found = [(kind, breaker.state(account.api_key, account.pk, kind)) for kind in Kind] if state else []
+    found = [(kind, circuit_breaker.state(account.api_key, account.pk, kind)) for kind in Kind] if state else []
     if state is None or any(each is None for _, each in found):
         return Panel(account, None, (), refusals)
     guards = [Guard(kind, KINDS[kind], each, state.at) for kind, each in found if each]
@@ -208,6 +207,6 @@ def resume(account: Account) -> str:
 
 def probe(account: Account, kind: Kind) -> str:
     """Let the next call through an open breaker."""
-    if breaker.probe_now(account.api_key, account.pk, kind):
+    if circuit_breaker.probe_now(account.api_key, account.pk, kind):
         return f"{KINDS[kind]}: the next call tries whether Cal.com answers."
     return f"{KINDS[kind]}: the breaker is not open, so calls go through anyway."

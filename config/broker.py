@@ -46,7 +46,7 @@ class _Channel(redis.Channel):
     kombu's channel, but acknowledging on a closed one is a connection error, which Celery expects.
 
     A message acknowledged or rejected after Redis went away finds its channel without a connection. kombu 5.7
-    raises AttributeError then (as in celery/kombu#83 and #970), which ends the worker: one in five kills of Redis under
+    raises AttributeError then (as in celery/kombu#83 and #582), which ends the worker: one in five kills of Redis under
     load did so (measured 2026-11).
     """
 

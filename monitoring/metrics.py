@@ -60,7 +60,7 @@ BAD_SIGNATURES = _counter(
 
 CALCOM_REQUESTS = _counter(
     "slotline_calcom_requests_total",
-    "Requests to Cal.com by what came of them. `throttled` and `left_alone` were not sent.",
+    "Requests to Cal.com by what came of them. `throttled` and `circuit_open` were not sent.",
     "operation",
     "outcome",
     "priority",
@@ -130,7 +130,7 @@ HELD_BACK_SECONDS = Gauge(
 DISTRUSTED_SECONDS = Gauge(
     "slotline_distrusted_seconds", "Seconds for which the log of permits may have a gap; 0 without.", ("account",)
 )
-BREAKER_STATE = Gauge("slotline_breaker_state", "0 closed, 1 half open, 2 open.", ("account", "kind"))
+BREAKER_STATE = Gauge("slotline_breaker_state", "0 closed, 1 open: until a call has succeeded.", ("account", "kind"))
 
 # --- availability ------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from monitoring.collectors import Gauge, Reading
 
 ROUTES = {"list": "v1/availability", "search": "v1/availability/search"}
 """Where agents ask for free slots."""
-WORDS = ("closed", "half-open", "open")
+WORDS = ("closed", "open")
 """Of a breaker's state, by its number."""
 
 _started = time.monotonic()

@@ -18,9 +18,10 @@ from cachectl import flight, keys
 from cachectl.deadline import Deadline
 from cachectl.infra import throttle
 from cachectl.infra.redis import redis_client
-from calcom import breaker, limiter
+from calcom import limiter
 from calcom.keys import limiter_keys
 from calcom.models import Account
+from calcom.resilience import circuit_breaker
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from config.admin import Site
@@ -80,7 +81,7 @@ def _nothing_remembered() -> Iterator[None]:
     flight._failed.clear()
     current_app.control.purge()
     limiter.limiter_for.cache_clear()
-    breaker.breaker_for.cache_clear()
+    circuit_breaker.breaker_for.cache_clear()
     auth.key_named.forget()
     throttle.reset_memory()
     directory.forget()

@@ -72,18 +72,8 @@ class Policy:
 class Storage(pybreaker.CircuitBreakerStorage):
     """pybreaker's storage, and the lease of the one probe. `state` is closed or open."""
 
-    @property
-    def success_counter(self) -> int:
-        """Return 1: one successful probe closes the circuit."""
-        return 1
-
-    @property
-    def opened_at(self) -> None:
-        """Return nothing: the storage knows when a probe is due, by a clock of its own."""
-
-    @opened_at.setter
-    def opened_at(self, now: datetime) -> None:
-        """Ignore the host's clock."""
+    success_counter = 1  # one successful probe closes the circuit
+    opened_at: datetime | None = None  # pybreaker's, by the host's clock: a storage has its own
 
     def lease_probe(self) -> float:
         """
@@ -106,7 +96,8 @@ class ProcessStorage(Storage):
         super().__init__(name)
         self.policy = policy
         self._monotonic = monotonic
-        self._failures = 0
+        self.failures = 0
+        """In a row."""
         self._opened = 0
         self._open_until = 0.0
         """0 while closed; once it has passed, a probe is due."""
@@ -135,20 +126,21 @@ class ProcessStorage(Storage):
         too_many = (
             recent and len(recent) >= self.policy.calls and sum(recent) * 100 >= len(recent) * self.policy.percent
         )
-        return max(self._failures, self.policy.failures if too_many else 0)
+        return max(self.failures, self.policy.failures if too_many else 0)
 
     def increment_counter(self) -> None:
-        """Count a failure."""
+        """Count a failure, unless the circuit is open: then the call was under way when it opened."""
         with self._lock:
-            self._failures += 1
-            self._remember(failed=True)
+            if not self._open_until:
+                self.failures += 1
+                self._remember(failed=True)
 
     def reset_counter(self) -> None:
         """Count a success."""
-        if not self._failures and not self.policy.calls:
+        if not self.failures and not self.policy.calls:
             return
         with self._lock:
-            self._failures = 0
+            self.failures = 0
             self._remember(failed=False)
 
     def open(self) -> bool:
@@ -160,7 +152,7 @@ class ProcessStorage(Storage):
             lengths = self.policy.open_s
             self._open_until = now + lengths[min(self._opened, len(lengths) - 1)]
             self._opened += 1
-            self._failures, self._leased_until = 0, 0.0
+            self.failures, self._leased_until = 0, 0.0
             self._calls.clear()
             return True
 
@@ -168,13 +160,13 @@ class ProcessStorage(Storage):
         """Close; return whether it was open."""
         with self._lock:
             was_open = bool(self._open_until)
-            self._failures, self._opened, self._open_until, self._leased_until = 0, 0, 0.0, 0.0
+            self.failures, self._opened, self._open_until, self._leased_until = 0, 0, 0.0, 0.0
             return was_open
 
     def follow(self, failures: int, wait_s: float | None) -> None:
         """Take over what another storage says: failures in a row, and seconds until a probe, None while closed."""
         with self._lock:
-            self._failures = failures
+            self.failures = failures
             self._open_until = 0.0 if wait_s is None else self._monotonic() + wait_s
             self._opened = 0 if wait_s is None else max(self._opened, 1)
 
@@ -249,18 +241,20 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
         )
 
     @contextmanager
-    def guard(self, state: str | None = None) -> Iterator[Call]:
+    def guard(self, *, is_open: bool | None = None) -> Iterator[Call]:
         """
         Guard one call to the service.
 
         Args:
-            state: what the caller has just read of the storage; None to read it here.
+            is_open: what the caller has just read of the storage; None to read it here.
 
         Raises:
             CircuitOpen: nothing was sent.
         """
         probe = None
-        if (state or self.storage.state) == pybreaker.STATE_OPEN:
+        if is_open is None:
+            is_open = self.storage.state == pybreaker.STATE_OPEN
+        if is_open:
             probe = self.storage.lease_probe()
             self.half_open()
         call = Call()

@@ -216,9 +216,8 @@ SHARED = {
     "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
     "cachectl/infra/circuit_breaker.py": "the lock guards counters; no call runs under it",
     "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",
-    "calcom/breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
-    "calcom/breaker_state.py": "each breaker, of one account, has its own; Redis is asked outside of it",
     "calcom/limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
+    "calcom/resilience/circuit_breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
     "monitoring/collectors.py": "probes and gauges only: no caller waits for them",
 }
 WAITED_FOR = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "ThreadPoolExecutor", "Queue"}

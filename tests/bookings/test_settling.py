@@ -10,7 +10,7 @@ from bookings.models import Appointment, CallbackRequest, Change, Claim
 from bookings.wish import settling
 from bookings.wish.remote import case_of
 from calcom.answers import METADATA_KEY
-from calcom.breaker import LeftAlone
+from calcom.errors import Unavailable
 from calcom.models import Host
 from calcom.service import CalcomService
 from tests.bookings.stage import begin, book, claims_of, pass_time, settle, wish, write_down
@@ -203,14 +203,14 @@ def test_what_could_not_be_sent_is_sent_when_that_is_allowed_again(salon, simula
 
 
 class _Busy(CalcomService):
-    """Cal.com, left alone for a while."""
+    """Cal.com behind an open circuit."""
 
     def __init__(self, account, *, retry_after):
         super().__init__(account)
         self._retry_after = retry_after
 
     def create_booking(self, **_asked):
-        raise LeftAlone("It is left alone.", retry_after=self._retry_after)
+        raise Unavailable("The circuit is open.", retry_after=self._retry_after)
 
 
 def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):

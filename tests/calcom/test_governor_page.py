@@ -1,5 +1,6 @@
 """The page of rate limits and breakers: what staff sees there, and what staff may do."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from calcom import breaker, governor
-from calcom.breaker import Kind
+from calcom import governor
 from calcom.errors import CalcomError
 from calcom.limiter import Throttled, limiter_for
 from calcom.models import Account
+from calcom.resilience import circuit_breaker
+from calcom.resilience.circuit_breaker import Kind
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from calcom.types import Priority
@@ -74,7 +76,7 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert "119 of 120 remain, 0 seconds ago; its window ends in " in shown
+        assert re.search(r"119 of 120 remain, \d+ seconds? ago; its window ends in ", shown)
 
     def test_a_pause_is_told_in_seconds(self, staff: Client, salon: cast.Salon) -> None:
         """L-43: why nothing goes, and until when."""
@@ -110,12 +112,12 @@ class TestSeen:
 
     def test_an_open_breaker_with_its_history(self, staff: Client, salon: cast.Salon) -> None:
         """When it opened, and when Cal.com is asked again."""
-        breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.WRITES).open()
+        circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.WRITES).open()
 
         shown = staff.get(PAGE).text
 
-        assert "Open: Cal.com is left alone, and asked again in 10 seconds." in shown
-        assert "0 seconds ago: opened" in shown
+        assert re.search(r"Open: nothing is sent; the next call that tries goes in \d+ seconds?\.", shown)
+        assert re.search(r"\d+ seconds? ago: opened", shown)
         assert shown.count('value="probe"') == 1
 
     def test_the_changing_part_comes_alone(self, staff: Client, salon: cast.Salon) -> None:
@@ -186,12 +188,12 @@ class TestDone:
 
     def test_a_probe_is_let_through(self, staff: Client, simulator: Simulator, calcom: CalcomService, salon) -> None:
         """Somebody knows that Cal.com is back, and need not wait."""
-        breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.READS).open()
+        circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.READS).open()
 
         said = act(staff, salon.account, "probe", kind="reads").text
 
         assert "Salon: Reads: the next call tries whether Cal.com answers." in said
-        assert "Half open: the next call tries" in said
+        assert "Open: the next call tries" in said
         with pytest.raises(CalcomError):
             calcom.get_booking(uid="nobody")
         assert simulator.count() == 1

@@ -7,12 +7,13 @@ from django.db import DatabaseError
 from django.db.models import F
 
 from cachectl.infra.redis import redis_client
-from calcom import breaker, limiter
+from calcom import limiter
 from calcom.client import Client
 from calcom.errors import CalcomError, Unavailable
 from calcom.limiter import Limiter, Throttled
 from calcom.models import RateLimitPause
 from calcom.pauses import StoredPause
+from calcom.resilience import circuit_breaker
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
@@ -52,7 +53,7 @@ def lose_everything() -> None:
     """Empty Redis, and go on as processes that have just been started."""
     redis_client().flushdb()
     limiter.limiter_for.cache_clear()
-    breaker.breaker_for.cache_clear()
+    circuit_breaker.breaker_for.cache_clear()
 
 
 def block_ends() -> None:

@@ -17,7 +17,8 @@ from django.utils import timezone
 from cachectl import store
 from cachectl.infra import lua
 from cachectl.infra.redis import redis_client
-from calcom import breaker, limiter
+from calcom import limiter
+from calcom.resilience import circuit_breaker
 
 _AHEAD = "stage:ahead"
 # Beyond this, what a process remembers of Cal.com's limit and health is past.
@@ -85,7 +86,7 @@ class Clock:
         self._tell(seconds)
         if timedelta(seconds=seconds) >= _WINDOW:
             limiter.limiter_for.cache_clear()
-            breaker.breaker_for.cache_clear()
+            circuit_breaker.breaker_for.cache_clear()
 
     def _tell(self, seconds: float) -> None:
         with connection.cursor() as cursor:
@@ -97,13 +98,13 @@ class Clock:
 def shared_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """Give everybody one clock while the block lasts; no test may hold a transaction open around it."""
     with_the_clock = cache(lambda folder: lua.Scripts(folder, clock=_REDIS + lua.CLOCK))
-    for module in (store, limiter, breaker):
+    for module in (store, limiter, circuit_breaker):
         monkeypatch.setattr(module, "scripts_in", with_the_clock)
     with _replaced_in_postgres():
         clock = Clock()
         monkeypatch.setattr(timezone, "now", clock.now)
         limiter.limiter_for.cache_clear()
-        breaker.breaker_for.cache_clear()
+        circuit_breaker.breaker_for.cache_clear()
         yield clock
 
 

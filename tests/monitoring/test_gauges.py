@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from bookings.models import Change
 from cachectl.models import Forgetting
-from calcom import breaker
 from calcom.limiter import limiter_for
 from calcom.models import Account, WebhookDelivery
+from calcom.resilience import circuit_breaker
 from calcom.types import Priority
 from monitoring import collectors, outboxes
 from script.stage.servers import free_port
@@ -69,14 +69,27 @@ class TestBudget:
         assert 598 < seen[f"slotline_held_back_seconds{{{account}}}"] <= 600
 
     def test_breakers_by_kind(self, salon: Salon) -> None:
-        """0 closed, 2 open."""
-        reads = breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.READS)
+        """0 closed, 1 open."""
+        reads = circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, circuit_breaker.Kind.READS)
         reads.open()
 
         seen = figures.now()
 
-        assert seen[f'slotline_breaker_state{{account="{salon.account.pk}",kind="reads"}}'] == 2
+        assert seen[f'slotline_breaker_state{{account="{salon.account.pk}",kind="reads"}}'] == 1
         assert seen[f'slotline_breaker_state{{account="{salon.account.pk}",kind="writes"}}'] == 0
+
+    def test_breaker_is_shown_open_until_a_call_has_succeeded(self, salon: Salon) -> None:
+        """Also when a probe is due, and while it is under way: an alert on it lasts as long as the outage."""
+        mine = salon.account.api_key, salon.account.pk, circuit_breaker.Kind.READS
+        shown = f'slotline_breaker_state{{account="{salon.account.pk}",kind="reads"}}'
+        reads = circuit_breaker.breaker_for(*mine)
+        reads.open()
+        circuit_breaker.probe_now(*mine)
+
+        assert figures.now()[shown] == 1
+        with reads.guard():
+            assert figures.now()[shown] == 1
+        assert figures.now()[shown] == 0
 
     def test_an_account_that_is_not_in_use_is_not_read(self, salon: Salon) -> None:
         """Accounts come and go; their series go with them."""

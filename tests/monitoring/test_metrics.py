@@ -10,8 +10,8 @@ from redis import RedisError
 from bookings.models import Change
 from cachectl import services, tasks
 from cachectl.models import Forgetting
-from calcom.breaker_state import FAILURES_IN_A_ROW
 from calcom.errors import CalcomError
+from calcom.resilience.circuit_breaker import POLICY
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
 from monitoring import metrics, multiprocess
@@ -221,15 +221,14 @@ class TestGovernor:
         simulator.fail("GET *", Kind.ERROR_BEFORE, times=None)
 
         with figures.growth() as grown:
-            for _ in range(FAILURES_IN_A_ROW + 2):
+            for _ in range(POLICY.failures + 2):
                 with pytest.raises(CalcomError):
                     calcom.get_booking(uid="nobody")
 
         assert grown['slotline_breaker_opened_total{kind="reads"}'] == 1
         assert grown['slotline_breaker_refusals_total{kind="reads"}'] == 2
-        assert (
-            grown['slotline_calcom_requests_total{operation="get_booking",outcome="left_alone",priority="write"}'] == 2
-        )
+        not_sent = 'slotline_calcom_requests_total{operation="get_booking",outcome="circuit_open",priority="write"}'
+        assert grown[not_sent] == 2
 
 
 class TestLabels:

@@ -1,4 +1,4 @@
--- Close, and forget what led to opening.
+-- Close, and start counting anew.
 -- KEYS as in common.lua
 -- Returns 1 if it was open.
 -- include calcom/lua/breaker/common.lua

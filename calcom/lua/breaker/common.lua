@@ -1,14 +1,13 @@
--- What all verbs of the breaker agree on.
+-- What the scripts of the circuit breaker have in common.
 -- KEYS[1] breaker  hash: failures (in a row), opened (times without success between), open_until, leased_until (ms);
 --                  and c<n>, f<n>: calls and failures in the n-th five seconds
 -- KEYS[2] history  list: "ms:state", newest first                                     (same {hash tag}: one node)
 -- include cachectl/infra/clock.lua
 local breaker, history = KEYS[1], KEYS[2]
 
-local KEPT = 3600000          -- ms: a breaker that nobody used for an hour starts afresh
+local KEPT = 3600000          -- ms: a breaker that was not used for an hour starts anew
 local HISTORY_KEPT = 604800000
 local BUCKET, BUCKETS = 5000, 6   -- 30 s in steps of five
-local OPEN = {10000, 20000, 30000}  -- ms: the first time, after one failed probe, after more
 
 local function number(field)
   return tonumber(redis.call('HGET', breaker, field)) or 0

@@ -1,12 +1,13 @@
--- Open, longer each time; calls that were under way when it opened change nothing any more.
+-- Open, longer each time.
 -- KEYS as in common.lua
+-- ARGV[i] ms for which it stays open the i-th time without a success between; the last for all times after
 -- Returns 1 if this call opened it.
 -- include calcom/lua/breaker/common.lua
 local now = clock()
 if number('open_until') > now then return 0 end
 local opened = number('opened') + 1
 redis.call('DEL', breaker)
-redis.call('HSET', breaker, 'opened', opened, 'open_until', now + OPEN[math.min(opened, #OPEN)])
+redis.call('HSET', breaker, 'opened', opened, 'open_until', now + ARGV[math.min(opened, #ARGV)])
 redis.call('PEXPIRE', breaker, KEPT)
 note('open', now)
 return 1

@@ -1,14 +1,14 @@
--- Look at the breaker and, unless it is open, take a permit.
+-- Read the breaker and, unless it is open, take a permit.
 -- KEYS[1], KEYS[2] as in breaker/common.lua   KEYS[3] and on as in limiter/common.lua       (same {hash tag}: one node)
--- ARGV[1], ARGV[2] as in breaker/look.lua     ARGV[3] and on as in limiter/take.lua
--- Returns {what look.lua returns, what take.lua returns}; of an open breaker only the first
-local function look(KEYS, ARGV)
--- include calcom/lua/breaker/look.lua
+-- ARGV[1], ARGV[2] as in breaker/read.lua     ARGV[3] and on as in limiter/take.lua
+-- Returns {what read.lua returns, what take.lua returns}; of an open breaker only the first
+local function read(KEYS, ARGV)
+-- include calcom/lua/breaker/read.lua
 end
 local function take(KEYS, ARGV)
 -- include calcom/lua/limiter/take.lua
 end
 
-local seen = look({unpack(KEYS, 1, 2)}, {unpack(ARGV, 1, 2)})
+local seen = read({unpack(KEYS, 1, 2)}, {unpack(ARGV, 1, 2)})
 if seen[1] == 'open' then return {seen} end
 return {seen, take({unpack(KEYS, 3)}, {unpack(ARGV, 3)})}

@@ -2,10 +2,10 @@
 
 import time
 
-from calcom.breaker import Breaker, Kind, breaker_for
-from calcom.governed import governed
 from calcom.limiter import Limiter, limiter_for
 from calcom.models import Account
+from calcom.resilience.admission import admit
+from calcom.resilience.circuit_breaker import AccountBreaker, Kind, breaker_for
 from calcom.types import Priority
 from script.stage.bench.ground import Ground
 from script.stage.rows import Found, Promise, median
@@ -31,13 +31,13 @@ def measure(ground: Ground) -> dict[str, Found]:
     account = Account.objects.get(pk=tenant.account_id)
     breaker = breaker_for(account.api_key, account.pk, Kind.READS)
     limiter = limiter_for(account.api_key, account.requests_per_minute)
-    times = [_governed(breaker, limiter, str(tenant.company_id)) for _ in range(CALLS)]
+    times = [_admitted(breaker, limiter, str(tenant.company_id)) for _ in range(CALLS)]
     return {"governor_overhead_ms": Found(median(times), f"{CALLS} calls")}
 
 
-def _governed(breaker: Breaker, limiter: Limiter, tenant: str) -> float:
+def _admitted(breaker: AccountBreaker, limiter: Limiter, tenant: str) -> float:
     """Pass the governor as `Client` does, without sending anything; return the milliseconds."""
     began = time.perf_counter()
-    with governed(breaker, limiter, Priority.LIVE, tenant=tenant, longest_call_s=8.0, deadline_left_s=2.0) as passage:
-        passage.answered(HEADERS, 200)
+    with admit(breaker, limiter, Priority.LIVE, tenant=tenant, longest_call_s=8.0, deadline_left_s=2.0) as admission:
+        admission.answered(HEADERS, 200)
     return (time.perf_counter() - began) * 1000

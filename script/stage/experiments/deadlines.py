@@ -366,14 +366,14 @@ def _settled(here: Ground) -> int:
 
 def _breakers(here: Ground, companies: Mapping[str, _Company]) -> tuple[list[str], Found]:
     """Return whose breaker did not open, and how many requests were under way at once while one was open."""
-    from calcom import breaker  # noqa: PLC0415  reads the settings
+    from calcom.resilience import circuit_breaker  # noqa: PLC0415  reads the settings
 
     seen = here.simulator.requests()
     opened: set[tuple[str, str]] = set()
     most, probes = 0, 0
     for slug, company in companies.items():
-        for kind, operation in ((breaker.Kind.READS, LIST), (breaker.Kind.WRITES, BOOK)):
-            state = breaker.state(_key(slug), company.tenant.account_id, kind)
+        for kind, operation in ((circuit_breaker.Kind.READS, LIST), (circuit_breaker.Kind.WRITES, BOOK)):
+            state = circuit_breaker.state(_key(slug), company.tenant.account_id, kind)
             history = [(moment.timestamp(), word) for moment, word in reversed(state.history)] if state else []
             mine = [each for each in seen if each["key"] == _label(slug) and each["operation"] == operation]
             for since, until in _open_times(history):
@@ -381,7 +381,7 @@ def _breakers(here: Ground, companies: Mapping[str, _Company]) -> tuple[list[str
                 under_way = [each for each in mine if since + UNDER_WAY_S < each["arrived_at"] < until]
                 most, probes = max(most, _at_once(under_way)), probes + len(under_way)
             print(f"  {slug} {kind}: {len(mine)} requests; {_told(history)}")
-    closed = [slug for slug in OPENING if (slug, breaker.Kind.READS) not in opened]
+    closed = [slug for slug in OPENING if (slug, circuit_breaker.Kind.READS) not in opened]
     return closed, Found(most if probes else None, f"{probes} probes of {len(opened)} breakers, 4 processes")
 
 

@@ -33,7 +33,7 @@ PATHS = ("/metrics", "/performance-metrics")
 CALLERS = 6
 BOOKINGS = 3  # of each caller
 _SAMPLE = re.compile(r"^(slotline_\w+?(?:_total|_count|_sum|_bucket))(\{.*\})? ([0-9.e+]+)$", re.MULTILINE)
-_NOT_SENT = ('outcome="throttled"', 'outcome="left_alone"')
+_NOT_SENT = ('outcome="throttled"', 'outcome="circuit_open"')
 _Counts = Mapping[str, float]
 
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from bookings import tasks
 from bookings.models import Appointment, CallbackRequest, Change, Claim, Conversation
 from cachectl import availability
-from calcom import breaker
 from calcom.errors import Unavailable
+from calcom.resilience import circuit_breaker
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, wish
@@ -65,9 +65,9 @@ def book(agent: Agent, call: Conversation, **slot: object) -> Any:
     return agent.post("bookings", {"caller": caller, "conversation_id": call.public_id, **slot})
 
 
-def writes_are_left_alone(salon: Salon) -> None:
+def open_the_circuit_for_writes(salon: Salon) -> None:
     """Open the breaker, as three bookings that failed do."""
-    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).open()
+    circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, circuit_breaker.Kind.WRITES).open()
 
 
 # --- a question ---------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_what_is_not_certain_is_held_and_then_booked(
     assert (booked.status_code, booked.json()["status"]) == (202, "pending")
 
     simulator.clear_faults()
-    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
+    circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, circuit_breaker.Kind.WRITES).close()
     assert _settled(agent, booked) == "done"
     assert [each["status"] for each in simulator.bookings()] == ["accepted"]
 
@@ -217,7 +217,7 @@ def test_a_wish_under_an_open_breaker_waits_and_says_so(
 ) -> None:
     """202 at once: nothing was sent, nothing is promised, and the time is kept."""
     (offer,) = search(agent, salon, call).json()["offers"]
-    writes_are_left_alone(salon)
+    open_the_circuit_for_writes(salon)
 
     answer = book(agent, call, slot_token=offer["slot_token"])
 
@@ -237,10 +237,10 @@ def test_it_is_made_when_the_breaker_closes(
 ) -> None:
     """The sweep sends what is queued; the agent hears of it where it was told to ask."""
     (offer,) = search(agent, salon, call).json()["offers"]
-    writes_are_left_alone(salon)
+    open_the_circuit_for_writes(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])
 
-    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
+    circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, circuit_breaker.Kind.WRITES).close()
 
     assert _settled(agent, pending) == "done"
     operation = agent.get(pending["Location"].removeprefix("/v1/")).json()
@@ -253,11 +253,11 @@ def test_it_is_refused_with_the_truth_when_somebody_was_faster_there(
 ) -> None:
     """Whoever asks hears it in the words of a refusal; whoever has hung up is called back."""
     (offer,) = search(agent, salon, call).json()["offers"]
-    writes_are_left_alone(salon)
+    open_the_circuit_for_writes(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])
     for host in ("emma", "ben"):
         simulator.book_elsewhere("haircut", at(10), host=host, webhook=False)
-    breaker.breaker_for(salon.account.api_key, salon.account.pk, breaker.Kind.WRITES).close()
+    circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, circuit_breaker.Kind.WRITES).close()
 
     assert _settled(agent, pending) == "refused"
     operation = agent.get(pending["Location"].removeprefix("/v1/")).json()
@@ -272,7 +272,7 @@ def test_it_is_given_up_when_its_time_has_come(
 ) -> None:
     """A wish keeps its time until it should begin; then a person calls."""
     (offer,) = search(agent, salon, call).json()["offers"]
-    writes_are_left_alone(salon)
+    open_the_circuit_for_writes(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])
     ago = timezone.now() - timedelta(minutes=1)
     Appointment.objects.update(start=ago, end=ago + timedelta(minutes=30))
@@ -285,7 +285,7 @@ def test_it_is_given_up_when_its_time_has_come(
 def test_a_caller_without_a_number_is_asked_for_one(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Nobody could call them back."""
     ask(agent, salon)
-    writes_are_left_alone(salon)
+    open_the_circuit_for_writes(salon)
 
     body = agent.book(salon.cut, at(10), caller=NOBODY).json()
 

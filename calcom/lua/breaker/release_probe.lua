@@ -1,4 +1,4 @@
--- Give a lease back whose probe told nothing: the next call may try.
+-- Give back the lease of a probe that said nothing: the next call may probe.
 -- KEYS as in common.lua
 -- ARGV[1] lease
 -- include calcom/lua/breaker/common.lua

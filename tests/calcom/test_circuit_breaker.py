@@ -1,22 +1,22 @@
-"""The breaker as several processes have it, in simulated time (L-45, experiment 18)."""
+"""The circuit breaker in front of Cal.com as several processes have it, in simulated time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from queue import Queue
 from threading import Barrier
 
 import pytest
 
+from cachectl.infra.circuit_breaker import CircuitOpen
 from cachectl.infra.redis import redis_client
-from calcom import breaker, breaker_state
-from calcom.breaker import Attempt, Breaker, Kind, make_breaker
-from calcom.errors import Reason, Refused, Unavailable
+from calcom.errors import Reason, Refused
 from calcom.limiter import Throttled
+from calcom.resilience import circuit_breaker
+from calcom.resilience.circuit_breaker import AccountBreaker, Kind, make_breaker, outcome_of
 from calcom.transport import NoAnswer, NotSent
 from tests.calcom.stopwatch import Outage, Stopwatch
 
-Call = Callable[[Breaker], None]
+Call = Callable[[AccountBreaker], None]
 
 
 @pytest.fixture
@@ -25,27 +25,22 @@ def clock() -> Stopwatch:
     return Stopwatch()
 
 
-def process(clock: Stopwatch, kind: Kind = Kind.READS) -> Breaker:
+def process(clock: Stopwatch, kind: Kind = Kind.READS) -> AccountBreaker:
     """Return the breaker as one more process has it."""
     return make_breaker("cal_secret", 7, kind, scripts=clock.scripts(), monotonic=clock.monotonic)
 
 
-def guarded(guarding: Breaker) -> AbstractContextManager[Attempt]:
-    """Look, and do what follows from it."""
-    return breaker.guarded(guarding, is_open=is_open(guarding))
-
-
 def answers(status: int) -> Call:
-    def call(guarding: Breaker) -> None:
-        with guarded(guarding) as attempt:
-            attempt.answered(status)
+    def call(guarding: AccountBreaker) -> None:
+        with guarding.guard() as call:
+            call.outcome = outcome_of(status)
 
     return call
 
 
 def raises(error: Exception) -> Call:
-    def call(guarding: Breaker) -> None:
-        with pytest.raises(type(error)), guarded(guarding):
+    def call(guarding: AccountBreaker) -> None:
+        with pytest.raises(type(error)), guarding.guard():
             raise error
 
     return call
@@ -54,12 +49,12 @@ def raises(error: Exception) -> Call:
 works, fails = answers(200), answers(503)
 
 
-def is_open(guarding: Breaker) -> bool:
+def is_open(guarding: AccountBreaker) -> bool:
     """Ask without a call that would count."""
     return guarding.current_state == "open"
 
 
-def opened(clock: Stopwatch, *processes: Breaker) -> Breaker:
+def opened(clock: Stopwatch, *processes: AccountBreaker) -> AccountBreaker:
     """Let it open."""
     first = processes[0] if processes else process(clock)
     for _ in range(3):
@@ -68,15 +63,15 @@ def opened(clock: Stopwatch, *processes: Breaker) -> Breaker:
 
 
 @pytest.mark.parametrize("failure", [fails, answers(500), raises(NotSent("x")), raises(NoAnswer("x"))])
-def test_three_failures_in_a_row_open_it_for_every_process(clock: Stopwatch, failure: Call) -> None:
-    """L-45: no connection, no answer in time, a 5xx; whoever met them."""
+def test_circuit_opens_for_every_process_after_three_failures_in_a_row(clock: Stopwatch, failure: Call) -> None:
+    """No connection, no answer in time, a 5xx: whichever process met them."""
     processes = [process(clock) for _ in range(3)]
     for each in processes:
         assert not is_open(each)
         failure(each)
 
     for each in processes:
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(CircuitOpen) as refusal:
             works(each)
         assert refusal.value.retry_after == pytest.approx(10)
 
@@ -92,8 +87,8 @@ def test_three_failures_in_a_row_open_it_for_every_process(clock: Stopwatch, fai
         raises(ValueError("ours")),
     ],
 )
-def test_a_no_neither_counts_nor_ends_a_row(clock: Stopwatch, neither: Call) -> None:
-    """L-45: slot taken, 429, refused before it was sent, and errors of our own say nothing about Cal.com's health."""
+def test_refusal_neither_counts_nor_ends_a_row_of_failures(clock: Stopwatch, neither: Call) -> None:
+    """Slot taken, 429, refused before it was sent, and errors of our own say nothing about Cal.com's health."""
     guarding = process(clock)
     for _ in range(30):
         neither(guarding)
@@ -105,7 +100,7 @@ def test_a_no_neither_counts_nor_ends_a_row(clock: Stopwatch, neither: Call) -> 
     assert is_open(guarding)
 
 
-def test_a_success_anywhere_ends_a_row(clock: Stopwatch) -> None:
+def test_success_of_any_process_ends_a_row_of_failures(clock: Stopwatch) -> None:
     """Failures in a row are counted over all processes, and so are the successes between them."""
     one, other = process(clock), process(clock)
 
@@ -117,7 +112,7 @@ def test_a_success_anywhere_ends_a_row(clock: Stopwatch) -> None:
     assert not is_open(one)
 
 
-def test_half_of_twenty_calls_in_30_s_open_it(clock: Stopwatch) -> None:
+def test_circuit_opens_when_half_of_twenty_calls_fail_within_30_s(clock: Stopwatch) -> None:
     """An upstream that fails every other time never fails three times in a row."""
     one, other = process(clock), process(clock)
     for _ in range(9):
@@ -132,8 +127,8 @@ def test_half_of_twenty_calls_in_30_s_open_it(clock: Stopwatch) -> None:
     assert is_open(one)
 
 
-def test_failures_of_long_ago_are_no_share(clock: Stopwatch) -> None:
-    """Only the last 30 s are judged."""
+def test_failures_older_than_30_s_do_not_open_the_circuit(clock: Stopwatch) -> None:
+    """Only the last 30 s count."""
     guarding = process(clock)
     for _ in range(40):
         works(guarding)
@@ -143,7 +138,7 @@ def test_failures_of_long_ago_are_no_share(clock: Stopwatch) -> None:
     assert not is_open(guarding)
 
 
-def test_a_few_failures_among_many_calls_leave_it_closed(clock: Stopwatch) -> None:
+def test_circuit_stays_closed_when_a_third_of_calls_fail(clock: Stopwatch) -> None:
     """A third is not half."""
     guarding = process(clock)
     for _ in range(30):
@@ -154,8 +149,8 @@ def test_a_few_failures_among_many_calls_leave_it_closed(clock: Stopwatch) -> No
     assert not is_open(guarding)
 
 
-def test_one_probe_over_all_processes_and_threads(clock: Stopwatch) -> None:
-    """L-45: half open lets one call through, not one per thread (measured: 32 of 32)."""
+def test_half_open_circuit_lets_one_probe_through_over_all_processes_and_threads(clock: Stopwatch) -> None:
+    """pybreaker lets one through per thread (measured: 32 of 32)."""
     processes = [process(clock) for _ in range(4)]
     opened(clock, *processes)
     clock.pass_(10)
@@ -164,12 +159,12 @@ def test_one_probe_over_all_processes_and_threads(clock: Stopwatch) -> None:
 
     def call(i: int) -> None:
         try:
-            with guarded(processes[i % 4]) as attempt:
+            with processes[i % 4].guard() as call:
                 sent.append(i)
-                for _ in range(31):  # the probe lasts until everybody else was turned away
+                for _ in range(31):  # the probe lasts until all others were turned away
                     turned_away.get(timeout=5)
-                attempt.answered(200)
-        except Unavailable:
+                call.outcome = outcome_of(200)
+        except CircuitOpen:
             turned_away.put(i)
 
     with ThreadPoolExecutor(32) as threads:
@@ -179,13 +174,13 @@ def test_one_probe_over_all_processes_and_threads(clock: Stopwatch) -> None:
     assert not any(is_open(each) for each in processes)
 
 
-def test_it_reopens_longer_each_time_up_to_30_s(clock: Stopwatch) -> None:
+def test_circuit_reopens_longer_after_each_failed_probe(clock: Stopwatch) -> None:
     """10, 20, 30, 30 s; after a success it begins at 10 again."""
     guarding = opened(clock)
     waits = []
 
     for _ in range(5):
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(CircuitOpen) as refusal:
             works(guarding)
         waits.append(refusal.value.retry_after)
         clock.pass_(waits[-1])
@@ -195,30 +190,46 @@ def test_it_reopens_longer_each_time_up_to_30_s(clock: Stopwatch) -> None:
     opened(clock, guarding)
 
     assert waits == [10, 20, 30, 30, 30]
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(CircuitOpen) as refusal:
         works(guarding)
     assert refusal.value.retry_after == 10
 
 
-def test_calls_under_way_when_it_opens_change_nothing_any_more(clock: Stopwatch) -> None:
+def test_calls_under_way_change_nothing_when_the_circuit_opens(clock: Stopwatch) -> None:
     """Eight threads that time out together are one outage, not six."""
     guarding, together = process(clock), Barrier(8)
 
     def call(_: int) -> None:
-        with guarded(guarding) as attempt:
+        with guarding.guard() as call:
             together.wait()  # all are inside: the breaker holds no lock while a call runs
-            attempt.answered(503)
+            call.outcome = outcome_of(503)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(call, range(8)))
 
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(CircuitOpen) as refusal:
         works(guarding)
     assert refusal.value.retry_after == 10
 
 
-def test_a_probe_that_tells_nothing_hands_on_its_lease(clock: Stopwatch) -> None:
-    """L-45: a 429 neither closes nor reopens; the next call probes."""
+def test_failures_of_calls_under_way_do_not_reopen_a_circuit_that_is_due_for_a_probe(clock: Stopwatch) -> None:
+    """A write may hang for longer than the circuit is open."""
+    guarding, other = process(clock), process(clock)
+    late = [guarding.guard() for _ in range(4)]
+    under_way = [each.__enter__() for each in late]
+    opened(clock, other)
+    clock.pass_(10)
+
+    for each, call in zip(late, under_way, strict=True):
+        call.outcome = outcome_of(503)
+        each.__exit__(None, None, None)
+    works(other)
+
+    assert not is_open(guarding)
+
+
+def test_probe_hands_on_its_lease_when_it_says_nothing(clock: Stopwatch) -> None:
+    """A 429 neither closes nor reopens; the next call probes."""
     one, other = process(clock), process(clock)
     opened(clock, one)
     clock.pass_(10)
@@ -230,23 +241,23 @@ def test_a_probe_that_tells_nothing_hands_on_its_lease(clock: Stopwatch) -> None
     assert not is_open(one)
 
 
-def test_a_probe_that_never_reports_gives_way(clock: Stopwatch) -> None:
+def test_probe_that_never_reports_is_given_up(clock: Stopwatch) -> None:
     """A process killed while probing must not keep the breaker open for ever."""
     one, other = process(clock), process(clock)
     opened(clock, one)
     clock.pass_(10)
-    lost = guarded(one)
+    lost = one.guard()
     lost.__enter__()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(CircuitOpen):
         works(other)
-    clock.pass_(breaker_state.LEASE_S)
+    clock.pass_(circuit_breaker.POLICY.probe_s)
     works(other)
 
     assert not is_open(other)
 
 
-def test_reads_and_writes_and_accounts_are_apart(clock: Stopwatch) -> None:
+def test_circuits_of_reads_and_writes_and_accounts_are_apart(clock: Stopwatch) -> None:
     """A slow booking says nothing about lists of slots."""
     opened(clock)
 
@@ -254,8 +265,8 @@ def test_reads_and_writes_and_accounts_are_apart(clock: Stopwatch) -> None:
     works(make_breaker("cal_secret", 8, Kind.READS, scripts=clock.scripts()))
 
 
-def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None:
-    """Experiment 5: never an error of Redis; the same rules, the process's own clock."""
+def test_process_goes_by_its_own_circuit_while_redis_is_away(clock: Stopwatch) -> None:
+    """Never an error of Redis; the same rules, the process's own clock."""
     scripts = Outage()
     guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     scripts.away = True
@@ -264,7 +275,7 @@ def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None
     opened(clock, guarding)
     waits = []
     for _ in range(3):
-        with pytest.raises(Unavailable) as refusal:
+        with pytest.raises(CircuitOpen) as refusal:
             works(guarding)
         waits.append(refusal.value.retry_after)
         clock.pass_(waits[-1])
@@ -277,7 +288,7 @@ def test_without_redis_each_process_decides_for_itself(clock: Stopwatch) -> None
     assert not is_open(guarding)
 
 
-def test_made_while_redis_is_away_it_works(clock: Stopwatch) -> None:
+def test_breaker_works_when_made_while_redis_is_away(clock: Stopwatch) -> None:
     """pybreaker's own storage raises in its constructor."""
     scripts = Outage()
     scripts.away = True
@@ -286,8 +297,8 @@ def test_made_while_redis_is_away_it_works(clock: Stopwatch) -> None:
 
 
 @pytest.mark.parametrize("loss", ["away", "flushed"])
-def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str) -> None:
-    """Lost state means silently closed in pybreaker; whoever saw it open remembers."""
+def test_open_circuit_is_remembered_when_redis_is_lost(clock: Stopwatch, loss: str) -> None:
+    """Lost state means silently closed in pybreaker; a process that saw it open remembers."""
     scripts = Outage()
     guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
     opened(clock, guarding)
@@ -297,14 +308,14 @@ def test_an_open_breaker_is_not_forgotten_with_redis(clock: Stopwatch, loss: str
     else:
         clock.flush_redis()
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(CircuitOpen):
         works(guarding)
     clock.pass_(10)
     works(guarding)
     assert not is_open(guarding)
 
 
-def test_share_of_failures_counts_without_redis_too(clock: Stopwatch) -> None:
+def test_circuit_opens_by_the_share_of_failures_while_redis_is_away(clock: Stopwatch) -> None:
     """The same rules."""
     scripts = Outage()
     guarding = make_breaker("cal_secret", 7, Kind.READS, scripts=scripts, monotonic=clock.monotonic)
@@ -317,7 +328,7 @@ def test_share_of_failures_counts_without_redis_too(clock: Stopwatch) -> None:
     assert is_open(guarding)
 
 
-def test_every_key_runs_out(clock: Stopwatch) -> None:
+def test_every_key_of_the_circuit_expires(clock: Stopwatch) -> None:
     """pybreaker's keys stay for ever."""
     guarding = opened(clock)
     clock.pass_(10)
@@ -327,22 +338,23 @@ def test_every_key_runs_out(clock: Stopwatch) -> None:
     assert all(redis_client().ttl(key) > 0 for key in redis_client().scan_iter() if key != b"tests:clock")
 
 
-def test_staff_see_its_state_and_history_and_may_probe_at_once() -> None:
-    """Issue 4, 6; on Redis's own clock."""
+def test_state_is_open_until_a_call_has_succeeded() -> None:
+    """On Redis's own clock. Open, also when a probe is due; closed once a call has succeeded."""
     mine = "cal_secret", 9, Kind.WRITES
     for _ in range(3):
-        fails(breaker.breaker_for(*mine))
-    open_state = breaker.state(*mine)
+        fails(circuit_breaker.breaker_for(*mine))
+    open_state = circuit_breaker.state(*mine)
 
-    assert breaker.probe_now(*mine)
-    half_open = breaker.state(*mine)
-    works(breaker.breaker_for(*mine))
-    closed = breaker.state(*mine)
+    assert circuit_breaker.probe_now(*mine)
+    due = circuit_breaker.state(*mine)
+    works(circuit_breaker.breaker_for(*mine))
+    closed = circuit_breaker.state(*mine)
 
     assert open_state
-    assert half_open
+    assert due
     assert closed
-    assert (open_state.state, half_open.state, closed.state) == ("open", "half-open", "closed")
+    assert (open_state.is_open, due.is_open, closed.is_open) == (True, True, False)
     assert 9 < open_state.wait_s <= 10
+    assert due.wait_s == 0
     assert [state for _, state in closed.history] == ["closed", "half-open", "open"]
-    assert not breaker.probe_now(*mine)
+    assert not circuit_breaker.probe_now(*mine)

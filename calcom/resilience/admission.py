@@ -1,31 +1,32 @@
-"""One request under the governor: breaker and budget are asked in one trip, and both told what came of it."""
+"""One request to Cal.com: breaker and rate limiter are asked in one trip, and both learn what came of it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from calcom.breaker import Attempt, Breaker, IsOpen, guarded
+from cachectl.infra.circuit_breaker import Call, CircuitOpen
 from calcom.limiter import Limiter, Permit
+from calcom.resilience.circuit_breaker import AccountBreaker, outcome_of
 from calcom.types import Priority
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Admission:
     """Leave to send one request."""
 
     _permit: Permit
-    _attempt: Attempt
+    _call: Call
 
     def answered(self, headers: Mapping[str, str], status: int) -> None:
-        """Tell what Cal.com answered. Where no answer came there is nothing to tell."""
+        """Take note of Cal.com's answer. Where none came, the exception of the transport says so."""
         self._permit.ended(headers, status)
-        self._attempt.answered(status)
+        self._call.outcome = outcome_of(status)
 
 
 @contextmanager
-def governed(
-    breaker: Breaker,
+def admit(
+    breaker: AccountBreaker,
     limiter: Limiter,
     priority: Priority,
     *,
@@ -33,9 +34,9 @@ def governed(
     longest_call_s: float,
     deadline_left_s: float,
     poll_of: str = "",
-) -> Iterator[Passage]:
+) -> Iterator[Admission]:
     """
-    Let one request pass; put it around the transport, inside of what sorts its errors.
+    Admit one request; put it around the transport, inside of what sorts its errors.
 
     Args:
         breaker: of the account and of this kind of calls.
@@ -47,7 +48,7 @@ def governed(
         poll_of: the account that polls with it, if one does.
 
     Raises:
-        LeftAlone: the breaker is open; nothing was sent.
+        CircuitOpen: nothing was sent.
         Throttled: the budget does not allow it in time; nothing was sent.
     """
     permit = partial(
@@ -58,9 +59,11 @@ def governed(
         deadline_left_s=deadline_left_s,
         poll_of=poll_of,
     )
+    permitted = None
     try:
         permitted = permit(take=breaker.storage.take)
-    except IsOpen:
-        permitted = None
-    with guarded(breaker, is_open=permitted is None) as attempt:
-        yield Passage(permitted or permit(), attempt)
+    except CircuitOpen as exc:
+        if exc.retry_after:
+            raise
+    with breaker.guard(is_open=permitted is None) as call:
+        yield Admission(permitted or permit(), call)

@@ -1,4 +1,4 @@
--- Ask for leave to probe: one call over all processes, when the time of being open is over.
+-- Take the lease of the probe: one call over all processes, once the time of being open is over.
 -- KEYS as in common.lua
 -- ARGV[1] ms after which a probe that never reports is given up
 -- Returns {lease, or 0 when there is none, ms to wait for another chance}

@@ -1,7 +1,7 @@
--- Count the successes since this process looked last, and say where the breaker stands.
+-- Count the successes since this process read last, and read where the breaker stands.
 -- KEYS as in common.lua
 -- ARGV[1] successes, 0 if none   ARGV[2] 1 when they end a row of failures
--- Returns {'closed' | 'open' | 'unknown' where nothing is remembered, failures in a row, ms until it lets a probe through}
+-- Returns {'closed' | 'open' | 'unknown' where nothing is stored, failures in a row, ms until it lets a probe through}
 -- include calcom/lua/breaker/common.lua
 local now = clock()
 local successes = tonumber(ARGV[1])

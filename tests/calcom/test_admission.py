@@ -1,4 +1,4 @@
-"""Breaker and budget in one trip: what each of them says still decides (L-45, experiment 18)."""
+"""Breaker and rate limiter in one trip: what each of them says still decides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 from redis.crc import key_slot
 
-from calcom.breaker import Breaker, Kind, LeftAlone, make_breaker
-from calcom.governed import governed
+from cachectl.infra.circuit_breaker import CircuitOpen
 from calcom.keys import breaker_keys, limiter_keys
 from calcom.limiter import Limiter, Throttled
+from calcom.resilience.admission import admit
+from calcom.resilience.circuit_breaker import Kind, make_breaker
 from calcom.types import Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
 
@@ -24,7 +25,7 @@ class Process:
 
     def __post_init__(self) -> None:
         monotonic = self.clock.monotonic
-        self.breaker: Breaker = make_breaker("cal_secret", 7, Kind.WRITES, scripts=self.scripts, monotonic=monotonic)
+        self.breaker = make_breaker("cal_secret", 7, Kind.WRITES, scripts=self.scripts, monotonic=monotonic)
         self.limiter = Limiter(
             "cal_secret",
             self.limit,
@@ -36,11 +37,11 @@ class Process:
 
     def call(self, status: int = 200, *, wait: float = 0, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Have a call answered with `status`."""
-        with governed(
+        with admit(
             self.breaker, self.limiter, Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=wait
-        ) as passage:
+        ) as admission:
             meanwhile()
-            passage.answered({}, status)
+            admission.answered({}, status)
 
     def opens(self) -> None:
         """Meet an outage of Cal.com."""
@@ -78,7 +79,7 @@ def test_one_node_has_the_keys_of_both() -> None:
     assert not any("cal_secret" in key for key in keys)
 
 
-def test_a_call_that_is_answered_costs_two_trips(process: Process) -> None:
+def test_admission_of_an_answered_call_costs_two_trips(process: Process) -> None:
     """`governor_overhead_ms`: one before the call, one after it."""
     process.call()
     before = process.scripts.runs
@@ -89,7 +90,7 @@ def test_a_call_that_is_answered_costs_two_trips(process: Process) -> None:
 
 
 @pytest.mark.parametrize("loss", ["none", "away", "flushed"])
-def test_an_open_breaker_spends_nothing_of_the_budget(clock: Stopwatch, process: Process, loss: str) -> None:
+def test_open_circuit_spends_no_permit(clock: Stopwatch, process: Process, loss: str) -> None:
     """Not where another process opened it, nor where only this one remembers that."""
     other = Process(clock)
     (other if loss == "none" else process).opens()
@@ -99,14 +100,14 @@ def test_an_open_breaker_spends_nothing_of_the_budget(clock: Stopwatch, process:
     spent = other.spent
 
     for _ in range(5):
-        with pytest.raises(LeftAlone):
+        with pytest.raises(CircuitOpen):
             process.call()
 
     assert other.spent == spent
     assert not process.limiter._without_redis.left_a_gap
 
 
-def test_a_breaker_that_opens_while_a_call_waits_for_its_permit_stops_it(clock: Stopwatch) -> None:
+def test_call_that_waits_for_its_permit_is_stopped_when_the_circuit_opens(clock: Stopwatch) -> None:
     """What was closed when the wait began is looked at again after it."""
     limited, other = Process(clock, limit=3), Process(clock, limit=1000)
     limited.call()
@@ -123,11 +124,11 @@ def test_a_breaker_that_opens_while_a_call_waits_for_its_permit_stops_it(clock: 
 
     limited.limiter._sleep = sleep_while_it_opens
 
-    with pytest.raises(LeftAlone):
+    with pytest.raises(CircuitOpen):
         limited.call(wait=100)
 
 
-def test_the_probe_needs_a_permit_like_any_other_call(clock: Stopwatch, process: Process) -> None:
+def test_probe_needs_a_permit(clock: Stopwatch, process: Process) -> None:
     """Leave to probe is no leave to exceed the limit; a probe that was not sent hands its lease on."""
     process.opens()
     used_up = []
@@ -146,12 +147,12 @@ def test_the_probe_needs_a_permit_like_any_other_call(clock: Stopwatch, process:
     assert process.breaker.current_state == "closed"
 
 
-def test_without_redis_both_go_on(clock: Stopwatch, process: Process) -> None:
-    """Experiment 5: writes go from the reserve, and three failures open the breaker of the process."""
+def test_admission_goes_on_while_redis_is_away(clock: Stopwatch, process: Process) -> None:
+    """Writes go from the reserve, and three failures open the circuit of the process."""
     process.scripts.away = True
 
     process.opens()
 
-    with pytest.raises(LeftAlone) as refusal:
+    with pytest.raises(CircuitOpen) as refusal:
         process.call()
     assert refusal.value.retry_after == pytest.approx(10)
