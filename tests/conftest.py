@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
 
+from bookings import claims
 from bookings.api import auth, directory
 from bookings.wish import outcomes
 from cachectl import flight, keys
@@ -104,7 +105,8 @@ def _begins_when_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let callers who say nothing else wait as long as it takes: tests run beside other work."""
+    """Make callers who say nothing else wait as long as it takes: tests run beside other work."""
+    monkeypatch.setattr(claims, "PATIENCE_S", PATIENCE)
     monkeypatch.setattr(settings, "BOOKINGS_READ_WAIT", PATIENCE)
     monkeypatch.setattr(settings, "BOOKINGS_WRITE_WAIT", PATIENCE)
 

@@ -312,13 +312,20 @@ class _Calendar:
 
 
 def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
-    """Write the move down; return the change of a twin if one was faster."""
+    """
+    Write the move down; return the change of a twin if one was faster.
+
+    The faster one takes the time, so a time that is not to be had any more may be where the appointment is already.
+    """
     deadline = calendar.deadline
     attempts = claims.Attempts(deadline)
     while True:
-        listed_at = calendar.refuse_unoffered()
         try:
-            _write_down(ask, kept, deadline, listed_at)
+            _write_down(ask, kept, deadline, calendar.refuse_unoffered())
+        except AnotherTime:
+            if (twin := _earlier(ask)) is not None:
+                return twin
+            raise
         except claims.Contention as exc:
             attempts.pause(exc)
         else:

@@ -32,6 +32,7 @@ from bookings.question import search
 from bookings.wish import moving, settling
 from bookings.wish.remote import case_of
 from cachectl.deadline import Deadline
+from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.service import CalcomService
@@ -457,6 +458,27 @@ def test_twenty_at_once_move_once(calcom, simulator, appointment):
     assert all(isinstance(answer, IdempotencyInProgress) for answer in answers if isinstance(answer, BookingError))
     assert sum(not answer.replayed for answer in moved) == 1
     assert simulator.count(MOVE) == Change.objects.filter(operation="move").count() == 1
+
+
+def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
+    calcom, simulator, appointment, monkeypatch
+):
+    """L-12: the first reschedule was made before the repeat's list was read: its own new time is in the way."""
+    listed = calcom.open_slots_for_move
+
+    def list_after_the_first(**window):
+        monkeypatch.setattr(calcom, "open_slots_for_move", listed)
+        first.append(move(read(appointment), at(16), calcom))
+        redis_client().flushdb()  # no other list tells that the time was free
+        return listed(**window)
+
+    first = []
+    monkeypatch.setattr(calcom, "open_slots_for_move", list_after_the_first)
+    repeat = move(appointment, at(16), calcom)
+
+    assert (first[0].replayed, repeat.replayed) == (False, True)
+    assert repeat.appointment.start == at(16)
+    assert simulator.count(MOVE) == 1
 
 
 def test_two_wishes_at_once_are_carried_out_one_after_the_other(calcom, simulator, appointment):

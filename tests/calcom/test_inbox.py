@@ -126,7 +126,8 @@ def test_wrong_signatures_of_one_address_are_refused_unseen_after_a_while(accoun
     with django_assert_num_queries(0):
         refused = post(account.pk, CREATED, "0" * 64)
 
-    assert (refused.status_code, refused["Retry-After"]) == (429, "60")
+    assert refused.status_code == 429
+    assert 0 < int(refused["Retry-After"]) <= 60
     assert refused.json()["code"] == "rate_limited"
     assert post(account.pk, CREATED, REMOTE_ADDR="192.0.2.9").status_code == 202
 
