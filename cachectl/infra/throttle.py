@@ -37,16 +37,16 @@ class Throttle:
         self.amount: int = item.amount
         self.seconds: int = item.get_expiry()
 
-    def hit(self, subject: str) -> int:
-        """Count an event and return how many there were in this window; above `amount` it is to be refused."""
+    def hit(self, subject: str, events: int = 1) -> int:
+        """Count events and return how many there were in this window; above `amount` they are to be refused."""
         key = self._key(subject)
         try:
             with redis_client().breaker.guard():
-                return _shared(settings.REDIS_URL).incr(key, self.seconds)
+                return _shared(settings.REDIS_URL).incr(key, self.seconds, events)
         except (RedisError, CircuitOpen):
             if len(_memory.storage) >= MAX_SUBJECTS:
                 _memory.reset()
-            return _memory.incr(key, self.seconds)
+            return _memory.incr(key, self.seconds, events)
 
     def wait(self, subject: str) -> float:
         """Return the seconds until the subject may act again: 0 unless the window has its `amount` of events."""

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from bookings.api import throttling
 from bookings.models import AgentKey, Service
 from tests.cast import ANNA, Caller, Practice, Salon
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_counted() -> None:
+    """Begin as a process that has counted nothing."""
+    throttling.counts.clear()
 
 
 @dataclass

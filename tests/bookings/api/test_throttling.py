@@ -3,6 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from bookings.api import throttling
 from bookings.models import AgentKey
 from cachectl.infra import throttle
 from config.env import Env
@@ -25,9 +26,22 @@ def test_agent_key_is_throttled_over_all_processes(agent: Agent, settings) -> No
     first = [agent.get("services").status_code for _ in range(2)]
 
     throttle.reset_memory()
+    throttling.counts.clear()
 
     assert first == [200, 200]
     assert agent.get("services").status_code == 429
+
+
+def test_process_asks_redis_once_for_a_hundredth_of_the_rate(agent: Agent, settings) -> None:
+    """All processes together admit no more than the rate and what each counts by itself."""
+    settings.BOOKINGS_THROTTLE_RATE = "1000/day"
+    first = [agent.get("services")["RateLimit"].partition(";t=")[0] for _ in range(11)]
+
+    throttling.counts.clear()  # as in another process
+    second = agent.get("services")["RateLimit"].partition(";t=")[0]
+
+    assert first == [f'"agent-key";r={999 - number}' for number in range(11)]
+    assert second == '"agent-key";r=988'
 
 
 def test_agent_keys_are_throttled_apart(salon: Salon, settings) -> None:
