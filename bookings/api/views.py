@@ -91,8 +91,7 @@ class AgentView(APIView):
             return self.service.branch
         if self.call is not None and self.call.branch is not None:
             return self.call.branch
-        shown = getattr(self.request, "_auth", None)  # not `auth`: who was refused is not asked again
-        return shown.branch if isinstance(shown, AgentKey) else None
+        return self.accepted_key.branch if self.accepted_key else None
 
     @property
     def language(self) -> str:
@@ -115,6 +114,11 @@ class AgentView(APIView):
         self.deadline = Deadline.after(self.applied_wait or default)
         self.asked_language = request.GET.get("language")
         return super().initialize_request(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Authenticate, and keep the key for answers that must not authenticate again."""
+        super().perform_authentication(request)
+        self.accepted_key = request.auth if isinstance(request.auth, AgentKey) else None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Admit the request. With `conversation_id` in its address it goes into that call's timeline."""
