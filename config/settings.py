@@ -143,9 +143,8 @@ STATIC_ROOT = None if WHITENOISE_USE_FINDERS else BASE_DIR / "staticfiles"
 DATABASES = {
     "default": dj_database_url.parse(
         env.text("DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/slotline"),
-        engine="django_prometheus.db.backends.postgresql",  # Django's own, which counts statements and connections
-        # Before the first query of a request Django asks whether the connection still works, so that no request fails
-        # because PostgreSQL restarted.
+        engine="config.postgresql",
+        # Before the first query of a request Django checks a kept connection: none fails because PostgreSQL restarted.
         conn_health_checks=True,
         # Seconds a connection is kept between requests.
         conn_max_age=env.integer("DATABASE_CONN_MAX_AGE", 60),

@@ -58,11 +58,15 @@ def test_the_next_request_does_not_feel_a_restart(kept: BaseDatabaseWrapper) -> 
 
 
 def test_connection_that_postgresql_serves_is_kept(kept: BaseDatabaseWrapper) -> None:
-    """A request that finds it usable opens no other."""
+    """A request that finds it usable opens no other, and sends no statement to know it."""
     before = pid_of(kept)
 
     for _ in range(3):
         kept.close_if_unusable_or_obsolete()
+        assert kept.is_usable()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT query FROM pg_stat_activity WHERE pid = %s", [before])
+            assert cursor.fetchone() == ("SELECT pg_backend_pid()",)
         assert pid_of(kept) == before
 
 

@@ -16,8 +16,8 @@ PROMISES = {
     "cached_cpu_ratio": Promise("times", 4.2),
 }
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-PAIRS = 100
-ANSWERS = 40
+PAIRS = 60
+ANSWERS = 25
 """Of each side of a pair: enough for the clock's resolution, few enough that both meet the same machine."""
 
 
