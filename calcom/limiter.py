@@ -40,7 +40,7 @@ LONGEST_CALL_S = 20.0
 MINUTE_BUCKET_S = WINDOW_S + 1
 # However absurd a `Reset` is, nobody is silent for longer than this without asking again.
 LONGEST_PAUSE_S = 3600.0
-# How much of the limit is used; calcom/lua/limiter/common.lua says from which numbers on.
+# How much of the limit is used; calcom/resilience/lua/limiter/common.lua says from which numbers on.
 LEVELS = ("ok", "warning", "critical")
 
 
@@ -246,7 +246,7 @@ class Limiter:
         self._keys = limiter_keys(credential)
         self._limit = requests_per_minute
         self._in_flight = in_flight
-        self._scripts = scripts or scripts_in("calcom/lua")
+        self._scripts = scripts or scripts_in("calcom/resilience/lua")
         self._stored_pause = stored_pause
         self._sleep = sleep
         self._monotonic = monotonic

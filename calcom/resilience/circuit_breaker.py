@@ -27,7 +27,7 @@ from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
-# The window of calls is that of calcom/lua/breaker/common.lua. A probe lasts longer than the longest call.
+# The window is that of lua/circuit_breaker/common.lua. A lease lasts longer than the longest call.
 POLICY = Policy(failures=3, percent=50, calls=20, window_s=30.0, open_s=(10.0, 20.0, 30.0), probe_s=22.0)
 
 
@@ -129,7 +129,9 @@ class SharedStorage(Storage):
         # What is open here Redis may have lost: then a permit would be taken for nothing.
         if self._local.state == pybreaker.STATE_OPEN and (wait := self._read()) is not None:
             raise CircuitOpen(wait)
-        seen, *taken = self._scripts.run("governed/take", keys=[*self._keys, *keys], args=[self._successes(), 0, *args])
+        seen, *taken = self._scripts.run(
+            "admission/take", keys=[*self._keys, *keys], args=[self._successes(), 0, *args]
+        )
         if (wait := self._follow(seen)) is not None:
             raise CircuitOpen(wait)
         return taken[0]
@@ -171,7 +173,7 @@ class SharedStorage(Storage):
     def _ask(self, verb: str, *args: float) -> Any:
         """Return what Redis says, None while it is away."""
         try:
-            return self._scripts.run(f"breaker/{verb}", keys=self._keys, args=args)
+            return self._scripts.run(f"circuit_breaker/{verb}", keys=self._keys, args=args)
         except RedisError:
             return None
 
@@ -196,7 +198,7 @@ class AccountBreaker(CircuitBreaker):
 @lru_cache(maxsize=1024)
 def breaker_for(credential: str, account_id: int, kind: Kind) -> AccountBreaker:
     """Return the process's breaker of an account that has this credential: it remembers what Redis may lose."""
-    return make_breaker(credential, account_id, kind, scripts=scripts_in("calcom/lua"))
+    return make_breaker(credential, account_id, kind, scripts=scripts_in("calcom/resilience/lua"))
 
 
 def make_breaker(
@@ -211,7 +213,9 @@ def make_breaker(
 def state(credential: str, account_id: int, kind: Kind) -> CircuitState | None:
     """Return where the circuit stands, None while Redis is away."""
     try:
-        found = scripts_in("calcom/lua").run("breaker/state", keys=breaker_keys(credential, account_id, kind))
+        found = scripts_in("calcom/resilience/lua").run(
+            "circuit_breaker/state", keys=breaker_keys(credential, account_id, kind)
+        )
     except RedisError:
         return None
     failures, opened, wait_ms, probing, history = found
@@ -233,7 +237,11 @@ def probe_now(credential: str, account_id: int, kind: Kind) -> bool:
     Raises:
         RedisError: Redis is away; nothing was changed.
     """
-    return bool(scripts_in("calcom/lua").run("breaker/probe_now", keys=breaker_keys(credential, account_id, kind)))
+    return bool(
+        scripts_in("calcom/resilience/lua").run(
+            "circuit_breaker/probe_now", keys=breaker_keys(credential, account_id, kind)
+        )
+    )
 
 
 def _ms(seconds: float) -> int:

@@ -40,14 +40,14 @@ class Stopwatch:
 
     def scripts(self) -> Scripts:
         """Return scripts that ask this clock: another process's, when asked again."""
-        return Scripts("calcom/lua", clock=SIMULATED_CLOCK)
+        return Scripts("calcom/resilience/lua", clock=SIMULATED_CLOCK)
 
 
 class Outage(Scripts):
     """Scripts whose Redis can be taken away, and which count how often it was asked."""
 
     def __init__(self) -> None:
-        super().__init__("calcom/lua", clock=SIMULATED_CLOCK)
+        super().__init__("calcom/resilience/lua", clock=SIMULATED_CLOCK)
         self.away = False
         self.runs = 0
 

@@ -1,4 +1,4 @@
-"""A broker that does not answer, or says no: what it costs who sends, and that nobody ends because of it."""
+"""A broker that does not answer, or says no: what it costs a sender, and that no process ends because of it."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ def application(url: str) -> Application:
 
 
 def took(send: Application) -> float:
-    """Send a message that nobody takes; return the seconds until that was clear."""
+    """Send a message that the broker does not take; return the seconds until that was clear."""
     began = time.monotonic()
     with pytest.raises(OperationalError):
         send.send_task("cachectl.forget_range")
@@ -63,7 +63,7 @@ def test_broker_is_asked_again_when_the_circuit_is_due_for_a_probe(
 
 
 def test_refused_broker_costs_nothing() -> None:
-    """Where nobody listens that is known at once."""
+    """A port without a server refuses at once."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 

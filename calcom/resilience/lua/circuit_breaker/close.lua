@@ -1,7 +1,7 @@
 -- Close, and start counting anew.
 -- KEYS as in common.lua
 -- Returns 1 if it was open.
--- include calcom/lua/breaker/common.lua
+-- include calcom/resilience/lua/circuit_breaker/common.lua
 local now, was_open = clock(), number('open_until') > 0
 redis.call('DEL', breaker)
 redis.call('HSET', breaker, 'failures', 0)

@@ -3,7 +3,7 @@
 -- ARGV[1] successes of this process since it read last   ARGV[2] calls and ARGV[3] percentage from which on the
 -- share of failures in 30 s counts like a full row of them
 -- Returns {failures in a row, 1 when the share is too high}
--- include calcom/lua/breaker/common.lua
+-- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 if number('open_until') > 0 then return {0, 0} end
 if tonumber(ARGV[1]) > 0 then

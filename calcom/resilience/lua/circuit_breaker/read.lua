@@ -2,7 +2,7 @@
 -- KEYS as in common.lua
 -- ARGV[1] successes, 0 if none   ARGV[2] 1 when they end a row of failures
 -- Returns {'closed' | 'open' | 'unknown' where nothing is stored, failures in a row, ms until it lets a probe through}
--- include calcom/lua/breaker/common.lua
+-- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 local successes = tonumber(ARGV[1])
 if successes > 0 then count('c', successes, now) end

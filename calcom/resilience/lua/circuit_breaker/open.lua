@@ -2,7 +2,7 @@
 -- KEYS as in common.lua
 -- ARGV[i] ms for which it stays open the i-th time without a success between; the last for all times after
 -- Returns 1 if this call opened it.
--- include calcom/lua/breaker/common.lua
+-- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 if number('open_until') > now then return 0 end
 local opened = number('opened') + 1

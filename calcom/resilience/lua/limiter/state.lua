@@ -4,7 +4,7 @@
 -- Returns {now, limit, spent, in flight, expected of others, {permits by priority}, {ceilings by priority}, remaining,
 --          window's end, told at, paused until, background held back until, memory distrusted until, level,
 --          how often it rose to a warning, and to critical}; 0 where unknown
--- include calcom/lua/limiter/common.lua
+-- include calcom/resilience/lua/limiter/common.lua
 local PRIORITIES = {'write', 'live', 'refresh', 'background'}
 
 local now = clock()

@@ -9,7 +9,7 @@
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
 --      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
 --      or {0, 0, 0, 0, 0, 'unchecked'}: ask again, with ARGV[12] = 1
--- include calcom/lua/limiter/common.lua
+-- include calcom/resilience/lua/limiter/common.lua
 local ANSWER = 50  -- ms: when only a call in flight can tell more
 local SEEN, NOTED = 10 * WINDOW, WINDOW  -- ms for which a tenant counts, and after which that is written anew
 

@@ -5,7 +5,7 @@
 -- ARGV[6] ms for which everybody must be silent, or 0   ARGV[7] 1 when background work pauses a window longer
 -- ARGV[8] limit, unless Cal.com told another   ARGV[9] ms for which a memory with a gap is not trusted
 -- Returns for how many ms nobody may send.
--- include calcom/lua/limiter/common.lua
+-- include calcom/resilience/lua/limiter/common.lua
 local TELLING = 10000  -- ms of a window after which others' use can be projected
 
 local now, taken = clock(), tonumber(ARGV[2])

@@ -1,6 +1,6 @@
 -- Stop background work for a while, or let it go on.
 -- KEYS as in common.lua
 -- ARGV[1] ms, 0 to let it go on
--- include calcom/lua/limiter/common.lua
+-- include calcom/resilience/lua/limiter/common.lua
 redis.call('HSET', known, 'held_back', clock() + tonumber(ARGV[1]))
 redis.call('PEXPIRE', known, KEPT)

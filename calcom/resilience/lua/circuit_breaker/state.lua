@@ -1,7 +1,7 @@
 -- Say where the breaker stands and how it came there.
 -- KEYS as in common.lua
 -- Returns {failures in a row, times opened, ms until a probe, or -1 when closed, 1 while one is under way, {history}}
--- include calcom/lua/breaker/common.lua
+-- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 local open_until = number('open_until')
 local wait = open_until > 0 and math.max(0, open_until - now) or -1
