@@ -13,7 +13,9 @@ class BookingsConfig(AppConfig):
         from bookings.mirror import mirroring  # noqa: PLC0415  models are ready only now
         from bookings.models import Change  # noqa: PLC0415
         from bookings.question.offered import offered  # noqa: PLC0415
+        from bookings.tasks import settle  # noqa: PLC0415
         from cachectl import warming  # noqa: PLC0415
+        from cachectl.infra import outbox  # noqa: PLC0415
         from calcom import events  # noqa: PLC0415
         from monitoring import outboxes  # noqa: PLC0415
         from monitoring.collectors import register_collector  # noqa: PLC0415
@@ -21,3 +23,4 @@ class BookingsConfig(AppConfig):
         events.register(mirroring.hear)
         warming.register(offered)
         register_collector("changes", lambda: outboxes.read("changes", Change.objects.open()))
+        outbox.register("changes", Change.objects.all(), settle)

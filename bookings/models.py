@@ -28,6 +28,7 @@ from bookings.constraints import LANGUAGES, AreClosures, AreHours, IsTimeZone
 from bookings.hours import Hours
 from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from bookings.said import NameField
+from cachectl.infra.outbox import OutboxQuerySet, OutboxRow
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
 from calcom.types import PHONE_FIELDS, Obstacle, RemoteBooking, RemoteState, RequiredField
@@ -882,18 +883,14 @@ OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENDING, ChangeState.UNKNOWN)
 SILENCE = timedelta(seconds=30)
 
 
-class ChangeQuerySet(TenantQuerySet["Change"]):
+class ChangeQuerySet(TenantQuerySet["Change"], OutboxQuerySet["Change"]):  # type: ignore[override]  # as_manager
     """Filters over changes; they chain."""
 
-    def open(self) -> "ChangeQuerySet":
+    def open(self) -> Self:
         """Return those whose outcome is not known."""
         return self.filter(state__in=OPEN_STATES)
 
-    def owed(self, now: datetime | Now) -> "ChangeQuerySet":
-        """Return those that are due for another attempt, or waited in vain; `Now()` is the database's clock."""
-        return self.undecided().filter(next_attempt_at__lte=now)
-
-    def undecided(self) -> "ChangeQuerySet":
+    def pending(self) -> Self:
         """Return those that are open, and those that their host has not decided."""
         return self.filter(state__in=(*OPEN_STATES, ChangeState.AWAITING))
 
@@ -908,7 +905,7 @@ class ChangeQuerySet(TenantQuerySet["Change"]):
         )
 
 
-class Change(models.Model):
+class Change(OutboxRow):
     """
     One create, move or cancel of an appointment: who asked, how far it is, what came of it.
 
@@ -934,11 +931,10 @@ class Change(models.Model):
     asked_by = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True, related_name="+")
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
     request_digest = models.CharField(max_length=64, blank=True, default="", help_text="what came with that key")
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="times it was sent")
     inconclusive_answers = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="answers of Cal.com after which it had to be tried again; only so many"
     )
-    next_attempt_at = models.DateTimeField(db_default=Now())
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField(null=True, blank=True, help_text="until when the one who asked waits for it")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="last time it left for Cal.com")

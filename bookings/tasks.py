@@ -1,12 +1,8 @@
 """What goes on when nobody waits: open changes are settled, holds that ran out are ended."""
 
-from datetime import timedelta
-
-import structlog
 from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from bookings import claims, conversations
 from bookings.mirror import overlaps
@@ -15,38 +11,14 @@ from bookings.wish import holds, settling
 from calcom.inbox import KEPT
 from calcom.service import CalcomService
 
-log = structlog.get_logger(__name__)
-
-BATCH = 200
-# How long a change is left to the worker it was given to: longer than a look-up and a write take together.
-LEASE = timedelta(seconds=45)
-
-
-@shared_task(name="bookings.settle_open_changes")
-def settle_open_changes(**_newer: object) -> None:
-    """Hand each undecided change that is due to a worker. The row is the job: what gets lost is handed out again."""
-    due = Change.objects.owed(Now()).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
-    for change_id in due:
-        if Change.objects.owed(Now()).filter(pk=change_id).update(next_attempt_at=Now() + LEASE):
-            _hand_out(change_id)
-
-
-def _hand_out(change_id: int) -> None:
-    try:
-        settle.delay(change_id=change_id)
-    except OperationalError as exc:
-        log.warning("change left to the next sweep", change_id=change_id, error_type=type(exc).__name__)
-        Change.objects.undecided().filter(pk=change_id).update(next_attempt_at=Now())
-
 
 @shared_task(name="bookings.settle")
-def settle(*, change_id: int, **_newer: object) -> None:
-    """Bring one undecided change as far as it goes now. Safe to run twice."""
-    change = Change.objects.undecided().select_related("appointment__event_type__account").filter(pk=change_id).first()
-    if change is not None:
+def settle(**_newer: object) -> None:
+    """Bring changes that are due as far as they go now. Safe to run twice."""
+    for change in Change.objects.select_related("appointment__event_type__account").claim_each():
         appointment = change.appointment
         calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)
-        settling.settle(change_id=change_id, calcom=calcom)
+        settling.settle(change_id=change.pk, calcom=calcom)
 
 
 @shared_task(name="bookings.expire_holds")

@@ -60,10 +60,10 @@ class ForgettingAdmin(HistoryAdmin):
         "attempts",
         "keys_forgotten",
         "took_ms",
-        "error",
+        "last_error",
     )
     list_filter = (OwedFilter, "cause", "created_at")
-    search_fields = ("=account_id", "error")
+    search_fields = ("=account_id", "last_error")
     search_help_text = "Account id, or part of an error"
     ordering = ("-created_at",)
 

@@ -1,31 +1,33 @@
 """The history of the day cache: what was forgotten and what was warmed. Pruned after 14 days."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
+from cachectl.infra.outbox import OutboxQuerySet, OutboxRow, RetryPolicy
 
-class ForgettingQuerySet(models.QuerySet["Forgetting"]):
+
+class ForgettingQuerySet(OutboxQuerySet["Forgetting"]):
     """Filters over forgettings; they chain."""
 
-    def open(self) -> "ForgettingQuerySet":
+    def pending(self) -> Self:
         """Return those that are not done."""
         return self.filter(done_at__isnull=True)
 
-    def owed(self, now: datetime | Now) -> "ForgettingQuerySet":
-        """Return those that are not done and due for another attempt; `Now()` is the database's clock."""
-        return self.open().filter(next_attempt_at__lte=now)
 
-
-class Forgetting(models.Model):
+class Forgetting(OutboxRow):
     """
     Days that must be forgotten because something changed.
 
-    The row is written in the transaction that makes the change, so that a crash, a lost message or a dead Redis
-    only delays the forgetting: a sweep works it off.
+    The row is written in the transaction that makes the change, so that a crash, a lost message or a dead Redis only
+    delays it.
     """
+
+    # Until it is done, however long Redis is away; soon after Redis is back.
+    retry_policy = RetryPolicy(longest=timedelta(seconds=20))
 
     class Cause(models.TextChoices):
         """Why the days changed. Only `OWN` leaves them answerable: the change is an appointment we know."""
@@ -46,12 +48,9 @@ class Forgetting(models.Model):
         default=False, db_default=False, help_text="an appointment gave time back, which a cached list may not have"
     )
     created_at = models.DateTimeField(db_default=Now())
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True, blank=True)
     keys_forgotten = models.PositiveIntegerField(null=True, blank=True)
     took = models.DurationField(null=True, blank=True, help_text="time in Redis")
-    error = models.CharField(max_length=200, blank=True, default="")
 
     objects = ForgettingQuerySet.as_manager()
 

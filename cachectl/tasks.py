@@ -1,11 +1,13 @@
-"""What workers do for the cache: forget what is owed, load what grows stale, throw away history."""
+"""What workers do for the cache: invalidate days, relay outboxes, load what grows stale, throw away history."""
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from celery import Task, shared_task
 from redis import RedisError
 
 from cachectl import availability, services
+from cachectl.infra import outbox
 
 # How often a refresh may be put off, because the days keep changing or because requests are scarce.
 MOST_POSTPONEMENTS = 10
@@ -14,15 +16,22 @@ MOST_POSTPONEMENTS = 10
 @shared_task(
     name="cachectl.forget_range", autoretry_for=(RedisError,), retry_backoff=5, retry_jitter=False, max_retries=3
 )
-def forget_range(*, forgetting_id: int, **_newer: object) -> None:
-    """Forget the days of a Forgetting. Safe to run twice; what fails stays owed and is swept."""
-    services.work_off(forgetting_id)
+def forget_range(**_newer: object) -> None:
+    """Invalidate days of which the rows are due. Safe to run twice; what fails is scheduled again, here and there."""
+    services.process()
 
 
-@shared_task(name="cachectl.sweep_forgettings")
-def sweep_forgettings(**_newer: object) -> None:
-    """Work off every Forgetting that is owed, and notice an emptied Redis."""
-    services.sweep()
+@shared_task(name="cachectl.relay_outbox")
+def relay_outbox(**_newer: object) -> None:
+    """Send messages for the rows of every outbox that are due."""
+    outbox.relay()
+
+
+@shared_task(name="cachectl.ensure_generation")
+def ensure_generation(**_newer: object) -> None:
+    """Notice an emptied Redis before a caller does. Where Redis does not answer, the next run will."""
+    with suppress(RedisError):
+        availability.touch_epochs()
 
 
 @shared_task(name="cachectl.refresh", bind=True, max_retries=MOST_POSTPONEMENTS)

@@ -16,6 +16,7 @@ from redis import RedisError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
+from cachectl.infra import outbox
 from calcom import deferred, governor, inbox, key_refusals, tasks, url_policy
 from calcom.errors import CalcomError
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
@@ -258,10 +259,10 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
 class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
     """The inbox, without uids and bodies: whoever has a uid can cancel."""
 
-    list_display = ("received_at", "trigger", "account", "state", "attempts", "note")
+    list_display = ("received_at", "trigger", "account", "state", "attempts", "note", "last_error")
     list_filter = (chosen("account"), "state", "trigger")
     list_filter_submit = True
-    fields = ("account", "received_at", "trigger", "state", "attempts", "next_attempt_at", "finished_at", "note")
+    fields = (*list_display, "next_attempt_at", "finished_at")
     paginator = CappedPaginator
     show_full_result_count = False
     sortable_by = ()
@@ -276,16 +277,14 @@ class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
     @admin.action(description="Replay: process again from the beginning", permissions=["decide"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """Have the deliveries chosen processed again, the oldest first. What is known already changes nothing."""
-        for delivery in deliveries.order_by("pk"):
-            inbox.replay(delivery)
-            tasks.hand_out(delivery.pk)
+        inbox.replay(deliveries)
+        outbox.publish(tasks.process)
         self.message_user(request, "They are being processed again; reload to see what came of it.", messages.SUCCESS)
 
     @admin.action(description="Give up: nothing needs to be done", permissions=["decide"])
     def give_up(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """Put aside those of the deliveries chosen that are owed or dead."""
-        given_up = sum(inbox.give_up(delivery) for delivery in deliveries)
-        self.message_user(request, f"{given_up} put aside.", messages.SUCCESS)
+        self.message_user(request, f"{inbox.give_up(deliveries)} put aside.", messages.SUCCESS)
 
 
 @admin.register(Cursor)
@@ -300,10 +299,10 @@ class CursorAdmin(LocalTimes, ReadOnly, ModelAdmin):
 class DeferredBookingAdmin(ReadOnly, ModelAdmin):
     """Bookings that were read and could not be applied; without uids."""
 
-    list_display = ("account", "state", "error", "attempts", "next_attempt_at", "deferred_at")
-    list_filter = (chosen("account"), "state", "error")
+    list_display = ("account", "state", "last_error", "attempts", "next_attempt_at", "deferred_at")
+    list_filter = (chosen("account"), "state", "last_error")
     list_filter_submit = True
-    fields = ("account", "state", "error", "attempts", "next_attempt_at", "remote_changed_at", "deferred_at")
+    fields = ("account", "state", "last_error", "attempts", "next_attempt_at", "remote_changed_at", "deferred_at")
     date_hierarchy = "deferred_at"
     list_select_related = ("account",)
     actions = ("look_again",)

@@ -11,9 +11,13 @@ class CalcomConfig(AppConfig):
     name = "calcom"
 
     def ready(self) -> None:
-        """Become the source of days, and let monitoring see budgets, breakers and the inbox."""
-        from calcom import gauges  # noqa: PLC0415  models are ready only now
+        """Become the source of days, have outboxes relayed, and let monitoring see budgets and breakers."""
+        from cachectl.infra import outbox  # noqa: PLC0415  models are ready only now
+        from calcom import gauges, tasks  # noqa: PLC0415
         from calcom.days import CalcomDays, accounts_in_use  # noqa: PLC0415
+        from calcom.models import DeferredBooking, WebhookDelivery  # noqa: PLC0415
 
         sources.register(CalcomDays(), accounts=accounts_in_use)
         gauges.register()
+        outbox.register("webhooks", WebhookDelivery.objects.next_of_bookings(), tasks.process)
+        outbox.register("deferred bookings", DeferredBooking.objects.all(), tasks.look_again)

@@ -23,12 +23,6 @@ log = structlog.get_logger(__name__)
 
 State = DeferredBooking.State
 
-# 30 s, a minute, two and so on: the last of ten attempts is some four hours after the first.
-MOST_ATTEMPTS = 10
-FIRST_PAUSE = timedelta(seconds=30)
-# How long one is left to the worker that took it: longer than a look-up and a write take together.
-LEASE = timedelta(seconds=45)
-
 
 def apply(account: Account, booking: RemoteBooking) -> None:
     """Dispatch a booking that was read just now; set it aside where it cannot be applied yet."""
@@ -44,8 +38,8 @@ def defer(account: Account, booking: RemoteBooking | UnreadableBooking, error: s
         defaults={
             "state": State.WAITING,
             "attempts": 1,
-            "next_attempt_at": Now() + FIRST_PAUSE,
-            "error": error,
+            "next_attempt_at": Now() + DeferredBooking.retry_policy.delay(1),
+            "last_error": error,
             "remote_changed_at": booking.updated_at,
         },
     )
@@ -58,15 +52,9 @@ def known(account: Account, uids: Collection[str]) -> Mapping[str, DeferredBooki
     return {row.remote_uid: row for row in DeferredBooking.objects.filter(account=account, remote_uid__in=uids)}
 
 
-def due() -> QuerySet[DeferredBooking]:
-    """Return those that should be read again by now, the longest due first."""
-    return DeferredBooking.objects.filter(state=State.WAITING, next_attempt_at__lte=Now()).order_by("next_attempt_at")
-
-
-def look_again(row_id: int) -> None:
-    """Read a booking that is due again and apply it. Safe to run twice."""
-    row = DeferredBooking.objects.filter(pk=row_id).select_related("account").first()
-    if row is not None and _take(row):
+def process() -> None:
+    """Read bookings that are due again, one after the other, and apply them. Safe to run twice."""
+    for row in DeferredBooking.objects.select_related("account").claim_each():
         _look(row)
 
 
@@ -79,12 +67,6 @@ def look_at_all(account: Account) -> None:
     """Read again all that is set aside, due or not, given up or not: what a comparison of the account is for."""
     for row in DeferredBooking.objects.filter(account=account).select_related("account").order_by("pk"):
         _look(row)
-
-
-def _take(row: DeferredBooking) -> bool:
-    """Take it if it is due, so that no other worker does."""
-    same = due().filter(pk=row.pk, attempts=row.attempts, next_attempt_at=row.next_attempt_at)
-    return same.update(next_attempt_at=Now() + LEASE) == 1
 
 
 def _look(row: DeferredBooking) -> None:
@@ -125,31 +107,18 @@ def _dispatched(account: Account, booking: RemoteBooking) -> str:
 
 def _put_off(row: DeferredBooking, seconds: float) -> None:
     """Leave it until Cal.com may be asked again: nothing was sent, so it was no attempt."""
-    pause = max(FIRST_PAUSE, timedelta(seconds=seconds))
-    _same(row).update(next_attempt_at=Now() + pause)
+    DeferredBooking.objects.postpone([row], max(DeferredBooking.retry_policy.first, timedelta(seconds=seconds)))
 
 
 def _fail(row: DeferredBooking, error: str, **fields: object) -> None:
-    attempts = min(row.attempts + 1, MOST_ATTEMPTS)
-    is_last = attempts == MOST_ATTEMPTS
-    _same(row).update(
-        state=State.DEAD_LETTER if is_last else State.WAITING,
-        attempts=attempts,
-        next_attempt_at=Now() + FIRST_PAUSE * 2 ** (attempts - 1),
-        error=error[:60],
-        **fields,
-    )
-    if is_last and row.state != State.DEAD_LETTER:
+    was_given_up = row.state == State.DEAD_LETTER
+    DeferredBooking.objects.retry([row], error, **fields)
+    if row.state == State.DEAD_LETTER and not was_given_up:
         metrics.DEFERRED_BOOKINGS.labels("dead_letter").inc()
         log.error("calcom.deferred_booking_given_up", alert="dead_letter", account_id=row.account_id, error=error)
 
 
 def _close(row: DeferredBooking, outcome: str) -> None:
-    _same(row).delete()
+    DeferredBooking.objects.claimed([row]).delete()
     metrics.DEFERRED_BOOKINGS.labels(outcome).inc()
     log.info("calcom.deferred_booking_closed", account_id=row.account_id, outcome=outcome, attempts=row.attempts)
-
-
-def _same(row: DeferredBooking) -> QuerySet[DeferredBooking]:
-    """Return the row, unless it was set aside anew meanwhile."""
-    return DeferredBooking.objects.filter(pk=row.pk, attempts=row.attempts)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
 
-from calcom import inbox, key_refusals
+from calcom import key_refusals
 from calcom.limiter import LimiterState, limiter_for
 from calcom.models import Account, DeferredBooking, WebhookDelivery
 from calcom.resilience import circuit_breaker
@@ -53,13 +53,12 @@ def field_keys() -> None:
 
 def webhooks() -> Iterator[Reading]:
     """Count the deliveries that are not worked off."""
-    return outboxes.read("webhooks", WebhookDelivery.objects.filter(state__in=inbox.OWED))
+    return outboxes.read("webhooks", WebhookDelivery.objects.pending())
 
 
 def deferred_bookings() -> Iterator[Reading]:
     """Count the bookings that are set aside and will be read again, and those that were given up."""
-    waiting = DeferredBooking.objects.filter(state=DeferredBooking.State.WAITING)
-    yield from outboxes.read("deferred_bookings", waiting)
+    yield from outboxes.read("deferred_bookings", DeferredBooking.objects.pending())
     given_up = DeferredBooking.objects.filter(state=DeferredBooking.State.DEAD_LETTER).count()
     yield metrics.DEFERRED_GIVEN_UP.at(given_up)
 

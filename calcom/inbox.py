@@ -10,7 +10,7 @@ from datetime import timedelta
 import orjson
 import structlog
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from calcom import events, webhooks
@@ -23,14 +23,8 @@ from calcom.webhooks import Body
 log = structlog.get_logger(__name__)
 
 State = WebhookDelivery.State
-
-OWED = (State.RECEIVED, State.FAILED)
-MOST_ATTEMPTS = 8
-FIRST_PAUSE = timedelta(seconds=5)
-# How long a delivery is left to the worker that took it: longer than a look-up and a write take together.
-LEASE = timedelta(seconds=45)
-# What was received is worked off at once by whoever received it; the sweep takes over when that did not happen.
-HEAD_START = timedelta(seconds=5)
+FINAL = (State.DONE, State.USELESS)
+FIRST_PAUSE = WebhookDelivery.retry_policy.first
 # Longer than any repeat can be late: a delivery that was thrown away would count as new.
 KEPT = timedelta(days=90)
 
@@ -51,102 +45,61 @@ def receive(*, account_id: int, body: Body) -> int | None:
     return int(kept[0]) if kept else None
 
 
-def work_off(delivery_id: int) -> None:
+def process() -> None:
     """
-    Have a delivery heard, and then those about the same booking that waited for it. Safe to run twice.
+    Dispatch deliveries that are due, one after the other. Safe to run twice.
 
-    An earlier one about the same booking goes first: while it is owed nothing happens here.
+    An earlier one about the same booking goes first: while it is pending, the later ones wait.
     """
-    delivery = _take(WebhookDelivery.objects.filter(pk=delivery_id))
-    while delivery is not None:
-        _have_heard(delivery)
-        delivery = _take(_waiting_behind(delivery))
+    for delivery in WebhookDelivery.objects.next_of_bookings().select_related("account").claim_each():
+        _dispatch(delivery)
 
 
-def owed() -> QuerySet[WebhookDelivery]:
-    """Return those that should have been worked off by now, the longest due first."""
-    due = WebhookDelivery.objects.filter(state__in=OWED, next_attempt_at__lte=Now() - HEAD_START)
-    return due.order_by("next_attempt_at")
+def replay(deliveries: QuerySet[WebhookDelivery]) -> None:
+    """Have deliveries processed once more from the beginning, whatever came of them before."""
+    again = {"state": State.RECEIVED, "attempts": 0, "next_attempt_at": Now(), "finished_at": None, "last_error": ""}
+    deliveries.update(**again, note="replayed by staff")
 
 
-def replay(delivery: WebhookDelivery) -> None:
-    """Have a delivery heard once more from the beginning, whatever came of it before."""
-    WebhookDelivery.objects.filter(pk=delivery.pk).update(
-        state=State.RECEIVED, attempts=0, next_attempt_at=Now(), finished_at=None, note="replayed by staff"
-    )
-
-
-def give_up(delivery: WebhookDelivery) -> bool:
-    """Put a delivery aside that nobody needs; return whether it was still owed or dead."""
-    open_ones = WebhookDelivery.objects.filter(pk=delivery.pk, state__in=[*OWED, State.DEAD])
-    return bool(open_ones.update(state=State.USELESS, finished_at=Now(), note="put aside by staff"))
+def give_up(deliveries: QuerySet[WebhookDelivery]) -> int:
+    """Finish deliveries without processing them; return how many were pending, or dead letters."""
+    unfinished = deliveries.exclude(state__in=FINAL)
+    return unfinished.update(state=State.USELESS, finished_at=Now(), note="put aside by staff")
 
 
 def prune() -> int:
     """Throw away finished deliveries that are older than any repeat can be; return how many."""
-    finished = WebhookDelivery.objects.filter(state__in=[State.DONE, State.USELESS], received_at__lt=Now() - KEPT)
+    finished = WebhookDelivery.objects.filter(state__in=FINAL, received_at__lt=Now() - KEPT)
     count, _ = finished.delete()
     return count
 
 
-def _take(deliveries: QuerySet[WebhookDelivery]) -> WebhookDelivery | None:
-    """Take the first that is due and has no earlier one about its booking before it, so that nobody else takes it."""
-    earlier = WebhookDelivery.objects.filter(
-        account=OuterRef("account"), remote_uid=OuterRef("remote_uid"), state__in=OWED, id__lt=OuterRef("id")
-    )
-    due = deliveries.filter(state__in=OWED, next_attempt_at__lte=Now())
-    first = due.filter(Q(remote_uid="") | ~Exists(earlier)).select_related("account").order_by("id").first()
-    if first is None:
-        return None
-    same = WebhookDelivery.objects.filter(pk=first.pk, state=first.state, attempts=first.attempts)
-    if not same.filter(next_attempt_at__lte=Now()).update(attempts=F("attempts") + 1, next_attempt_at=Now() + LEASE):
-        return None
-    first.attempts += 1
-    return first
-
-
-def _waiting_behind(delivery: WebhookDelivery) -> QuerySet[WebhookDelivery]:
-    same_booking = WebhookDelivery.objects.filter(account=delivery.account, remote_uid=delivery.remote_uid)
-    return same_booking.filter(id__gt=delivery.pk).exclude(remote_uid="")
-
-
-def _have_heard(delivery: WebhookDelivery) -> None:
+def _dispatch(delivery: WebhookDelivery) -> None:
     try:
         note = events.tell(delivery.account, webhooks.parse(delivery.body))
     except Useless as exc:
         _finish(delivery, State.USELESS, str(exc))
-    except (Throttled, KeyRefused) as exc:
-        _put_off(delivery, exc)
+    except (Throttled, KeyRefused) as exc:  # its look-up was not sent: that is no attempt
+        pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
+        WebhookDelivery.objects.postpone([delivery], pause, state=State.FAILED, last_error=str(exc)[:200])
     except (NotYet, CalcomError) as exc:
-        _try_again(delivery, str(exc))
+        _retry(delivery, str(exc))
     except Exception as exc:  # whatever it is, the row must say that it failed, and the next one goes on
         log.exception("webhook not understood", delivery_id=delivery.pk, trigger=delivery.trigger.lower())
-        _try_again(delivery, type(exc).__name__)
+        _retry(delivery, type(exc).__name__)
     else:
         _finish(delivery, State.DONE, note)
 
 
 def _finish(delivery: WebhookDelivery, state: State, note: str) -> None:
-    WebhookDelivery.objects.filter(pk=delivery.pk).update(state=state, finished_at=Now(), note=note[:200])
+    WebhookDelivery.objects.claimed([delivery]).update(state=state, finished_at=Now(), note=note[:200], last_error="")
 
 
-def _put_off(delivery: WebhookDelivery, exc: CalcomError) -> None:
-    """Leave it until its look-up may be sent, which is no attempt: there was no permit, or the key is refused."""
-    pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
-    WebhookDelivery.objects.filter(pk=delivery.pk).update(
-        state=State.FAILED, attempts=F("attempts") - 1, next_attempt_at=Now() + pause, note=str(exc)[:200]
-    )
-
-
-def _try_again(delivery: WebhookDelivery, note: str) -> None:
-    """Leave it for another attempt after 5, 10, 20 s and so on; after the last one a person is needed."""
-    dead = delivery.attempts >= MOST_ATTEMPTS
-    pause = FIRST_PAUSE * 2 ** (delivery.attempts - 1)
-    WebhookDelivery.objects.filter(pk=delivery.pk).update(
-        state=State.DEAD if dead else State.FAILED, next_attempt_at=Now() + pause, note=note[:200]
-    )
-    (log.error if dead else log.warning)(
-        "webhook is a dead letter" if dead else "webhook will be tried again",
+def _retry(delivery: WebhookDelivery, error: str) -> None:
+    WebhookDelivery.objects.retry([delivery], error, state=State.FAILED)
+    is_dead = delivery.state == State.DEAD_LETTER
+    (log.error if is_dead else log.warning)(
+        "webhook is a dead letter" if is_dead else "webhook will be tried again",
         account_id=delivery.account_id,
         delivery_id=delivery.pk,
         trigger=delivery.trigger.lower(),

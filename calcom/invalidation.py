@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 
 import structlog
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from cachectl import background, limits, services, tasks
+from cachectl.infra import outbox
 from cachectl.models import Forgetting
 from calcom.contradictions import request_sync
 from calcom.models import Account, EventType, EventTypeHost
@@ -92,7 +92,7 @@ def availability_changed(rows: Sequence[Forgetting]) -> None:
     for each in rows:
         _invalidate_now(each)
     if rows:
-        background.submit_errand(_invalidate_again, rows)  # the caller need not wait for the broker
+        background.submit_errand(outbox.publish, tasks.forget_range)  # the caller need not wait for the broker
 
 
 def _by_cause(
@@ -119,11 +119,3 @@ def _invalidate_now(row: Forgetting) -> None:
         services.forget(row)
     except RedisError as exc:
         log.warning("calcom.not_forgotten_yet", forgetting_id=row.id, error_type=type(exc).__name__)
-
-
-def _invalidate_again(rows: Sequence[Forgetting]) -> None:
-    for each in rows:
-        try:
-            tasks.forget_range.delay(forgetting_id=each.id)
-        except OperationalError as exc:
-            log.warning("calcom.forgetting_left_to_sweep", forgetting_id=each.id, error_type=type(exc).__name__)

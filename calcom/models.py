@@ -1,10 +1,15 @@
 """What Cal.com has, mirrored: accounts, hosts, event types. And the inbox of its webhooks."""
 
+from datetime import timedelta
+from typing import Self
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from cachectl.infra.outbox import DEAD_LETTER, OutboxQuerySet, OutboxRow, RetryPolicy
 from calcom import url_policy
 from calcom.crypto import EncryptedTextField
 from calcom.keys import credential_hash
@@ -234,8 +239,26 @@ class EventTypeHost(models.Model):
         return f"{self.host} serves {self.event_type}"
 
 
-class WebhookDelivery(models.Model):
+class WebhookDeliveryQuerySet(OutboxQuerySet["WebhookDelivery"]):
+    """Filters over deliveries; they chain."""
+
+    def pending(self) -> Self:
+        """Return those that are not done, nor given up."""
+        return self.filter(state__in=[WebhookDelivery.State.RECEIVED, WebhookDelivery.State.FAILED])
+
+    def next_of_bookings(self) -> Self:
+        """Return those that no earlier pending delivery about the same booking is before."""
+        earlier = WebhookDelivery.objects.pending().filter(
+            account=OuterRef("account"), remote_uid=OuterRef("remote_uid"), pk__lt=OuterRef("pk")
+        )
+        return self.filter(Q(remote_uid="") | ~Exists(earlier))
+
+
+class WebhookDelivery(OutboxRow):
     """The inbox: what Cal.com told us, kept before it is understood."""
+
+    # 5, 10, 20 s and so on: the last attempt is some ten minutes after the first.
+    retry_policy = RetryPolicy(max_attempts=8)
 
     class State(models.TextChoices):
         """How far we are with it."""
@@ -244,7 +267,7 @@ class WebhookDelivery(models.Model):
         DONE = "done", "done"
         USELESS = "useless", "kept, nothing to do"
         FAILED = "failed", "will be tried again"
-        DEAD = "dead", "given up, needs a person"
+        DEAD_LETTER = DEAD_LETTER, "given up, needs a person"
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="webhook_deliveries")
     received_at = models.DateTimeField(db_default=Now())
@@ -255,10 +278,10 @@ class WebhookDelivery(models.Model):
     )
     body = models.JSONField(help_text="without one-time passwords")
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
-    note = models.CharField(max_length=200, blank=True, default="")
+    note = models.CharField(max_length=200, blank=True, default="", help_text="what came of it")
+
+    objects = WebhookDeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "webhook deliveries"
@@ -291,27 +314,37 @@ class Cursor(models.Model):
         return f"cursor {self.pk}"
 
 
-class DeferredBooking(models.Model):
+class DeferredBookingQuerySet(OutboxQuerySet["DeferredBooking"]):
+    """Filters over deferred bookings; they chain."""
+
+    def pending(self) -> Self:
+        """Return those that are read again by themselves."""
+        return self.filter(state=DeferredBooking.State.WAITING)
+
+
+class DeferredBooking(OutboxRow):
     """
     A booking that was read and could not be applied here yet. It is read again, less and less often.
 
     So a poll always advances: neither does what cannot be applied keep it where it is, nor is it lost.
     """
 
+    # 30 s, a minute, two and so on: the last of ten attempts is some four hours after the first, which the poll made.
+    retry_policy = RetryPolicy(first=timedelta(seconds=30), max_attempts=10)
+
     class State(models.TextChoices):
         """Whether it is still looked at by itself."""
 
         WAITING = "waiting", "will be read again"
-        DEAD_LETTER = "dead_letter", "given up, needs a person"
+        DEAD_LETTER = DEAD_LETTER, "given up, needs a person"
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="deferred_bookings", db_index=False)
     remote_uid = models.CharField(max_length=100, help_text="a secret: never log or show it")
     state = models.CharField(max_length=12, choices=State, default=State.WAITING)
-    attempts = models.PositiveSmallIntegerField(default=1)
-    next_attempt_at = models.DateTimeField(db_default=Now())
-    error = models.CharField(max_length=60, help_text="kind of what went wrong last")
     remote_changed_at = models.DateTimeField(null=True, blank=True, help_text="its last change when it was read, there")
     deferred_at = models.DateTimeField(db_default=Now())
+
+    objects = DeferredBookingQuerySet.as_manager()
 
     class Meta:
         constraints = [

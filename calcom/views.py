@@ -13,6 +13,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from cachectl import background
+from cachectl.infra import outbox
 from cachectl.infra.throttle import Throttle
 from calcom import inbox, tasks, webhooks
 from calcom.models import Account
@@ -72,8 +73,8 @@ def _kept(account_id: int, body: bytes, signature: str, environ: Mapping[str, An
         )
     delivery_id = inbox.receive(account_id=account.pk, body=webhooks.read(body))
     if delivery_id is not None:
-        # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the sweep finds the row anyway.
-        background.submit_errand(tasks.hand_out, delivery_id)
+        # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the relay finds the row anyway.
+        background.submit_errand(outbox.publish, tasks.process)
     return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
 
 

@@ -228,7 +228,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_POOL_LIMIT = 64
 # Tasks for which a worker keeps its connection to PostgreSQL. Celery opens one for each, which costs more than most do.
 CELERY_DB_REUSE_MAX = 1000
-# One attempt: what may not be lost is a row that a sweep finds again.
+# One attempt: what may not be lost is a row that the relay finds again.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,  # seconds; longer than any task
@@ -243,7 +243,8 @@ CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_QUEUES = [Queue(name) for name in ("cache", "refresh", "bookings", "webhooks", "default")]
 CELERY_TASK_ROUTES = {
     "cachectl.forget_range": {"queue": "cache"},
-    "cachectl.sweep_forgettings": {"queue": "cache"},
+    "cachectl.relay_outbox": {"queue": "cache"},
+    "cachectl.ensure_generation": {"queue": "cache"},
     "cachectl.refresh": {"queue": "refresh"},
     "bookings.*": {"queue": "bookings"},
     "calcom.webhooks.*": {"queue": "webhooks"},
@@ -257,16 +258,14 @@ def _every(seconds: float, task: str) -> dict[str, Any]:
 
 
 CELERY_BEAT_SCHEDULE = {
-    "sweep forgettings": _every(10, "cachectl.sweep_forgettings"),
-    "settle open changes": _every(5, "bookings.settle_open_changes"),
+    "relay outboxes": _every(5, "cachectl.relay_outbox"),
+    "notice an emptied Redis": _every(10, "cachectl.ensure_generation"),
     "expire holds": _every(30, "bookings.expire_holds"),
     "end silent conversations": _every(60, "bookings.end_silent_conversations"),
     "detect overlaps": _every(60, "bookings.detect_overlaps"),
-    "sweep webhooks": _every(10, "calcom.webhooks.sweep"),
     "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
     "prune shared bookings": _every(86_400, "bookings.prune_shared_bookings"),
     "poll bookings": _every(15, "calcom.poll_bookings"),
-    "sweep deferred bookings": _every(15, "calcom.deferred.sweep"),
     "forget offers": _every(3600, "bookings.forget_offers"),
     "prune the cache's history": _every(3600, "cachectl.prune"),
 }

@@ -25,7 +25,7 @@ from calcom.types import RemoteBooking
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(seconds=20)
+SHORTEST_PAUSE, LONGEST_PAUSE = Change.retry_policy.first, timedelta(seconds=20)
 # Later on a pause is this share of the time that the operation has been open, so that the number of requests grows with
 # the logarithm of that time: about 130 in a month.
 PAUSE_SHARE = 20
@@ -181,7 +181,7 @@ class Case(ABC):
             attempts=self.change.attempts,
         )
 
-    def later(self, state: ChangeState, retry_after: float | None = None) -> None:
+    def later(self, state: ChangeState, retry_after: float | None = None, *, error: str = "") -> None:
         """
         Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 20.
 
@@ -196,8 +196,13 @@ class Case(ABC):
         elif state == ChangeState.UNKNOWN and change.sent_at is not None and change.sent_at + SILENCE > now:
             pause = min(pause, change.sent_at + SILENCE - now)
         if count := change.inconclusive_answers:
-            pause = max(pause, SHORTEST_PAUSE * 2 ** (count - 1))
-        change.move_on(to=state, next_attempt_at=Now() + max(pause, SHORTEST_PAUSE), inconclusive_answers=count)
+            pause = max(pause, change.retry_policy.delay(count))
+        change.move_on(
+            to=state,
+            next_attempt_at=Now() + max(pause, SHORTEST_PAUSE),
+            inconclusive_answers=count,
+            last_error=error[:200],
+        )
 
     def may_try_again(self, *, otherwise: str) -> bool:
         """
@@ -216,12 +221,12 @@ class Case(ABC):
         if self.may_try_again(otherwise=otherwise):
             self.later(state)
 
-    def wait_for_news(self) -> None:
+    def wait_for_news(self, *, error: str = "") -> None:
         """Leave it to another look-up, unless its time has come."""
         if self.is_too_late:
             self.give_up()
         else:
-            self.later(ChangeState.UNKNOWN)
+            self.later(ChangeState.UNKNOWN, error=error)
 
     def give_up(self) -> None:
         """Stop trying at the time it should have begun: a person calls the caller back."""

@@ -40,7 +40,7 @@ from calcom.types import RemoteState
 P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
-# Whoever asked sends it at once; the sweep takes over when that did not happen.
+# Whoever asked sends it at once; a worker takes over when that did not happen.
 HEAD_START = timedelta(seconds=5)
 # Seconds between two looks at a write that somebody else is working on.
 PAUSE = 0.1
@@ -97,7 +97,7 @@ def _whole(change_id: int) -> Change:
 
 
 def timing(deadline: Deadline) -> dict[str, CombinedExpression]:
-    """Return the columns that say how long the one who asks waits, and when the sweep takes over."""
+    """Return the columns that say how long the one who asks waits, and when a worker takes over."""
     return {"answer_by": Now() + timedelta(seconds=deadline.left), "next_attempt_at": Now() + HEAD_START}
 
 
@@ -139,7 +139,7 @@ def _work_until(
 
 
 def _tell_crash(job: "Future[None]") -> None:
-    """A crash between two steps is like a dead process: the sweep goes on from the row."""
+    """A crash between two steps is like a dead process: a worker goes on from the row."""
     if (exc := job.exception()) is not None:
         log.error("settling crashed", exc_info=exc)
 

@@ -63,7 +63,7 @@ def _await_host(case: Case) -> None:
 
 def _take_up(change_id: int, calcom: CalcomService) -> Case | None:
     relations = "appointment__event_type", "appointment__service__branch"
-    change = Change.objects.undecided().judged_now().select_related(*relations).filter(pk=change_id).first()
+    change = Change.objects.pending().judged_now().select_related(*relations).filter(pk=change_id).first()
     return None if change is None else case_of(change, calcom)
 
 
@@ -81,9 +81,9 @@ def send(case: Case) -> None:
     try:
         remote = case.ask()
     except Unavailable as exc:
-        case.later(ChangeState.QUEUED, exc.retry_after)
-    except OutcomeUnknown:
-        case.later(ChangeState.UNKNOWN)
+        case.later(ChangeState.QUEUED, exc.retry_after, error=str(exc))
+    except OutcomeUnknown as exc:
+        case.later(ChangeState.UNKNOWN, error=str(exc))
     except Refused as exc:
         _hear_refusal(case, exc.reason)
     else:
@@ -158,8 +158,8 @@ def _look_up(case: Case) -> bool:
             case.give_up()
         else:
             case.try_again(ChangeState.UNKNOWN, otherwise=exc.reason)
-    except CalcomError:
-        case.wait_for_news()
+    except CalcomError as exc:
+        case.wait_for_news(error=str(exc))
     else:
         if remote is None:
             return False

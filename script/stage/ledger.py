@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 from bookings.models import LIVE_STATES, Appointment, AppointmentState, Change, Claim
 from cachectl.models import Forgetting
 from calcom.answers import METADATA_KEY
-from calcom.inbox import OWED
 from calcom.models import DeferredBooking, WebhookDelivery
 from calcom.simulator.client import SimulatorClient
 
@@ -54,8 +53,8 @@ def left_over() -> list[str]:
         "confirmed appointments without their claim": _unclaimed(),
         "conflicting claims": Claim.objects.filter(conflicting=True).count(),
         "forgettings owed": Forgetting.objects.filter(done_at__isnull=True).count(),
-        "webhooks owed": WebhookDelivery.objects.filter(state__in=OWED).count(),
-        "webhooks dead": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD).count(),
+        "webhooks owed": WebhookDelivery.objects.pending().count(),
+        "webhooks dead": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD_LETTER).count(),
         "bookings set aside": DeferredBooking.objects.count(),
     }
     return [f"{number} {what}" for what, number in counts.items() if number]

@@ -267,7 +267,7 @@ def test_a_swept_cancellation_is_not_sent_before_its_time(calcom, simulator, app
     change = cancel(appointment, calcom).change
     pass_time(1)
 
-    assert not Change.objects.owed(timezone.now()).filter(pk=change.pk).exists()
+    assert not Change.objects.due().filter(pk=change.pk).exists()
 
 
 def _cancel_on_a_thread(appointment_id, calcom):

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 import time_machine
-from celery import current_app
 from django.utils import timezone
 
 from bookings import tasks
@@ -13,84 +12,45 @@ from tests.bookings.stage import begin, pass_time, wish, write_down
 from tests.cast import KARL, at
 
 
-@pytest.fixture
-def handed_out():
-    """The changes that the sweep hands to workers, read from the broker."""
-    with current_app.connection_for_read() as connection:
-        queue = connection.SimpleQueue("bookings")
-        queue.clear()
-
-        def read():
-            ids = []
-            while queue.qsize():
-                message = queue.get_nowait()
-                ids.append(message.payload[1]["change_id"])
-                message.ack()
-            return ids
-
-        yield read
-
-
-def test_what_is_due_is_handed_out_once(salon, calcom, handed_out):
-    """The row is the job; whoever got it has time to finish before it is handed out again."""
-    first = write_down(wish(salon.colour, at(10)))
-    tasks.settle_open_changes()
-    assert handed_out() == []  # whoever asked for it sends it at once
+def test_change_is_due_when_the_request_that_wrote_it_did_not_send_it(salon, calcom):
+    """The request has a head start; a worker that claims it has time to finish, and then it is due again."""
+    change = write_down(wish(salon.colour, at(10)))
+    assert not Change.objects.due().exists()
 
     pass_time(6)
-    tasks.settle_open_changes()
-    tasks.settle_open_changes()
-    assert handed_out() == [first.pk]
+    assert Change.objects.claim(10) == [change]
+    assert Change.objects.claim(10) == []
 
     pass_time(60)
-    tasks.settle_open_changes()
-    assert handed_out() == [first.pk]
-
-
-def test_what_no_broker_took_is_due_at_once(salon, calcom, handed_out, monkeypatch):
-    """A change is not put off for the time of a worker that never got it."""
-    change = write_down(wish(salon.colour, at(10)))
-    pass_time(6)
-    monkeypatch.setattr(current_app.breaker.storage, "_monotonic", lambda: 0.0)  # it stays open
-    current_app.breaker.open()
-    tasks.settle_open_changes()
-
-    current_app.breaker.close()
-    tasks.settle_open_changes()
-
-    assert handed_out() == [change.pk]
+    assert Change.objects.claim(10) == [change]
 
 
 @pytest.mark.parametrize("skew", [-10, 10], ids=["slow", "fast"])
-def test_what_is_due_is_so_by_the_databases_clock(salon, calcom, handed_out, skew):
-    """A worker whose clock is wrong by ten seconds hands out neither later nor too early."""
+def test_what_is_due_is_so_by_the_databases_clock(salon, calcom, skew):
+    """A worker whose clock is wrong by ten seconds claims neither later nor too early."""
     change = write_down(wish(salon.colour, at(10)))
 
     with time_machine.travel(timezone.now() + timedelta(seconds=skew)):
-        tasks.settle_open_changes()
-        assert handed_out() == []
+        assert Change.objects.claim(10) == []
         pass_time(6)
-        tasks.settle_open_changes()
-
-    assert handed_out() == [change.pk]
+        assert Change.objects.claim(10) == [change]
 
 
-def test_what_was_just_sent_is_left_alone(salon, calcom, handed_out):
+def test_change_that_was_just_sent_is_not_due(salon, calcom):
     """Its answer may come any moment."""
     begin(write_down(wish(salon.colour, at(10))), calcom)
     pass_time(20)
 
-    tasks.settle_open_changes()
-
-    assert handed_out() == []
+    assert not Change.objects.due().exists()
 
 
-def test_a_worker_settles_what_it_is_handed(salon, calcom, simulator):
-    """Arguments of the future are ignored, and a repeat does no harm."""
-    change = write_down(wish(salon.colour, at(10), KARL))
+def test_worker_settles_what_is_due(salon, calcom, simulator):
+    """Arguments of other versions are ignored, and a repeat does no harm."""
+    write_down(wish(salon.colour, at(10), KARL))
+    pass_time(6)
 
     for _ in range(2):
-        tasks.settle(change_id=change.pk, newer_argument=1)
+        tasks.settle(change_id=0, newer_argument=1)
 
     assert Change.objects.get().state == "done"
     assert simulator.count("POST /v2/bookings") == 1

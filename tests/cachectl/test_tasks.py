@@ -8,7 +8,7 @@ from celery import current_app
 from celery.exceptions import Retry
 from celery.signals import worker_ready
 from django.conf import settings as django_settings
-from pytest_django import DjangoAssertNumQueries
+from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
@@ -46,11 +46,11 @@ def attempt() -> Iterator[object]:
     """Return a function that runs the n-th attempt of `forget_range`, as a worker does."""
     task = tasks.forget_range
 
-    def run(retries: int, forgetting: Forgetting) -> None:
-        arguments = {"forgetting_id": forgetting.id}
-        task.push_request(id="t", retries=retries, called_directly=False, args=[], kwargs=arguments, delivery_info={})
+    def run(retries: int) -> None:
+        Forgetting.objects.update(next_attempt_at=Now())  # the pause is over
+        task.push_request(id="t", retries=retries, called_directly=False, args=[], kwargs={}, delivery_info={})
         try:
-            task.run(**arguments)
+            task.run()
         finally:
             task.pop_request()
 
@@ -59,64 +59,44 @@ def attempt() -> Iterator[object]:
         messages.clear()
 
 
-def test_forgetting_is_worked_off_and_written_down(owed: Forgetting) -> None:
-    """L-26: the task gets the id of our own row; what it did stands there."""
+def test_forgetting_is_processed_and_written_down(owed: Forgetting) -> None:
+    """L-26: the row says what is to be done, and what was; arguments of other versions are ignored."""
     tasks.forget_range(forgetting_id=owed.id, argument_of_a_newer_version=1)
 
     owed.refresh_from_db()
-    assert (owed.keys_forgotten, owed.attempts, owed.error) == (4, 1, "")
+    assert (owed.keys_forgotten, owed.attempts, owed.last_error) == (4, 0, "")
     assert owed.done_at is not None
     assert owed.took is not None
     assert redis_client().exists(*keys.changes(ACCOUNT, CUT, [MONDAY]), *keys.changes(ACCOUNT, COLOUR, [TUESDAY])) == 2
 
 
 def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource, redis_time: RedisTime) -> None:
-    """L-27: forgotten after commit, by the task, by the sweep: once is what counts."""
+    """L-27: forgotten after commit, and by the task once or twice: once is what counts."""
     owed.cause = Forgetting.Cause.COMMAND
     owed.save()
-    services.work_off(owed.id)
+    services.process()
     redis_time.pass_(60)
     ask()
 
-    Forgetting.objects.update(done_at=None)  # a crash between Redis and the row
-    tasks.forget_range(forgetting_id=owed.id)
-    tasks.forget_range(forgetting_id=owed.id)
+    Forgetting.objects.update(done_at=None, next_attempt_at=Now())  # a crash between Redis and the row
+    tasks.forget_range()
+    tasks.forget_range()
 
     assert ask().band is Band.FRESH
     owed.refresh_from_db()
-    assert owed.attempts == 2
+    assert (owed.keys_forgotten, owed.attempts) == (4, 0)
 
 
-def test_a_queue_that_piled_up_is_cleared_in_few_statements(
-    owed: Forgetting, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    """What is owed goes along with the first message; the others find nothing to do, and ask nobody."""
-    rows = [owe() for _ in range(50)]
+def test_forgettings_are_processed_a_hundred_per_message(owed: Forgetting) -> None:
+    """Whichever message comes first; the others find nothing to do."""
+    for _ in range(120):
+        owe()
 
-    with django_assert_max_num_queries(4):
-        for row in (owed, *rows):
-            tasks.forget_range(forgetting_id=row.id)
-
-    done = Forgetting.objects.all()
-    assert {(row.keys_forgotten, row.attempts) for row in done} == {(4, 1)}
-    assert all(row.done_at and row.took is not None for row in done)
+    assert [services.process() for _ in range(3)] == [100, 21, 0]
+    assert all(row.done_at and row.took is not None and row.keys_forgotten == 4 for row in Forgetting.objects.all())
 
 
-def test_one_that_cannot_be_forgotten_does_not_go_along(owed: Forgetting) -> None:
-    """Its own message says why, and is tried again."""
-    broken = owe()
-    Forgetting.objects.filter(id=broken.id).update(last=MONDAY + timedelta(days=40_000))
-
-    tasks.forget_range(forgetting_id=owed.id)
-    with pytest.raises(ValueError, match="Forget 1 to"):
-        tasks.forget_range(forgetting_id=broken.id)
-
-    broken.refresh_from_db()
-    assert (broken.attempts, broken.done_at) == (1, None)
-    assert broken.error.startswith("ValueError")
-
-
-def test_row_that_is_gone_is_no_error() -> None:
+def test_message_without_rows_is_no_error() -> None:
     """A message may outlive its row."""
     tasks.forget_range(forgetting_id=404)
 
@@ -131,7 +111,7 @@ def test_attempts_are_scheduled_after_5_10_and_20_seconds(
     """L-25: the error reaches the task, and the documented waits are those in the message."""
     before = datetime.now(UTC)
     with pytest.raises(Retry) as raised:
-        attempt(retries, owed)
+        attempt(retries)
 
     assert raised.value.when == wait
     with current_app.connection_for_read() as connection, connection.SimpleQueue("cache") as messages:
@@ -140,43 +120,47 @@ def test_attempts_are_scheduled_after_5_10_and_20_seconds(
     eta = datetime.fromisoformat(message.headers["eta"])
     assert timedelta(seconds=wait) <= eta - before < timedelta(seconds=wait + 2)
     assert message.headers["retries"] == retries + 1
-    assert message.payload[1] == {"forgetting_id": owed.id}
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_after_the_last_attempt_the_row_is_still_owed(
+def test_after_the_last_attempt_the_row_is_still_pending(
     attempt: object, owed: Forgetting, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """L-25: the retries end, the debt does not; a line in the log wakes somebody, the sweep goes on."""
+    """L-25: the message's retries end, the row's do not; an error in the log calls a person, the relay goes on."""
     for retries in range(3):
         with pytest.raises(Retry):
-            attempt(retries, owed)
+            attempt(retries)
     with pytest.raises(RedisConnectionError):
-        attempt(3, owed)
+        attempt(3)
 
     owed.refresh_from_db()
     assert (owed.attempts, owed.done_at) == (4, None)
-    assert owed.error.startswith("ConnectionError")
-    assert owed in Forgetting.objects.owed(datetime.now(UTC) + timedelta(seconds=11))
+    assert owed.last_error.startswith("ConnectionError")
+    assert timedelta() < owed.next_attempt_at - datetime.now(UTC) < timedelta(seconds=21)
+    [*_, last] = [record for record in caplog.records if "cache.invalidation_failed" in record.getMessage()]
+    assert last.levelname == "ERROR"
 
 
-def test_sweep_works_off_what_crashed_between_commit_and_forgetting(owed: Forgetting) -> None:
+def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(owed: Forgetting) -> None:
     """Invariant 6: at most ten seconds later the days are forgotten."""
-    tasks.sweep_forgettings()
+    tasks.relay_outbox()
 
-    owed.refresh_from_db()
-    assert owed.keys_forgotten == 4
-    assert services.sweep() == 0
+    with current_app.connection_for_read() as connection, connection.SimpleQueue("cache") as messages:
+        message = messages.get_nowait()
+        message.ack()
+    assert message.headers["task"] == "cachectl.forget_range"
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_sweep_without_redis_leaves_everything_owed(owed: Forgetting) -> None:
-    """The first failure ends the sweep: the others would fail as well."""
+def test_batch_is_retried_together_while_redis_is_away(owed: Forgetting) -> None:
+    """The first failure ends it: the others would fail as well."""
     services.owe(account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
 
-    assert services.sweep() == 0
+    with pytest.raises(RedisConnectionError):
+        services.process()
 
-    assert sorted(Forgetting.objects.values_list("attempts", "done_at")) == [(0, None), (1, None)]
+    assert services.process() == 0  # not before the pause is over
+    assert sorted(Forgetting.objects.values_list("attempts", "done_at")) == [(1, None), (1, None)]
 
 
 def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetting) -> None:
@@ -184,12 +168,14 @@ def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetti
     absurd = Forgetting.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY + timedelta(days=9000), cause="command"
     )
+    Forgetting.objects.filter(pk=absurd.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
 
-    assert services.sweep() == 1
+    assert services.process() == 1
 
     absurd.refresh_from_db()
     assert (absurd.done_at, absurd.attempts) == (None, 1)
-    assert "4000" in absurd.error
+    assert absurd.last_error.startswith("ValueError")
+    assert "4000" in absurd.last_error
 
 
 def test_owing_is_bounded() -> None:
@@ -201,12 +187,12 @@ def test_owing_is_bounded() -> None:
             )
 
 
-def test_sweep_notices_an_emptied_redis(owed: Forgetting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emptied_redis_is_noticed(owed: Forgetting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads are believed from the settle time after Redis was first seen empty: better before a caller sees it."""
     monkeypatch.setattr("cachectl.sources._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
     redis_client().flushdb()
 
-    tasks.sweep_forgettings()
+    tasks.ensure_generation()
 
     assert redis_client().exists(keys.epoch(ACCOUNT), keys.epoch(8)) == 2
 
@@ -268,7 +254,8 @@ def test_every_task_has_its_queue() -> None:
 
     assert queues == {
         "cachectl.forget_range": "cache",
-        "cachectl.sweep_forgettings": "cache",
+        "cachectl.relay_outbox": "cache",
+        "cachectl.ensure_generation": "cache",
         "cachectl.refresh": "refresh",
         "cachectl.prune": None,
     }

@@ -71,15 +71,13 @@ class Hooks:
             self.work_off()
 
     def work_off(self) -> None:
-        """Work off what is owed, as the workers do."""
-        owed = WebhookDelivery.objects.filter(account=self.account, state__in=inbox.OWED)
-        for delivery_id in owed.values_list("pk", flat=True):
-            inbox.work_off(delivery_id)
+        """Process what is due, as the workers do."""
+        inbox.process()
 
     def notes(self) -> list[str]:
         """Return what was made of each message."""
         told = WebhookDelivery.objects.filter(account=self.account)
-        return list(told.order_by("pk").values_list("note", flat=True))
+        return [delivery.last_error or delivery.note for delivery in told.order_by("pk")]
 
 
 def handed_out(queue: str = "webhooks") -> list[dict[str, Any]]:

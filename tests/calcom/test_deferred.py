@@ -11,7 +11,8 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
-from calcom import deferred, events, polling, tasks
+from cachectl.tasks import relay_outbox
+from calcom import deferred, events, polling
 from calcom.events import BookingRead, NotYet, Useless
 from calcom.limiter import limiter_for
 from calcom.models import Cursor, DeferredBooking
@@ -19,6 +20,7 @@ from tests.calcom.hooks import handed_out
 from tests.cast import at
 from tests.monitoring import figures
 
+MOST_ATTEMPTS = DeferredBooking.retry_policy.max_attempts
 LIST, READ = "GET /v2/bookings", "GET /v2/bookings/{uid}"
 
 
@@ -66,7 +68,7 @@ def pass_time(**span: float) -> None:
 def look() -> None:
     """Do what beat and the workers do."""
     handed_out("default")
-    tasks.sweep_deferred()
+    relay_outbox()
     for message in handed_out("default"):
         current_app.tasks[message.pop("task")].run(**message)
 
@@ -86,7 +88,7 @@ def test_deferred_booking_is_applied_when_its_time_has_come(account, simulator, 
 
 def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simulator, listener, caplog):
     """Ten attempts in four hours; then it is told as an alert, and read no more by itself."""
-    pauses = [timedelta(seconds=30) * 2**number for number in range(deferred.MOST_ATTEMPTS - 1)]
+    pauses = [timedelta(seconds=30) * 2**number for number in range(MOST_ATTEMPTS - 1)]
     for attempt, pause in enumerate(pauses, start=1):
         assert row().attempts == attempt
         pass_time(seconds=pause.total_seconds() - 5)
@@ -95,12 +97,12 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
         pass_time(seconds=6)
         look()
 
-    assert (row().state, row().attempts, row().error) == ("dead_letter", deferred.MOST_ATTEMPTS, "NotYet")
+    assert (row().state, row().attempts, row().last_error) == ("dead_letter", MOST_ATTEMPTS, "NotYet")
     assert caplog.text.count("calcom.deferred_booking_given_up") == 1
     assert figures.now()["slotline_deferred_bookings_given_up"] == 1
     pass_time(days=1)
     look()
-    assert simulator.count(READ) == deferred.MOST_ATTEMPTS - 1
+    assert simulator.count(READ) == MOST_ATTEMPTS - 1
 
 
 @pytest.mark.parametrize("what", ["gone", "useless"])
@@ -135,7 +137,7 @@ def test_look_that_brings_no_readable_answer_is_an_attempt(account, simulator, l
 
     look()
 
-    assert (row().state, row().attempts, row().error) == ("waiting", 2, "unavailable")
+    assert (row().state, row().attempts, row().last_error) == ("waiting", 2, "unavailable")
 
 
 def test_two_workers_do_not_read_the_same(account, simulator, listener):
@@ -143,7 +145,7 @@ def test_two_workers_do_not_read_the_same(account, simulator, listener):
     pass_time(seconds=31)
 
     for _ in range(2):
-        deferred.look_again(row().pk)
+        deferred.process()
 
     assert simulator.count(READ) == 1
 
@@ -187,7 +189,7 @@ def test_staff_has_a_booking_read_again(account, simulator, listener, client):
 
 def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, simulator, listener):
     """A comparison is of one account."""
-    other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", error="NotYet")
+    other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", last_error="NotYet")
     listener.trouble = None
 
     deferred.look_at_all(account)

@@ -315,12 +315,12 @@ def test_warming_asks_once(simulator: Simulator, salon: cast.Salon) -> None:
 def test_deferred_booking_keeps_its_attempts(simulator: Simulator, account: Account) -> None:
     """It waits for a key instead of becoming a dead letter."""
     simulator.revoke_key(SALON_CREDENTIAL)
-    row = DeferredBooking.objects.create(account=account, remote_uid="uid", error="NotYet")
+    row = DeferredBooking.objects.create(account=account, remote_uid="uid", last_error="NotYet")
 
-    deferred.look_again(row.pk)
+    deferred.process()
 
     row.refresh_from_db()
-    assert (row.attempts, row.state) == (1, "waiting")
+    assert (row.attempts, row.state) == (0, "waiting")
     assert refused_kinds() == {"reads"}
 
 
@@ -334,10 +334,10 @@ def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.Monkey
     body = {"triggerEvent": "BOOKING_CANCELLED", "payload": {"uid": "uid", "startTime": at(10).isoformat()}}
     delivery = WebhookDelivery.objects.create(account=account, trigger="BOOKING_CANCELLED", identity="1", body=body)
 
-    inbox.work_off(delivery.pk)
+    inbox.process()
 
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.note) == ("failed", 0, "refused")
+    assert (delivery.state, delivery.attempts, delivery.last_error) == ("failed", 0, "refused")
 
 
 def test_loads_say_that_access_is_refused(simulator: Simulator, salon: cast.Salon) -> None:

@@ -98,7 +98,7 @@ def test_poll_advances_and_sets_aside_what_cannot_be_applied(account, simulator,
     polling.poll(account)
     assert (len(listener.heard), Cursor.objects.get().read_until > before) == (2, True)
     row = DeferredBooking.objects.get()
-    assert (row.remote_uid, row.state, row.attempts, row.error) == (late, "waiting", 1, type(trouble).__name__)
+    assert (row.remote_uid, row.state, row.attempts, row.last_error) == (late, "waiting", 1, type(trouble).__name__)
     assert "calcom.booking_deferred" in caplog.text
     assert late not in caplog.text
 
@@ -134,7 +134,7 @@ def test_unreadable_booking_hides_no_other_and_is_set_aside(account, simulator, 
     assert polling.poll(account) == 2
     assert listener.heard == [readable]
     row = DeferredBooking.objects.get()
-    assert (row.remote_uid, row.error) == (odd, "unreadable")
+    assert (row.remote_uid, row.last_error) == (odd, "unreadable")
 
 
 def test_without_an_answer_nothing_is_lost(account, simulator, listener):

@@ -188,11 +188,11 @@ def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomS
 
 
 def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
-    """L-25, L-26: it is told the id of our row, and nothing else."""
-    [forgetting] = forget(calcom, salon.beard.event_type, salon.ben.host_id)
+    """L-25, L-26: the message says only that there is work; what to do stands in our row."""
+    forget(calcom, salon.beard.event_type, salon.ben.host_id)
 
     jobs_done()
-    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None, "forgetting_id": forgetting.id}]
+    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None}]
 
 
 @pytest.mark.parametrize("cause", [Forgetting.Cause.OWN, Forgetting.Cause.ELSEWHERE])
@@ -205,7 +205,7 @@ def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.S
 
 
 def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: cast.Salon, monkeypatch):
-    """L-15, L-25: after Cal.com's yes nothing can fail; the row stays owed, and the sweep does it."""
+    """L-15, L-25: after Cal.com's yes nothing can fail; the row stays pending, and the relay sends a message for it."""
 
     def away(*_: object, **__: object) -> None:
         raise RedisConnectionError
@@ -215,12 +215,14 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: c
 
     with monkeypatch.context() as outage:
         outage.setattr(store, "_call", away)
-        outage.setattr(tasks.forget_range, "delay", no_broker)
+        outage.setattr(tasks.forget_range, "apply_async", no_broker)
         [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
         jobs_done()
 
-    assert list(Forgetting.objects.owed(datetime.now(UTC))) == [forgetting]
-    tasks.sweep_forgettings()
+    assert list(Forgetting.objects.due()) == [forgetting]
+    tasks.relay_outbox()
+    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None}]
+    tasks.forget_range()
     assert Forgetting.objects.get().done_at is not None
 
 

@@ -62,7 +62,7 @@ def test_what_is_owed_is_swept_by_a_worker_with_a_wrong_clock(skew: timedelta) -
     row = services.owe(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.OWN)
 
     with time_machine.travel(datetime.now(UTC) + skew):
-        services.sweep()
+        services.process()
 
     row.refresh_from_db()
     assert row.keys_forgotten == 1

@@ -4,7 +4,6 @@ from contextlib import suppress
 from random import Random
 
 import pytest
-from django.utils import timezone
 
 from bookings.claims import Contention
 from bookings.errors import BookingError
@@ -85,7 +84,7 @@ def _try(deed):
 
 def _sweep(calcom, seconds):
     pass_time(seconds)
-    for change in Change.objects.owed(timezone.now()):
+    for change in Change.objects.due():
         settle(change, calcom)
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bookings.models import Appointment, Claim
+from cachectl.infra import outbox
 from calcom import polling, tasks
 from calcom.models import Cursor, WebhookDelivery
 from tests.bookings.stage import book, cancel, wish
@@ -36,10 +37,10 @@ class Line:
         self.simulator.set_now(self.clock.now())
 
     def beat(self) -> None:
-        """Do what beat and the workers do: sweep the inbox, and poll where that is due."""
-        tasks.sweep()
-        for message in handed_out():
-            tasks.process(delivery_id=message["delivery_id"])
+        """Do what beat and the workers do: process the inbox, and poll where that is due."""
+        outbox.relay()
+        for _ in handed_out():
+            tasks.process()
         for account_id in polling.due_accounts():
             tasks.poll_account(account_id=account_id)
 

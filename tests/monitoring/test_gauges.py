@@ -121,7 +121,7 @@ class TestOwed:
         ("rows", "index"),
         [
             (Change.objects.open(), "change_open_by_time"),
-            (Forgetting.objects.open(), "forgetting_owed_by_time"),
+            (Forgetting.objects.pending(), "forgetting_owed_by_time"),
             (WebhookDelivery.objects.filter(state__in=["received", "failed"]), "webhook_delivery_owed_by_time"),
         ],
     )

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.db.models.functions import Now
 from django.test import Client
 from redis import RedisError
 
@@ -159,11 +160,11 @@ class TestForgetting:
 
     def test_days_are_counted_by_cause_and_once(self, salon: Salon) -> None:
         """However often the same forgetting is worked off."""
-        row = owed(salon)
+        owed(salon)
 
         with figures.growth() as grown:
             for _ in range(2):
-                tasks.forget_range(forgetting_id=row.pk)
+                tasks.forget_range()
 
         assert {line: count for line, count in grown.items() if "days_forgotten" in line} == {
             'slotline_days_forgotten_total{cause="command"}': 4
@@ -171,13 +172,14 @@ class TestForgetting:
 
     def test_the_third_failure_in_a_row_can_be_told_from_the_first(self, salon: Salon, settings) -> None:
         """Experiment 5's alert: a person is called at the third."""
-        row = owed(salon)
+        owed(salon)
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
         with figures.growth() as grown:
             for _ in range(5):
+                Forgetting.objects.update(next_attempt_at=Now())
                 with pytest.raises(RedisError):
-                    services.work_off(row.pk)
+                    services.process()
 
         failures = {line: count for line, count in grown.items() if "forgetting_failures" in line}
         assert failures == {

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(
         self, *_args: Any, account: int, event_type: int, first: date, last: date | None, **_options: Any
     ) -> None:
-        """Write the forgetting down, and work it off at once."""
+        """Write the forgetting down, and forget the days now; a worker does it once more, which changes nothing."""
         try:
             row = services.owe(
                 account_id=account,
@@ -35,9 +35,9 @@ class Command(BaseCommand):
                 last=last or first,
                 cause=Forgetting.Cause.COMMAND,
             )
-            forgotten = services.work_off(row.id)
+            forgotten = services.forget(row)
         except ValueError as exc:
             raise CommandError(str(exc)) from exc
         except RedisError as exc:
-            raise CommandError(f"Redis did not answer ({exc}). The sweep goes on trying: forgetting {row.id}.") from exc
+            raise CommandError(f"Redis did not answer ({exc}). The relay goes on trying: forgetting {row.id}.") from exc
         self.stdout.write(f"Forgot {forgotten} days.")

@@ -7,7 +7,6 @@ from typing import Any
 from bookings.models import OPEN_STATES, Appointment, Change, Claim
 from cachectl.models import Forgetting
 from calcom.answers import METADATA_KEY
-from calcom.inbox import OWED
 from calcom.models import WebhookDelivery
 from calcom.simulator.client import SimulatorClient
 from script.stage.company import Tenant
@@ -83,6 +82,6 @@ def unfinished() -> int:
     """Count what our own processes still have to do: open changes, webhooks to understand, days to forget."""
     return (
         Change.objects.filter(state__in=OPEN_STATES).count()
-        + WebhookDelivery.objects.filter(state__in=OWED).count()
+        + WebhookDelivery.objects.pending().count()
         + Forgetting.objects.filter(done_at=None).count()
     )

@@ -9,7 +9,6 @@ from bookings.mirror.drift import Drift
 from bookings.models import Appointment, AppointmentState, Change, Claim
 from bookings.question.offers import Rules
 from cachectl.models import Forgetting
-from calcom import inbox
 from calcom import tasks as calcom_tasks
 from calcom.answers import METADATA_KEY
 from calcom.models import DeferredBooking, WebhookDelivery
@@ -59,10 +58,10 @@ def _work_everything(play: Play) -> None:
 def _left_to_do() -> str:
     """Return what is not settled; empty when all is."""
     changes = list(Change.objects.open().values_list("operation", "state"))
-    told = list(WebhookDelivery.objects.filter(state__in=inbox.OWED).values_list("trigger", "note"))
+    told = list(WebhookDelivery.objects.pending().values_list("trigger", "last_error"))
     forgettings = Forgetting.objects.filter(done_at=None).count()
     holds = Appointment.objects.held().count()
-    deferred = list(DeferredBooking.objects.values_list("state", "error"))
+    deferred = list(DeferredBooking.objects.values_list("state", "last_error"))
     if not (changes or told or forgettings or holds or deferred):
         return ""
     return f"{changes} {told} {deferred} {forgettings} forgettings, {holds} holds"
@@ -80,7 +79,7 @@ def check(play: Play, dice: Random) -> None:
         if getattr(difference, "drift", None) is not Drift.ENDED:
             play.object(f"differs: {difference}")
     _compare_words(play)
-    dead = WebhookDelivery.objects.exclude(state__in=["done", "useless"]).values_list("trigger", "state", "note")
+    dead = WebhookDelivery.objects.exclude(state__in=["done", "useless"]).values_list("trigger", "state", "last_error")
     if dead:
         play.object(f"webhooks without an end: {list(dead)}")
 

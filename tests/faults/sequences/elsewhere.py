@@ -203,10 +203,8 @@ def pass_by(play: Play, seconds: float) -> None:
 # --- what workers and beat do ------------------------------------------------------------------------------------
 
 BEAT = {
-    "settle": bookings_tasks.settle_open_changes,
-    "inbox": calcom_tasks.sweep,
-    "deferred": calcom_tasks.sweep_deferred,
-    "forget": cache_tasks.sweep_forgettings,
+    "relay": cache_tasks.relay_outbox,
+    "generation": cache_tasks.ensure_generation,
     "holds": bookings_tasks.expire_holds,
     "overlaps": bookings_tasks.detect_overlaps,
 }
