@@ -19,7 +19,7 @@ from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, Range
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Now
 
@@ -28,6 +28,7 @@ from bookings.constraints import LANGUAGES, AreClosures, AreHours, IsTimeZone
 from bookings.hours import Hours
 from bookings.names import NameWords, ReversedDigits, digits_of, prefixes
 from bookings.said import NameField
+from cachectl.infra import wakeups
 from cachectl.infra.outbox import OutboxQuerySet, OutboxRow
 from calcom.crypto import EncryptedTextField
 from calcom.models import Account, EventType, Host
@@ -791,7 +792,9 @@ class ClaimQuerySet(models.QuerySet["Claim"]):
         """Return those that hold at `now`: a hold that ran out claims nothing, swept or not."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
 
-    def overlapping(self, host_ids: Collection[int], first: datetime, last: datetime) -> "ClaimQuerySet":
+    def overlapping(
+        self, host_ids: "Collection[int] | models.QuerySet[Any, Any]", first: datetime, last: datetime
+    ) -> "ClaimQuerySet":
         """Return those that take time of one of the hosts between the instants."""
         return self.filter(host_id__in=host_ids, end__gt=first, start__lt=last)
 
@@ -998,7 +1001,7 @@ class Change(OutboxRow):
         if won:
             _adopt(self, {"state": to, **fields})
             if to not in OPEN_STATES:
-                figures.count_end(self)
+                self._announce_end()
         return won
 
     def close(self, *, to: ChangeState, **fields: Any) -> bool:
@@ -1007,8 +1010,13 @@ class Change(OutboxRow):
         won = Change.objects.open().filter(pk=self.pk).update(**ended) == 1
         if won:
             _adopt(self, ended)
-            figures.count_end(self)
+            self._announce_end()
         return won
+
+    def _announce_end(self) -> None:
+        """Count the end, and wake the threads that wait for it, when it is committed."""
+        figures.count_end(self)
+        transaction.on_commit(lambda: wakeups.wake(self.public_id), robust=True)
 
     def just_written(self, *, in_line: bool) -> Self:
         """Say of itself what `judged_now` would say of a row that was written a moment ago."""

@@ -11,6 +11,8 @@ from datetime import date
 
 PROBE = "sl1:probe"
 """Written to see whether Redis takes anything."""
+WAKE_UPS = "sl1:wake-ups"
+"""The channel that says which topics have ended: see `cachectl.infra.wakeups`."""
 
 
 def _key(account_id: int, rest: str) -> str:

@@ -33,6 +33,7 @@ from bookings.wish import cases, settling
 from bookings.wish.remote import case_of
 from cachectl import background, waiting
 from cachectl.deadline import Deadline
+from cachectl.infra import wakeups
 from calcom.errors import Reason
 from calcom.service import CalcomService
 from calcom.types import RemoteState
@@ -42,7 +43,10 @@ log = structlog.get_logger(__name__)
 
 # Whoever asked sends it at once; a worker takes over when that did not happen.
 HEAD_START = timedelta(seconds=5)
-# Seconds between two looks at a write that somebody else is working on.
+# Seconds between two looks at an operation that another thread or process carries out: its end wakes those who wait,
+# unless the message is lost, or Redis does not answer.
+LOOK_EVERY = 1.0
+# Seconds before another attempt where no operation is ahead: another writer has locked the hosts for a moment.
 PAUSE = 0.1
 
 
@@ -118,11 +122,16 @@ def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
 def _pursued(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     account_id = calcom.account_id
     with waiting.place(account_id, deadline) as until:
-        if _work_until(until, account_id, settling.send, case_of(change, calcom)) and change.state not in OPEN_STATES:
+        case = case_of(change, calcom)
+        if _work_until(until, account_id, settling.send, case) and change.state not in OPEN_STATES:
             return change  # it was settled here: these objects are what their rows are
         change = _whole(change.pk)
         while change.state == ChangeState.QUEUED and not change.attempts and not until.passed:
-            time.sleep(min(PAUSE, until.left))
+            ahead = settling.ahead_of(case)
+            if ahead is None:
+                time.sleep(min(PAUSE, until.left))
+            else:
+                _await_end(ahead, until)
             _work_until(until, account_id, settling.settle, change_id=change.pk, calcom=calcom)
             change = _whole(change.pk)
     return change
@@ -145,12 +154,19 @@ def _tell_crash(job: "Future[None]") -> None:
 
 
 def join(change: Change, account_id: int, deadline: Deadline) -> Change:
-    """Wait until the deadline for a change that somebody else is working on, and return it as it is then."""
+    """Wait until the deadline for a change that is carried out elsewhere, and return it as it is then."""
     with waiting.place(account_id, deadline) as until:
-        while change.state in OPEN_STATES and not until.passed:
-            time.sleep(min(PAUSE, until.left))
+        if change.state in OPEN_STATES and not until.passed:
+            _await_end(change, until)
             change = _whole(change.pk)
     return change
+
+
+def _await_end(change: Change, deadline: Deadline) -> None:
+    """Wait until the change has come to its end, or the deadline."""
+    while not wakeups.wait(change.public_id, min(LOOK_EVERY, deadline.left)) and not deadline.passed:
+        if not Change.objects.open().filter(pk=change.pk).exists():
+            return
 
 
 # --- answering ---------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ again. What a booking, a move and a cancellation do differently is in `remote.py
 import time
 from datetime import timedelta
 
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings import claims
-from bookings.models import SILENCE, Appointment, Change, ChangeState
+from bookings.models import SILENCE, Appointment, Change, ChangeState, Claim
 from bookings.wish import awaiting
 from bookings.wish.cases import NOT_IN_TIME, REFUSALS, UNSETTLED, Case, Refusal
 from bookings.wish.remote import case_of
@@ -108,6 +109,16 @@ def _has_its_turn(case: Case) -> bool:
     elif verdict is claims.Verdict.WAIT:
         case.later(ChangeState.QUEUED)
     return verdict is claims.Verdict.FREE
+
+
+def ahead_of(case: Case) -> Change | None:
+    """Return an open change that ends before the case's turn comes, the last one in line; None if there is none."""
+    appointment = case.appointment
+    first, last = claims.around(appointment.event_type, case.start, case.end)
+    in_the_way = Claim.objects.overlapping(appointment.event_type.hosts.values("pk"), first, last)
+    goes_first = Q(kind=Claim.Kind.PENDING) | Q(kind=Claim.Kind.QUEUED, appointment__lt=appointment.pk)
+    others = in_the_way.filter(goes_first).exclude(appointment=appointment)
+    return Change.objects.open().filter(appointment__in=others.values("appointment")).order_by("appointment").last()
 
 
 def begin(case: Case) -> bool:

@@ -215,6 +215,7 @@ SHARED = {
     "cachectl/background.py": "the condition guards counters; of the threads an account has half of what is left",
     "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
     "cachectl/infra/circuit_breaker.py": "the lock guards counters; no call runs under it",
+    "cachectl/infra/wakeups.py": "the lock guards a dictionary; threads wait for events of their own outside of it",
     "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",
     "calcom/limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
     "calcom/resilience/circuit_breaker.py": "each breaker, of one account, has its own; the lock guards a counter",

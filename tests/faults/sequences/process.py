@@ -23,7 +23,7 @@ from django.db.backends.signals import connection_created
 from bookings import claims
 from bookings.wish import outcomes
 from cachectl import background, deadline, flight, store
-from cachectl.infra import lua
+from cachectl.infra import lua, wakeups
 from calcom import transport
 
 # Seconds after which a request that gets no answer has timed out.
@@ -162,6 +162,11 @@ class Process:
     def _sleep(self, seconds: float) -> None:
         self.slept += seconds
 
+    def _await_wake_up(self, _topic: str, seconds: float) -> bool:
+        """Wait in vain: nothing goes on elsewhere."""
+        self.slept += seconds
+        return False
+
     def _monotonic(self) -> float:
         return time.monotonic() + self.slept
 
@@ -231,6 +236,7 @@ def held_by_the_test(process: Process, patch: pytest.MonkeyPatch) -> Iterator[No
     for module, name in ((outcomes, "time"), (claims, "time"), (deadline, "time")):
         patch.setattr(module, name, waits)
     patch.setattr(outcomes, "wait", process._wait)
+    patch.setattr(wakeups, "wait", process._await_wake_up)
     patch.setattr(background, "_submit", process._submit)
     patch.setattr(flight, "join", process._join)
     patch.setattr(store, "wait", process._await_load)
