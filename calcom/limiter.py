@@ -24,6 +24,7 @@ from django.db import DatabaseError
 from redis import RedisError
 
 from cachectl.infra.lua import Argument, Scripts, scripts_in
+from cachectl.infra.redis import shared_or_own
 from calcom.errors import Unavailable
 from calcom.keys import limiter_keys
 from calcom.pauses import StoredPause
@@ -330,6 +331,16 @@ class Limiter:
     def _ask(
         self, take: Take, priority: Priority, tenant: str, longest_call_s: float, poll_of: str
     ) -> Permit | Throttled:
+        # Without Redis no polls are known: one is as urgent as what a caller waits for.
+        return shared_or_own(
+            "rate_limiter",
+            lambda: self._take_shared(take, priority, tenant, longest_call_s, poll_of),
+            lambda: self._take_without_redis(Priority.LIVE if poll_of else priority, longest_call_s),
+        )
+
+    def _take_shared(
+        self, take: Take, priority: Priority, tenant: str, longest_call_s: float, poll_of: str
+    ) -> Permit | Throttled:
         token = f"{priority[0]}{token_hex(6)}{tenant}"
         gap = self._without_redis.left_a_gap
         args: list[Argument] = [priority, tenant, token, _ms(longest_call_s), self._limit, self._in_flight]
@@ -340,9 +351,6 @@ class Limiter:
             if answer[-1] == b"unchecked":
                 self._learn_stored_pause()
                 answer = take(self._keys, [*args, _ms(self._pause_left_s), self._foreign, poll_of, 1])
-        except RedisError:
-            # It knows of no polls: one is as urgent as what a caller waits for.
-            return self._take_without_redis(Priority.LIVE if poll_of else priority, longest_call_s)
         except DatabaseError:
             return Throttled("distrusted", retry_after=1.0)
         granted, at_or_wait, level, spent, foreign, rest = answer

@@ -132,6 +132,12 @@ DISTRUSTED_SECONDS = Gauge(
 )
 BREAKER_STATE = Gauge("slotline_breaker_state", "0 closed, 1 open: until a call has succeeded.", ("account", "kind"))
 
+REDIS_FALLBACKS = _counter(
+    "slotline_redis_fallbacks_total",
+    "Answers that a process gave within its own share, because Redis was away.",
+    "feature",
+)
+
 # --- availability ------------------------------------------------------------------------------------------------
 
 AVAILABILITY_ANSWERS = _counter(
@@ -212,6 +218,8 @@ READABLE = Gauge(
 # Prometheus sees an increase only of what it has seen before, and these are alerted of at the first.
 for _attempt in ("1", "2", "3", "more"):
     FORGETTING_FAILURES.labels(_attempt)
+for _feature in ("throttle", "rate_limiter", "circuit_breaker"):
+    REDIS_FALLBACKS.labels(_feature)
 for _kind in ("reads", "writes"):
     BREAKER_OPENED.labels(_kind)
     KEY_REFUSALS.labels(_kind)

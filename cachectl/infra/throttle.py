@@ -2,15 +2,14 @@
 
 import time
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 from limits import parse
 from limits.storage import MemoryStorage, RedisStorage, Storage
-from redis import RedisError
 
-from cachectl.infra.circuit_breaker import CircuitOpen
-from cachectl.infra.redis import redis_client
+from cachectl.infra.redis import redis_client, shared_or_own
 
 # Subjects that one process counts by itself while Redis is away. With more it begins anew: memory is bounded.
 MAX_SUBJECTS = 10_000
@@ -40,22 +39,18 @@ class Throttle:
     def hit(self, subject: str, events: int = 1) -> int:
         """Count events and return how many there were in this window; above `amount` they are to be refused."""
         key = self._key(subject)
-        try:
-            with redis_client().breaker.guard():
-                return _shared(settings.REDIS_URL).incr(key, self.seconds, events)
-        except (RedisError, CircuitOpen):
-            if len(_memory.storage) >= MAX_SUBJECTS:
-                _memory.reset()
-            return _memory.incr(key, self.seconds, events)
+        return shared_or_own(
+            "throttle",
+            lambda: _shared(settings.REDIS_URL).incr(key, self.seconds, events),
+            lambda: _count_in_memory(key, self.seconds, events),
+        )
 
     def wait(self, subject: str) -> float:
         """Return the seconds until the subject may act again: 0 unless the window has its `amount` of events."""
         key = self._key(subject)
-        try:
-            with redis_client().breaker.guard():
-                return self._wait(_shared(settings.REDIS_URL), key)
-        except (RedisError, CircuitOpen):
-            return self._wait(_memory, key)
+        return shared_or_own(
+            "throttle", lambda: self._wait(_shared(settings.REDIS_URL), key), lambda: self._wait(_memory, key)
+        )
 
     def _wait(self, storage: Storage, key: str) -> float:
         if storage.get(key) < self.amount:
@@ -78,6 +73,20 @@ def reset_memory() -> None:
     _memory.reset()
 
 
+def _count_in_memory(key: str, seconds: int, events: int) -> int:
+    if len(_memory.storage) >= MAX_SUBJECTS:
+        _memory.reset()
+    return _memory.incr(key, seconds, events)
+
+
+class _Storage(RedisStorage):
+    """The library's, on the process's client: behind its circuit breaker and time-out."""
+
+    def get_connection(self, readonly: bool = False) -> Any:  # noqa: ARG002  the signature is the library's
+        """Return the client that each command and script goes through."""
+        return redis_client()
+
+
 @lru_cache(maxsize=4)
 def _shared(url: str) -> RedisStorage:
-    return RedisStorage(url, connection_pool=redis_client().connection_pool, key_prefix="sl1:throttle")
+    return _Storage(url, key_prefix="sl1:throttle")

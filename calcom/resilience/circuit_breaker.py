@@ -21,6 +21,7 @@ from redis import RedisError
 
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, Outcome, Policy, ProcessStorage, Storage
 from cachectl.infra.lua import Argument, Scripts, scripts_in
+from cachectl.infra.redis import shared_or_own
 from calcom.keys import breaker_keys
 from calcom.transport import ConnectionClosed, NoAnswer, NotSent
 from monitoring import metrics
@@ -172,10 +173,11 @@ class SharedStorage(Storage):
 
     def _ask(self, verb: str, *args: float) -> Any:
         """Return what Redis says, None while it is away."""
-        try:
-            return self._scripts.run(f"circuit_breaker/{verb}", keys=self._keys, args=args)
-        except RedisError:
-            return None
+        return shared_or_own(
+            "circuit_breaker",
+            lambda: self._scripts.run(f"circuit_breaker/{verb}", keys=self._keys, args=args),
+            lambda: None,
+        )
 
 
 def outcome_of(status: int) -> Outcome:

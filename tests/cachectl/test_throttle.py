@@ -4,6 +4,7 @@ import pytest
 
 from cachectl.infra import throttle
 from cachectl.infra.throttle import Throttle
+from tests.monitoring import figures
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -57,6 +58,17 @@ def test_throttle_memory_is_bounded_while_redis_is_away(settings, monkeypatch: p
     counts = [limit.hit(f"192.0.2.{number % 11}") for number in range(100)]
 
     assert max(counts) == 1  # of eleven subjects in a row, memory of ten never holds the one that comes again
+
+
+def test_answers_within_a_process_share_are_counted_while_redis_is_away(settings) -> None:
+    """An alert stands on it (docs/decisions/0024)."""
+    Throttle("test", "2/day").hit("anna")
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    with figures.growth() as grown:
+        Throttle("test", "2/day").hit("anna")
+
+    assert grown['slotline_redis_fallbacks_total{feature="throttle"}'] == 1
 
 
 def test_throttle_refuses_a_rate_that_is_none() -> None:
