@@ -122,7 +122,7 @@ class Guard:
             return "Open: one call is trying whether Cal.com answers."
         if not self.state.wait_s:
             return "Open: the next call tries whether Cal.com answers."
-        return f"Open: nothing is sent; the next call that tries goes in {span(timedelta(seconds=self.state.wait_s))}."
+        return f"Open: nothing is sent; Cal.com is tried again in {span(timedelta(seconds=self.state.wait_s))}."
 
     @property
     def history(self) -> list[str]:

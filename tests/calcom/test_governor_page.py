@@ -116,7 +116,7 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert re.search(r"Open: nothing is sent; the next call that tries goes in \d+ seconds?\.", shown)
+        assert re.search(r"Open: nothing is sent; Cal\.com is tried again in \d+ seconds?\.", shown)
         assert re.search(r"\d+ seconds? ago: opened", shown)
         assert shown.count('value="probe"') == 1
 
