@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 
 import structlog
-from django.db.models.functions import Now
+from django.db import connection
 from redis import RedisError
 
 from cachectl import availability, limits
@@ -25,6 +25,14 @@ MANY_ATTEMPTS = 4
 
 # An answer of Cal.com's told of these: what is loaded from then on knows of them.
 _KNOWN_THERE = {Forgetting.Cause.REFUSED, Forgetting.Cause.EVENT_TYPE}
+# As `bulk_update` would, which takes forty times as long to build its statement (0.7 ms a row).
+_FINISH = """
+    UPDATE cachectl_forgetting AS row
+    SET done_at = now(), keys_forgotten = done.keys, took = done.took, last_error = ''
+    FROM unnest(%s::bigint[], %s::int[], %s::interval[], %s::timestamptz[]) AS done (id, keys, took, leased_until)
+    WHERE row.id = done.id AND row.next_attempt_at = done.leased_until AND row.done_at IS NULL
+    RETURNING row.cause, done.keys
+"""
 
 
 def owe(
@@ -110,11 +118,14 @@ def prune(*, now: datetime) -> int:
 
 
 def _finish(rows: Sequence[Forgetting]) -> None:
-    claimed = Forgetting.objects.claimed(rows)
-    for row in rows:
-        row.done_at, row.last_error = Now(), ""
-        metrics.DAYS_FORGOTTEN.labels(row.cause).inc(row.keys_forgotten or 0)
-    claimed.bulk_update(rows, ["done_at", "keys_forgotten", "took", "last_error"])
+    """Write down what became of claimed rows, unless another worker has claimed them since."""
+    if not rows:
+        return
+    columns = zip(*((row.pk, row.keys_forgotten, row.took, row.next_attempt_at) for row in rows), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_FINISH, [list(column) for column in columns])
+        for cause, keys in cursor.fetchall():
+            metrics.DAYS_FORGOTTEN.labels(cause).inc(keys)
 
 
 def _retry(rows: Sequence[Forgetting], error: Exception) -> None:

@@ -68,10 +68,13 @@ class OutboxQuerySet(models.QuerySet[R]):
         return self.pending().filter(next_attempt_at__lte=Now()).order_by("next_attempt_at")
 
     def claim(self, most: int, *, lease: timedelta = LEASE) -> list[R]:
-        """Take up to `most` due rows: nobody else gets them within the lease, and then whoever asks first."""
+        """Take up to `most` due rows: no other worker gets them within the lease, and then the first to claim them."""
+        due = self.due()
+        if not due.exists():  # what most messages find; a transaction costs three times as much
+            return []
         with transaction.atomic():
-            due = self.due().select_for_update(skip_locked=True, of=("self",))
-            rows: list[Any] = list(due.annotate(leased_until=Now() + lease)[:most])
+            locked = due.select_for_update(skip_locked=True, of=("self",))
+            rows: list[Any] = list(locked.annotate(leased_until=Now() + lease)[:most])
             for row in rows:
                 row.next_attempt_at = row.leased_until
             if rows:
