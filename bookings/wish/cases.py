@@ -153,8 +153,12 @@ class Case(ABC):
         """Write down what Cal.com has, if it is what we asked for. Any yes counts, also a late one, also twice."""
 
     @abstractmethod
-    def look_up(self) -> RemoteBooking | None:
-        """Return what has come of it at Cal.com, None if nothing has, or not yet. Raises like `CalcomService`."""
+    def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:
+        """
+        Return what has come of it at Cal.com, None if nothing has, or not yet. Raises like `CalcomService`.
+
+        With `only_refused` it was sent once and refused, so whatever changed there is not its effect.
+        """
 
     @abstractmethod
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:

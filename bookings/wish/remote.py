@@ -58,7 +58,7 @@ class Booking(Case):
         claims.release(self.appointment)
         claims.take(self.appointment, host_ids, Claim.Kind.PENDING)
 
-    def look_up(self) -> RemoteBooking | None:
+    def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:  # noqa: ARG002  it carries our id
         """Return the booking that carries our id, also where Cal.com made it of another length or at another time."""
         appointment = self.appointment
         if appointment.remote_uid:
@@ -221,10 +221,14 @@ class Move(Case):
         """Move it from where we know it to be."""
         return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.change.reason)
 
-    def look_up(self) -> RemoteBooking | None:
-        """Return where it is by now, None if it is where we know it to be. Where we wanted it, we look no further."""
+    def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:
+        """
+        Return where it is by now, None if it is where we know it to be.
+
+        Where it was at the new time, a send of ours may have brought it there: then later steps are other people's.
+        """
         known, *later = _trail(self.calcom, self.appointment.remote_uid)
-        arrived = (step for step in later if step.start == self.start)
+        arrived = (step for step in later if step.start == self.start and not only_refused)
         here = next(arrived, later[-1] if later else known)
         return None if here is known and here.state.takes_time else here
 
@@ -382,7 +386,7 @@ class Cancellation(Case):
         """Cancel it."""
         return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.change.reason)
 
-    def look_up(self) -> RemoteBooking | None:
+    def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:  # noqa: ARG002  cancelled is cancelled
         """Return where it is by now, None if it stands where we know it to be. The appointment follows it there."""
         known, *later = _trail(self.calcom, self.appointment.remote_uid)
         if not later:

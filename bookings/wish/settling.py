@@ -137,7 +137,8 @@ def _hear_refusal(case: Case, reason: Reason) -> None:
     """Write the refusal down, unless the booking is not what it was, or our own earlier send is what refuses us."""
     refusal = REFUSALS[reason]
     may_have_changed = case.names_a_booking and refusal is not Refusal.FINAL
-    if (may_have_changed or case.change.attempts > 1) and _look_up(case):
+    sent_before = case.change.attempts > 1
+    if (may_have_changed or sent_before) and _look_up(case, only_refused=not sent_before):
         return
     if may_have_changed and refusal is Refusal.REPEATED_IF_UNCHANGED:
         case.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)  # it was refused, so nothing is on its way
@@ -158,10 +159,10 @@ def _find_out(case: Case) -> None:
         send(case)
 
 
-def _look_up(case: Case) -> bool:
+def _look_up(case: Case, *, only_refused: bool = False) -> bool:
     """Look up what became of it and write that down. Returns False if nothing did: the booking is where it was."""
     try:
-        remote = case.look_up()
+        remote = case.look_up(only_refused=only_refused)
     except Refused as exc:
         if exc.reason is Reason.NOT_FOUND:
             case.hear_missing()

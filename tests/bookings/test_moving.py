@@ -681,6 +681,20 @@ def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulat
     assert len(accepted(simulator)) == 1
 
 
+def test_refused_reschedule_is_repeated_where_people_left_the_wished_time_again(calcom, simulator, appointment):
+    """People moved it to the wished time and away before the only send, which was refused: their step is not ours."""
+    passed_through = simulator.move_elsewhere(appointment.remote_uid, at(16))["uid"]
+    simulator.move_elsewhere(passed_through, at(14))
+
+    pending = move(appointment, at(16), calcom)
+    assert (pending.is_settled, pending.appointment.start) == (False, at(14))
+    settled = settle(pending.change, calcom)
+
+    (standing,) = accepted(simulator)
+    row = Appointment.objects.get()
+    assert (settled.state, row.start, row.remote_uid) == ("done", at(16), standing["uid"])
+
+
 def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, appointment):
     """The wish is fulfilled; that somebody else did it does not matter."""
     simulator.move_elsewhere(appointment.remote_uid, at(16))
