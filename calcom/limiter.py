@@ -23,8 +23,8 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis import RedisError
 
+from cachectl.infra.fallback import shared_or_own
 from cachectl.infra.lua import Argument, Scripts, scripts_in
-from cachectl.infra.redis import shared_or_own
 from calcom.errors import Unavailable
 from calcom.keys import limiter_keys
 from calcom.pauses import StoredPause

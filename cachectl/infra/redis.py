@@ -6,24 +6,20 @@ and a black hole 59 s (measured 2026-11). Here nothing is retried, nothing takes
 circuit breaker only the first to find Redis silent waits for it: for the next second nothing is sent.
 """
 
-from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django_redis.pool import ConnectionFactory
 from redis import ConnectionError as RedisConnectionError
-from redis import ConnectionPool, Redis, RedisError, ResponseError
+from redis import ConnectionPool, Redis, ResponseError
 from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cachectl import keys
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, process_breaker
-from monitoring import metrics
 from monitoring.collectors import Unhealthy
-
-T = TypeVar("T")
 
 # More than a process has threads: one too many would take Redis for dead. redis-py's default is 100.
 MAX_CONNECTIONS = 1000
@@ -75,24 +71,6 @@ def redis_client() -> Client:
 def blocking_redis_client(longest_wait: float) -> Client:
     """Return a client for blocking commands that wait up to `longest_wait` seconds."""
     return _client(settings.REDIS_URL, longest_wait + settings.REDIS_TIMEOUT)
-
-
-def shared_or_own(feature: str, shared: Callable[[], T], own: Callable[[], T]) -> T:
-    """
-    Return what Redis knows of all processes, or, while Redis is away, what this process knows by itself.
-
-    That is the one policy while Redis is away (docs/decisions/0024). Each answer of the second kind is counted.
-
-    Args:
-        feature: what is answered, for the metric.
-        shared: asks Redis.
-        own: answers by what this process has counted, within its fixed share.
-    """
-    try:
-        return shared()
-    except RedisError:
-        metrics.REDIS_FALLBACKS.labels(feature).inc()
-        return own()
 
 
 def check() -> None:

@@ -9,7 +9,8 @@ from django.utils.crypto import salted_hmac
 from limits import parse
 from limits.storage import MemoryStorage, RedisStorage, Storage
 
-from cachectl.infra.redis import redis_client, shared_or_own
+from cachectl.infra.fallback import shared_or_own
+from cachectl.infra.redis import redis_client
 
 # Subjects that one process counts by itself while Redis is away. With more it begins anew: memory is bounded.
 MAX_SUBJECTS = 10_000

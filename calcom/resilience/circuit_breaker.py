@@ -20,8 +20,8 @@ import structlog
 from redis import RedisError
 
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, Outcome, Policy, ProcessStorage, Storage
+from cachectl.infra.fallback import shared_or_own
 from cachectl.infra.lua import Argument, Scripts, scripts_in
-from cachectl.infra.redis import shared_or_own
 from calcom.keys import breaker_keys
 from calcom.transport import ConnectionClosed, NoAnswer, NotSent
 from monitoring import metrics

@@ -75,9 +75,9 @@ def test_waiting_caller_is_woken_by_another_thread_of_the_process(change, calcom
 
 def test_waiting_thread_is_woken_by_another_process(in_background):
     """Its message comes by Redis."""
-    [waiting] = in_background("topic", lambda: wakeups.wait("topic", PATIENCE))
+    [waiting] = in_background("ends elsewhere", lambda: wakeups.wait("ends elsewhere", PATIENCE))
 
-    while not redis_client().publish(keys.WAKE_UPS, "topic"):  # until the listener has subscribed
+    while not redis_client().publish(keys.WAKE_UPS, "ends elsewhere"):  # until the listener has subscribed
         pass
 
     assert waiting.result(PATIENCE)
@@ -85,10 +85,10 @@ def test_waiting_thread_is_woken_by_another_process(in_background):
 
 def test_wait_that_begins_after_the_end_is_over_at_once():
     """It may have been read as open a moment before."""
-    wakeups.wake("topic")
+    wakeups.wake("has ended")
 
-    assert wakeups.wait("topic", LONG)
-    assert not wakeups.wait("another topic", 0)
+    assert wakeups.wait("has ended", LONG)
+    assert not wakeups.wait("has not ended", 0)
 
 
 def test_caller_waits_for_another_process_without_redis(change, calcom, in_background, settings: Settings, monkeypatch):

@@ -261,6 +261,6 @@ class TestLabels:
 
         of_counters = {label for each in counters for label in each._labelnames}
         of_gauges = {label for each in gauges for label in each.labels}
-        words = "attempt cause kind method operation outcome priority reason route source status what"
+        words = "attempt cause feature kind method operation outcome priority reason route source status what"
         assert " ".join(sorted(of_counters)) == words
         assert " ".join(sorted(of_gauges)) == "account kind outbox part priority queue version"

@@ -73,7 +73,7 @@ def test_whatever_was_found_can_be_spoken(*, status, times, reason, staff, today
     exact, held, further = flags
     if status is Status.AVAILABLE and exact:
         when = when[:1]
-    staff = re.sub(r"[A-Z]", "a", staff)
+    staff = re.sub(r"[A-ZÄÖÜ]", "a", staff)
     until = today + timedelta(days=times[0][0])
     found = Result(status, when, today, until, reason, staff, exact=exact, held=held, further=further)
 
