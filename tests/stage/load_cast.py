@@ -16,6 +16,7 @@ SEARCH, BOOK, HOLD = "POST /v1/availability/search", "POST /v1/bookings", "POST 
 EVENT_TYPES = {
     "sv_1": EventType("cut", ("emma",), 30),
     "sv_2": EventType("colour", ("emma", "ben"), 30, after_minutes=10),
+    "sv_3": EventType("styling", ("emma",), 45),
 }
 
 

@@ -50,7 +50,7 @@ def test_a_run_that_went_well_keeps_every_promise(name):
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("part", ["ledger", "locust", "requests", "remote", "rows"])
 def test_what_is_missing_breaks_the_rows_that_need_it(name, part):
-    """L-80: load tests passed when their result files were missing."""
+    """FM-80: load tests passed when their result files were missing."""
     rows = verdict.judge(evidence(name, **{part: None}, missing={part: f"{part}: no such file"}))
 
     broken = [row for row in rows if not row.ok]
@@ -90,7 +90,7 @@ def test_a_scenario_that_could_not_be_played_is_broken_in_every_row():
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nothing_seen_at_cal_com_is_no_zero(name):
-    """L-80: an empty log would keep every promise about requests."""
+    """FM-80: an empty log would keep every promise about requests."""
     for row in ("most_in_60_s", "429"):
         assert found(evidence(name, requests=[]), f"{name}_{row}") == (None, "Cal.com saw nothing")
 
@@ -104,7 +104,7 @@ def test_nobody_heard_of_a_booking_is_not_nothing_lost():
 
 
 def test_the_busiest_minute_is_found_wherever_it_begins():
-    """L-41: 80 before the full minute and 80 after it are 160, of one key; keys do not add up."""
+    """FM-41: 80 before the full minute and 80 after it are 160, of one key; keys do not add up."""
     seen = [request(10 + share / 100) for share in range(80)] + [request(65 + share / 100) for share in range(80)]
     others = [request(40 + share / 100, key="bbbb") for share in range(100)]
 
@@ -296,6 +296,22 @@ def test_a_time_that_is_being_moved_to_is_taken():
     assert wrongly_refused(refused(start="2026-12-01T10:00:00+00:00"), rows=rows(own(), wishes=[wish(), moved])) == 0
 
 
+@pytest.mark.parametrize(
+    ("service", "code", "hour", "wrong"),
+    [
+        ("sv_3", "slot_not_offered", "10:30", 0),  # 45 minutes from 9:30 on: 9:30, 10:15, 11:00
+        ("sv_3", "slot_not_offered", "08:15", 1),
+        ("sv_3", "slot_taken", "10:30", 1),
+        ("sv_1", "slot_not_offered", "10:30", 1),
+    ],
+)
+def test_refusal_is_explained_by_starts_that_an_earlier_appointment_moved(service, code, hour, wrong):
+    """Where the step is larger than Cal.com's grid; elsewhere the starts stay what they are."""
+    asked = refused(service=service, code=code, start=f"2026-12-01T{hour}:00+00:00", at=90)
+
+    assert wrongly_refused(asked, remote=[remote()], rows=rows(own())) == wrong
+
+
 def test_what_was_refused_itself_explains_no_refusal():
     """A wish that Cal.com turned down must not be the reason why it was turned down; nor a hold that is gone."""
     turned_down = rows(own(state="rejected"), wishes=[wish(state="refused")])
@@ -326,7 +342,7 @@ def test_a_booking_that_was_told_and_is_not_there_is_lost():
 
 
 def test_a_booking_that_stands_twice_at_cal_com_is_counted():
-    """L-04: one wish, one booking."""
+    """FM-04: one wish, one booking."""
     assert lost(remote=[remote(), remote(host="ben")])[0] == 1
 
 
@@ -359,7 +375,7 @@ def test_who_hung_up_too_early_is_owed_an_outcome_whichever():
 
 
 def test_overlaps_are_found_there_and_here():
-    """L-13: Cal.com accepts two at once; a claim marked as conflicting says so here."""
+    """FM-13: Cal.com accepts two at once; a claim marked as conflicting says so here."""
     second = remote(booking="bk_2", start=NINE + 900, end=NINE + 2700)
     assert found(evidence("burst", remote=[remote(), second]), "burst_overlaps")[0] == 1
     marked = Rows(own=[], wishes=[], claimed=[Claimed("emma", NINE, NINE + 60, conflicting=True)])
@@ -382,7 +398,7 @@ def contended(*more_told, **changes):
 
 
 def test_one_slot_has_one_winner_on_all_sides():
-    """L-81: exactly one. Two is broken; none is no success either."""
+    """FM-81: exactly one. Two is broken; none is no success either."""
     assert contended()[0] == 1
     assert contended(told(71, booking="bk_2"))[0] == 2
     assert contended(remote=[remote(), remote(booking="bk_2")])[0] == 2
@@ -401,7 +417,7 @@ def test_the_queue_counts_only_with_all_its_jobs():
 
 
 def test_an_answer_is_late_a_tenth_of_a_second_after_its_deadline():
-    """L-46: one deadline for the whole way, as the caller's side sees it."""
+    """FM-46: one deadline for the whole way, as the caller's side sees it."""
     run = with_lines("outage", asked(401, took=2.09), asked(402, took=2.11), asked(403, BOOK, took=3.5, within=3.5))
 
     assert found(run, "outage_late_answers")[0] == 1

@@ -11,6 +11,9 @@ HEARD_WITHIN = 1.0
 """Seconds after the end of a booking or hold in which we may still believe in it."""
 WRITTEN_WITHIN = 0.5
 """Seconds from an appointment to its wish where it was booked without a hold."""
+A_DAY = 86_400.0
+GRIDS = (60, 30, 20, 15, 10, 5, 1)
+"""Minutes: the largest that divides the step between starts is what Cal.com aligns the first start of a stretch to."""
 DOUBTED = 6.0
 """Seconds after a booking in which no list can know of it (`offers.BLIND_S`), and to ask and to answer."""
 
@@ -45,12 +48,16 @@ def unexplained(
     return [each for each in refused if not _is_explained(each, event_types[each.service], blocks)]
 
 
-def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) -> bool:
+def _is_explained(refused: Refused, kind: EventType, blocks: Sequence[Block]) -> bool:
     if refused.code == "hold_expired":
         return False
     start = instant(refused.start)
     end = start + 60 * (kind.minutes + kind.after_minutes)
     asked, answered = refused.at, refused.at + refused.took
+    if refused.code == "slot_not_offered" and _starts_move(kind):
+        before = [each for each in blocks if each.end <= start < each.start + A_DAY and not each.held]
+        if any(each.since <= answered and not each.hosts.isdisjoint(kind.hosts) for each in before):
+            return True
     there = [each for each in blocks if each.start < end and start < each.end]
     there = [each for each in there if each.since <= answered and asked <= each.until + HEARD_WITHIN]
     promised = _hosts(each for each in there if each.held)
@@ -58,6 +65,11 @@ def _is_explained(refused: Refused, kind: EventType, blocks: Iterable[Block]) ->
         return True
     lately = _hosts(each for each in there if asked - DOUBTED <= each.since)
     return refused.wish == "hold" and not lately.isdisjoint(kind.hosts)
+
+
+def _starts_move(kind: EventType) -> bool:
+    """Return whether a free stretch that begins elsewhere has other starts; the step is the length of the slot."""
+    return kind.minutes != next(grid for grid in GRIDS if kind.minutes % grid == 0)
 
 
 def _hosts(blocks: Iterable[Block]) -> set[str]:
