@@ -298,7 +298,7 @@ class _Calendar:
         """
         Return the starts that appointments of others leave.
 
-        L-11: free means that the host is free, and the only appointment that does not count is the one that moves.
+        FM-11: free means that the host is free, and the only appointment that does not count is the one that moves.
         """
         if not starts:
             return []

@@ -62,7 +62,7 @@ def test_rows_open(desk, salon):
 
 
 def test_a_key_is_shown_once(desk, salon):
-    """L-59: what is stored recognises the key and cannot tell it."""
+    """FM-59: what is stored recognises the key and cannot tell it."""
     fields = {"company": salon.company.pk, "branch": "", "name": "Retell", "scopes": AgentKey.Scope.values}
     shown = desk.post(url("agentkey", "add"), fields).content.decode()
 
@@ -80,7 +80,7 @@ def test_a_revoked_key_is_valid_no_more(desk, salon):
 
 
 def test_a_key_of_one_company_gets_no_branch_of_another(desk, salon, practice):
-    """L-26: nothing that is typed here may cross tenants."""
+    """FM-26: nothing that is typed here may cross tenants."""
     fields = {
         "company": salon.company.pk,
         "branch": practice.branch.pk,
@@ -109,7 +109,7 @@ def test_hours_are_checked_where_they_are_typed(desk, salon):
 
 
 def test_a_service_cannot_book_another_companys_calendar(desk, salon, practice):
-    """L-26: the event type's account is the company's."""
+    """FM-26: the event type's account is the company's."""
     fields = {
         "branch": salon.branch.pk,
         "event_type": practice.check_up.event_type.pk,
@@ -127,7 +127,7 @@ def test_a_service_cannot_book_another_companys_calendar(desk, salon, practice):
 
 
 def test_an_appointment_is_cancelled_at_cal_com_first(desk, salon, calcom, simulator):
-    """L-10: the button goes the same way as the agent."""
+    """FM-10: the button goes the same way as the agent."""
     appointment = book(wish(salon.colour, at(14)), calcom).appointment
 
     fields = {"action": "cancel", "reason": "Emma is ill", "_selected_action": [appointment.pk]}
@@ -139,7 +139,7 @@ def test_an_appointment_is_cancelled_at_cal_com_first(desk, salon, calcom, simul
 
 
 def test_times_are_those_of_the_clock_on_the_wall(desk, salon, calcom):
-    """L-50: who works in Berlin reads 14:00, whatever the server's zone is."""
+    """FM-50: who works in Berlin reads 14:00, whatever the server's zone is."""
     appointment = book(wish(salon.colour, at(14)), calcom).appointment
 
     page = desk.get(url("appointment")).content.decode()

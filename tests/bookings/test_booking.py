@@ -28,7 +28,7 @@ BOOK = "POST /v2/bookings"
 
 
 def test_a_booked_slot_is_confirmed_with_its_host(salon, calcom):
-    """L-07: "booked" comes after Cal.com's yes, and then the row knows with whom."""
+    """FM-07: "booked" comes after Cal.com's yes, and then the row knows with whom."""
     booked = book(wish(salon.colour, at(14)), calcom)
 
     assert booked.is_settled
@@ -38,7 +38,7 @@ def test_a_booked_slot_is_confirmed_with_its_host(salon, calcom):
 
 
 def test_a_pending_round_robin_claims_everybody_and_a_confirmed_one_only_the_chosen(salon, calcom, simulator):
-    """L-13: until Cal.com has said whom it chose, nobody else's write may touch any of them."""
+    """FM-13: until Cal.com has said whom it chose, nobody else's write may touch any of them."""
     with simulator.holding(BOOK):
         appointment = book(wish(salon.cut, at(14)), calcom, wait=0.3).appointment
         assert claims_of(appointment) == {"Emma": "pending", "Ben": "pending"}
@@ -57,7 +57,7 @@ def test_a_claim_takes_the_buffers_too(salon, calcom):
 
 
 def test_a_booking_on_a_known_day_costs_no_request_for_slots(salon, calcom, simulator):
-    """L-53: only slots of the list are booked, and a list that is known is not asked for again."""
+    """FM-53: only slots of the list are booked, and a list that is known is not asked for again."""
     book(wish(salon.colour, at(9)), calcom)
     book(wish(salon.colour, at(11)), calcom)
 
@@ -66,7 +66,7 @@ def test_a_booking_on_a_known_day_costs_no_request_for_slots(salon, calcom, simu
 
 
 def test_the_same_slot_is_not_sold_twice(salon, calcom, simulator):
-    """L-02: our own row refuses the second caller; Cal.com is not even asked."""
+    """FM-02: our own row refuses the second caller; Cal.com is not even asked."""
     book(wish(salon.colour, at(14)), calcom)
 
     with pytest.raises(SlotTaken) as refusal:
@@ -78,7 +78,7 @@ def test_the_same_slot_is_not_sold_twice(salon, calcom, simulator):
 
 
 def test_another_service_of_the_same_host_is_taken_too(salon, calcom, simulator):
-    """L-22: colour keeps Emma busy for a cut with her."""
+    """FM-22: colour keeps Emma busy for a cut with her."""
     book(wish(salon.colour, at(14)), calcom)
     salon.cut.event_type = salon.emmas_cut.event_type
 
@@ -114,7 +114,7 @@ def test_what_cal_com_refuses_is_rejected_and_its_day_forgotten(salon, calcom, s
     ],
 )
 def test_what_is_not_offered_is_refused_by_name(salon, calcom, simulator, start, refusal):
-    """L-51, L-53: each reason has its code, and nothing is sent."""
+    """FM-51, FM-53: each reason has its code, and nothing is sent."""
     salon.colour.notice_minutes, salon.colour.horizon_days = 120, 30
 
     with pytest.raises(refusal):
@@ -149,7 +149,7 @@ def test_a_wish_waits_while_cal_com_cannot_be_reached(salon, calcom, simulator):
 
 
 def test_a_late_answer_settles_the_row_after_the_caller_has_gone(salon, calcom, simulator):
-    """L-15: the deadline bounds the caller's wait, never the booking."""
+    """FM-15: the deadline bounds the caller's wait, never the booking."""
     with simulator.holding(BOOK):
         pending = book(wish(salon.colour, at(14)), calcom, wait=0.3)
         assert (pending.is_settled, pending.appointment.state) == (False, "pending")
@@ -159,7 +159,7 @@ def test_a_late_answer_settles_the_row_after_the_caller_has_gone(salon, calcom, 
 
 
 def test_callers_without_number_or_address_can_book(salon, calcom, simulator):
-    """L-56, L-03: each gets an address of their own, so Cal.com cannot mistake one for the other."""
+    """FM-56, FM-03: each gets an address of their own, so Cal.com cannot mistake one for the other."""
     book(wish(salon.cut, at(10), NOBODY), calcom)
     book(wish(salon.cut, at(12), NOBODY), calcom)
 
@@ -179,7 +179,7 @@ def test_a_caller_is_known_again_by_phone(salon, calcom):
 
 
 def test_a_customer_known_by_address_learns_no_number(salon):
-    """L-57: anybody can say an address; what is booked under it is told to nobody who calls with another number."""
+    """FM-57: anybody can say an address; what is booked under it is told to nobody who calls with another number."""
     anna = customer_for(company=salon.company, name="Anna", phone=None, email="anna@example.com")
 
     again = customer_for(company=salon.company, name="", phone=KARL.phone, email="anna@example.com")
@@ -189,7 +189,7 @@ def test_a_customer_known_by_address_learns_no_number(salon):
 
 
 def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simulator):
-    """L-83: the id is how we recognise our booking; the rest is nobody's business."""
+    """FM-83: the id is how we recognise our booking; the rest is nobody's business."""
     appointment = book(wish(salon.cut, at(10)), calcom).appointment
 
     (booking,) = simulator.bookings()
@@ -197,14 +197,14 @@ def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simula
 
 
 def test_answers_that_cal_com_insists_on_come_from_the_service(practice, practice_calcom, simulator):
-    """L-61: a default per service answers a field that no caller is asked for."""
+    """FM-61: a default per service answers a field that no caller is asked for."""
     booked = book(wish(practice.check_up, at(20)), practice_calcom)
 
     assert booked.is_settled  # the simulator refuses a booking without it
 
 
 def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, practice_calcom, simulator):
-    """L-61: one sentence says what is missing, and where."""
+    """FM-61: one sentence says what is missing, and where."""
     practice.check_up.field_defaults = {"insurance": "Somebody's"}
 
     with pytest.raises(ConfigurationError, match="insurance"):
@@ -222,7 +222,7 @@ def test_what_cannot_be_served_is_not_tried(practice, practice_calcom, simulator
 
 
 def test_a_length_among_several_is_sent_along(practice, practice_calcom, simulator):
-    """L-16: what was offered at one length is booked at that length."""
+    """FM-16: what was offered at one length is booked at that length."""
     appointment = book(wish(practice.follow_up, at(20)), practice_calcom).appointment
 
     assert appointment.end - appointment.start == timedelta(minutes=15)

@@ -92,7 +92,7 @@ def test_a_concern_is_on_the_list_once(salon, calcom):
 
 
 def test_twins_at_the_same_moment_are_one_callback(salon, calcom):
-    """L-12: ten at once get the same row, and one of them made it."""
+    """FM-12: ten at once get the same row, and one of them made it."""
     ready = threading.Barrier(10)
     call = Conversation.objects.create(company=salon.company)
 

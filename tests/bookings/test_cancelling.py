@@ -61,7 +61,7 @@ def test_a_reason_is_always_sent(calcom, simulator, appointment, reason):
 
 
 def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
-    """L-10: an appointment is cancelled once, with or without a key."""
+    """FM-10: an appointment is cancelled once, with or without a key."""
     first = cancel(appointment, calcom)
     again = cancel(Appointment.objects.get(), calcom)
     with_key = cancel(Appointment.objects.get(), calcom, idempotency_key="c")
@@ -79,7 +79,7 @@ def test_a_key_that_booked_does_not_cancel(salon, calcom):
 
 
 def test_twenty_at_once_cancel_once(calcom, simulator, appointment):
-    """L-10: twins wait for the one that came first."""
+    """FM-10: twins wait for the one that came first."""
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: _cancel_on_a_thread(appointment.pk, calcom), range(20)))
 
@@ -95,7 +95,7 @@ def test_what_was_cancelled_at_cal_com_is_cancelled(calcom, simulator, appointme
 
 
 def test_what_was_moved_at_cal_com_is_cancelled_where_it_is_now(calcom, simulator, appointment):
-    """L-71: a move gives a new uid; cancelling the old one would cancel nothing."""
+    """FM-71: a move gives a new uid; cancelling the old one would cancel nothing."""
     booked_as = appointment.remote_uid
     simulator.move_elsewhere(booked_as, at(16))
 
@@ -166,7 +166,7 @@ def test_cancellation_answered_about_a_booking_that_stands_is_sent_again(calcom,
 
 
 def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment):
-    """L-04: the status says what became of it."""
+    """FM-04: the status says what became of it."""
     simulator.fail(CANCEL, "reset_after")
 
     pending = cancel(appointment, calcom)
@@ -186,7 +186,7 @@ def test_a_request_that_got_lost_is_sent_again(calcom, simulator, appointment):
 
 
 def test_until_cal_com_says_yes_the_time_stays_taken(salon, calcom, simulator, appointment):
-    """L-15: a cancellation on its way has freed nothing yet."""
+    """FM-15: a cancellation on its way has freed nothing yet."""
     with simulator.holding(CANCEL):
         pending = cancel(appointment, calcom, wait=0.2)
         assert (pending.is_settled, pending.appointment.state) == (False, "confirmed")

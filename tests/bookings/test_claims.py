@@ -63,7 +63,7 @@ def row(host, appointment, kind, start=TEN, minutes=30):
     ],
 )
 def test_the_verdict(hosts, rows, verdict, open_hosts):
-    """L-13: a wish goes to Cal.com only when no write in flight could be given one of its hosts."""
+    """FM-13: a wish goes to Cal.com only when no write in flight could be given one of its hosts."""
     assert judge(Occupancy(frozenset(hosts), rows)) == (verdict, open_hosts)
 
 
@@ -80,7 +80,7 @@ def test_who_waits_goes_after_the_older_wish_and_before_the_younger():
 
 
 def test_the_second_wish_waits_for_the_first_and_then_gets_the_other_host(salon, calcom, simulator):
-    """L-13: two writes that could touch one host are never in flight at once."""
+    """FM-13: two writes that could touch one host are never in flight at once."""
     with simulator.holding(BOOK):
         book(wish(salon.cut, at(14)), calcom, wait=0.2)
         second = book(wish(salon.cut, at(14), KARL), calcom, wait=0.3)
@@ -154,7 +154,7 @@ def test_who_waits_can_be_taken_back(salon, calcom, simulator):
 
 @pytest.mark.django_db
 def test_the_database_refuses_overlap(salon):
-    """L-02: whatever code forgets, two claims of one host never overlap."""
+    """FM-02: whatever code forgets, two claims of one host never overlap."""
     first, second = (_appointment(salon, minute) for minute in (0, 15))
     claims.take(first, [salon.emma.host_id], Claim.Kind.CONFIRMED)
 
@@ -201,7 +201,7 @@ def test_a_hold_that_ran_out_is_in_nobodys_way(salon, calcom):
 
 
 def test_a_hold_that_lives_is_not_booked_over(salon, calcom, simulator):
-    """L-05, L-14: our holds decide; Cal.com is not asked."""
+    """FM-05, FM-14: our holds decide; Cal.com is not asked."""
     held = _appointment(salon, 0, state="held", expires_at=timezone.now() + timedelta(minutes=2))
     Claim.objects.create(
         appointment=held,

@@ -106,7 +106,7 @@ def _few_threads(settings):
 
 @pytest.mark.usefixtures("_few_threads")
 def test_a_hanging_calcom_keeps_no_other_company_waiting(agent, practice_agent, salon, practice, simulator):
-    """L-46, invariant 7: the salon's questions hang on every thread they may have; the practice is answered as ever."""
+    """FM-46, invariant 7: the salon's questions hang on all threads they may have; the practice is answered as ever."""
     for event_type in (CUT, COLOUR, BEARD, 4):
         simulator.fail(LIST, "hang", times=None, event_type_id=event_type)
     services = (salon.cut, salon.colour, salon.beard)

@@ -196,7 +196,7 @@ def test_a_cached_answer_costs_one_query(salon, calcom, simulator, django_assert
 
 
 def test_a_taken_time_has_alternatives_and_a_reason(salon, calcom, simulator):
-    """L-53: real ones, on that day first, and none of them is the time that was refused."""
+    """FM-53: real ones, on that day first, and none of them is the time that was refused."""
     search(calcom, asked(salon.colour, Wanted.at(at(14))))
     book(wish(salon.colour, at(14)), calcom)
 
@@ -219,7 +219,7 @@ def test_a_taken_time_has_alternatives_and_a_reason(salon, calcom, simulator):
     ids=["closed all day", "closed in the evening", "past", "too soon", "too far"],
 )
 def test_rules_say_why_not_and_the_nearest_is_offered(salon, calcom, simulator, *, wanted, reason, first_day):
-    """L-51: the reason is the rule's, the offers are slots of the list, and it costs one request."""
+    """FM-51: the reason is the rule's, the offers are slots of the list, and it costs one request."""
     salon.cut.notice_minutes = 60
     now = timezone.now()
 
@@ -297,7 +297,7 @@ def test_nothing_at_all_says_how_far_it_looked(salon, calcom, simulator):
 
 
 def test_asking_on_never_repeats_an_offer(salon, calcom, simulator):
-    """L-54: page after page until the day is over, then other days, without a request."""
+    """FM-54: page after page until the day is over, then other days, without a request."""
     heard, reasons = [], []
     for _ in range(8):
         found = search(calcom, asked(salon.colour, Wanted.on([TUESDAY], BERLIN), offered=heard))
@@ -312,7 +312,7 @@ def test_asking_on_never_repeats_an_offer(salon, calcom, simulator):
 
 
 def test_somebody_by_name_is_offered_first_and_others_at_their_times(salon, calcom, simulator):
-    """L-11: free means that she is free; at the time she is not, somebody else may be, and the offer says so."""
+    """FM-11: free means that she is free; at the time she is not, somebody else may be, and the offer says so."""
     emma, own = salon.emma, salon.emmas_cut.event_type
     question = asked(salon.cut, Wanted.at(at(10)), staff=emma, own=own)
     first = search(calcom, question)
@@ -339,7 +339,7 @@ def test_two_calendars_are_loaded_side_by_side(salon, calcom, simulator):
 
 
 def test_an_outage_is_no_full_diary(salon, calcom, simulator):
-    """L-32: where nothing is known, nobody is told that nothing is free."""
+    """FM-32: where nothing is known, nobody is told that nothing is free."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
@@ -360,7 +360,7 @@ def test_what_was_known_before_is_offered_as_uncertain(salon, calcom, simulator,
 
 
 def test_nobody_waits_beyond_the_deadline(salon, calcom, simulator):
-    """L-46: at the deadline the answer is that nobody knows yet, and the load goes on."""
+    """FM-46: at the deadline the answer is that nobody knows yet, and the load goes on."""
     with simulator.holding(LIST):
         began = datetime.now(UTC)
         found = search(calcom, asked(salon.cut, Wanted.at(at(10))), wait=0.3)

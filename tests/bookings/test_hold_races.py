@@ -18,7 +18,7 @@ CALLERS = 20
 
 @pytest.mark.parametrize("service", ["colour", "cut"])
 def test_many_calls_hold_one_slot(salon, calcom, simulator, service):
-    """L-06, L-14: one of them holds it, also with two hosts; the others hear of other times."""
+    """FM-06, FM-14: one of them holds it, also with two hosts; the others hear of other times."""
     wanted = getattr(salon, service)
     offers = [offer(wanted, at(14), call) for call in _calls(salon, CALLERS)]
 
@@ -31,7 +31,7 @@ def test_many_calls_hold_one_slot(salon, calcom, simulator, service):
 
 
 def test_some_hold_while_others_book(salon, calcom, simulator):
-    """L-13, L-14: whoever is first has it, by a hold or by a booking."""
+    """FM-13, FM-14: whoever is first has it, by a hold or by a booking."""
     offers = [offer(salon.colour, at(14), call) for call in _calls(salon, CALLERS)]
     attempts = [
         (lambda each=each: hold(each, calcom, wait=15))
@@ -49,7 +49,7 @@ def test_some_hold_while_others_book(salon, calcom, simulator):
 
 
 def test_twins_of_one_hold_are_one(salon, calcom):
-    """L-12: the platform asked several times at once; every answer carries the same confirm_token."""
+    """FM-12: the platform asked several times at once; every answer carries the same confirm_token."""
     (call,) = _calls(salon, 1)
     offered = offer(salon.cut, at(14), call)
 
@@ -75,7 +75,7 @@ def test_one_call_holds_several_times_at_once(salon, calcom):
 
 
 def test_a_hold_is_booked_while_it_is_replaced(salon, calcom, simulator):
-    """L-10: one comparison decides: it was booked, or it was replaced; never both, and never neither."""
+    """FM-10: one comparison decides: it was booked, or it was replaced; never both, and never neither."""
     for hour in (10, 12, 14, 16):
         (call,) = _calls(salon, 1)
         held, other = hold(offer(salon.colour, at(hour), call), calcom), offer(salon.beard, at(hour), call)
@@ -90,7 +90,7 @@ def test_a_hold_is_booked_while_it_is_replaced(salon, calcom, simulator):
 
 
 def test_twins_confirm_while_another_books_by_time(salon, calcom, simulator):
-    """L-12: three ways to say yes to the same slot in one call, at once: one booking."""
+    """FM-12: three ways to say yes to the same slot in one call, at once: one booking."""
     (call,) = _calls(salon, 1)
     offered = offer(salon.cut, at(14), call)
     held = hold(offered, calcom)
@@ -108,7 +108,7 @@ def test_twins_confirm_while_another_books_by_time(salon, calcom, simulator):
 
 
 def test_a_release_meets_a_booking(salon, calcom):
-    """L-10: given back or booked, whichever came first."""
+    """FM-10: given back or booked, whichever came first."""
     for hour in (10, 12, 14, 16):
         (call,) = _calls(salon, 1)
         held = hold(offer(salon.colour, at(hour), call), calcom)

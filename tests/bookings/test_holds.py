@@ -115,7 +115,7 @@ def run_out(*held):
 
 @pytest.mark.parametrize("service", ["colour", "cut"])
 def test_what_is_held_becomes_the_booking(salon, calcom, simulator, call, service):
-    """L-01: however long the caller talks, the slot that was read back is the one that is booked."""
+    """FM-01: however long the caller talks, the slot that was read back is the one that is booked."""
     held = hold_slot(getattr(salon, service), at(14), call, calcom)
 
     booked = confirm(held, calcom)
@@ -137,7 +137,7 @@ def test_a_hold_lasts_two_minutes(salon, calcom, call):
 
 
 def test_a_booking_needs_no_list_when_it_is_held(salon, calcom, simulator, call):
-    """L-01: booking consumes the hold; what a list says meanwhile cannot take it away."""
+    """FM-01: booking consumes the hold; what a list says meanwhile cannot take it away."""
     held = hold_slot(salon.colour, at(14), call, calcom)
     redis_client().flushdb()
     lists = simulator.count("GET /v2/slots")
@@ -159,7 +159,7 @@ def test_either_host_may_be_chosen_for_what_is_held(salon, calcom, simulator, ca
 
 
 def test_a_token_books_once(salon, calcom, simulator, call):
-    """L-04, L-09: a repeat by any of the tokens gets what the first request came to."""
+    """FM-04, FM-09: a repeat by any of the tokens gets what the first request came to."""
     offered = offer(salon.colour, at(14), call)
     held = hold(offered, calcom)
     first = confirm(held, calcom)
@@ -201,7 +201,7 @@ def test_what_cal_com_refused_stays_refused(salon, calcom, simulator, call):
 
 
 def test_an_offer_is_booked_as_it_was_made(salon, calcom, simulator, call):
-    """L-16: service, event type and length are the token's, whatever the service is booked by now."""
+    """FM-16: service, event type and length are the token's, whatever the service is booked by now."""
     offered = offer(salon.cut, at(14), call, staff=salon.emma, event_type=salon.emmas_cut.event_type)
     salon.cut.event_type = salon.beard.event_type
     salon.cut.save()
@@ -233,7 +233,7 @@ def test_a_program_holds_without_a_conversation(salon, calcom, simulator):
 
 @pytest.mark.parametrize("service", ["colour", "cut"])
 def test_what_is_held_is_not_offered_to_others(salon, calcom, simulator, call, service):
-    """L-06, L-14: one host or two, a live hold hides the slot, and neither holds nor bookings get past it."""
+    """FM-06, FM-14: one host or two, a live hold hides the slot, and neither holds nor bookings get past it."""
     wanted = getattr(salon, service)
     assert at(14) in open_times(wanted, calcom)
     hold_slot(wanted, at(14), call, calcom)
@@ -250,7 +250,7 @@ def test_what_is_held_is_not_offered_to_others(salon, calcom, simulator, call, s
 
 
 def test_a_hold_is_a_host_and_a_range(salon, calcom, call):
-    """L-05: what overlaps with the same host is refused, another host's time is not."""
+    """FM-05: what overlaps with the same host is refused, another host's time is not."""
     hold_slot(salon.colour, at(14), call, calcom)
     salon.cut.event_type = salon.emmas_cut.event_type
 
@@ -270,7 +270,7 @@ def test_a_hold_of_either_host_keeps_both(salon, calcom, call):
 
 
 def test_a_list_that_does_not_know_of_a_booking_proves_nothing(salon, calcom, simulator, call):
-    """L-06: Ben may be free, but the list is older than the booking; as soon as a newer one can tell, it is asked."""
+    """FM-06: Ben may be free, but the list is older than the booking; as soon as a newer one can tell, it is asked."""
     offered = offer(salon.cut, at(14), call)
     assert hold(offer(salon.cut, at(9), call), calcom).verified
     assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
@@ -431,7 +431,7 @@ def test_a_crash_while_a_hold_is_replaced_leaves_the_old_one(salon, calcom, call
 
 
 def test_a_repeat_gets_the_same_hold(salon, calcom, call):
-    """L-12: the platform asked twice; the first answer's confirm_token is still the right one."""
+    """FM-12: the platform asked twice; the first answer's confirm_token is still the right one."""
     offered = offer(salon.colour, at(14), call)
     first, again = hold(offered, calcom), hold(offered, calcom)
 
@@ -498,7 +498,7 @@ def test_offers_are_forgotten_a_day_after_they_ran_out(salon, call):
 
 
 def test_two_offers_of_one_slot_are_one_wish(salon, calcom, simulator, call):
-    """L-12: searched twice, taken twice, by whichever token: with two hosts Cal.com would have booked both."""
+    """FM-12: searched twice, taken twice, by whichever token: with two hosts Cal.com would have booked both."""
     offers = [offer(salon.cut, at(14), call) for _ in range(2)]
 
     first, twin = (take(each, calcom) for each in offers)
@@ -508,7 +508,7 @@ def test_two_offers_of_one_slot_are_one_wish(salon, calcom, simulator, call):
 
 
 def test_token_and_time_are_one_wish(salon, calcom, simulator, call):
-    """L-12: the twin came with service and start instead of the token."""
+    """FM-12: the twin came with service and start instead of the token."""
     first = confirm(hold_slot(salon.cut, at(14), call, calcom), calcom)
 
     twin = book(wish(salon.cut, at(14), conversation=call), calcom)
@@ -518,7 +518,7 @@ def test_token_and_time_are_one_wish(salon, calcom, simulator, call):
 
 
 def test_what_is_offered_after_a_booking_is_another_slot(salon, calcom, simulator, call):
-    """L-09: mother and child both come at two; the second was offered when the first was booked."""
+    """FM-09: mother and child both come at two; the second was offered when the first was booked."""
     first = take(offer(salon.cut, at(14), call), calcom)
     let_lists_know()
 
@@ -529,7 +529,7 @@ def test_what_is_offered_after_a_booking_is_another_slot(salon, calcom, simulato
 
 
 def test_a_second_booking_in_one_call(salon, calcom, simulator, call):
-    """L-09: the key is not the call alone."""
+    """FM-09: the key is not the call alone."""
     first = confirm(hold_slot(salon.colour, at(10), call, calcom), calcom)
     second = confirm(hold_slot(salon.colour, at(14), call, calcom), calcom)
 
@@ -558,7 +558,7 @@ def test_a_booking_beside_the_hold_gives_it_up(salon, calcom, call):
 
 
 def test_a_hold_whose_host_became_free_for_others_waits_its_turn(salon, calcom, simulator, call):
-    """L-13: Emma was busy when Ben's time was held; now both may be chosen, and a write to Emma is on its way."""
+    """FM-13: Emma was busy when Ben's time was held; now both may be chosen, and a write to Emma is on its way."""
     colour = book(wish(salon.colour, at(14), KARL), calcom)
     let_lists_know()
     held = hold_slot(salon.cut, at(14), call, calcom)

@@ -21,7 +21,7 @@ def conversation(salon):
 
 
 def test_a_repeat_gets_what_the_first_request_came_to(salon, calcom, simulator):
-    """L-08: the key names the wish; the second request is answered, not carried out."""
+    """FM-08: the key names the wish; the second request is answered, not carried out."""
     first = book(wish(salon.cut, at(10), key="k", digest="d"), calcom)
     again = book(wish(salon.cut, at(10), key="k", digest="d"), calcom)
 
@@ -74,7 +74,7 @@ def test_a_repeat_after_the_first_caller_left_learns_the_outcome(salon, calcom, 
 
 
 def test_twins_in_one_conversation_are_one_wish(salon, calcom, simulator, conversation):
-    """L-12: a platform repeated a call 1.04 s later with a phone number added and seconds dropped."""
+    """FM-12: a platform repeated a call 1.04 s later with a phone number added and seconds dropped."""
     first = book(wish(salon.cut, at(10), Caller("Anna"), conversation=conversation), calcom)
     twin = book(wish(salon.cut, at(10), ANNA, conversation=conversation), calcom)
 
@@ -83,7 +83,7 @@ def test_twins_in_one_conversation_are_one_wish(salon, calcom, simulator, conver
 
 
 def test_a_second_wish_in_one_conversation_is_a_second_booking(salon, calcom, simulator, conversation):
-    """L-09: the key is not the call alone."""
+    """FM-09: the key is not the call alone."""
     first = book(wish(salon.cut, at(10), conversation=conversation), calcom)
     second = book(wish(salon.cut, at(11), conversation=conversation), calcom)
 
@@ -102,7 +102,7 @@ def test_a_cancelled_slot_can_be_wished_for_again(salon, calcom, conversation):
 
 
 def test_a_wish_of_another_company_is_another_wish(salon, practice, calcom, practice_calcom):
-    """L-26: keys are the tenant's own."""
+    """FM-26: keys are the tenant's own."""
     book(wish(salon.cut, at(16), key="k"), calcom)
 
     booked = book(wish(practice.follow_up, at(16), key="k"), practice_calcom)
@@ -130,7 +130,7 @@ def test_a_hundred_at_once_under_one_key_have_one_effect(salon, calcom, simulato
 
 
 def test_another_callers_booking_of_the_slot_is_no_replay(salon, calcom):
-    """L-58: nobody gets somebody else's appointment by wishing for the same time."""
+    """FM-58: nobody gets somebody else's appointment by wishing for the same time."""
     book(wish(salon.colour, at(10), ANNA), calcom)
 
     with pytest.raises(SlotTaken):

@@ -70,14 +70,14 @@ def test_what_has_begun_is_not_upcoming(salon, appointment):
 
 
 def test_a_withheld_number_says_nothing(call, appointment):
-    """L-57: then the caller must say what only they know."""
+    """FM-57: then the caller must say what only they know."""
     with pytest.raises(IdentityRequired):
         find(call)
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_without_a_call_that_goes_on_nobody_is_known(salon, appointment, ended):
-    """L-58: there is no falling back to any other call."""
+    """FM-58: there is no falling back to any other call."""
     call = calling(salon, ANNA)
     Conversation.objects.update(ended_at=timezone.now())
     call.refresh_from_db()
@@ -87,7 +87,7 @@ def test_without_a_call_that_goes_on_nobody_is_known(salon, appointment, ended):
 
 
 def test_whoever_books_with_somebodys_address_sees_nothing_of_theirs(salon, calcom):
-    """L-57: an e-mail address is easily said; the number left with it opens only what was booked for that number."""
+    """FM-57: an e-mail address is easily said; the number left with it opens only what was booked for that number."""
     known_by_address = Caller("Anna Schmidt", email=ANNA.email)
     theirs = book(wish(salon.colour, at(14), known_by_address), calcom).appointment
     stranger = Caller("Eve", phone=KARL.phone, email=ANNA.email)
@@ -98,7 +98,7 @@ def test_whoever_books_with_somebodys_address_sees_nothing_of_theirs(salon, calc
 
 
 def test_a_call_to_one_company_finds_nothing_of_another(salon, practice, appointment):
-    """L-26: keys, numbers and references are the tenant's own."""
+    """FM-26: keys, numbers and references are the tenant's own."""
     elsewhere = Conversation.objects.create(company=practice.company, caller_phone=ANNA.phone)
 
     assert find(elsewhere) == []
@@ -144,7 +144,7 @@ def test_what_is_nearly_right_is_wrong(call, appointment, name, day):
 
 
 def test_the_date_is_the_branchs(practice, practice_calcom):
-    """L-50: at eight in the evening in New York it is the next day in UTC."""
+    """FM-50: at eight in the evening in New York it is the next day in UTC."""
     call = Conversation.objects.create(company=practice.company)
     made = book(wish(practice.follow_up, at(16, zone=NEW_YORK), KARL), practice_calcom).appointment
     Appointment.objects.update(start=at(20, zone=NEW_YORK), end=at(20, 30, zone=NEW_YORK))
@@ -207,7 +207,7 @@ def test_many_tries_at_once_are_no_more_than_three(salon, call, appointment):
 
 
 def test_what_was_said_is_in_no_representation():
-    """L-83: errors and logs print objects."""
+    """FM-83: errors and logs print objects."""
     said = repr(Proof(reference="K7MP4Q", name="Anna Schmidt", day=TUESDAY))
 
     assert "K7MP4Q" not in said

@@ -75,7 +75,7 @@ def test_booked_at_cal_com_is_an_appointment_here(salon, hooks, simulator):
 
 
 def test_the_next_caller_does_not_hear_what_was_booked_there(salon, hooks, agent, simulator):
-    """L-24: gone from the next answer, and no list is loaded because of it."""
+    """FM-24: gone from the next answer, and no list is loaded because of it."""
     assert at(14) in agent.free_slots(salon.colour, TUESDAY)
     simulator.book_elsewhere(2, at(14))
 
@@ -87,7 +87,7 @@ def test_the_next_caller_does_not_hear_what_was_booked_there(salon, hooks, agent
 
 
 def test_exactly_the_touched_days_are_forgotten(salon, hooks, simulator):
-    """L-22: of every event type that shares the host, on that day only; the days stay answerable."""
+    """FM-22: of every event type that shares the host, on that day only; the days stay answerable."""
     simulator.book_elsewhere(2, at(14))
 
     hooks.bring(hooks.said())
@@ -145,7 +145,7 @@ def test_two_companies_with_one_calendar_do_not_learn_each_others_callers(salon,
 
 
 def test_a_calendar_that_no_company_uses_is_nobodys(salon, hooks, simulator):
-    """L-75: kept and flagged."""
+    """FM-75: kept and flagged."""
     Company.objects.update(active=False)
     simulator.book_elsewhere(2, at(14))
 
@@ -186,7 +186,7 @@ def test_old_news_of_an_unknown_booking_are_looked_up(salon, hooks, simulator):
 
 
 def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
-    """L-74: it arrives 20 ms before the POST is answered; the answer then finds it done, and cancels nothing."""
+    """FM-74: it arrives 20 ms before the POST is answered; the answer then finds it done, and cancels nothing."""
     change = write_down(wish(salon.colour, at(14)))
     case = begin(change, calcom)
     answer = case.ask()
@@ -201,7 +201,7 @@ def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
 
 
 def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simulator):
-    """L-74: the answer is written down right after the echo's look at the appointment."""
+    """FM-74: the answer is written down right after the echo's look at the appointment."""
     case = begin(write_down(wish(salon.colour, at(14))), calcom)
     answers = [case.ask()]
 
@@ -219,7 +219,7 @@ def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simula
 
 
 def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulator):
-    """L-71: no second appointment, no forgetting, no request."""
+    """FM-71: no second appointment, no forgetting, no request."""
     book(wish(salon.colour, at(14)), calcom)
     before, forgotten = simulator.count(), Forgetting.objects.count()
 
@@ -230,7 +230,7 @@ def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulat
 
 
 def test_an_echo_settles_what_the_answer_could_not(salon, hooks, calcom, simulator):
-    """L-15: the answer got lost; the webhook says how it went."""
+    """FM-15: the answer got lost; the webhook says how it went."""
     simulator.fail(BOOK, "reset_after")
     pending = book(wish(salon.colour, at(14)), calcom)
     assert pending.change.state == "unknown"
@@ -255,7 +255,7 @@ def test_the_echo_of_our_cancellation_settles_it(salon, hooks, calcom, simulator
 
 
 def test_the_echo_of_our_move_settles_it(salon, hooks, calcom, simulator):
-    """L-74: the answer got lost; the webhook says where it is."""
+    """FM-74: the answer got lost; the webhook says where it is."""
     booked = book(wish(salon.colour, at(10)), calcom).appointment
     simulator.fail(MOVE, "reset_after")
     change = move(booked, at(14), calcom).change
@@ -269,7 +269,7 @@ def test_the_echo_of_our_move_settles_it(salon, hooks, calcom, simulator):
 
 
 def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom, simulator):
-    """L-74: it does not carry our id, so it may be about our own booking, whose uid we do not know yet."""
+    """FM-74: it does not carry our id, so it may be about our own booking, whose uid we do not know yet."""
     change = write_down(wish(salon.colour, at(14), ANNA))
     case = begin(change, calcom)
     answer = case.ask()
@@ -288,7 +288,7 @@ def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom,
 
 
 def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
-    """L-71: a new uid, the old one in the chain; both days are forgotten."""
+    """FM-71: a new uid, the old one in the chain; both days are forgotten."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     Forgetting.objects.all().delete()
     moved = simulator.move_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
@@ -316,7 +316,7 @@ def test_cancelled_there_is_cancelled_here(salon, hooks, calcom, simulator):
 
 @pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
 def test_any_order_comes_to_the_same(salon, hooks, simulator, order):
-    """L-18: made, moved, moved again, and another one made and cancelled: reversed, late, as you like."""
+    """FM-18: made, moved, moved again, and another one made and cancelled: reversed, late, as you like."""
     first = simulator.book_elsewhere(2, at(10))
     second = simulator.move_elsewhere(first["uid"], at(12))
     third = simulator.move_elsewhere(second["uid"], at(14))
@@ -332,7 +332,7 @@ def test_any_order_comes_to_the_same(salon, hooks, simulator, order):
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_any_order_ends_at_the_last_time(salon, hooks, simulator, order, is_ours):
-    """L-18, L-71: a chain of moves, told in any order, of our own booking and of one made there."""
+    """FM-18, FM-71: a chain of moves, told in any order, of our own booking and of one made there."""
     if is_ours:
         uid = book(wish(salon.colour, at(10)), CalcomService(salon.account)).appointment.remote_uid
     else:
@@ -348,7 +348,7 @@ def test_any_order_ends_at_the_last_time(salon, hooks, simulator, order, is_ours
 
 
 def test_a_late_creation_does_not_resurrect(salon, hooks, calcom, simulator):
-    """L-18: cancelled is cancelled, by whomever and however long ago."""
+    """FM-18: cancelled is cancelled, by whomever and however long ago."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     cancel(mine, calcom)
 
@@ -372,7 +372,7 @@ def test_another_host_under_the_same_uid_is_looked_up(salon, hooks, simulator):
 
 
 def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, simulator):
-    """L-04: it came to be although nobody wants it any more; it is looked at first, then cancelled."""
+    """FM-04: it came to be although nobody wants it any more; it is looked at first, then cancelled."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     cancel(mine, calcom)
     late = simulator.book_elsewhere(2, at(14), metadata={METADATA_KEY: mine.public_id})
@@ -395,7 +395,7 @@ def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, 
     ],
 )
 def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simulator, how, differs, meant):
-    """L-04: a move that was sent twice came twice. It is looked at, and only what stands and is ours is cancelled."""
+    """FM-04: a move that was sent twice came twice. It is looked at, and only what stands and is ours is cancelled."""
     mine = book(wish(Service.objects.get(name="Colour"), at(14)), calcom).appointment
     before = mine.remote_uid
     move(mine, at(15), calcom)
@@ -410,7 +410,7 @@ def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simula
 def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking(
     salon, calcom, simulator, monkeypatch, heard
 ):
-    """L-15, L-74: between two looks at our rows it is confirmed; it is no second booking, to be cancelled there."""
+    """FM-15, FM-74: between two looks at our rows it is confirmed; it is no second booking, to be cancelled there."""
     case = begin(write_down(wish(salon.colour, at(14))), calcom)
     remote = case.ask()
     look, settled = drift._Family.of, []
@@ -431,7 +431,7 @@ def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking
 
 
 def test_a_second_booking_of_one_wish_is_cancelled_there(salon, hooks, calcom, simulator):
-    """L-04: the one we know stays."""
+    """FM-04: the one we know stays."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     simulator.book_elsewhere(2, at(16), metadata={METADATA_KEY: mine.public_id})
 
@@ -562,7 +562,7 @@ def test_an_absence_forgets_the_hosts_days(salon, hooks):
 
 
 def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simulator, monkeypatch):
-    """L-10: between judging and writing somebody else was faster; nothing is overwritten."""
+    """FM-10: between judging and writing somebody else was faster; nothing is overwritten."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     moved = simulator.move_elsewhere(mine.remote_uid, at(16))
     remote = calcom.get_booking(uid=moved["uid"])

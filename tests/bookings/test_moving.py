@@ -84,7 +84,7 @@ def spans(appointment):
 
 
 def test_a_moved_appointment_is_at_its_new_time_under_its_old_id(salon, calcom, simulator, appointment):
-    """L-71: the uid is another, and the old one is remembered; the reference that the caller noted stays."""
+    """FM-71: the uid is another, and the old one is remembered; the reference that the caller noted stays."""
     uid, reference = appointment.remote_uid, appointment.reference
 
     moved = move(appointment, at(16), calcom)
@@ -116,7 +116,7 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
 
 
 def test_both_days_are_forgotten(calcom, appointment):
-    """L-22: the day that was left, and the day that was taken."""
+    """FM-22: the day that was left, and the day that was taken."""
     Forgetting.objects.all().delete()
 
     move(appointment, at(10, on=WEDNESDAY), calcom)
@@ -134,7 +134,7 @@ def test_a_reason_is_always_sent(calcom, appointment, reason):
 
 
 def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, appointment):
-    """L-07: never moved without Cal.com's word; and nobody takes either time meanwhile."""
+    """FM-07: never moved without Cal.com's word; and nobody takes either time meanwhile."""
     with simulator.holding(MOVE):
         pending = move(appointment, at(16), calcom, wait=0.5)
         assert (pending.is_settled, pending.appointment.start) == (False, at(14))
@@ -190,7 +190,7 @@ def test_what_a_claim_does_not_cover(appointment):
 
 
 def test_a_move_claims_everybody_who_may_be_chosen_and_keeps_the_chosen_one(salon, calcom, simulator):
-    """L-13: with several hosts nobody knows whom Cal.com chooses for the new time until it has said so."""
+    """FM-13: with several hosts nobody knows whom Cal.com chooses for the new time until it has said so."""
     appointment = booked(salon.cut, at(14), calcom)
     before = Appointment.objects.get().host.name
     simulator.busy(before.lower(), at(16), at(17))
@@ -207,7 +207,7 @@ def test_a_move_claims_everybody_who_may_be_chosen_and_keeps_the_chosen_one(salo
 
 
 def test_a_move_waits_for_a_write_that_may_take_its_host(salon, calcom, simulator):
-    """L-13: a booking of the same time is in flight, and takes one of the two; the move gets the other one."""
+    """FM-13: a booking of the same time is in flight, and takes one of the two; the move gets the other one."""
     appointment = booked(salon.cut, at(14), calcom)
     with simulator.holding(BOOK):
         assert not book(wish(salon.cut, at(16), KARL), calcom, wait=0.3).is_settled
@@ -225,7 +225,7 @@ def test_a_move_waits_for_a_write_that_may_take_its_host(salon, calcom, simulato
 
 
 def test_free_means_that_the_host_is_free(salon, calcom, simulator, appointment):
-    """L-11: that the customer has nothing there does not make it free; another caller's appointment is in the way."""
+    """FM-11: that the customer has nothing there does not make it free; another caller's appointment is in the way."""
     booked(salon.colour, at(16), calcom, KARL)
 
     with pytest.raises(SlotTaken) as refusal:
@@ -277,7 +277,7 @@ def test_what_cal_com_refuses_leaves_the_appointment_where_it_is(calcom, simulat
     ],
 )
 def test_what_is_not_offered_is_refused_by_name(calcom, simulator, appointment, start, refusal):
-    """L-53: each reason has its code, alternatives come with it, one request is spent, and nothing is sent."""
+    """FM-53: each reason has its code, alternatives come with it, one request is spent, and nothing is sent."""
     requests = simulator.count(LIST)
 
     with pytest.raises(refusal) as refused:
@@ -410,7 +410,7 @@ def test_what_has_begun_cannot_be_moved(calcom, simulator, appointment):
 
 
 def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
-    """L-12: the appointment and its place in its chain of times say that it is one wish; a key says it too."""
+    """FM-12: the appointment and its place in its chain of times say that it is one wish; a key says it too."""
     first = move(appointment, at(16), calcom, reason="a meeting")
     again = move(read(appointment), at(16), calcom, reason="a meeting, sorry")
 
@@ -450,7 +450,7 @@ def test_a_key_tells_a_repeat_even_from_another_place(calcom, simulator, appoint
 
 
 def test_twenty_at_once_move_once(calcom, simulator, appointment):
-    """L-08, L-10: twins wait for the one that came first, and get its outcome."""
+    """FM-08, FM-10: twins wait for the one that came first, and get its outcome."""
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: _on_a_thread(move, appointment.pk, calcom, at(16)), range(20)))
 
@@ -463,7 +463,7 @@ def test_twenty_at_once_move_once(calcom, simulator, appointment):
 def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
     calcom, simulator, appointment, monkeypatch
 ):
-    """L-12: the first reschedule was made before the repeat's list was read: its own new time is in the way."""
+    """FM-12: the first reschedule was made before the repeat's list was read: its own new time is in the way."""
     listed = calcom.open_slots_for_move
 
     def list_after_the_first(**window):
@@ -495,7 +495,7 @@ def test_two_wishes_at_once_are_carried_out_one_after_the_other(calcom, simulato
 
 
 def test_a_move_and_a_cancellation_at_once_have_one_end(calcom, simulator, appointment):
-    """L-10: one state machine; whichever comes first, what our row says is what stands at Cal.com."""
+    """FM-10: one state machine; whichever comes first, what our row says is what stands at Cal.com."""
     with ThreadPoolExecutor(2) as pool:
         moved = pool.submit(_on_a_thread, move, appointment.pk, calcom, at(16))
         cancelled = pool.submit(_on_a_thread, cancel, appointment.pk, calcom)
@@ -554,7 +554,7 @@ def test_killed_before_sending(calcom, simulator, appointment):
 
 
 def test_killed_before_the_request_left(calcom, simulator, appointment):
-    """L-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
+    """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
     change = enter(appointment, at(16))
     begin(change, calcom)
 
@@ -580,7 +580,7 @@ def test_killed_before_the_answer_was_written_down(calcom, simulator, appointmen
 
 @pytest.mark.parametrize("fault", ["reset_after", "error_after", "invalid_json"])
 def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment, fault):
-    """L-04: the caller hears that it is pending; nothing is sent twice."""
+    """FM-04: the caller hears that it is pending; nothing is sent twice."""
     simulator.fail(MOVE, fault)
     pending = move(appointment, at(16), calcom)
     assert (pending.is_settled, pending.change.state, pending.appointment.start) == (False, "unknown", at(14))
@@ -621,7 +621,7 @@ def test_while_the_look_up_fails_nothing_is_sent(calcom, simulator, appointment)
 
 
 def test_two_who_take_up_the_same_move_send_it_once(calcom, simulator, appointment):
-    """L-08: of two that try, one wins, also when both took it up before either began."""
+    """FM-08: of two that try, one wins, also when both took it up before either began."""
     change = enter(appointment, at(16))
     one, other = (case_of(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
 
@@ -666,7 +666,7 @@ def test_a_move_that_nobody_could_make_in_time_becomes_a_callback(calcom, simula
 
 
 def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulator, appointment):
-    """L-71: a person moved it, and we had not heard; the caller gets what they asked for, once."""
+    """FM-71: a person moved it, and we had not heard; the caller gets what they asked for, once."""
     booked_as = appointment.remote_uid
     moved_to = simulator.move_elsewhere(booked_as, at(10))["uid"]
 
@@ -772,7 +772,7 @@ def test_claims_that_were_taken_away_are_taken_again_before_it_is_sent(calcom, s
 
 
 def test_somebody_elses_booking_in_the_answer_is_left_alone(salon, calcom, simulator, appointment, caplog):
-    """L-03: what became of ours its own uid says: nothing; so it stands where it was."""
+    """FM-03: what became of ours its own uid says: nothing; so it stands where it was."""
     other = booked(salon.colour, at(10), calcom, KARL)
     case = begin(enter(appointment, at(16)), calcom)
 
@@ -797,7 +797,7 @@ def test_behind_a_foreign_answer_the_move_is_found(salon, calcom, simulator, app
 
 
 def test_ours_at_another_time_is_moved_to_where_it_was_asked_for(calcom, simulator, appointment, caplog):
-    """L-07: the row says what is true at Cal.com, staff is told, and the caller's time is asked for once more."""
+    """FM-07: the row says what is true at Cal.com, staff is told, and the caller's time is asked for once more."""
     case = begin(enter(appointment, at(16)), calcom)
     stored = simulator.move_elsewhere(appointment.remote_uid, at(10))
 

@@ -76,7 +76,7 @@ def test_appointments_count_by_what_was_booked(salon):
 
 
 def test_offers_of_one_company_are_its_own(salon, practice):
-    """L-26: two companies on one account, and only one of them is meant."""
+    """FM-26: two companies on one account, and only one of them is meant."""
     nails = Company.objects.create(name="Nails", slug="nails", account=salon.account)
     branch = Branch.objects.create(company=nails, name="Mitte", time_zone="Europe/Berlin")
     service = cast._service(branch, salon.beard.event_type)
@@ -98,7 +98,7 @@ def test_who_is_not_served_offers_nothing(salon, practice):
 
 
 def test_event_type_of_another_account_is_never_warmed(salon, practice):
-    """L-26: a row that should not be there brings nobody another tenant's days."""
+    """FM-26: a row that should not be there brings nobody another tenant's days."""
     salon.beard.event_type = practice.check_up.event_type
     salon.beard.save()
     salon.emmas_cut.event_type = practice.follow_up.event_type

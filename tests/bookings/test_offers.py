@@ -36,7 +36,7 @@ def left(starts, claims, *, shape=CUT):
 
 
 def test_a_slot_is_hidden_by_any_overlap():
-    """L-05: half-open, so what ends when the slot begins is in nobody's way."""
+    """FM-05: half-open, so what ends when the slot begins is in nobody's way."""
     starts = [minute(9), minute(9, 30), minute(10), minute(10, 30), minute(11)]
     claims = [taken(EMMA, minute(9, 45), minute(10, 30), changed_at=AFTER_LOAD)]
 
@@ -68,7 +68,7 @@ def test_a_list_that_knows_of_all_appointments_is_offered(hosts):
     ids=["booked since the load", "booked while Cal.com still remembered its last answer", "held or on its way"],
 )
 def test_what_the_list_cannot_know_hides_the_slot(claim):
-    """L-14: a list proves one free host; this may have been the one."""
+    """FM-14: a list proves one free host; this may have been the one."""
     assert left([minute(9), minute(10)], [claim]) == [minute(9)]
 
 
@@ -150,7 +150,7 @@ def window(first, last, *, days=0):
     ],
 )
 def test_why_nothing_is_free_then(windows, reason):
-    """L-51: what is past is called past, what is closed is not called full; of several reasons the most hopeful."""
+    """FM-51: what is past is called past, what is closed is not called full; of several reasons the most hopeful."""
     assert RULES.reason(windows) is reason
 
 

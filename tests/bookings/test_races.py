@@ -19,7 +19,7 @@ CALLERS = 50
 
 
 def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
-    """Experiment 20, L-13: one booking, 49 clean refusals with alternatives, no deadlock."""
+    """Experiment 20, FM-13: one booking, 49 clean refusals with alternatives, no deadlock."""
     book(wish(salon.colour, at(9)), calcom)
 
     answers = _at_once(calcom, [wish(salon.colour, at(14), NOBODY) for _ in range(CALLERS)])
@@ -28,7 +28,7 @@ def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
 
 
 def test_fifty_callers_for_overlapping_times_have_one_winner(salon, calcom, simulator):
-    """Experiment 20, L-05: colour from two to a quarter past three, and a cut with Emma at half past two."""
+    """Experiment 20, FM-05: colour from two to a quarter past three, and a cut with Emma at half past two."""
     salon.beard.event_type = salon.emmas_cut.event_type
     book(wish(salon.colour, at(9)), calcom)
     book(wish(salon.beard, at(11)), calcom)
@@ -43,7 +43,7 @@ def test_fifty_callers_for_overlapping_times_have_one_winner(salon, calcom, simu
 
 
 def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
-    """L-13: with two hosts two win, one after the other, and Cal.com is never asked about both at once."""
+    """FM-13: with two hosts two win, one after the other, and Cal.com is never asked about both at once."""
     book(wish(salon.cut, at(9)), calcom)
 
     answers = _at_once(calcom, [wish(salon.cut, at(14), NOBODY) for _ in range(20)])

@@ -80,7 +80,7 @@ A_WEEK = free(*(f"{day} {hour:02}:{half}" for day in DAYS for hour in range(9, 1
     ],
 )  # fmt: skip
 def test_what_a_good_receptionist_would_offer(candidates: list[Candidate], wanted: Wanted, expected: list[str]) -> None:
-    """L-54: three at most, the most convenient first, none twice; and a choice where there is one."""
+    """FM-54: three at most, the most convenient first, none twice; and a choice where there is one."""
     ranked = rank(candidates, wanted=wanted, zone=BERLIN, after=minute("Mo 00:00"))
 
     assert said(ranked) == expected
@@ -130,7 +130,7 @@ def test_features_are_what_people_compare(when: str, wanted: Wanted, expected: F
 
 
 def test_a_clock_that_was_changed_is_read_as_it_shows() -> None:
-    """L-50: nine o'clock is nine o'clock, an hour of sleep more or less."""
+    """FM-50: nine o'clock is nine o'clock, an hour of sleep more or less."""
     before = Wanted.at(datetime(2026, 10, 24, 9, tzinfo=BERLIN))
     nine, ten = (datetime(2026, 10, 25, hour, tzinfo=BERLIN) for hour in (9, 10))
     candidates = [Candidate(int(each.timestamp()) // 60) for each in (ten, nine)]
@@ -167,7 +167,7 @@ WANTED = st.one_of(
 def test_whatever_is_free_the_offers_are_sound(
     candidates: list[Candidate], wanted: Wanted, zone: ZoneInfo, most: int, data: st.DataObject
 ) -> None:
-    """L-53, L-54: each is a slot of the list, none comes twice, none is past, and the order of the list is nothing."""
+    """FM-53, FM-54: each is a slot of the list, none comes twice or is past, and the order of the list is nothing."""
     ranked = rank(candidates, wanted=wanted, zone=zone, after=NOW, most=most)
     starts = [each.start for each in ranked]
     future = {each.start for each in candidates if each.start > NOW}

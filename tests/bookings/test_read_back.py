@@ -37,7 +37,7 @@ HALF_PAST_TEN = datetime(2026, 11, 24, 10, 30)  # noqa: DTZ001  in the branch's 
     ],
 )
 def test_what_is_read_back(said, spoken):
-    """L-55: weekday with the date, times as they are spoken, the year only where it differs, a question at the end."""
+    """FM-55: weekday with the date, times as they are spoken, the year only where it differs, a question at the end."""
     usual = {"service": "Herrenhaarschnitt", "staff": "", "start": HALF_PAST_TEN, "today": FRIDAY}
 
     assert read_back(**{**usual, **said}) == spoken
@@ -50,7 +50,7 @@ def test_what_is_read_back(said, spoken):
     language=st.sampled_from(["de", "en"]),
 )
 def test_it_can_always_be_heard(service, staff, start, language):
-    """L-55: one line, at most 250 characters, no figures, no colon, and it asks."""
+    """FM-55: one line, at most 250 characters, no figures, no colon, and it asks."""
     spoken = read_back(service=service, staff=staff, start=start, today=FRIDAY, language=language)
 
     assert len(spoken) <= 250
@@ -59,7 +59,7 @@ def test_it_can_always_be_heard(service, staff, start, language):
 
 
 def test_days_by_name():
-    """L-51: the agent reads them off instead of working them out."""
+    """FM-51: the agent reads them off instead of working them out."""
     names = [day_name(date(2026, 11, 20 + ahead), FRIDAY, "de") for ahead in range(4)]
 
     assert names == [

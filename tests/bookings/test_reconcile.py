@@ -37,7 +37,7 @@ def drifted(salon, calcom, simulator):
 
 
 def test_drift_is_put_right(drifted, simulator):
-    """L-73: afterwards here and there are the same."""
+    """FM-73: afterwards here and there are the same."""
     said = run()
 
     assert as_here() == as_there(simulator)
@@ -117,7 +117,7 @@ def test_wrong_arguments_are_told(db, arguments, complaint):
 
 
 def test_polling_puts_the_same_right(drifted, salon, simulator):
-    """L-73: the same judgement, from the list of what changed lately."""
+    """FM-73: the same judgement, from the list of what changed lately."""
     Cursor.objects.create(account=salon.account, read_until=drifted[0].created_at)
 
     polling.poll(salon.account)
@@ -126,7 +126,7 @@ def test_polling_puts_the_same_right(drifted, salon, simulator):
 
 
 def test_many_cancelled_and_one_announced(salon, calcom, simulator):
-    """L-73: cancelling three announces one; polling finds the others."""
+    """FM-73: cancelling three announces one; polling finds the others."""
     mine = [book(wish(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13)]
     Cursor.objects.create(account=salon.account, read_until=mine[0].created_at)
     for each in mine:

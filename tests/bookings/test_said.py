@@ -24,7 +24,7 @@ MOBILE = "+4915112345678"
     ],
 )  # fmt: skip
 def test_withheld_numbers_and_placeholders_are_absent(text):
-    """However a platform says it."""
+    """FM-60: however a platform says it."""
     assert said.phone_number(text, "DE") is None
 
 

@@ -29,7 +29,7 @@ def open_times(service, calcom, first=None, last=None, *, now=None):
 
 
 def test_the_list_of_a_day(salon, calcom, simulator):
-    """L-50: nine to six in Berlin, whatever the hour is in UTC."""
+    """FM-50: nine to six in Berlin, whatever the hour is in UTC."""
     times = open_times(salon.colour, calcom)
 
     assert (times[0], times[-1]) == (at(9), at(17))
@@ -56,7 +56,7 @@ def test_a_known_answer_costs_one_trip_and_one_query(salon, calcom, simulator, d
 
 
 def test_a_booking_is_gone_from_the_next_answer(salon, calcom, simulator):
-    """L-24: without a request, before any worker ran."""
+    """FM-24: without a request, before any worker ran."""
     before = open_times(salon.colour, calcom)
     book(wish(salon.colour, at(14)), calcom)
 
@@ -67,7 +67,7 @@ def test_a_booking_is_gone_from_the_next_answer(salon, calcom, simulator):
 
 
 def test_other_services_of_the_host_lose_the_time_too(salon, calcom):
-    """L-22: colour makes Emma busy for a cut with her, and leaves Ben's beards alone."""
+    """FM-22: colour makes Emma busy for a cut with her, and leaves Ben's beards alone."""
     salon.cut.event_type = salon.emmas_cut.event_type
     before, beards = open_times(salon.cut, calcom), open_times(salon.beard, calcom)
     book(wish(salon.colour, at(14)), calcom)
@@ -77,7 +77,7 @@ def test_other_services_of_the_host_lose_the_time_too(salon, calcom):
 
 
 def test_what_is_on_its_way_is_not_offered(salon, calcom, simulator):
-    """L-06: nobody is promised what somebody else may be getting this moment."""
+    """FM-06: nobody is promised what somebody else may be getting this moment."""
     open_times(salon.cut, calcom)
     with simulator.holding(BOOK):
         book(wish(salon.cut, at(14)), calcom, wait=0.2)
@@ -137,7 +137,7 @@ def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simula
 
 
 def test_alternatives_are_the_nearest_in_the_week_after(salon, calcom):
-    """L-53: each of them is a slot of the list."""
+    """FM-53: each of them is a slot of the list."""
 
     def near(wished):
         return search.alternatives(

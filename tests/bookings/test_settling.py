@@ -39,7 +39,7 @@ def test_killed_before_sending(salon, calcom, simulator):
 
 
 def test_killed_before_the_request_left(salon, calcom, simulator):
-    """L-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
+    """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
     change = write_down(wish(salon.colour, at(14)))
     begin(change, calcom)
 
@@ -66,7 +66,7 @@ def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
 
 
 def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
-    """L-08: of two that try, one wins, also when both took it up before either began."""
+    """FM-08: of two that try, one wins, also when both took it up before either began."""
     change = write_down(wish(salon.colour, at(14)))
     one, other = (case_of(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
 
@@ -80,7 +80,7 @@ def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
 
 
 def test_an_answer_that_got_lost_is_found_out(salon, calcom, simulator):
-    """L-04: the caller hears that it is pending; the look-up finds it, and nothing is sent twice."""
+    """FM-04: the caller hears that it is pending; the look-up finds it, and nothing is sent twice."""
     simulator.fail(BOOK, "reset_after")
     pending = book(wish(salon.colour, at(14)), calcom)
     assert (pending.is_settled, pending.change.state) == (False, "unknown")
@@ -112,7 +112,7 @@ def test_a_server_error_is_not_a_no(salon, calcom, simulator):
 
 
 def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, simulator):
-    """L-15: it was booked, so the caller has it, wherever staff has put it since; and late messages find it."""
+    """FM-15: it was booked, so the caller has it, wherever staff has put it since; and late messages find it."""
     simulator.fail(BOOK, "reset_after")
     change = book(wish(salon.colour, at(14)), calcom).change
     [made] = accepted(simulator)
@@ -263,7 +263,7 @@ def test_an_unknown_wish_is_looked_up_once_more_before_it_is_given_up(salon, cal
 
 
 def test_somebody_elses_booking_is_refused_and_left_alone(salon, calcom, simulator, caplog):
-    """L-03: Cal.com returned another caller's booking as if it were new; that one is not ours to cancel."""
+    """FM-03: Cal.com returned another caller's booking as if it were new; that one is not ours to cancel."""
     simulator.book_elsewhere("colour", at(9), host="emma")
     simulator.fail(BOOK, "wrong_booking")
 
@@ -277,7 +277,7 @@ def test_somebody_elses_booking_is_refused_and_left_alone(salon, calcom, simulat
 
 
 def test_a_uid_that_another_appointment_has_is_not_new(salon, calcom, simulator):
-    """L-71: our own id in the metadata is not enough, the uid must be new to us."""
+    """FM-71: our own id in the metadata is not enough, the uid must be new to us."""
     first = book(wish(salon.colour, at(9)), calcom).appointment
     change = write_down(wish(salon.colour, at(14), KARL))
     case = begin(change, calcom)
@@ -290,7 +290,7 @@ def test_a_uid_that_another_appointment_has_is_not_new(salon, calcom, simulator)
 
 
 def test_ours_at_another_time_is_cancelled_there(salon, calcom, simulator):
-    """L-07: an appointment is never moved without its caller; what was booked wrongly is undone."""
+    """FM-07: an appointment is never moved without its caller; what was booked wrongly is undone."""
     case, remote = _booked_at_another_time(salon, calcom, simulator)
 
     case.hear(remote)

@@ -23,7 +23,7 @@ def _all(language):
 
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_every_sentence_can_be_spoken(language):
-    """L-55: one line of plain words: no figures, no colons, no markup, not too long; it ends like a sentence."""
+    """FM-55: one line of plain words: no figures, no colons, no markup, not too long; it ends like a sentence."""
     for sentence in _all(language):
         assert 0 < len(sentence) <= 250
         assert re.fullmatch(r"[A-ZÄÖÜ][\w ,.?'äöüßÄÖÜ]*[.?]", sentence)
@@ -32,7 +32,7 @@ def test_every_sentence_can_be_spoken(language):
 
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_what_is_pending_is_not_promised(language):
-    """L-07: "moved" is said only after Cal.com said so."""
+    """FM-07: "moved" is said only after Cal.com said so."""
     known = {changes.changed(operation, "confirmed", language) for operation in OPERATIONS}
 
     for status in UNCERTAIN:

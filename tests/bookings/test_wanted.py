@@ -36,7 +36,7 @@ def window(first: str, last: str) -> Window:
     ],
 )
 def test_a_day_and_its_parts(asked: dict[str, object], expected: Window) -> None:
-    """L-50: on the branch's clocks."""
+    """FM-50: on the branch's clocks."""
     assert Wanted.on([TUESDAY], BERLIN, **asked).windows == (expected,)
 
 
@@ -77,14 +77,14 @@ def test_one_time_is_one_minute() -> None:
     windows=st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 900)), min_size=1, max_size=5),
 )
 def test_among_many_starts_those_are_found_that_are_covered(starts: list[int], windows: list[tuple[int, int]]) -> None:
-    """L-53: brute force agrees, and their order stays."""
+    """FM-53: brute force agrees, and their order stays."""
     wanted = Wanted.between((EPOCH + first * MINUTE, EPOCH + (first + minutes) * MINUTE) for first, minutes in windows)
 
     assert wanted.among(starts) == [start for start in starts if wanted.covers(start)]
 
 
 def test_a_time_that_comes_twice_is_never_guessed() -> None:
-    """L-50: half past two in the night of the change is two instants, and both are told."""
+    """FM-50: half past two in the night of the change is two instants, and both are told."""
     with pytest.raises(TimeAmbiguous) as caught:
         instant_of(AUTUMN, time(2, 30), BERLIN)
 
@@ -97,7 +97,7 @@ def test_a_time_that_comes_twice_is_never_guessed() -> None:
 
 
 def test_a_time_that_is_skipped_is_never_guessed() -> None:
-    """L-50: there is no half past two when clocks go from two to three."""
+    """FM-50: there is no half past two when clocks go from two to three."""
     with pytest.raises(TimeNonexistent):
         instant_of(SPRING, time(2, 30), BERLIN)
     with pytest.raises(TimeNonexistent):
@@ -119,7 +119,7 @@ def test_a_day_is_as_long_as_its_clocks_say(day: date, hours: int) -> None:
     zone=st.sampled_from(ZONES).map(ZoneInfo),
 )
 def test_clocks_show_what_was_asked_for_at_that_instant_only(day: date, clock: time, zone: ZoneInfo) -> None:
-    """L-50: one instant shows that time, or two do, or none; brute force agrees."""
+    """FM-50: one instant shows that time, or two do, or none; brute force agrees."""
     naive = datetime.combine(day, clock)
     showing = {
         instant

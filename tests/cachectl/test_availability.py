@@ -196,7 +196,7 @@ def test_old_day_is_loaded_before_it_is_answered(source: CountingSource, redis_t
 
 
 def test_old_day_that_cannot_be_loaded_is_answered_unverified(source: CountingSource, redis_time: RedisTime) -> None:
-    """L-28: who cannot load falls back to what is known, and says so."""
+    """FM-28: who cannot load falls back to what is known, and says so."""
     ask()
     redis_time.pass_(901)
     source.fail(retry_after=7.0)
@@ -339,7 +339,7 @@ def test_missing_day_with_own_changes_only_is_verified(source: CountingSource) -
 def test_empty_day_that_was_full_is_loaded_twice_before_nothing_is_said(
     source: CountingSource, redis_time: RedisTime
 ) -> None:
-    """L-32: an empty answer after a full day is suspicious."""
+    """FM-32: an empty answer after a full day is suspicious."""
     day = date(2090, 1, 2)
     source.truth[day] = [minute(day)]
     ask(day)
@@ -377,14 +377,14 @@ def test_other_event_types_and_accounts_are_not_touched(source: CountingSource) 
 
 
 def test_forgetting_counts_days_once_for_each_event_type(source: CountingSource) -> None:
-    """L-22: event types that share a host are forgotten together; L-27: once."""
+    """FM-22: event types that share a host are forgotten together; FM-27: once."""
     assert forget(own=True) == 1
     assert forget(own=True, event_types=(1, 2, 3), forgetting=5) == 3
     assert forget(own=True, event_types=(1, 2, 3), forgetting=5) == 3
 
 
 def test_ranges_are_bounded(source: CountingSource) -> None:
-    """L-26: no argument makes us touch 300,000 keys."""
+    """FM-26: no argument makes us touch 300,000 keys."""
     far = MONDAY + timedelta(days=5000)
     with pytest.raises(ValueError, match="4000"):
         availability.forget(
@@ -442,7 +442,7 @@ def test_without_redis_and_source_the_answer_says_so(source: CountingSource) -> 
 def test_without_redis_a_failed_load_is_not_repeated_by_each_caller(
     source: CountingSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L-28: the note of a failure is kept in the process then; a moment later the next one tries again."""
+    """FM-28: the note of a failure is kept in the process then; a moment later the next one tries again."""
     source.fail(retry_after=7.0)
     assert [ask().failure for _ in range(3)] == ["unavailable"] * 3
     assert ask().retry_after == 7.0
@@ -455,7 +455,7 @@ def test_without_redis_a_failed_load_is_not_repeated_by_each_caller(
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_forgetting_without_redis_is_an_error(source: CountingSource) -> None:
-    """L-25: an error that is swallowed is never retried."""
+    """FM-25: an error that is swallowed is never retried."""
     with pytest.raises(RedisConnectionError):
         forget(own=True)
 

@@ -27,7 +27,7 @@ def test_full_pool_for_loads_does_not_keep_a_write_waiting() -> None:
 
 @pytest.mark.parametrize("submit", [background.submit_load, background.submit_question, background.submit_write])
 def test_account_whose_calls_hang_keeps_no_other_account_waiting(submit) -> None:
-    """L-46, invariant 7: however many of its calls hang, half of the threads are left to others."""
+    """FM-46, invariant 7: however many of its calls hang, half of the threads are left to others."""
     released = threading.Event()
     hanging = [submit(SALON, released.wait, 10) for _ in range(3 * settings.CALCOM_CALL_THREADS)]
 

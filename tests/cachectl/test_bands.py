@@ -43,7 +43,7 @@ def test_age_decides_the_band(age: int, band: Band) -> None:
 
 @pytest.mark.parametrize(("began_after", "band"), [(-1, Band.OLD), (2_499, Band.OLD), (2_500, Band.FRESH)])
 def test_load_is_believed_from_the_settle_time_after_a_change(began_after: int, band: Band) -> None:
-    """L-24: a load that began before the change, or less than 2.5 s after it, is not believed."""
+    """FM-24: a load that began before the change, or less than 2.5 s after it, is not believed."""
     changed = 60_000
 
     assert judged(age=changed - began_after, other=changed).band is band
@@ -65,7 +65,7 @@ def test_day_that_changed_a_moment_ago_is_not_worth_loading_yet() -> None:
 
 
 def test_doubted_day_is_old_and_worth_loading() -> None:
-    """L-32: an empty answer after a full day is asked for once more."""
+    """FM-32: an empty answer after a full day is asked for once more."""
     day = judged(age=1_000, doubted=1)
 
     assert day.band is Band.OLD
@@ -87,7 +87,7 @@ def test_entry_without_its_changes_is_missing(
 def test_nothing_is_verified_that_a_change_may_have_overtaken(
     age: int, own: int, other: int, epoch: int, doubted: int
 ) -> None:
-    """L-24, for all instants: verified means that the load began the settle time after every change but our own."""
+    """FM-24, for all instants: verified means that the load began the settle time after every change but our own."""
     day = judged(age=age, own=own, other=other, epoch=epoch, doubted=doubted)
 
     assert not day.band.verified or age + LIFETIMES.settle <= min(other, epoch)

@@ -46,7 +46,7 @@ def test_forget_days_leaves_a_row_and_makes_the_days_old(source: CountingSource)
 
 
 def test_forget_days_refuses_what_makes_no_sense() -> None:
-    """L-26: a clear sentence, and nothing is changed."""
+    """FM-26: a clear sentence, and nothing is changed."""
     for first, last in (("2026-11-24", "2026-11-23"), ("2026-11-24", "2099-01-01")):
         with pytest.raises(CommandError, match="Forget 1 to 4000 days"):
             run("forget_days", ACCOUNT, CUT, first, last)

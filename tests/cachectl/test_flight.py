@@ -42,7 +42,7 @@ def test_fifty_threads_cost_one_load(source: CountingSource) -> None:
 
 
 def test_failure_is_shared_by_all_who_waited_and_by_those_who_come_next(source: CountingSource) -> None:
-    """L-28: a failed load is not repeated by each waiter."""
+    """FM-28: a failed load is not repeated by each waiter."""
     source.fail(retry_after=3.0)
 
     answers = [*together(20), ask()]
@@ -105,7 +105,7 @@ def test_question_that_comes_to_the_lease_late_does_not_load_again(source: Count
 
 
 def test_dead_loader_is_replaced_when_its_lease_runs_out(source: CountingSource) -> None:
-    """L-28: nobody waits for a load that nobody does."""
+    """FM-28: nobody waits for a load that nobody does."""
     store.lease(ACCOUNT, CUT, BLOCK, "dead")
     redis_client().pexpire(keys.lease(ACCOUNT, CUT), 150)
 

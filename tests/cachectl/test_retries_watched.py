@@ -55,7 +55,7 @@ def worker(environ: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
 def test_failed_forgetting_is_tried_after_5_then_10_then_20_seconds(
     environ: dict[str, str], worker: "subprocess.Popen[str]"
 ) -> None:
-    """L-25: the documented back-off is in force; afterwards the row is still owed."""
+    """FM-25: the documented back-off is in force; afterwards the row is still owed."""
     row = services.owe(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.OWN)
     publisher = subprocess.Popen([sys.executable, "-c", PUBLISH], env=environ)
 

@@ -70,7 +70,7 @@ def test_load_is_read_back_with_its_slots() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_older_load_never_replaces_a_newer_one(redis_time: RedisTime) -> None:
-    """L-24: a slow load that lands late changes nothing."""
+    """FM-24: a slow load that lands late changes nothing."""
     slow = begin()
     land(slow + 10, [2])
 
@@ -80,7 +80,7 @@ def test_older_load_never_replaces_a_newer_one(redis_time: RedisTime) -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_load_that_began_before_a_change_is_not_believed() -> None:
-    """L-24: the fetch from before the booking, stored after the delete."""
+    """FM-24: the fetch from before the booking, stored after the delete."""
     began = begin()
     forget(own=False)
 
@@ -103,7 +103,7 @@ def test_own_and_other_changes_are_kept_apart() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_forgetting_twice_moves_nothing(redis_time: RedisTime) -> None:
-    """L-27: the task repeats what was done after commit; only the first counts."""
+    """FM-27: the task repeats what was done after commit; only the first counts."""
     assert forget(own=False, mark="9") == 2
     redis_time.pass_(60)
     land(begin(), [1])
@@ -145,7 +145,7 @@ def test_load_whose_memory_of_changes_was_evicted_is_not_believed() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_next_load_does_not_give_credit_to_one_from_before_an_eviction() -> None:
-    """L-24: a change that was evicted from memory still counts against the load that began before it."""
+    """FM-24: a change that was evicted from memory still counts against the load that began before it."""
     began = begin()
     forget(own=False)
     time.sleep(0.002)
@@ -171,7 +171,7 @@ def test_forgetting_a_day_without_memory_does_not_revive_its_entry() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_empty_answer_after_a_full_day_is_doubted_once() -> None:
-    """L-32: an unreachable calendar yields an empty list; a second load settles it."""
+    """FM-32: an unreachable calendar yields an empty list; a second load settles it."""
     began = begin()
     land(began, [LATE])
 
@@ -184,7 +184,7 @@ def test_empty_answer_after_a_full_day_is_doubted_once() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_empty_answer_that_has_a_reason_is_not_doubted() -> None:
-    """L-32: our own appointment took the last slot, or the slots have passed."""
+    """FM-32: our own appointment took the last slot, or the slots have passed."""
     began = begin()
     land(began, [LATE])
     forget(own=True)
@@ -209,7 +209,7 @@ def test_one_leads_and_the_others_learn_who() -> None:
 
 @pytest.mark.usefixtures("known_redis")
 def test_failure_is_shared_for_a_moment() -> None:
-    """L-28: a failed load is not repeated by each who waited for it."""
+    """FM-28: a failed load is not repeated by each who waited for it."""
     store.lease(ACCOUNT, CUT, DAYS, "a")
     store.release(ACCOUNT, CUT, "a", failure=LoadFailed("unavailable", 7.0))
 
@@ -351,7 +351,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def no_change_is_hidden(self) -> None:
-        """L-24: what is verified knows every change but our own, and says that it is due for those."""
+        """FM-24: what is verified knows every change but our own, and says that it is due for those."""
         day = monday()
         if day.band.verified:
             known = day.starts[0]
@@ -362,7 +362,7 @@ class Interleavings(RuleBasedStateMachine):
 
 @pytest.mark.filterwarnings("default")
 def test_no_interleaving_hides_a_change() -> None:
-    """L-24: whatever the order of loads, changes, flushes, evictions and time."""
+    """FM-24: whatever the order of loads, changes, flushes, evictions and time."""
     lifetimes = {"CACHECTL_SETTLE": 1.0, "CACHECTL_FRESH": 5, "CACHECTL_STALE": 20, "CACHECTL_OLD": 60}
     with override_settings(**lifetimes):
         state_machine = Interleavings.TestCase

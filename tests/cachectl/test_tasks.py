@@ -60,7 +60,7 @@ def attempt() -> Iterator[object]:
 
 
 def test_forgetting_is_processed_and_written_down(owed: Forgetting) -> None:
-    """L-26: the row says what is to be done, and what was; arguments of other versions are ignored."""
+    """FM-26: the row says what is to be done, and what was; arguments of other versions are ignored."""
     tasks.forget_range(forgetting_id=owed.id, argument_of_a_newer_version=1)
 
     owed.refresh_from_db()
@@ -71,7 +71,7 @@ def test_forgetting_is_processed_and_written_down(owed: Forgetting) -> None:
 
 
 def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource, redis_time: RedisTime) -> None:
-    """L-27: forgotten after commit, and by the task once or twice: once is what counts."""
+    """FM-27: forgotten after commit, and by the task once or twice: once is what counts."""
     owed.cause = Forgetting.Cause.COMMAND
     owed.save()
     services.process()
@@ -108,7 +108,7 @@ def test_message_without_rows_is_no_error() -> None:
 def test_attempts_are_scheduled_after_5_10_and_20_seconds(
     attempt: object, owed: Forgetting, retries: int, wait: int
 ) -> None:
-    """L-25: the error reaches the task, and the documented waits are those in the message."""
+    """FM-25: the error reaches the task, and the documented waits are those in the message."""
     before = datetime.now(UTC)
     with pytest.raises(Retry) as raised:
         attempt(retries)
@@ -126,7 +126,7 @@ def test_attempts_are_scheduled_after_5_10_and_20_seconds(
 def test_after_the_last_attempt_the_row_is_still_pending(
     attempt: object, owed: Forgetting, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """L-25: the message's retries end, the row's do not; an error in the log calls a person, the relay goes on."""
+    """FM-25: the message's retries end, the row's do not; an error in the log calls a person, the relay goes on."""
     for retries in range(3):
         with pytest.raises(Retry):
             attempt(retries)
@@ -164,7 +164,7 @@ def test_batch_is_retried_together_while_redis_is_away(owed: Forgetting) -> None
 
 
 def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetting) -> None:
-    """L-26: a range beyond all bounds is refused, noted, and left to a person."""
+    """FM-26: a range beyond all bounds is refused, noted, and left to a person."""
     absurd = Forgetting.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY + timedelta(days=9000), cause="command"
     )
@@ -179,7 +179,7 @@ def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetti
 
 
 def test_owing_is_bounded() -> None:
-    """L-26: nobody can write down a range that is larger than any change."""
+    """FM-26: nobody can write down a range that is larger than any change."""
     for event_types, last in (([], MONDAY), ([1], MONDAY - timedelta(days=1)), ([1], MONDAY + timedelta(days=9000))):
         with pytest.raises(ValueError, match="4000"):
             services.owe(

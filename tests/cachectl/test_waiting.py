@@ -52,7 +52,7 @@ def test_one_request_takes_one_place(settings) -> None:
 
 
 def test_question_without_a_place_is_answered_at_once(source: CountingSource, known_redis: None, settings) -> None:
-    """L-46: when too many wait for a source that hangs, the next one hears what is known, and costs no request."""
+    """FM-46: when too many wait for a source that hangs, the next one hears what is known, and costs no request."""
     settings.WEB_THREADS = 4  # three places, of which one account may have three
     source.may_answer.clear()
     with ThreadPoolExecutor(8) as callers:

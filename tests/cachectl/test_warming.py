@@ -109,7 +109,7 @@ def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, source)
 
 
 def test_next_caller_waits_for_nobody(offers, source):
-    """L-29: that is what it is for."""
+    """FM-29: that is what it is for."""
     run()
 
     known = ask(today(), today() + timedelta(days=13))
@@ -155,7 +155,7 @@ def test_days_that_grow_stale_are_loaded_again(offers, source, redis_time: Redis
 
 
 def test_day_that_changed_a_moment_ago_is_left_to_who_asks(offers, source):
-    """L-24: no load could be believed yet."""
+    """FM-24: no load could be believed yet."""
     run("--days", 1)
     forget(today(), own=False, event_types=(CUT, COLOUR))
 
@@ -175,7 +175,7 @@ def test_dry_run_only_says_what_would_be_loaded(offers, source):
 
 
 def test_company_is_passed_on(offers, source):
-    """L-26: who offers what is not for this app to know, and an unknown name is said to be one."""
+    """FM-26: who offers what is not for this app to know, and an unknown name is said to be one."""
     run("--company", "salon")
     failed = run_in_vain("--company", "saloon")
 
@@ -302,7 +302,7 @@ def test_event_type_that_cannot_be_loaded_keeps_nobody_from_it(offers, eventful)
 
 
 def test_calendar_that_does_not_answer_is_left_alone(offers, source):
-    """L-44: three failures in a row, and no more requests are spent."""
+    """FM-44: three failures in a row, and no more requests are spent."""
     offers[ACCOUNT] = dict.fromkeys(range(100, 110), 5)
     source.fail()
 

@@ -64,7 +64,7 @@ def test_what_is_mirrored_cannot_be_changed(staff, salon: cast.Salon, model):
 
 
 def test_obstacles_are_said_in_words(staff, practice: cast.Practice):
-    """L-61: staff reads why a vaccination cannot be booked."""
+    """FM-61: staff reads why a vaccination cannot be booked."""
     cast.cannot_be_booked(practice.vaccination)
 
     listed = staff.get(page(EventType)).text
@@ -73,7 +73,7 @@ def test_obstacles_are_said_in_words(staff, practice: cast.Practice):
 
 
 def test_a_key_is_stored_and_never_shown_again(staff):
-    """L-83: not in the page, not in the form's values."""
+    """FM-83: not in the page, not in the form's values."""
     staff.post(reverse("admin:calcom_account_add"), form(api_key="cal_live_1", webhook_secret="whsec_1"))
 
     account = Account.objects.get()
@@ -84,7 +84,7 @@ def test_a_key_is_stored_and_never_shown_again(staff):
 
 
 def test_an_empty_secret_keeps_the_old_one(staff, salon: cast.Salon):
-    """L-83: changing the name does not wipe the key; typing one replaces it."""
+    """FM-83: changing the name does not wipe the key; typing one replaces it."""
     staff.post(page(Account, salon.account.pk), form(name="Salon Mitte"))
     kept = Account.objects.get()
 
@@ -103,7 +103,7 @@ def test_an_empty_secret_keeps_the_old_one(staff, salon: cast.Salon):
     ],
 )
 def test_a_wrong_account_is_refused(staff, typed, complaint):
-    """L-82: the form knows where a key must not go."""
+    """FM-82: the form knows where a key must not go."""
     answer = staff.post(reverse("admin:calcom_account_add"), form(**typed))
 
     assert complaint in answer.text
@@ -111,7 +111,7 @@ def test_a_wrong_account_is_refused(staff, typed, complaint):
 
 
 def test_an_account_is_synced_from_the_list(staff, simulator: Simulator):
-    """L-61: one click, one sentence."""
+    """FM-61: one click, one sentence."""
     account = Account.objects.create(name="Fresh", base_url=simulator.base_url, api_key=cast.SALON_CREDENTIAL)
     dark = Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="x")
 

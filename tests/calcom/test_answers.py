@@ -107,7 +107,7 @@ def outcome_of(given: Answer, *, write: bool) -> Exception:
 )
 @pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
 def test_a_no_is_understood_by_its_text(status, body, reason, write):
-    """L-45: each of the five error bodies is a no with a reason; nothing changed there."""
+    """FM-45: each of the five error bodies is a no with a reason; nothing changed there."""
     refused = outcome_of(answer(status, body), write=write)
 
     assert isinstance(refused, Refused)
@@ -135,7 +135,7 @@ def test_a_no_is_understood_by_its_text(status, body, reason, write):
     ],
 )
 def test_without_an_answer_we_understand_a_write_is_unknown_and_a_read_failed(given):
-    """L-04, L-15: nobody concludes from a 5xx, another shape or a no that cannot be read that nothing was booked."""
+    """FM-04, FM-15: nobody concludes from a 5xx, another shape or a no that cannot be read that nothing was booked."""
     assert isinstance(outcome_of(given, write=True), OutcomeUnknown)
     assert isinstance(outcome_of(given, write=False), Unavailable)
 
@@ -153,7 +153,7 @@ def test_without_an_answer_we_understand_a_write_is_unknown_and_a_read_failed(gi
 )
 @pytest.mark.parametrize("write", [True, False], ids=["write", "read"])
 def test_the_limit_says_how_long_to_wait(headers, seconds, write):
-    """L-43: nothing happened, and the pause is what Cal.com asks for, a minute if it does not say."""
+    """FM-43: nothing happened, and the pause is what Cal.com asks for, a minute if it does not say."""
     with time_machine.travel(datetime.fromtimestamp(1_795_262_400, UTC), tick=False):
         unavailable = outcome_of(answer(429, b"", **headers), write=write)
 
@@ -165,7 +165,7 @@ def test_the_limit_says_how_long_to_wait(headers, seconds, write):
     "secret", [UID, f"uid={UID}", "anna@example.com", "?attendeeEmail=anna%40example.com", "+4915112345678"]
 )
 def test_a_refusal_repeats_nothing_private(secret):
-    """L-83: what Cal.com quotes from the request does not get into our logs."""
+    """FM-83: what Cal.com quotes from the request does not get into our logs."""
     refused = outcome_of(answer(400, wrapped(f"Missing field insurer {secret}, please")), write=True)
 
     assert secret.removeprefix("uid=") not in str(refused)
@@ -173,7 +173,7 @@ def test_a_refusal_repeats_nothing_private(secret):
 
 
 def test_a_booking_is_read():
-    """L-70: nested values are found where they were recorded, instants are UTC whatever their spelling."""
+    """FM-70: nested values are found where they were recorded, instants are UTC whatever their spelling."""
     booking = answers.booking(BOOKING)
 
     assert (booking.uid, booking.state, booking.event_type_id) == (UID, RemoteState.ACCEPTED, 1)
@@ -185,7 +185,7 @@ def test_a_booking_is_read():
 
 
 def test_a_booking_made_elsewhere_is_read():
-    """L-71: no metadata, no attendees, a chain of uids."""
+    """FM-71: no metadata, no attendees, a chain of uids."""
     elsewhere = {**BOOKING, "metadata": None, "attendees": [], "rescheduledFromUid": "a", "rescheduledToUid": "b"}
 
     booking = answers.booking(elsewhere)
@@ -256,14 +256,14 @@ def test_key_owner_needs_only_an_id():
 
 
 def test_nothing_private_is_printed_with_a_booking():
-    """L-83: a booking in a log line or a traceback tells nobody who called, nor how to cancel it."""
+    """FM-83: a booking in a log line or a traceback tells nobody who called, nor how to cancel it."""
     printed = repr(answers.booking({**BOOKING, "rescheduledFromUid": UID[::-1]}))
 
     assert not any(each in printed for each in (UID, UID[::-1], "anna", "Anna", "4915112345678"))
 
 
 def test_slots_are_epoch_minutes_in_order_and_once():
-    """L-50, L-54: the day keys are ignored, offsets are honoured, doubles are dropped."""
+    """FM-50, FM-54: the day keys are ignored, offsets are honoured, doubles are dropped."""
     data = {
         "2026-11-25": [{"start": "2026-11-25T01:00:00.000+09:00"}],
         "2026-11-24": [{"start": "2026-11-24T14:00:00.000Z"}, {"start": "2026-11-24T09:00:00.000-05:00"}],
@@ -279,7 +279,7 @@ def test_slots_are_epoch_minutes_in_order_and_once():
 
 
 def test_an_event_type_without_obstacles_is_read():
-    """L-61: what Cal.com asks for anyway is not a required field of ours."""
+    """FM-61: what Cal.com asks for anyway is not a required field of ours."""
     [haircut] = answers.event_types([EVENT_TYPE])
 
     assert (haircut.id, list(haircut.lengths), haircut.before_buffer, haircut.notice) == (1, [30], 0, 0)
@@ -289,7 +289,7 @@ def test_an_event_type_without_obstacles_is_read():
 
 
 def test_required_fields_are_read_with_their_options():
-    """L-61: hidden ones are left out; options come as text or as value and label."""
+    """FM-61: hidden ones are left out; options come as text or as value and label."""
     fields = [
         *EVENT_TYPE["bookingFields"],
         {"type": "select", "slug": "insurance", "required": True, "options": ["A", {"value": "b", "label": "B"}]},
@@ -326,7 +326,7 @@ def test_required_fields_are_read_with_their_options():
     ],
 )
 def test_what_cannot_be_served_is_noticed(changes, obstacle):
-    """L-61: each with a sentence for staff."""
+    """FM-61: each with a sentence for staff."""
     [found] = answers.event_types([{**EVENT_TYPE, **changes}])
 
     assert list(found.obstacles) == [obstacle]
@@ -360,7 +360,7 @@ def test_everybody_whom_a_booking_names_is_read():
 
 
 def test_hosts_of_a_team_are_read():
-    """L-22: teams list their hosts under another name than people do."""
+    """FM-22: teams list their hosts under another name than people do."""
     [found] = answers.event_types([{**EVENT_TYPE, "hosts": [{"userId": 7, "name": None, "username": "ben"}]}])
 
     assert [(host.id, host.name) for host in found.hosts] == [(7, "ben")]

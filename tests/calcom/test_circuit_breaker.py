@@ -88,7 +88,7 @@ def test_circuit_opens_for_every_process_after_three_failures_in_a_row(clock: St
     ],
 )
 def test_refusal_neither_counts_nor_ends_a_row_of_failures(clock: Stopwatch, neither: Call) -> None:
-    """Slot taken, 429, refused before it was sent, and errors of our own say nothing about Cal.com's health."""
+    """FM-45: slot taken, 429, refused before it was sent, and errors of our own say nothing about Cal.com's health."""
     guarding = process(clock)
     for _ in range(30):
         neither(guarding)

@@ -77,7 +77,7 @@ def any_type() -> EventType:
 
 
 def test_slots_of_a_local_day_are_asked_in_instants(simulator: Simulator, client: Client, colour: EventType):
-    """L-31, L-50: exactly what lies between the two instants, as epoch minutes."""
+    """FM-31, FM-50: exactly what lies between the two instants, as epoch minutes."""
     first, last = at(9), at(12)
 
     starts = client.open_slots(event_type=colour, start=first, end=last, priority=Priority.LIVE)
@@ -88,7 +88,7 @@ def test_slots_of_a_local_day_are_asked_in_instants(simulator: Simulator, client
 
 
 def test_a_length_is_asked_for_only_where_there_is_a_choice(simulator: Simulator, practice: cast.Practice):
-    """L-16: the server takes any duration and then refuses the booking, so only an offered one is sent."""
+    """FM-16: the server takes any duration and then refuses the booking, so only an offered one is sent."""
     both = EventType.objects.filter(account=practice.account, calcom_id=12).order_by("length_minutes")
     one_day = {"start": at(0, zone=cast.NEW_YORK), "end": at(23, zone=cast.NEW_YORK), "priority": Priority.LIVE}
 
@@ -102,7 +102,7 @@ def test_a_length_is_asked_for_only_where_there_is_a_choice(simulator: Simulator
 
 
 def test_a_booking_comes_back_as_it_was_asked_for(simulator: Simulator, client: Client, colour: EventType):
-    """L-03: our id and the start are there to be compared."""
+    """FM-03: our id and the start are there to be compared."""
     booked = client.create_booking(event_type=colour, booking=ANNAS)
 
     assert booked.appointment_id == ANNAS.appointment_id
@@ -114,7 +114,7 @@ def test_a_booking_comes_back_as_it_was_asked_for(simulator: Simulator, client: 
 
 
 def test_a_required_field_is_answered(simulator: Simulator, practice: cast.Practice):
-    """L-61: without it Cal.com says no, with it yes."""
+    """FM-61: without it Cal.com says no, with it yes."""
     check_up = practice.check_up.event_type
     booking = replace(ANNAS, start=at(10, zone=cast.NEW_YORK))
 
@@ -130,7 +130,7 @@ def test_a_required_field_is_answered(simulator: Simulator, practice: cast.Pract
 
 
 def test_moving_gives_a_new_uid_and_keeps_our_id(simulator: Simulator, client: Client, colour: EventType):
-    """L-71: the chain of uids can be followed both ways."""
+    """FM-71: the chain of uids can be followed both ways."""
     first = client.create_booking(event_type=colour, booking=ANNAS)
 
     moved = client.reschedule(uid=first.uid, start=at(14), reason="caller asked")
@@ -142,7 +142,7 @@ def test_moving_gives_a_new_uid_and_keeps_our_id(simulator: Simulator, client: C
 
 
 def test_the_time_of_the_moved_booking_counts_as_free(simulator: Simulator, client: Client, colour: EventType):
-    """L-11: free means the host is free, the moved appointment aside."""
+    """FM-11: free means the host is free, the moved appointment aside."""
     booked = client.create_booking(event_type=colour, booking=ANNAS)
     window = {"event_type": colour, "start": at(9), "end": at(12), "priority": Priority.LIVE}
 
@@ -165,7 +165,7 @@ def test_cancelling_frees_the_time(simulator: Simulator, client: Client, colour:
 
 
 def test_bookings_are_found_by_attendee_and_exact_time(simulator: Simulator, client: Client, colour: EventType):
-    """L-04: the look-up finds ours, whatever the case of the address, and nobody else's."""
+    """FM-04: the look-up finds ours, whatever the case of the address, and nobody else's."""
     booked = client.create_booking(event_type=colour, booking=ANNAS)
     client.create_booking(event_type=colour, booking=replace(KARLS, start=at(14)))
 
@@ -177,7 +177,7 @@ def test_bookings_are_found_by_attendee_and_exact_time(simulator: Simulator, cli
 
 
 def test_a_look_up_reads_every_page(simulator: Simulator, client: Client, colour: EventType, monkeypatch):
-    """L-04: nothing is proved absent by half a list."""
+    """FM-04: nothing is proved absent by half a list."""
     monkeypatch.setattr("calcom.client.LARGEST_PAGE", 2)
     for _ in range(5):
         simulator.book_elsewhere(2, at(10), email="anna@example.com")
@@ -200,7 +200,7 @@ def test_a_look_up_reads_every_page(simulator: Simulator, client: Client, colour
     ids=["taken", "overlapping", "in the buffer", "closed", "past"],
 )
 def test_what_cannot_be_booked_is_refused(simulator: Simulator, client: Client, colour: EventType, start, reason):
-    """L-45: a no is a no, with its reason."""
+    """FM-45: a no is a no, with its reason."""
     client.create_booking(event_type=colour, booking=ANNAS)
 
     with pytest.raises(Refused) as refused:
@@ -210,7 +210,7 @@ def test_what_cannot_be_booked_is_refused(simulator: Simulator, client: Client, 
 
 
 def test_a_lost_race_for_one_slot_is_not_available(simulator: Simulator, client: Client, colour: EventType):
-    """L-13: of eight at once one wins, and the others hear the same no, whatever its status."""
+    """FM-13: of eight at once one wins, and the others hear the same no, whatever its status."""
 
     def book(number: int) -> object:
         try:
@@ -229,7 +229,7 @@ def test_a_lost_race_for_one_slot_is_not_available(simulator: Simulator, client:
 
 
 def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, colour: EventType):
-    """L-10: cancelled twice, moved twice, unknown: each has its reason, and no message tells a uid."""
+    """FM-10: cancelled twice, moved twice, unknown: each has its reason, and no message tells a uid."""
     moved_away = client.create_booking(event_type=colour, booking=ANNAS)
     moved = client.reschedule(uid=moved_away.uid, start=at(14), reason="caller asked")
     client.cancel(uid=moved.uid, reason="caller asked")
@@ -255,7 +255,7 @@ def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, c
 
 
 def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, salon: cast.Salon):
-    """L-59: the account's key is what is wrong, and that is said."""
+    """FM-59: the account's key is what is wrong, and that is said."""
     salon.account.api_key = "cal_unknown"
     salon.account.save()
 
@@ -267,7 +267,7 @@ def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, sa
 
 @pytest.mark.parametrize("kind", UNANSWERED)
 def test_a_write_without_answer_is_unknown(simulator: Simulator, client: Client, colour: EventType, kind: Kind):
-    """L-04: before or after the effect, nobody can tell; it is not sent again, and found if it is there."""
+    """FM-04: before or after the effect, nobody can tell; it is not sent again, and found if it is there."""
     simulator.fail(POST, kind, seconds=0.05)
 
     with pytest.raises(OutcomeUnknown):
@@ -280,7 +280,7 @@ def test_a_write_without_answer_is_unknown(simulator: Simulator, client: Client,
 
 @pytest.mark.parametrize("kind", UNANSWERED)
 def test_a_read_without_answer_is_unavailable(simulator: Simulator, client: Client, colour: EventType, kind: Kind):
-    """L-46: in time, asked once."""
+    """FM-46: in time, asked once."""
     simulator.fail("GET /v2/slots", kind, seconds=0.05)
     began = time.monotonic()
 
@@ -297,7 +297,7 @@ def test_a_read_without_answer_is_unavailable(simulator: Simulator, client: Clie
     ids=["silent", "reset", "closed", "half a head", "dripping headers"],
 )
 def test_whatever_becomes_of_the_connection_a_write_is_unknown(script):
-    """L-04, L-46: once the request left, only an answer says what it did, and nobody waits for it for ever."""
+    """FM-04, FM-46: once the request left, only an answer says what it did, and nobody waits for it for ever."""
     began = time.monotonic()
 
     with serving(script) as base_url, pytest.raises(OutcomeUnknown):
@@ -358,7 +358,7 @@ def permits_taken(client: Client) -> int:
 
 
 def test_a_write_that_never_left_did_nothing():
-    """L-04: a refused connection is the one failure after which a write may simply be sent again."""
+    """FM-04: a refused connection is the one failure after which a write may simply be sent again."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         free_port = server.getsockname()[1]
 
@@ -367,7 +367,7 @@ def test_a_write_that_never_left_did_nothing():
 
 
 def test_at_the_limit_nothing_happened(simulator: Simulator, client: Client, colour: EventType):
-    """L-43: a write that met the limit may be sent again, after the pause; until then nothing is sent by anybody."""
+    """FM-43: a write that met the limit may be sent again, after the pause; until then nothing is sent by anybody."""
     simulator.fail("POST /v2/bookings", Kind.TOO_MANY)
 
     with pytest.raises(Unavailable) as unavailable:
@@ -382,7 +382,7 @@ def test_at_the_limit_nothing_happened(simulator: Simulator, client: Client, col
 
 
 def test_a_spent_budget_is_not_overdrawn(simulator: Simulator, client: Client, colour: EventType):
-    """L-40: what Cal.com says is left is believed, so that it never has to say no."""
+    """FM-40: what Cal.com says is left is believed, so that it never has to say no."""
     simulator.configure(limit=1)
     client.me()
 
@@ -408,7 +408,7 @@ def test_three_failures_open_the_breaker(simulator: Simulator, client: Client):
 
 @pytest.mark.parametrize("version", ["2024-04-15", "2024-09-04", "nonsense"])
 def test_a_wrong_version_is_noticed_by_its_shape(simulator: Simulator, client: Client, colour, settings, version):
-    """L-84: a wrong header is answered with 200 and another shape, which nobody may take for bookings."""
+    """FM-84: a wrong header is answered with 200 and another shape, which nobody may take for bookings."""
     uid = client.create_booking(event_type=colour, booking=ANNAS).uid
     settings.CALCOM_API_VERSIONS = dict.fromkeys(settings.CALCOM_API_VERSIONS, version)
 
@@ -438,7 +438,7 @@ def test_a_wrong_version_is_noticed_by_its_shape(simulator: Simulator, client: C
     ],
 )
 def test_nothing_leaves_this_machine_in_tests(base_url, monkeypatch):
-    """L-82: the guard stands before the connection, whatever the address pretends to be."""
+    """FM-82: the guard stands before the connection, whatever the address pretends to be."""
     monkeypatch.setattr(transport, "send", lambda **_: pytest.fail("sent"))
 
     with pytest.raises(Unavailable):
@@ -446,7 +446,7 @@ def test_nothing_leaves_this_machine_in_tests(base_url, monkeypatch):
 
 
 def test_outside_of_tests_a_key_travels_encrypted_only(settings, monkeypatch):
-    """L-83: plain HTTP is for this machine."""
+    """FM-83: plain HTTP is for this machine."""
     settings.CALCOM_LOOPBACK_ONLY = False
     sent_to = []
     monkeypatch.setattr(
@@ -461,7 +461,7 @@ def test_outside_of_tests_a_key_travels_encrypted_only(settings, monkeypatch):
 
 
 def test_one_line_a_request_and_nothing_secret_in_it(simulator, client, colour, caplog):
-    """L-83: neither key nor uid nor caller is in any log, at any level, nor in an error or its chain."""
+    """FM-83: neither key nor uid nor caller is in any log, at any level, nor in an error or its chain."""
     caplog.set_level(logging.CRITICAL, logger="aiohttp")  # Cal.com's own log
     caplog.set_level(logging.DEBUG)
     booked = client.create_booking(event_type=colour, booking=ANNAS)
@@ -489,7 +489,7 @@ def test_one_line_a_request_and_nothing_secret_in_it(simulator, client, colour, 
 
 
 def test_a_naive_time_is_not_sent():
-    """L-50: an instant or nothing."""
+    """FM-50: an instant or nothing."""
     with pytest.raises(ValueError, match="naive"):
         Client(account_at("http://127.0.0.1:9")).reschedule(
             uid="x", start=datetime.combine(TUESDAY, datetime.min.time()), reason="x"
@@ -500,7 +500,7 @@ def test_a_naive_time_is_not_sent():
     ("tag", "sent"), [("de", "de"), ("de-AT", "de"), ("pt-BR", "pt-BR"), ("tlh", "en"), ("EN-us", "en"), ("", "en")]
 )
 def test_the_nearest_language_is_sent(tag, sent):
-    """L-61: a language that Cal.com does not know would make it refuse the booking."""
+    """FM-61: a language that Cal.com does not know would make it refuse the booking."""
     requests = []
 
     def script(connection: socket.socket) -> None:

@@ -19,7 +19,7 @@ SECRET = "cal_live_4242"
 
 @pytest.mark.django_db
 def test_the_database_never_sees_a_key():
-    """L-83: what PostgreSQL stores tells nobody the key, and we read it back."""
+    """FM-83: what PostgreSQL stores tells nobody the key, and we read it back."""
     account = Account.objects.create(name="Salon", api_key=SECRET)
 
     with connection.cursor() as cursor:
@@ -32,7 +32,7 @@ def test_the_database_never_sees_a_key():
 
 
 def test_keys_can_be_rotated(settings):
-    """L-83: the first key encrypts, all decrypt, and one that is gone is named as the reason."""
+    """FM-83: the first key encrypts, all decrypt, and one that is gone is named as the reason."""
     old, new = (Fernet.generate_key().decode() for _ in range(2))
     settings.FIELD_KEYS = [old]
     token = encrypt(SECRET)
@@ -48,7 +48,7 @@ def test_keys_can_be_rotated(settings):
 
 @pytest.mark.parametrize(("keys", "complaint"), [([], "Set FIELD_KEYS"), (["short"], "must be Fernet keys")])
 def test_a_missing_or_broken_key_is_named(settings, keys, complaint):
-    """L-83: without a key nothing is stored in the clear; it fails, by name."""
+    """FM-83: without a key nothing is stored in the clear; it fails, by name."""
     settings.FIELD_KEYS = keys
 
     with pytest.raises(ImproperlyConfigured, match=complaint):

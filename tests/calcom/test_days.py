@@ -25,7 +25,7 @@ def load(service, first=TUESDAY, last=TUESDAY, **changes):
 
 
 def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: cast.Salon):
-    """L-23, L-31: UTC days, empty ones too, and nothing from beyond the window."""
+    """FM-23, FM-31: UTC days, empty ones too, and nothing from beyond the window."""
     days = load(salon.cut, TUESDAY, SUNDAY)
 
     assert list(days) == [TUESDAY + timedelta(days=number) for number in range(6)]
@@ -36,7 +36,7 @@ def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salo
 
 
 def test_slots_around_midnight_belong_to_their_utc_day(simulator: Simulator, practice: cast.Practice):
-    """L-31: the evening in New York is the next day in UTC, and both loads agree on whose it is."""
+    """FM-31: the evening in New York is the next day in UTC, and both loads agree on whose it is."""
     both = load(practice.check_up, TUESDAY, WEDNESDAY)
     alone = load(practice.check_up, WEDNESDAY, WEDNESDAY)
 
@@ -44,7 +44,7 @@ def test_slots_around_midnight_belong_to_their_utc_day(simulator: Simulator, pra
 
 
 def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytest.MonkeyPatch):
-    """L-31: Cal.com lists only what ends within the window; the last evening's slots are asked for all the same."""
+    """FM-31: Cal.com lists only what ends within the window; the last evening's slots are asked for all the same."""
     monkeypatch.setattr("calcom.days._rolling", itertools.count())  # so that the end alone decides
     night = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
     users = tuple(replace(user, hours=night) for user in cast.world().users)
@@ -57,7 +57,7 @@ def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytes
 
 
 def test_days_of_another_zone_are_put_where_they_belong(simulator: Simulator, salon: cast.Salon):
-    """L-31, L-50: whatever zone Cal.com answers in, what counts is the instant."""
+    """FM-31, FM-50: whatever zone Cal.com answers in, what counts is the instant."""
     right = load(salon.cut, TUESDAY, WEDNESDAY)
     simulator.fail(SLOTS, Kind.WRONG_ZONE)
 
@@ -65,7 +65,7 @@ def test_days_of_another_zone_are_put_where_they_belong(simulator: Simulator, sa
 
 
 def test_no_two_loads_are_answered_from_one_cache(simulator: Simulator, salon: cast.Salon):
-    """L-24: Cal.com keeps an answer for 2 s by its exact query; the second load sees the booking all the same."""
+    """FM-24: Cal.com keeps an answer for 2 s by its exact query; the second load sees the booking all the same."""
     before = load(salon.beard)
     simulator.book_elsewhere(3, at(10))
 
@@ -77,7 +77,7 @@ def test_no_two_loads_are_answered_from_one_cache(simulator: Simulator, salon: c
 
 
 def test_a_day_is_never_filled_from_another_account(simulator: Simulator, salon: cast.Salon, practice: cast.Practice):
-    """L-26: ids that do not belong together cost no request and yield nothing."""
+    """FM-26: ids that do not belong together cost no request and yield nothing."""
     with pytest.raises(LoadFailed, match="unknown_event_type"):
         load(salon.cut, account_id=practice.account.id)
 
@@ -86,7 +86,7 @@ def test_a_day_is_never_filled_from_another_account(simulator: Simulator, salon:
 
 @pytest.mark.parametrize("kind", [Kind.ERROR_BEFORE, Kind.RESET_BEFORE, Kind.TOO_MANY])
 def test_a_load_that_fails_says_so_and_until_when(simulator: Simulator, salon: cast.Salon, kind: Kind):
-    """L-28, L-43: in one word, for everybody who waits; the pause that Cal.com asks for goes with it."""
+    """FM-28, FM-43: in one word, for everybody who waits; the pause that Cal.com asks for goes with it."""
     simulator.fail(SLOTS, kind)
 
     with pytest.raises(LoadFailed) as failed:
@@ -97,7 +97,7 @@ def test_a_load_that_fails_says_so_and_until_when(simulator: Simulator, salon: c
 
 
 def test_a_refused_load_says_why(simulator: Simulator, salon: cast.Salon):
-    """L-28: an event type that Cal.com no longer has is not a matter of waiting."""
+    """FM-28: an event type that Cal.com no longer has is not a matter of waiting."""
     salon.cut.event_type.calcom_id = 999
     salon.cut.event_type.save()
 
@@ -108,7 +108,7 @@ def test_a_refused_load_says_why(simulator: Simulator, salon: cast.Salon):
 
 
 def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator, salon: cast.Salon):
-    """L-44: nothing was sent, so whoever can wait waits as told; the less urgent first."""
+    """FM-44: nothing was sent, so whoever can wait waits as told; the less urgent first."""
     simulator.configure(limit=10)
     for _ in range(4):  # background work stops at 40 %
         load(salon.cut)
@@ -123,7 +123,7 @@ def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator
 
 
 def test_cachectl_knows_where_days_come_from(salon: cast.Salon):
-    """L-20: the app registers itself; only accounts in use are watched."""
+    """FM-20: the app registers itself; only accounts in use are watched."""
     other = cast.cast_practice().account
     other.active = False
     other.save()

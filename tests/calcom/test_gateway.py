@@ -31,7 +31,7 @@ def speaks_http(source: str) -> bool:
 
 
 def test_only_the_gate_imports_an_http_client():
-    """L-40: a call that nobody counts cannot be written without failing here."""
+    """FM-40: a call that nobody counts cannot be written without failing here."""
     sources = [path for app in APPS for path in (ROOT / app).rglob("*.py") if SIMULATOR not in path.parents]
 
     speaking = [path for path in sources if speaks_http(path.read_text("utf-8"))]
@@ -40,7 +40,7 @@ def test_only_the_gate_imports_an_http_client():
 
 
 def test_only_the_client_goes_through_the_gate():
-    """L-40: the gate has one user, and that user sends in one place."""
+    """FM-21, FM-40: the gate has one user, and that user sends in one place."""
     sources = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 
     senders = [path.name for path in sources if "transport.send(" in path.read_text("utf-8")]
@@ -50,7 +50,7 @@ def test_only_the_client_goes_through_the_gate():
 
 
 def test_the_test_sees_every_spelling():
-    """L-40: the guard itself is awake."""
+    """FM-40: the guard itself is awake."""
     spellings = (
         "import requests",
         "import requests.adapters as r",

@@ -79,7 +79,7 @@ class TestSeen:
         assert re.search(r"119 of 120 remain, \d+ seconds? ago; its window ends in ", shown)
 
     def test_a_pause_is_told_in_seconds(self, staff: Client, salon: cast.Salon) -> None:
-        """L-43: why nothing goes, and until when."""
+        """FM-43: why nothing goes, and until when."""
         limiter = limiter_for(salon.account.api_key, 120)
         limiter.permit(Priority.LIVE, tenant=None, longest_call_s=8, deadline_left_s=0).ended({}, 429)
 
@@ -139,7 +139,7 @@ class TestSeen:
         assert "<button name=" not in shown
 
     def test_neither_key_nor_its_hash_is_shown(self, staff: Client, salon: cast.Salon) -> None:
-        """L-83: accounts go by their names."""
+        """FM-83: accounts go by their names."""
         shown = staff.get(PAGE).text + staff.get(PAGE, {"account": salon.account.pk}).text
 
         assert salon.account.api_key not in shown

@@ -84,7 +84,7 @@ def test_what_is_accepted_is_a_row_first_and_a_message_second(account):
 
 
 def test_ten_times_is_once(account):
-    """L-72, experiment 22: the same event again is acknowledged, and changes nothing."""
+    """FM-72, experiment 22: the same event again is acknowledged, and changes nothing."""
     other_bytes = CREATED.replace(b"13.294Z", b"13.295Z")
 
     answers = [post(account.pk, body) for body in (CREATED, other_bytes) * 5]
@@ -96,7 +96,7 @@ def test_ten_times_is_once(account):
 
 
 def test_twins_that_arrive_together_are_one(account):
-    """L-72: two web processes, one moment."""
+    """FM-72: two web processes, one moment."""
 
     def deliver(_: int) -> int:
         try:
@@ -111,7 +111,7 @@ def test_twins_that_arrive_together_are_one(account):
 
 @pytest.mark.parametrize("signature", ["", "no-secret-provided", "0" * 64, sign(CREATED, "guessed"), "é"])
 def test_a_forged_message_is_refused(account, signature):
-    """L-76, experiment 22."""
+    """FM-76, experiment 22."""
     answer = post(account.pk, CREATED, signature)
 
     assert answer.status_code == 401
@@ -173,7 +173,7 @@ def test_other_methods_are_refused(account):
 
 @pytest.mark.parametrize("trigger", ["PING", "FORM_SUBMITTED", "SOMETHING_NEW", "x" * 300])
 def test_what_nobody_can_use_is_kept_and_flagged(account, listener, trigger):
-    """L-75: 2xx."""
+    """FM-75: 2xx."""
     assert post(account.pk, body_of(trigger, anything=[1, {"deep": None}])).status_code == 202
 
     inbox.process()

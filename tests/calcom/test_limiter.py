@@ -135,7 +135,7 @@ def test_account_that_polls_no_more_has_no_reserve(clock: Stopwatch) -> None:
     [(Priority.WRITE, 118), (Priority.LIVE, 102), (Priority.REFRESH, 72), (Priority.BACKGROUND, 48)],
 )
 def test_each_priority_has_its_ceiling(clock: Stopwatch, priority: Priority, ceiling: int) -> None:
-    """L-44: health checks and sync do not eat the callers' budget."""
+    """FM-44: health checks and sync do not eat the callers' budget."""
     limiter = settled(clock)
 
     count = admitted(limiter, priority)
@@ -145,7 +145,7 @@ def test_each_priority_has_its_ceiling(clock: Stopwatch, priority: Priority, cei
 
 
 def test_a_permit_counts_until_60_s_after_its_call_ended(clock: Stopwatch) -> None:
-    """L-41: not from when it was sent; a call without an answer counts as its time-out."""
+    """FM-41: not from when it was sent; a call without an answer counts as its time-out."""
     limiter = settled(clock, limit=3)
     permit = ask(limiter, call=8)
 
@@ -161,7 +161,7 @@ def test_a_permit_counts_until_60_s_after_its_call_ended(clock: Stopwatch) -> No
 
 
 def test_a_wait_is_as_long_as_needed_and_never_in_vain(clock: Stopwatch) -> None:
-    """L-42: bounded by the deadline, then a typed answer at once; no sleeping first."""
+    """FM-42: bounded by the deadline, then a typed answer at once; no sleeping first."""
     limiter = settled(clock, limit=3)
     ask(limiter).ended({}, 200)
     before = clock.now
@@ -177,7 +177,7 @@ def test_a_wait_is_as_long_as_needed_and_never_in_vain(clock: Stopwatch) -> None
 
 
 def test_answers_set_the_limit(clock: Stopwatch) -> None:
-    """L-43: the header knows better than the configuration, whatever its suffix, the tightest of several."""
+    """FM-43: the header knows better than the configuration, whatever its suffix, the tightest of several."""
     limiter = settled(clock)
     headers = {**said(limit=500, remaining=499, suffix="Plan"), **said(limit=60, remaining=59, suffix="Custom")}
 
@@ -187,7 +187,7 @@ def test_answers_set_the_limit(clock: Stopwatch) -> None:
 
 
 def test_headers_are_read_in_every_form() -> None:
-    """L-43: any suffix and case, seconds or an epoch; nonsense is left out."""
+    """FM-43: any suffix and case, seconds or an epoch; nonsense is left out."""
     answered = datetime(2031, 1, 1, tzinfo=UTC)
     epoch = {
         "date": format_datetime(answered, usegmt=True),
@@ -205,7 +205,7 @@ def test_headers_are_read_in_every_form() -> None:
 
 @pytest.mark.parametrize(("headers", "silence"), [(said(remaining=0, reset=37), 38), ({}, 61)])
 def test_a_429_silences_every_process(clock: Stopwatch, headers: Mapping[str, str], silence: float) -> None:
-    """L-43, experiment 15: until Reset, 60 s without one; refresh and background a window longer."""
+    """FM-43, experiment 15: until Reset, 60 s without one; refresh and background a window longer."""
     limiter, other = settled(clock), process(clock)
 
     ask(limiter).ended(headers, 429)
@@ -224,7 +224,7 @@ def test_a_429_silences_every_process(clock: Stopwatch, headers: Mapping[str, st
 
 
 def test_a_pause_outlives_redis_memory(clock: Stopwatch) -> None:
-    """L-43: the process that met the 429 tells the others again."""
+    """FM-43: the process that met the 429 tells the others again."""
     limiter, other = settled(clock), process(clock)
     ask(limiter).ended({}, 429)
 
@@ -419,7 +419,7 @@ def test_without_redis_nothing_goes_that_writes_might_have_used(clock: Stopwatch
 
 
 def test_a_429_without_redis_silences_the_process(clock: Stopwatch) -> None:
-    """L-43: and everybody, once Redis is back."""
+    """FM-43: and everybody, once Redis is back."""
     scripts = Outage()
     limiter = settled(clock, scripts=scripts)
     scripts.away = True
@@ -506,7 +506,7 @@ def test_the_state_tells_people_where_the_budget_stands(clock: Stopwatch) -> Non
 
 
 def test_the_key_is_in_no_key_and_no_value(clock: Stopwatch) -> None:
-    """L-83: Redis and logs only ever see the hash of a credential."""
+    """FM-83: Redis and logs only ever see the hash of a credential."""
     ask(settled(clock), tenant="7").ended(said(remaining=100), 200)
 
     keys = [key for key in redis_client().scan_iter() if key != b"tests:clock"]

@@ -1,4 +1,4 @@
-"""The limiter against Cal.com as it counts: a fixed window from the first request, a block at the 121st (L-41)."""
+"""The limiter against Cal.com as it counts: a fixed window from the first request, a block at the 121st (FM-41)."""
 
 import heapq
 import itertools
@@ -155,7 +155,7 @@ def _moments(random: Random, per_minute: float, seconds: float) -> Iterator[floa
 def test_no_window_of_60_s_holds_more_than_the_limit(
     seed: int, window_began: float, bursts: list[tuple[float, int]], delivery: float, call: float
 ) -> None:
-    """L-41, experiment 13: whenever Cal.com's window began, however late requests arrive, in bursts and steadily."""
+    """FM-41, experiment 13: whenever Cal.com's window began, however late requests arrive, in bursts and steadily."""
     world = World(Random(seed), delivery_s=(0.0, delivery), call_s=(0.0, call), tenants=(None, "loud", "loud", "quiet"))
     world.clock.flush_redis()
     world.at(window_began, world.hit)
@@ -184,7 +184,7 @@ def test_nearly_the_whole_limit_can_be_used(call: tuple[float, float], per_minut
 
 
 def test_writes_go_while_everybody_else_asks_too_much() -> None:
-    """L-44: with ten times the demand no booking write is refused while background work is admitted."""
+    """FM-44: with ten times the demand no booking write is refused while background work is admitted."""
     world = World(Random(2))
     world.demand(600, 300, [Priority.LIVE, Priority.REFRESH, Priority.BACKGROUND])
     world.demand(12, 300, [Priority.WRITE])
@@ -321,7 +321,7 @@ def test_a_429_is_followed_by_no_other_whatever_is_lost(seed: int) -> None:
 
 
 def test_crashed_callers_count_as_long_as_their_call_could_have_lasted() -> None:
-    """L-41: a request whose caller died is counted, though nobody reports its end."""
+    """FM-41: a request whose caller died is counted, though nobody reports its end."""
     world = World(Random(7))
 
     def die() -> None:

@@ -53,7 +53,7 @@ def pass_time(**span: float) -> None:
 
 
 def test_what_changed_is_told_once_and_again_for_five_minutes(account, simulator, listener):
-    """L-73: made, moved, cancelled, announced or not. What was being written then may appear only later."""
+    """FM-73: made, moved, cancelled, announced or not. What was being written then may appear only later."""
     first = simulator.book_elsewhere(2, at(10), webhook=False)
     second = simulator.move_elsewhere(first["uid"], at(12), webhook=False)
 
@@ -179,7 +179,7 @@ def test_poll_passes_while_callers_use_what_they_may(account, simulator, listene
 
 
 def test_silence_is_polled_more_often(account, settings):
-    """L-73: every minute without webhooks, every four with them."""
+    """FM-73: every minute without webhooks, every four with them."""
     settings.CALCOM_POLL_EVERY, settings.CALCOM_POLL_EVERY_IN_SILENCE = 240, 60
     WebhookDelivery.objects.create(account=account, trigger="x", identity="x", body={})
     assert polling.due_accounts() == [account.pk]

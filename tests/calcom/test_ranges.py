@@ -22,14 +22,14 @@ def days(start: datetime, end: datetime, *, changed: Shape = CUT, asked: Shape =
 
 
 def test_an_appointment_at_noon_touches_its_own_day_only():
-    """L-22: three event types that share the host are forgotten together, one day each."""
+    """FM-22: three event types that share the host are forgotten together, one day each."""
     groups = touched(start=NOON, end=NOON + 30 * MINUTE, changed=CUT, others={3: CUT, 1: CUT, 2: Shape(60, 15, 15)})
 
     assert groups == {(NOON.date(), NOON.date()): [1, 2, 3]}
 
 
 def test_an_appointment_across_midnight_touches_both_days():
-    """L-23: ranges are instants, days are derived."""
+    """FM-23: ranges are instants, days are derived."""
     late = datetime(2026, 11, 24, 23, 45, tzinfo=UTC)
 
     found = days(late, late + 30 * MINUTE)
@@ -38,7 +38,7 @@ def test_an_appointment_across_midnight_touches_both_days():
 
 
 def test_a_long_event_type_reaches_into_the_day_before():
-    """L-23: a three-hour slot at 22:00 meets what happens at half past midnight; a half-hour slot does not."""
+    """FM-23: a three-hour slot at 22:00 meets what happens at half past midnight; a half-hour slot does not."""
     early = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)
 
     groups = touched(start=early, end=early + 30 * MINUTE, changed=CUT, others={1: CUT, 2: Shape(180)})
@@ -50,7 +50,7 @@ def test_a_long_event_type_reaches_into_the_day_before():
 
 
 def test_what_only_meets_at_the_edge_is_not_touched():
-    """L-23: the slot that ends when the appointment begins stays as it was."""
+    """FM-23: the slot that ends when the appointment begins stays as it was."""
     midnight = datetime(2026, 11, 25, tzinfo=UTC)
 
     found = days(midnight, midnight + 30 * MINUTE, asked=Shape(1))
@@ -61,7 +61,7 @@ def test_what_only_meets_at_the_edge_is_not_touched():
 @settings(deadline=None)
 @given(start=instants, seconds=st.integers(1, 6 * 3600), changed=shapes, asked=shapes)
 def test_exactly_the_days_of_overlapping_slots_are_touched(start, seconds, changed, asked):
-    """L-23: the formula agrees with trying every minute."""
+    """FM-23: the formula agrees with trying every minute."""
     end = start + timedelta(seconds=seconds)
     taken_from, taken_to = start - changed.before * MINUTE, end + changed.after * MINUTE
     around = taken_from.replace(second=0) - 1500 * MINUTE
@@ -86,6 +86,6 @@ def test_exactly_the_days_of_overlapping_slots_are_touched(start, seconds, chang
     ],
 )
 def test_a_change_without_bounds_is_refused(start, end):
-    """L-26: no input makes us forget a year."""
+    """FM-26: no input makes us forget a year."""
     with pytest.raises(ValueError, match="change"):
         touched(start=start, end=end, changed=CUT, others={1: CUT})

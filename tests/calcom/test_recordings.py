@@ -77,7 +77,7 @@ def understood(name: str) -> object:
 @recordings.needs_recordings
 @pytest.mark.parametrize("name", USED)
 def test_a_recorded_answer_means_what_it_meant(name):
-    """L-45, L-70: a value, a no with its reason, a pause, or nothing anybody may rely on."""
+    """FM-45, FM-70: a value, a no with its reason, a pause, or nothing anybody may rely on."""
     status = recordings.read(name)["response"]["status"]
 
     if status < 300 and name not in OTHER_SHAPE:
@@ -97,7 +97,7 @@ def test_a_recorded_answer_means_what_it_meant(name):
 
 @recordings.needs_recordings
 def test_no_recorded_refusal_quotes_a_uid_or_an_address():
-    """L-83: whatever Cal.com puts into its sentences."""
+    """FM-83: whatever Cal.com puts into its sentences."""
     known = {uid for name in recordings.names() for uid in re.findall(r"uid=(\w{8,})", str(recordings.read(name)))}
 
     told = []

@@ -83,7 +83,7 @@ def forget(
 
 
 def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: cast.Salon):
-    """L-31: from the first instant on and before the last; fourteen days cost one request, the next question none."""
+    """FM-31: from the first instant on and before the last; fourteen days cost one request, the next question none."""
     morning = slots_of(calcom, salon.colour.event_type, at(9), at(12))
     next_week = slots_of(calcom, salon.colour.event_type, at(9), at(9) + timedelta(days=10))
 
@@ -96,13 +96,13 @@ def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: Ca
 
 
 def test_a_window_without_length_is_refused(calcom: CalcomService, salon: cast.Salon):
-    """L-26: bad input is an error, not an empty answer."""
+    """FM-26: bad input is an error, not an empty answer."""
     with pytest.raises(ValueError, match="end after it begins"):
         slots_of(calcom, salon.cut.event_type, at(10), at(10))
 
 
 def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: CalcomService, salon: cast.Salon):
-    """L-11: asked of Cal.com, each time, within the window."""
+    """FM-11: asked of Cal.com, each time, within the window."""
     colour = salon.colour.event_type
     booked = calcom.create_booking(event_type=colour, booking=ANNAS)
 
@@ -113,7 +113,7 @@ def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: C
 
 
 def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomService, salon: cast.Salon):
-    """L-10: booked, moved, cancelled, and each time readable."""
+    """FM-10: booked, moved, cancelled, and each time readable."""
     booked = calcom.create_booking(event_type=salon.colour.event_type, booking=ANNAS)
     moved = calcom.reschedule(uid=booked.uid, start=at(14), reason="caller asked")
     calcom.cancel(uid=moved.uid, reason="caller asked")
@@ -124,7 +124,7 @@ def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomServ
 
 
 def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator, calcom, salon: cast.Salon):
-    """L-03, L-04: never somebody else's booking, and not the cancelled one where a living one is."""
+    """FM-03, FM-04: never somebody else's booking, and not the cancelled one where a living one is."""
     colour = salon.colour.event_type
     question = {"attendee_email": "anna@example.com", "start": at(10), "end": at(11)}
     first = calcom.create_booking(event_type=colour, booking=ANNAS)
@@ -139,7 +139,7 @@ def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator
 
 
 def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: cast.Salon):
-    """L-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
+    """FM-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
     [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
 
     assert set(forgetting.event_type_ids) == {
@@ -152,7 +152,7 @@ def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomSe
 
 
 def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: cast.Salon):
-    """L-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
+    """FM-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
     midnight = datetime.combine(WEDNESDAY, datetime.min.time(), UTC)
 
     forgettings = forget(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
@@ -162,14 +162,14 @@ def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: 
 
 
 def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: cast.Salon):
-    """L-22: also when nobody knows whose time it was."""
+    """FM-22: also when nobody knows whose time it was."""
     [forgetting] = forget(calcom, salon.beard.event_type)
 
     assert forgetting.event_type_ids == [salon.beard.event_type_id]
 
 
 def test_no_other_account_is_forgotten(calcom: CalcomService, salon: cast.Salon, practice: cast.Practice):
-    """L-26: hosts of another tenant are not ours to forget."""
+    """FM-26: hosts of another tenant are not ours to forget."""
     [forgetting] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
 
     assert forgetting.event_type_ids == [salon.beard.event_type_id]
@@ -177,7 +177,7 @@ def test_no_other_account_is_forgotten(calcom: CalcomService, salon: cast.Salon,
 
 
 def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: cast.Salon):
-    """L-24: the very next question knows of the change, and costs no request because of it."""
+    """FM-24: the very next question knows of the change, and costs no request because of it."""
     slots_of(calcom, salon.colour.event_type)
 
     forget(calcom, salon.colour.event_type, salon.emma.host_id)
@@ -188,7 +188,7 @@ def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomS
 
 
 def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
-    """L-25, L-26: the message says only that there is work; what to do stands in our row."""
+    """FM-25, FM-26: the message says only that there is work; what to do stands in our row."""
     forget(calcom, salon.beard.event_type, salon.ben.host_id)
 
     jobs_done()
@@ -197,7 +197,7 @@ def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
 
 @pytest.mark.parametrize("cause", [Forgetting.Cause.OWN, Forgetting.Cause.ELSEWHERE])
 def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.Salon, cause: Forgetting.Cause):
-    """L-24, L-27: no change causes requests that nobody needs, however many hosts there are."""
+    """FM-24, FM-27: no change causes requests that nobody needs, however many hosts there are."""
     forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
 
     jobs_done()
@@ -205,7 +205,7 @@ def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.S
 
 
 def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: cast.Salon, monkeypatch):
-    """L-15, L-25: after Cal.com's yes nothing can fail; the row stays pending, and the relay sends a message for it."""
+    """FM-15, FM-25: after Cal.com's yes nothing can fail; the row stays pending, and the relay sends a message."""
 
     def away(*_: object, **__: object) -> None:
         raise RedisConnectionError
@@ -227,7 +227,7 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: c
 
 
 def test_a_booking_of_the_salon_is_not_private_in_print(salon: cast.Salon):
-    """L-83: what is asked for can be printed without telling whose it is."""
+    """FM-83: what is asked for can be printed without telling whose it is."""
     printed = repr(replace(ANNAS, attendee_phone=cast.ANNA.phone, fields={"insurance": "Private"}))
 
     assert not any(each in printed for each in ("Anna", "anna", str(cast.ANNA.phone), "Private"))

@@ -34,7 +34,7 @@ def changed(**changes: object) -> World:
 
 
 def test_a_sync_mirrors_hosts_and_event_types(simulator: Simulator):
-    """L-22: who serves what is known before anything is booked."""
+    """FM-22: who serves what is known before anything is booked."""
     account = account_at(simulator)
 
     synced = sync(account=account, now=timezone.now())
@@ -50,7 +50,7 @@ def test_a_sync_mirrors_hosts_and_event_types(simulator: Simulator):
 
 
 def test_each_length_is_an_event_type_of_its_own(simulator: Simulator):
-    """L-16: a quarter and half an hour are offered and booked apart."""
+    """FM-16: a quarter and half an hour are offered and booked apart."""
     account = account_at(simulator, cast.PRACTICE_CREDENTIAL)
 
     sync(account=account, now=timezone.now())
@@ -66,7 +66,7 @@ def test_each_length_is_an_event_type_of_its_own(simulator: Simulator):
 
 
 def test_a_second_sync_changes_only_what_changed(simulator: Simulator):
-    """L-61: rows keep their ids, so that nothing that points at them is lost."""
+    """FM-61: rows keep their ids, so that nothing that points at them is lost."""
     account = account_at(simulator)
     sync(account=account, now=timezone.now())
     before = {key: each.id for key, each in mirrored(account).items()}
@@ -79,7 +79,7 @@ def test_a_second_sync_changes_only_what_changed(simulator: Simulator):
 
 
 def test_what_changed_at_calcom_changes_here(db):
-    """L-61: a new host, a new buffer, a new obstacle."""
+    """FM-61: a new host, a new buffer, a new obstacle."""
     with Simulator.running(world=cast.world()) as simulator:
         account = account_at(simulator)
         sync(account=account, now=timezone.now())
@@ -95,7 +95,7 @@ def test_what_changed_at_calcom_changes_here(db):
 
 
 def test_what_vanished_becomes_inactive_and_may_come_back(db):
-    """L-61: nothing is deleted; a length that is no longer offered vanishes like a type."""
+    """FM-61: nothing is deleted; a length that is no longer offered vanishes like a type."""
     longer = changed(minutes=45)
     with Simulator.running(world=cast.world()) as simulator:
         account = account_at(simulator)
@@ -114,7 +114,7 @@ def test_what_vanished_becomes_inactive_and_may_come_back(db):
 
 
 def test_a_sync_that_fails_changes_nothing(simulator: Simulator):
-    """L-44: half a list is no list; event types do not vanish because Cal.com was slow."""
+    """FM-44: half a list is no list; event types do not vanish because Cal.com was slow."""
     account = account_at(simulator)
     sync(account=account, now=timezone.now())
     simulator.fail("GET /v2/event-types", Kind.ERROR_BEFORE)
@@ -126,7 +126,7 @@ def test_a_sync_that_fails_changes_nothing(simulator: Simulator):
 
 
 def test_a_sync_touches_no_other_account(simulator: Simulator, practice: cast.Practice):
-    """L-26: another tenant's event types stay as they are, even with the same ids at Cal.com."""
+    """FM-26: another tenant's event types stay as they are, even with the same ids at Cal.com."""
     before = list(EventType.objects.filter(account=practice.account).values())
 
     sync(account=account_at(simulator, cast.PRACTICE_CREDENTIAL), now=timezone.now())
@@ -145,7 +145,7 @@ def test_an_account_without_event_types_is_synced(db):
 
 
 def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, capsys):
-    """L-61: in plain words, before the first caller finds out."""
+    """FM-61: in plain words, before the first caller finds out."""
     account_at(simulator, cast.PRACTICE_CREDENTIAL)
     simulator.change_event_type("vaccination", seats={"disabled": False, "seatsPerTimeSlot": 2})
 
@@ -159,7 +159,7 @@ def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, 
 
 
 def test_one_account_that_fails_does_not_keep_the_others_from_it(simulator: Simulator, capsys):
-    """L-44: the command goes on, and ends with an error that names the account."""
+    """FM-44: the command goes on, and ends with an error that names the account."""
     Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="cal_x")
     account = account_at(simulator)
 
@@ -184,7 +184,7 @@ def test_one_account_can_be_chosen(simulator: Simulator):
 
 
 def test_event_types_of_teams_are_mirrored_too(db):
-    """L-22: round robin lives in teams, whose event types and hosts are listed in their own way."""
+    """FM-22: round robin lives in teams, whose event types and hosts are listed in their own way."""
     cut = {
         "id": 70,
         "title": "Cut",
@@ -209,7 +209,7 @@ def test_event_types_of_teams_are_mirrored_too(db):
 
 
 def test_teams_that_may_not_be_read_are_an_error(db):
-    """L-61: event types of a team do not vanish because a permission was taken away."""
+    """FM-61: event types of a team do not vanish because a permission was taken away."""
     bodies = {"/v2/me": {"id": 101, "name": "Salon"}, "/v2/event-types": [], "/v2/teams": "forbidden"}
 
     with serving(by_path(bodies)) as base_url, pytest.raises(Unavailable):

@@ -60,7 +60,7 @@ def _new_connections():
     ids=["silent", "status line", "headers", "100 continue", "body", "chunks", "body without length"],
 )
 def test_an_answer_that_drips_is_given_up_in_time(script):
-    """L-46: the time-out is for the whole answer, not for each byte of it."""
+    """FM-46: the time-out is for the whole answer, not for each byte of it."""
     with serving(script) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
         send(base_url, timeout=0.3)
 
@@ -71,7 +71,7 @@ def test_an_answer_that_drips_is_given_up_in_time(script):
     ids=["headers", "body"],
 )
 def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
-    """L-46: encryption hides no slowness; what comes in time comes through."""
+    """FM-46: encryption hides no slowness; what comes in time comes through."""
     context, trusted = certified(tmp_path)
     transport._session().verify = str(trusted)
 
@@ -82,7 +82,7 @@ def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
 
 
 def test_a_handshake_that_never_ends_is_given_up_in_time(settings):
-    """L-46: somebody listens and says nothing."""
+    """FM-46: somebody listens and says nothing."""
     settings.CALCOM_CONNECT_TIMEOUT = 0.2
 
     with serving(silent) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
@@ -90,7 +90,7 @@ def test_a_handshake_that_never_ends_is_given_up_in_time(settings):
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
-    """L-83: our key is not told to whoever answers."""
+    """FM-83: our key is not told to whoever answers."""
     context, _ = certified(tmp_path)
     seen = []
 
@@ -104,7 +104,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
 
 
 def test_each_answer_on_one_connection_has_its_own_time():
-    """L-46: what one answer leaves of its time is not what the next one gets."""
+    """FM-46: what one answer leaves of its time is not what the next one gets."""
     requests_on_connection = []
 
     def script(connection: socket.socket) -> None:
@@ -122,7 +122,7 @@ def test_each_answer_on_one_connection_has_its_own_time():
 
 
 def test_a_body_without_end_is_not_kept():
-    """L-46: fifty megabytes are refused after five."""
+    """FM-46: fifty megabytes are refused after five."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n"
 
     script = sends(head, *[b"x" * 100_000] * 500)
@@ -132,7 +132,7 @@ def test_a_body_without_end_is_not_kept():
 
 
 def test_a_body_that_swells_is_not_kept():
-    """L-46: the limit counts what is unpacked."""
+    """FM-46: the limit counts what is unpacked."""
     bomb = gzip.compress(b"x" * 50_000_000)
 
     script = sends(answer(bomb, headers="Content-Encoding: gzip\r\n"))
@@ -147,13 +147,13 @@ def test_a_body_that_swells_is_not_kept():
     ids=["reset", "closed", "half a body", "not HTTP"],
 )
 def test_half_an_answer_is_none(script):
-    """L-04: the request left, so nobody knows what it did."""
+    """FM-04: the request left, so nobody knows what it did."""
     with serving(script) as base_url, pytest.raises(transport.NoAnswer):
         send(base_url, method="POST", body=b"{}")
 
 
 def test_a_refused_connection_means_that_nothing_was_sent():
-    """L-04: only then may a write be sent again without a look-up."""
+    """FM-04: only then may a write be sent again without a look-up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         free_port = server.getsockname()[1]
 
@@ -162,7 +162,7 @@ def test_a_refused_connection_means_that_nothing_was_sent():
 
 
 def test_a_connection_that_is_not_accepted_is_given_up(settings):
-    """L-46: connecting has a shorter time of its own, and nothing was sent."""
+    """FM-46: connecting has a shorter time of its own, and nothing was sent."""
     settings.CALCOM_CONNECT_TIMEOUT = 0.1
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -187,7 +187,7 @@ def test_a_connection_that_is_not_accepted_is_given_up(settings):
     ids=["no host", "not HTTP", "line break in a header", "not Latin-1"],
 )
 def test_what_cannot_be_sent_is_not_sent(changes):
-    """L-83: a key with a stray character is a clear error, not a crash that prints it."""
+    """FM-83: a key with a stray character is a clear error, not a crash that prints it."""
     with serving(sends(OK)) as base_url, pytest.raises(transport.NotSent) as caught:
         send(base_url, **changes)
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_sent_is_not_sent(changes):
 
 
 def test_a_redirect_is_an_answer_like_any_other():
-    """L-82: nobody can send our credential elsewhere."""
+    """FM-82: nobody can send our credential elsewhere."""
     with serving(sends(answer(b"", status="302 Found", headers="Location: http://127.0.0.1:9/\r\n"))) as base_url:
         answered = send(base_url)
 
@@ -203,7 +203,7 @@ def test_a_redirect_is_an_answer_like_any_other():
 
 
 def test_accounts_share_no_cookies_and_no_netrc(monkeypatch, tmp_path):
-    """L-59: what one account is told does not travel with another's request; our credential is the one sent."""
+    """FM-59: what one account is told does not travel with another's request; our credential is the one sent."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")

@@ -44,7 +44,7 @@ def identity(trigger: str, **payload: object) -> str:
 
 
 def test_only_a_signature_over_these_very_bytes_is_genuine():
-    """L-76: a space more, another secret, the right digest in capitals or none: all are refused."""
+    """FM-76: a space more, another secret, the right digest in capitals or none: all are refused."""
     body = body_of("BOOKING_CREATED", **TOLD)
     signature = sign(body)
 
@@ -56,7 +56,7 @@ def test_only_a_signature_over_these_very_bytes_is_genuine():
 
 
 def test_without_a_secret_nothing_is_genuine():
-    """L-76: an account that was set up without one must not take the text that Cal.com sends then."""
+    """FM-76: an account that was set up without one must not take the text that Cal.com sends then."""
     for signature in ("no-secret-provided", "", sign(b"{}", "")):
         assert not webhooks.is_genuine(secret="", body=b"{}", signature=signature)
     assert not webhooks.is_genuine(secret="no-secret-provided", body=b"{}", signature="no-secret-provided")
@@ -68,7 +68,7 @@ def test_without_a_secret_nothing_is_genuine():
 @recordings.needs_recordings
 @pytest.mark.parametrize("name", recordings.names("webhooks_recorded"))
 def test_recorded_messages_are_genuine_and_understood(name):
-    """L-70: names with underscores, nothing stripped; only the start of a meeting says nothing to us."""
+    """FM-70: names with underscores, nothing stripped; only the start of a meeting says nothing to us."""
     recording = recordings.read(name, "webhooks_recorded")
     raw = recording.get("raw_body") or json.dumps(recording.get("body", recording))
     if signature := recording.get("headers", {}).get("X-Cal-Signature-256"):
@@ -87,7 +87,7 @@ def test_recorded_messages_are_genuine_and_understood(name):
 @recordings.needs_recordings
 @pytest.mark.parametrize("name", recordings.names("webhooks_docs"))
 def test_documented_messages_are_understood_or_useless(name):
-    """L-75: whatever the trigger, there is an answer, and never an error."""
+    """FM-75: whatever the trigger, there is an answer, and never an error."""
     body = webhooks.read(json.dumps(recordings.read(name, "webhooks_docs")).encode())
 
     label = webhooks.label(body)
@@ -105,7 +105,7 @@ def test_documented_messages_are_understood_or_useless(name):
 
 
 def test_a_booking_is_told_in_full():
-    """L-71: the uid is the new one, the number is nothing to us; our id comes in the metadata."""
+    """FM-71: the uid is the new one, the number is nothing to us; our id comes in the metadata."""
     event = told("BOOKING_RESCHEDULED", rescheduleUid=OLD_UID, bookingId=8, metadata={METADATA_KEY: "bk_1"})
 
     booking = event.booking
@@ -173,7 +173,7 @@ def test_absence_and_holidays_are_understood():
     ],
 )
 def test_what_cannot_be_used_says_so(wrong):
-    """L-75: kept and flagged; the reason quotes nothing of the body."""
+    """FM-75: kept and flagged; the reason quotes nothing of the body."""
     with pytest.raises(Useless, match="of another shape than known") as caught:
         told("BOOKING_CREATED", **wrong)
     assert caught.value.__cause__ is None
@@ -231,7 +231,7 @@ def test_nesting_and_null_characters_are_bounded():
 
 
 def test_two_subscriptions_tell_of_one_event():
-    """L-72: `createdAt` differs by 1 ms, hence body and signature; the event is the same."""
+    """FM-72: `createdAt` differs by 1 ms, hence body and signature; the event is the same."""
     first = webhooks.read(body_of("BOOKING_CREATED", **TOLD))
     second = {**first, "createdAt": "2026-11-21T00:19:13.295Z"}
 
@@ -249,7 +249,7 @@ def test_two_subscriptions_tell_of_one_event():
     ],
 )
 def test_events_that_differ_are_told_apart(other):
-    """L-72: uid, start, status, seat and earlier uid."""
+    """FM-72: uid, start, status, seat and earlier uid."""
     assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_CREATED", **{**TOLD, **other})
     assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_PAID", **TOLD)
 
@@ -276,7 +276,7 @@ FIELDS = st.sampled_from(
     payload=JSON | st.dictionaries(FIELDS, JSON),
 )
 def test_no_body_of_any_shape_is_an_error(trigger, payload):
-    """L-75: it is read, labelled, and parsed or useless."""
+    """FM-75: it is read, labelled, and parsed or useless."""
     try:
         body = webhooks.read(orjson.dumps({"triggerEvent": trigger, "payload": payload}))
         webhooks.label(body)

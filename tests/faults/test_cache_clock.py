@@ -41,7 +41,7 @@ def test_bands_follow_redis_and_not_the_host(source: CountingSource, redis_time:
 def test_change_noted_by_a_host_with_a_wrong_clock_hides_no_slot(
     source: CountingSource, redis_time: RedisTime, skew: timedelta
 ) -> None:
-    """L-24, experiment 19: who forgets and who loads may disagree about the time by an hour."""
+    """FM-24, experiment 19: who forgets and who loads may disagree about the time by an hour."""
     ask()
     with time_machine.travel(datetime.now(UTC) + skew):
         forget(own=False)

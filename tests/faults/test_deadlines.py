@@ -5,5 +5,5 @@ import pytest
 
 @pytest.mark.campaign
 def test_cal_com_in_every_trouble(experiment):
-    """Experiment 18, L-46: slow, hanging, refused, failing, dripping, flooding, garbled, in the wrong zone."""
+    """Experiment 18, FM-46: slow, hanging, refused, failing, dripping, flooding, garbled, in the wrong zone."""
     experiment("deadlines")

@@ -8,5 +8,5 @@ pytestmark = pytest.mark.campaign
 
 
 def test_all_processes_count_together_and_lose_nothing(experiment: Run) -> None:
-    """L-80: what is said of us was counted, by web and workers, also by those that were killed."""
+    """FM-80: what is said of us was counted, by web and workers, also by those that were killed."""
     experiment("figures", within=120)

@@ -5,5 +5,5 @@ import pytest
 
 @pytest.mark.campaign
 def test_nothing_breaks_nobody_sees_what_is_anothers_and_no_key_is_guessed(experiment):
-    """Experiment 24, L-59, L-83: fuzzing by the API's own description, foreign ids, a thousand guesses a second."""
+    """Experiment 24, FM-59, FM-83: fuzzing by the API's own description, foreign ids, a thousand guesses a second."""
     experiment("fuzzing")

@@ -29,7 +29,7 @@ def agents(_jobs, simulator, salon) -> list[Agent]:
 
 
 def test_a_hundred_at_once_have_one_effect(agents, salon, simulator):
-    """L-08: one books; the others are told that it runs, or what it came to."""
+    """FM-08: one books; the others are told that it runs, or what it came to."""
     body = wish(salon.cut, at(10))
 
     told = Counter(outcome for outcome, _ in at_once(agents, body, prefer="wait=8"))

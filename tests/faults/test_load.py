@@ -5,5 +5,5 @@ import pytest
 
 @pytest.mark.campaign
 def test_callers_come_in_every_scenario(experiment):
-    """L-29, L-80, L-81: nobody waits, nobody is lost, nobody is booked twice, and Cal.com is asked rarely."""
+    """FM-29, FM-80, FM-81: nobody waits, nobody is lost, nobody is booked twice, and Cal.com is asked rarely."""
     experiment("load", within=900, seed=1)

@@ -5,5 +5,5 @@ import pytest
 
 @pytest.mark.campaign
 def test_what_many_want_at_once_is_sold_once(experiment):
-    """L-13, L-81, experiment 20: one winner each, and losers who hear of other times before they can wonder."""
+    """FM-13, FM-81, experiment 20: one winner each, and losers who hear of other times before they can wonder."""
     experiment("races")

@@ -18,7 +18,7 @@ MOST_SHORTENED = 5
 
 
 def test_whatever_happens_our_rows_are_what_cal_com_has(stage, request):
-    """Invariants 2 and 3, L-04, L-08, L-10, L-15, L-18, L-71 to L-74."""
+    """Invariants 2 and 3, FM-04, FM-08, FM-10, FM-15, FM-18, FM-71 to FM-74."""
     count, first = request.config.getoption("sequences"), request.config.getoption("seed")
     began, failed = time.monotonic(), []
     for number in range(first, first + count):

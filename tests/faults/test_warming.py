@@ -8,10 +8,10 @@ pytestmark = pytest.mark.campaign
 
 
 def test_callers_do_not_notice_that_a_thousand_days_are_warmed(experiment: Run) -> None:
-    """Experiment 16, L-44: neither in their answers' time, nor in what the budget holds back for them."""
+    """Experiment 16, FM-44: neither in their answers' time, nor in what the budget holds back for them."""
     experiment("warming")
 
 
 def test_callers_of_a_morning_wait_less_often(experiment: Run) -> None:
-    """L-29: measured, with and without, and what it costs in requests."""
+    """FM-29: measured, with and without, and what it costs in requests."""
     experiment("warming_worth")

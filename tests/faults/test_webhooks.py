@@ -94,7 +94,7 @@ def live(number: int, dice: random.Random, simulator, salon, calcom) -> None:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_whatever_becomes_of_webhooks_the_end_is_what_cal_com_says(line, salon, calcom, simulator, settings):
-    """L-72, L-73, L-76: within ten minutes our rows equal Cal.com's, and a week later nothing old comes back."""
+    """FM-72, FM-73, FM-76: within ten minutes our rows equal Cal.com's, and a week later nothing old comes back."""
     settings.BOOKINGS_WRITE_WAIT = 5
     dice = random.Random(SEED)
     for number in range(STEPS):
@@ -154,7 +154,7 @@ def attack(account_id: int, body: bytes) -> int:
 
 @pytest.mark.django_db(transaction=True)
 def test_without_a_secret_nothing_comes_in(line, salon, simulator):
-    """L-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
+    """FM-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
     state = simulator.program.state
     for webhook in state.webhooks.values():
         webhook.secret = None

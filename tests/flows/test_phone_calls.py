@@ -33,7 +33,7 @@ def test_a_call_from_question_to_cancellation(agent, salon, simulator):
 
 
 def test_next_caller_does_not_hear_the_slot_just_booked(agent, salon, simulator):
-    """L-24: what was booked is gone from the next answer, before any worker ran."""
+    """FM-24: what was booked is gone from the next answer, before any worker ran."""
     assert at(14) in agent.free_slots(salon.cut, TUESDAY)
 
     agent.book(salon.cut, at(14))
@@ -58,7 +58,7 @@ def test_a_booking_makes_nobody_wait(agent, salon, simulator):
 
 
 def test_a_booking_forgets_the_booked_day_and_nothing_else(agent, salon):
-    """L-22: one day of each event type that shares the host: cut, colour and cuts with Emma."""
+    """FM-22: one day of each event type that shares the host: cut, colour and cuts with Emma."""
     agent.free_slots(salon.colour, TUESDAY)
 
     agent.book(salon.colour, at(14))
@@ -83,7 +83,7 @@ def test_a_slow_booking_is_followed_to_its_end(agent, salon, simulator):
 
 
 def test_two_callers_for_the_last_slot(agent, salon, simulator):
-    """L-01: the second hears so at once, with what is still free."""
+    """FM-01: the second hears so at once, with what is still free."""
     agent.book(salon.colour, at(14), ANNA)
 
     refused = agent.book(salon.colour, at(14), KARL)
@@ -94,7 +94,7 @@ def test_two_callers_for_the_last_slot(agent, salon, simulator):
 
 
 def test_a_lost_answer_ends_in_one_booking(agent, salon, simulator):
-    """L-04: the agent asks again, the sweep finds out, and both see the same booking."""
+    """FM-04: the agent asks again, the sweep finds out, and both see the same booking."""
     simulator.fail(BOOK, "reset_after")
     assert agent.book(salon.colour, at(14), key="k").status_code == 202
 
@@ -108,7 +108,7 @@ def test_a_lost_answer_ends_in_one_booking(agent, salon, simulator):
 
 @pytest.mark.parametrize("ask", ["booking", "cancel"])
 def test_nobody_reaches_another_companys_booking(agent, practice_agent, salon, simulator, ask):
-    """L-26: an id is not a right."""
+    """FM-26: an id is not a right."""
     booking_id = agent.book(salon.colour, at(14)).json()["booking"]["id"]
 
     refused = getattr(practice_agent, ask)(booking_id)

@@ -26,7 +26,7 @@ def only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_health_tells_each_part(client: Client) -> None:
-    """One look shows the parts, the release, and that the migrations of this code are in the database (L-84)."""
+    """One look shows the parts, the release, and that the migrations of this code are in the database (FM-84)."""
     answer = client.get("/health")
 
     assert answer.status_code == 200
@@ -38,7 +38,7 @@ def test_health_tells_each_part(client: Client) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_deploy_without_its_migrations_is_not_ready(client: Client) -> None:
-    """L-84: code that is newer than the database gets no callers."""
+    """FM-84: code that is newer than the database gets no callers."""
     row = MigrationRecorder.Migration.objects.filter(app="bookings").latest("name")
     row.delete()
     try:

@@ -1,4 +1,4 @@
-"""L-83: whatever a logger is given, a line never tells who called, and never a secret."""
+"""FM-83: whatever a logger is given, a line never tells who called, and never a secret."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def _leaked(lines: list[dict[str, object]]) -> list[str]:
 
 
 def test_a_field_that_is_not_allowed_by_name_is_dropped(lines) -> None:
-    """L-83: who logs a caller's name under its own name finds that nothing was logged."""
+    """FM-83: who logs a caller's name under its own name finds that nothing was logged."""
     structlog.get_logger("test").info("booked", **SECRETS)
 
     assert not _leaked(lines())
@@ -53,7 +53,7 @@ def test_a_field_that_is_not_allowed_by_name_is_dropped(lines) -> None:
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
 def test_no_allowed_field_lets_a_secret_through(lines, field: str) -> None:
-    """L-83: a name on the list does not help: the value must be of its kind."""
+    """FM-83: a name on the list does not help: the value must be of its kind."""
     allowed_by_kind = {"error_type"}  # words of letters only are types; a first name would be one, too
     for kind, secret in SECRETS.items():
         if not (field in allowed_by_kind and kind == "name"):
@@ -65,7 +65,7 @@ def test_no_allowed_field_lets_a_secret_through(lines, field: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(SECRETS))
 def test_arguments_of_a_message_are_masked(lines, kind: str) -> None:
-    """L-83: libraries format what they are given into their messages; ours and theirs go through the same mask."""
+    """FM-83: libraries format what they are given into their messages; ours and theirs go through the same mask."""
     logging.getLogger("somebody.else").warning("refused %s with %s", SECRETS[kind], {"deep": SECRETS[kind]})
     logging.getLogger("somebody.else").warning("refused %(what)s", {"what": SECRETS[kind]})
     structlog.get_logger("test").warning("refused %s", SECRETS[kind])
@@ -76,7 +76,7 @@ def test_arguments_of_a_message_are_masked(lines, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(SECRETS) - {"name"}))
 def test_what_was_formatted_into_a_message_is_masked_by_its_look(lines, kind: str) -> None:
-    """L-83: the second line of defence, for messages that come ready-made."""
+    """FM-83: the second line of defence, for messages that come ready-made."""
     message = f"refused {SECRETS[kind]} again"
 
     logging.getLogger("somebody.else").warning(message)
@@ -92,7 +92,7 @@ def _refuse_row() -> None:
 
 
 def test_an_exception_is_told_without_its_message(lines) -> None:
-    """L-83: a database quotes the row that it refuses."""
+    """FM-83: a database quotes the row that it refuses."""
     try:
         _refuse_row()
     except RuntimeError:

@@ -203,7 +203,7 @@ class TestGovernor:
     """Requests that were not sent, and why."""
 
     def test_a_429_and_what_it_silences(self, calcom: CalcomService, simulator: Simulator) -> None:
-        """L-43: one answer of 429, and then refusals of our own."""
+        """FM-43: one answer of 429, and then refusals of our own."""
         simulator.fail("GET *", Kind.TOO_MANY)
 
         with figures.growth() as grown:
@@ -219,7 +219,7 @@ class TestGovernor:
         assert grown['slotline_calcom_request_seconds_count{operation="get_booking"}'] == 1
 
     def test_an_open_breaker_turns_requests_away(self, calcom: CalcomService, simulator: Simulator) -> None:
-        """L-45: opened once, and each request that was spared is counted."""
+        """FM-45: opened once, and each request that was spared is counted."""
         simulator.fail("GET *", Kind.ERROR_BEFORE, times=None)
 
         with figures.growth() as grown:
@@ -239,7 +239,7 @@ class TestLabels:
     def test_nothing_of_a_caller_is_in_the_figures(
         self, agent: Agent, salon: Salon, simulator: Simulator, client: Client
     ) -> None:
-        """L-83: no name, number, address, id, uid, key or hash, whatever was asked and refused."""
+        """FM-83: no name, number, address, id, uid, key or hash, whatever was asked and refused."""
         booked = agent.book(salon.cut, at(11), KARL)
         agent.booking(booked.json()["booking"]["id"])
         agent.cancel(booked.json()["booking"]["id"], reason="Karl Weber is ill")

@@ -79,7 +79,7 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
 
 
 def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
-    """L-80: no estimate, no default, no share of nothing."""
+    """FM-80: no estimate, no default, no share of nothing."""
     said = report(client)
 
     assert said["accounts"] == []

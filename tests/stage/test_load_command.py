@@ -23,7 +23,7 @@ def test_what_makes_no_sense_is_refused(arguments, capsys):
 
 
 def test_what_could_not_be_played_is_broken_in_every_row(tmp_path, capsys, monkeypatch):
-    """L-80: another run holds the ground, so nothing is played; the files say so, and the status as well."""
+    """FM-80: another run holds the ground, so nothing is played; the files say so, and the status as well."""
     monkeypatch.setattr(local, "LOCAL", tmp_path)
     files = {name: tmp_path / f"rows.{name}" for name in ("json", "html")}
     with local.only_one(tmp_path / "load.lock"):

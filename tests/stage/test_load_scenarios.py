@@ -88,7 +88,7 @@ def test_what_is_written_into_the_ledger_is_read_back(tmp_path):
 
 @pytest.mark.parametrize("damage", ["[", '["Nothing", {}]', '["Told", {"at": 1}]', "{}"])
 def test_a_damaged_ledger_is_no_ledger(tmp_path, damage):
-    """L-80: what cannot be read may be what went wrong."""
+    """FM-80: what cannot be read may be what went wrong."""
     path = tmp_path / "ledger.jsonl"
     path.write_text(f"{damage}\n")
 
@@ -104,7 +104,7 @@ def test_a_ledger_without_its_last_line_is_read_and_has_no_end(tmp_path):
 
 
 def test_no_name_and_no_number_is_written_down():
-    """L-83: the ledger may be kept."""
+    """FM-83: the ledger may be kept."""
     assert not {"name", "phone", "email", "token"} & (set(Asked.__annotations__) | set(Told.__annotations__))
 
 

@@ -10,7 +10,7 @@ from script.stage.processes import StageError
 
 
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path):
-    """L-83: the demo's keys are random, survive a restart, and nobody else on the machine can read them."""
+    """FM-83: the demo's keys are random, survive a restart, and nobody else on the machine can read them."""
     path = tmp_path / "local" / "secrets.json"
 
     first = read_or_make_secrets(path)

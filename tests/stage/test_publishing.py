@@ -6,7 +6,7 @@ from script.stage.rows import Found, Promise, Row
 
 
 def test_the_page_says_what_was_measured_and_how(tmp_path, monkeypatch):
-    """L-80: beside every table stands the command that measured it, and a row that is broken says so."""
+    """FM-80: beside every table stands the command that measured it, and a row that is broken says so."""
     monkeypatch.setattr(publishing, "PAGE", tmp_path / "benchmarks.md")
     monkeypatch.setattr(publishing, "PLOTS", tmp_path / "benchmarks")
     rows = [

@@ -19,13 +19,13 @@ from script.stage.rows import Found, Promise, Row, show, write
     ],
 )
 def test_a_promise_is_kept_on_its_limit_and_never_without_a_number(at_least, value, ok):
-    """L-80: what was not measured is broken, whichever side is the good one."""
+    """FM-80: what was not measured is broken, whichever side is the good one."""
     assert Row("name", Promise("requests", 40, at_least), Found(value)).ok is ok
 
 
 @pytest.mark.parametrize(("value", "ok"), [(20, True), (19, False), (21, False), (None, False)])
 def test_a_promise_may_be_exact(value, ok):
-    """L-81: of twenty slots twenty are sold, neither more nor fewer."""
+    """FM-81: of twenty slots twenty are sold, neither more nor fewer."""
     row = Row("race_bookings", Promise("bookings", 20, exactly=True), Found(value))
 
     assert row.ok is ok
@@ -50,7 +50,7 @@ def test_the_table_and_the_file_say_which_side_is_meant(tmp_path):
 
 
 def test_what_is_told_for_comparison_breaks_nothing():
-    """A row without a limit has no verdict; without a value it is still a failure (L-80)."""
+    """A row without a limit has no verdict; without a value it is still a failure (FM-80)."""
     told, missing = (Row("theirs", Promise("requests"), Found(value)) for value in (1e9, None))
 
     assert told.ok

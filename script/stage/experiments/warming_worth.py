@@ -1,5 +1,5 @@
 """
-What warming is worth (L-29): a morning of phone calls after a night without any, with and without it.
+What warming is worth (FM-29): a morning of phone calls after a night without any, with and without it.
 
 Three companies have the same event types and hear the same calls at the same moments; they differ only in how often
 cron warms them: never, hourly, or every quarter of an hour. Callers like some event types better than others (Zipf),

@@ -10,7 +10,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pace:
-    """How long people take, in seconds; L-01 was 14 to 44 s of talk between an offer and the booking."""
+    """How long people take, in seconds; FM-01 was 14 to 44 s of talk between an offer and the booking."""
 
     between_calls: Span = (50, 90)
     says_wish: Span = (6, 14)

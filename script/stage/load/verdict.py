@@ -2,7 +2,7 @@
 From what is known of a run to the rows of the table. Pure.
 
 Whatever a number needs and is not there makes the row broken: a missing ledger, a log of Cal.com that could not be
-read, locust that counted something else than the ledger, a scenario in which nothing worth judging happened (L-80).
+read, locust that counted something else than the ledger, a scenario in which nothing worth judging happened (FM-80).
 """
 
 from collections import Counter, defaultdict

@@ -16,7 +16,7 @@ from script.stage.peers.direct import Direct
 
 LIFETIME_S = 300.0
 LIMIT = 120
-# With and without a team in the key: the finder asks for both (L-20).
+# With and without a team in the key: the finder asks for both (FM-20).
 VARIANTS = ("", "team")
 # Keys that one booking clears: ten spellings of a day's key for 34 days, or sixteen for two days.
 BROAD, SMART = (34, 10), (2, 16)

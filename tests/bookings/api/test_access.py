@@ -49,7 +49,7 @@ def test_the_walk_sees_everything() -> None:
 
 @pytest.mark.parametrize(("name", "method", "path"), [each for each in _endpoints() if each[0] not in PUBLIC])
 def test_nobody_is_served_without_a_key(client: Client, name: str, method: str, path: str) -> None:
-    """L-59: every endpoint refuses who shows no key, whatever the method, also addresses that do not exist."""
+    """FM-59: every endpoint refuses who shows no key, whatever the method, also addresses that do not exist."""
     answer = getattr(client, method)(path)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")

@@ -21,7 +21,7 @@ def _slots(starts: list[int], zone: str, minutes: int = 30, language: str = "en"
 
 @given(starts=st.lists(MINUTES, max_size=20), zone=st.sampled_from(ZONES), minutes=st.integers(5, 600))
 def test_slots_have_the_branch_s_offset(starts: list[int], zone: str, minutes: int) -> None:
-    """L-50: each start and end carries the offset that clocks there have at that very moment."""
+    """FM-50: each start and end carries the offset that clocks there have at that very moment."""
     for start, slot in zip(starts, _slots(starts, zone, minutes), strict=True):
         local = datetime.fromtimestamp(start * 60, ZoneInfo(zone))
         assert slot["start"] == local.isoformat()
@@ -41,7 +41,7 @@ def test_slots_have_the_branch_s_offset(starts: list[int], zone: str, minutes: i
     ],
 )
 def test_in_the_night_of_the_change_no_hour_is_said_twice(zone: str, before: str, offsets: list[str]) -> None:
-    """L-50: the offset tells apart the two hours that clocks show twice."""
+    """FM-50: the offset tells apart the two hours that clocks show twice."""
     start = int(datetime.fromisoformat(before).timestamp()) // 60
 
     said = [slot["start"] for slot in _slots([start, start + 30, start + 60], zone)]

@@ -32,7 +32,7 @@ def test_a_caller_who_asks_again_is_answered_from_memory(simulator: Simulator, a
 
 
 def test_slots_are_told_in_the_branch_s_time(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-50: nine o'clock in Berlin is nine o'clock in the answer."""
+    """FM-50: nine o'clock in Berlin is nine o'clock in the answer."""
     body = agent.get("availability", _day(salon)).json()
 
     nine = at(9).astimezone(BERLIN)
@@ -49,7 +49,7 @@ def test_slots_are_told_in_the_branch_s_time(simulator: Simulator, agent: Agent,
 
 
 def test_a_window_is_exact(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-31: from the first instant on, and before the last one."""
+    """FM-31: from the first instant on, and before the last one."""
     query = {"service": "Haarschnitt", "from": at(10).isoformat(), "to": at(11).isoformat()}
 
     body = agent.get("availability", query).json()
@@ -197,7 +197,7 @@ def test_what_an_answer_tells_about_itself(simulator: Simulator, agent: Agent, s
 
 
 def test_a_name_in_two_branches_must_be_told_apart(agent: Agent, salon: Salon) -> None:
-    """L-17: what is ambiguous is asked back, with what it may be."""
+    """FM-17: what is ambiguous is asked back, with what it may be."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)
 

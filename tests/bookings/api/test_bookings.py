@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """201, with what the caller may be told, where to find it, and nothing about the caller (L-57)."""
+    """201, with what the caller may be told, where to find it, and nothing about the caller (FM-57)."""
     answer = agent.book(salon.cut, at(10), caller=ANNA)
 
     body = answer.json()
@@ -29,7 +29,7 @@ def test_a_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, sa
 
 
 def test_what_was_booked_is_gone_from_the_next_answer(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-24: the next caller does not hear it, and no request is spent on that."""
+    """FM-24: the next caller does not hear it, and no request is spent on that."""
     query = {"service": f"sv_{salon.colour.pk}", "date": TUESDAY.isoformat()}
     before = [slot["start"] for slot in agent.get("availability", query).json()["slots"]]
 
@@ -43,7 +43,7 @@ def test_what_was_booked_is_gone_from_the_next_answer(simulator: Simulator, agen
 
 
 def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-09: same key and body, one booking; same key, other body: refused."""
+    """FM-09: same key and body, one booking; same key, other body: refused."""
     first = agent.book(salon.cut, at(10), key="one")
     again = agent.book(salon.cut, at(10), key="one")
     other = agent.book(salon.cut, at(11), key="one")
@@ -55,7 +55,7 @@ def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agen
 
 
 def test_in_a_conversation_no_key_is_needed(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-12: a repeat with other contact fields is the same wish."""
+    """FM-12: a repeat with other contact fields is the same wish."""
     call = Conversation.objects.create(company=salon.company)
 
     first = agent.post("bookings", wish(salon.cut, at(10), conversation_id=call.public_id))
@@ -115,7 +115,7 @@ def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salo
 
 
 def test_a_caller_without_number_and_address_can_book(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-56: a withheld number is no number, however the platform spells it."""
+    """FM-56: a withheld number is no number, however the platform spells it."""
     body = wish(salon.cut, at(10), caller=NOBODY)
     body["caller"]["phone"] = "Anonymous"
     body["caller"]["email"] = ""

@@ -32,7 +32,7 @@ def call_back(agent: Agent, call: Conversation | None = None, *, key: str | None
 
 
 def test_what_the_staff_reads(agent: Agent, salon: Salon, call: Conversation) -> None:
-    """Name, number, topic, branch and call; the answer has a sentence, and neither name nor number (L-57)."""
+    """Name, number, topic, branch and call; the answer has a sentence, and neither name nor number (FM-57)."""
     answer = call_back(agent, call, name=KARL.name, phone="0151 87654321")
 
     row, body = CallbackRequest.objects.get(), answer.json()
@@ -98,7 +98,7 @@ def test_a_callback_with_one_thing_wrong(agent: Agent, change: dict[str, Any], f
 
 
 def test_the_same_topic_in_one_call_is_one_callback(agent: Agent, call: Conversation) -> None:
-    """L-12: a platform repeats it a second later, with a name it has learned since, and other blanks."""
+    """FM-12: a platform repeats it a second later, with a name it has learned since, and other blanks."""
     first = call_back(agent, call)
     again = call_back(agent, call, topic=f" {TOPIC.upper()}  ", name=ANNA.name, phone=KARL.phone)
 
@@ -191,7 +191,7 @@ def _without_id(answer: Any) -> dict[str, Any]:
 def test_nobody_reaches_another_companys_booking(
     agent: Agent, stranger: Agent, salon: Salon, practice: Practice
 ) -> None:
-    """L-26: an id is not a right, a reference is nobody's, and a list of callbacks is one company's."""
+    """FM-26: an id is not a right, a reference is nobody's, and a list of callbacks is one company's."""
     appointment = _booking(salon, reference="K7MP4Q")
 
     by_id = stranger.post("callbacks", {"topic": TOPIC, "phone": JANE.phone, "booking_id": appointment.public_id})
@@ -256,7 +256,7 @@ def test_it_needs_its_scope(salon: Salon) -> None:
 
 
 def test_it_stands_in_the_timeline_without_what_is_personal(agent: Agent, call: Conversation) -> None:
-    """L-83: name, number and topic are on the list, and nowhere else."""
+    """FM-83: name, number and topic are on the list, and nowhere else."""
     call_back(agent, call, name=ANNA.name, phone=KARL.phone)
 
     line = call.tool_calls.get()

@@ -44,7 +44,7 @@ def test_a_booking_is_moved(simulator: Simulator, agent: Agent, salon: Salon) ->
 
 
 def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-12: with a key or without; the same key with another time is refused."""
+    """FM-12: with a key or without; the same key with another time is refused."""
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}/reschedule"
 
     first = agent.post(address, {"start": local(16)}, idempotency_key="move")
@@ -91,7 +91,7 @@ def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salo
 def test_what_was_held_for_the_caller_is_used_up(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """L-01: what was read back is held, and the caller's own hold is not in the way of their move."""
+    """FM-01: what was read back is held, and the caller's own hold is not in the way of their move."""
     agent.book(salon.colour, at(16), caller=KARL, key="karl")
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}/reschedule"
     refused = agent.post(address, {"start": local(16), "conversation_id": call.public_id})
@@ -109,7 +109,7 @@ def test_what_was_held_for_the_caller_is_used_up(
 def test_an_offer_for_another_service_does_not_fit(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """L-16: the token binds service and length, and a made-up one binds nothing."""
+    """FM-16: the token binds service and length, and a made-up one binds nothing."""
     agent.book(salon.cut, at(14), key="cut")
     taken = agent.post(
         "bookings",
@@ -168,7 +168,7 @@ def test_what_the_company_does_not_allow_is_said_clearly(simulator: Simulator, a
 def test_another_companys_booking_is_not_moved(
     simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon
 ) -> None:
-    """L-26: nor is another branch's."""
+    """FM-26: nor is another branch's."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     elsewhere = agent_with(salon, branch=other, scopes=["bookings:write"])
@@ -185,7 +185,7 @@ def test_another_companys_booking_is_not_moved(
 def test_a_known_caller_hears_of_their_appointments(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """200 with what can be moved or cancelled by its id, and nothing about the person (L-57)."""
+    """200 with what can be moved or cancelled by its id, and nothing about the person (FM-57)."""
     booked = agent.book(salon.colour, at(14)).json()["booking"]
     agent.book(salon.cut, at(10, on=WEDNESDAY), key="second")
     agent.book(salon.cut, at(16), caller=KARL, key="karl")
@@ -208,7 +208,7 @@ def test_a_known_caller_without_appointments_hears_that(agent: Agent, call: Conv
 
 
 def test_a_number_in_the_body_proves_nothing(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-58: what a model writes is not who calls."""
+    """FM-58: what a model writes is not who calls."""
     agent.book(salon.colour, at(14))
     call = Conversation.objects.create(company=salon.company)
 
@@ -221,7 +221,7 @@ def test_a_number_in_the_body_proves_nothing(simulator: Simulator, agent: Agent,
 def test_the_unverified_hear_the_same_whether_it_exists_or_not(
     simulator: Simulator, agent: Agent, salon: Salon
 ) -> None:
-    """L-57: a wrong guess, a right name on a wrong day, and the right reference one try too late."""
+    """FM-57: a wrong guess, a right name on a wrong day, and the right reference one try too late."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
     call = Conversation.objects.create(company=salon.company).public_id
     said = [
@@ -258,7 +258,7 @@ def test_half_a_proof_is_none(agent: Agent, call: Conversation, half: dict[str, 
 
 
 def test_another_companys_conversation_does_not_exist(stranger: Agent, call: Conversation) -> None:
-    """L-26: an id that leaked opens nothing."""
+    """FM-26: an id that leaked opens nothing."""
     refused = stranger.post("bookings/find", {"conversation_id": call.public_id})
 
     assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")

@@ -18,7 +18,7 @@ def test_a_service_named_by_its_id_costs_one_row(salon, django_assert_num_querie
 
 
 def test_another_companys_id_is_no_service(salon, practice):
-    """L-26: however it is spelled, and whoever asked for it a moment before."""
+    """FM-26: however it is spelled, and whoever asked for it a moment before."""
     assert directory.service_of(practice.agent_key, f"sv_{practice.check_up.pk}") == practice.check_up
 
     with pytest.raises(ServiceNotOffered):

@@ -64,7 +64,7 @@ def test_the_domain_and_the_table_agree_on_what_to_repeat(kind: type[BookingErro
 @pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("code", sorted(TABLE))
 def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
-    """L-55: one line of plain words: no figures, no colons, no markup, not too long; and it ends like a sentence."""
+    """FM-55: one line of plain words: no figures, no colons, no markup, not too long; and it ends like a sentence."""
     spoken = TABLE[code].spoken(language)
 
     assert 0 < len(spoken) <= 250
@@ -75,7 +75,7 @@ def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
 @pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("code", sorted(TABLE))
 def test_nobody_is_promised_a_call_by_a_problem(code: str, language: str) -> None:
-    """L-06: a call back is offered; it is promised only where it was written down."""
+    """FM-06: a call back is offered; it is promised only where it was written down."""
     spoken = TABLE[code].spoken(language)
     about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)somebody|jemand", part)]
 
@@ -95,7 +95,7 @@ def test_a_problem_has_all_its_members(code: str) -> None:
 
 
 def test_what_a_library_says_is_not_passed_on() -> None:
-    """L-83: an error that nobody foresaw may quote a row."""
+    """FM-83: an error that nobody foresaw may quote a row."""
     assert code_of(ValueError("anna@example.com")) == "internal_error"
     assert "anna" not in str(body_of(code_of(ValueError("anna@example.com"))))
 

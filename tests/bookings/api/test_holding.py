@@ -60,7 +60,7 @@ def book(agent: Agent, call: str, **slot: object) -> Any:
 
 
 def test_a_call_begins_with_what_the_agent_needs(agent: Agent, salon: Salon) -> None:
-    """L-51: which day is today, and how the next ones are called, in the branch's zone; what can be booked."""
+    """FM-51: which day is today, and how the next ones are called, in the branch's zone; what can be booked."""
     answer = begin(agent)
 
     body, today = answer.json(), timezone.now().astimezone(BERLIN).date()
@@ -120,7 +120,7 @@ def test_a_known_caller_hears_of_their_appointments(simulator: Simulator, agent:
 def test_a_number_that_nobody_vouches_for_opens_nothing(
     simulator: Simulator, agent: Agent, salon: Salon, missing: AgentKey.Scope
 ) -> None:
-    """L-57, L-58: a model can write any number. Without the scope it is as if none had been sent."""
+    """FM-57, FM-58: a model can write any number. Without the scope it is as if none had been sent."""
     agent.book(salon.colour, at(14))
     doubtful = agent_with(salon, scopes=[scope for scope in AgentKey.Scope.values if scope != missing])
 
@@ -134,7 +134,7 @@ def test_a_number_that_nobody_vouches_for_opens_nothing(
 def test_nobody_becomes_another_caller_in_the_middle_of_a_call(
     simulator: Simulator, agent: Agent, salon: Salon
 ) -> None:
-    """L-58: the first number stays, and another one is told nothing."""
+    """FM-58: the first number stays, and another one is told nothing."""
     agent.book(salon.colour, at(14))
     begin(agent, caller_phone=ANNA.phone)
 
@@ -146,7 +146,7 @@ def test_nobody_becomes_another_caller_in_the_middle_of_a_call(
 
 @pytest.mark.parametrize("number", ["anonymous", "", None, "sip:4711@pbx", "12"])
 def test_a_call_with_an_odd_number_is_a_call(agent: Agent, salon: Salon, number: str | None) -> None:
-    """L-56: withheld, internal or broken, it is no reason to hang up."""
+    """FM-56: withheld, internal or broken, it is no reason to hang up."""
     assert begin(agent, caller_phone=number).status_code == 201
     assert Conversation.objects.get().caller_phone is None
 
@@ -183,7 +183,7 @@ def test_a_company_with_two_branches_is_asked_which(agent: Agent, salon: Salon) 
 
 
 def test_what_is_read_back_is_held_and_booked(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
-    """L-01: hold, read back, book; a repeat of each gets the same answer."""
+    """FM-01: hold, read back, book; a repeat of each gets the same answer."""
     token = offered(salon.colour, at(14), call)
     first, again = (agent.post("holds", {"slot_token": token, "conversation_id": call}) for _ in range(2))
 
@@ -296,7 +296,7 @@ def test_a_key_of_another_branch_does_not_take_it(agent: Agent, salon: Salon, ca
     ],
 )
 def test_one_slot_and_not_two(agent: Agent, salon: Salon, call: str, slot: dict[str, Any], field: str) -> None:
-    """L-16: what a token says cannot be talked over; contradictions are named, never resolved by a guess."""
+    """FM-16: what a token says cannot be talked over; contradictions are named, never resolved by a guess."""
     said = {
         "token": offered(salon.colour, at(14), call),
         "start": at(14).isoformat(),
@@ -415,7 +415,7 @@ def test_a_timeline_keeps_what_the_database_cannot(agent: Agent, salon: Salon, c
 def test_a_line_that_cannot_be_written_is_nobody_s_business(
     simulator: Simulator, agent: Agent, salon: Salon, call: str, said: object
 ) -> None:
-    """L-15: the timeline never changes what the caller hears."""
+    """FM-15: the timeline never changes what the caller hears."""
     token = offered(salon.colour, at(14), call)
 
     answer = agent.post("holds", {"slot_token": token, "conversation_id": call, "when": said})

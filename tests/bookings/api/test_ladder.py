@@ -162,7 +162,7 @@ def test_what_is_not_certain_is_held_and_then_booked(
 
 @pytest.mark.usefixtures("_outage")
 def test_two_callers_are_not_promised_one_time_meanwhile(agent: Agent, salon: Salon, call: Conversation) -> None:
-    """L-05: from us nobody else gets what is held, certain or not."""
+    """FM-05: from us nobody else gets what is held, certain or not."""
     other = Conversation.objects.create(company=salon.company, branch=salon.branch)
     (offer,), (same,) = (search(agent, salon, each).json()["offers"] for each in (call, other))
 
@@ -296,7 +296,7 @@ def test_a_caller_without_a_number_is_asked_for_one(simulator: Simulator, agent:
 def test_an_exhausted_budget_makes_a_pending_wish(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """L-42: it waits no longer than its caller, and is sent when there is a permit again."""
+    """FM-42: it waits no longer than its caller, and is sent when there is a permit again."""
     (offer,) = search(agent, salon, call).json()["offers"]
     simulator.fail("GET /v2/bookings", Kind.TOO_MANY)
     with pytest.raises(Unavailable, match="limit"):

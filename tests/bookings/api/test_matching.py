@@ -31,7 +31,7 @@ def test_words_find_their_service_first(words: str, meant: Service) -> None:
 
 @pytest.mark.parametrize("words", ["Zahnreinigung", "?!", "", "x", "\u202e", "1234"])
 def test_words_that_mean_nothing_here_find_nothing(words: str) -> None:
-    """L-17: an unknown service is unknown."""
+    """FM-17: an unknown service is unknown."""
     assert ranked(OFFERED, words) == []
     assert named(OFFERED, words) == []
 

@@ -104,7 +104,7 @@ def test_ways_to_say_when(
 
 
 def test_a_taken_time_has_real_alternatives_and_the_reason(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-53: what was taken is not offered, what is offered is on Cal.com's list, and the sentence says both."""
+    """FM-53: what was taken is not offered, what is offered is on Cal.com's list, and the sentence says both."""
     agent.book(salon.colour, at(14))
     body = agent.post(
         "availability/search", {"service": "colour", "when": {"date": str(TUESDAY), "time": "14:00"}}
@@ -121,7 +121,7 @@ def test_a_taken_time_has_real_alternatives_and_the_reason(simulator: Simulator,
 
 
 def test_more_goes_on_without_repeating(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-54: three more each time; service and time are those of the first search, and it costs no request."""
+    """FM-54: three more each time; service and time are those of the first search, and it costs no request."""
     body = search(agent, salon, when={"date": str(TUESDAY), "part_of_day": "morning"}).json()
     heard = starts(body)
     for _ in range(3):
@@ -158,7 +158,7 @@ def test_a_search_is_written_and_read_as_it_was(salon: Salon) -> None:
 
 
 def test_offers_are_tokens_of_this_conversation(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-16: each is bound to company, conversation, service, event type and start."""
+    """FM-16: each is bound to company, conversation, service, event type and start."""
     conversation = Conversation.objects.create(company=salon.company)
     body = search(agent, salon, when={"date": str(TUESDAY)}, conversation_id=conversation.public_id).json()
 
@@ -174,7 +174,7 @@ def test_offers_are_tokens_of_this_conversation(simulator: Simulator, agent: Age
 
 
 def test_an_exact_match_is_held(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-01: what is said to be free stays free while the caller decides."""
+    """FM-01: what is said to be free stays free while the caller decides."""
     body = search(agent, salon, when=TEN, hold="exact_match").json()
     second = search(agent, salon, when=TEN, hold="exact_match").json()
 
@@ -196,7 +196,7 @@ def test_only_an_exact_match_is_held(simulator: Simulator, agent: Agent, salon: 
 def test_what_could_not_be_held_is_not_offered(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L-06: somebody is faster between the search and the hold, so the caller hears of other times only."""
+    """FM-06: somebody is faster between the search and the hold, so the caller hears of other times only."""
     find, hurried = offering.find, []
 
     def find_and_be_late(*args: Any, **more: Any) -> Any:
@@ -219,7 +219,7 @@ def test_what_could_not_be_held_is_not_offered(
 def test_a_hold_waits_for_whoever_is_just_writing(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L-13: a write in the way says nothing about the time: it is looked at again, and nothing is left of the try."""
+    """FM-13: a write in the way says nothing about the time: it is looked at again, and nothing is left of the try."""
     write_down, tries = holds._write_down, []
 
     def stumble_once(*args: Any) -> Any:
@@ -258,7 +258,7 @@ def test_somebody_by_name_or_id(simulator: Simulator, agent: Agent, salon: Salon
 
 
 def test_when_she_is_not_free_somebody_else_may_be(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-11: the time with somebody else is offered as what it is."""
+    """FM-11: the time with somebody else is offered as what it is."""
     assert agent.book(salon.colour, at(10)).status_code == 201
 
     body = search(agent, salon, when=TEN, staff="Emma").json()
@@ -269,7 +269,7 @@ def test_when_she_is_not_free_somebody_else_may_be(simulator: Simulator, agent: 
 
 
 def test_who_is_meant_is_asked_back(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-17: never a default: unknown, ambiguous, or nobody that could be promised; with those it may be."""
+    """FM-17: never a default: unknown, ambiguous, or nobody that could be promised; with those it may be."""
     Staff.objects.create(branch=salon.branch, host=_new_host(salon), name="Emma B", aliases=["Emma"])
 
     unknown, several, ben = (search(agent, salon, when=TEN, staff=name).json() for name in ("Zoe", "Emma", "Ben"))
@@ -346,7 +346,7 @@ def test_a_search_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[
 
 
 def test_a_time_that_comes_twice_is_told_with_its_readings(agent: Agent, salon: Salon) -> None:
-    """L-50: with the offsets that tell them apart; one of them, sent as an instant, is understood."""
+    """FM-50: with the offsets that tell them apart; one of them, sent as an instant, is understood."""
     body = search(agent, salon, when={"date": "2026-10-25", "time": "02:30"}).json()
 
     assert body["readings"] == ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
@@ -357,7 +357,7 @@ def test_a_time_that_comes_twice_is_told_with_its_readings(agent: Agent, salon: 
 
 
 def test_an_outage_is_no_full_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-32: nobody hears that nothing is free because Cal.com was not reached: a call back is offered instead."""
+    """FM-32: nobody hears that nothing is free because Cal.com was not reached: a call back is offered instead."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     answer = search(agent, salon, when=TEN)
@@ -385,7 +385,7 @@ def test_what_was_known_is_read_out_as_uncertain(
 
 
 def test_a_caller_waits_as_for_any_question(simulator: Simulator, agent: Agent, salon: Salon, settings: Any) -> None:
-    """L-46: it is a question although it is a POST: the deadline is that of reads."""
+    """FM-46: it is a question although it is a POST: the deadline is that of reads."""
     settings.BOOKINGS_READ_WAIT = 0.4
     with simulator.holding(LIST):
         answer = search(agent, salon, when=TEN)
@@ -426,7 +426,7 @@ def test_a_cached_search_that_holds_costs_seven_statements(
 
 
 def test_an_offer_that_is_held_at_once_is_as_good_as_any(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """L-16: its slot_token says what was offered and leads to the hold, so a repeat by it hears of that."""
+    """FM-16: its slot_token says what was offered and leads to the hold, so a repeat by it hears of that."""
     body = search(agent, salon, when=TEN, hold="exact_match").json()
 
     again = agent.post("holds", {"slot_token": body["offers"][0]["slot_token"]})

@@ -25,7 +25,7 @@ def test_an_agent_learns_what_the_company_offers(agent: Agent, salon: Salon) -> 
 
 
 def test_words_find_a_service_by_its_alias(agent: Agent, salon: Salon) -> None:
-    """The best match first, with a score; nothing where nothing is alike (L-17)."""
+    """The best match first, with a score; nothing where nothing is alike (FM-17)."""
     found = agent.get("services", {"q": "haarschnit"}).json()["services"]
 
     assert found[0]["id"] == f"sv_{salon.cut.pk}"

@@ -226,7 +226,7 @@ def test_a_host_that_is_not_ours(agent: Agent) -> None:
 
 
 def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """L-83: the answer has an id to ask about, and nothing of what went wrong."""
+    """FM-83: the answer has an id to ask about, and nothing of what went wrong."""
 
     def broken(_key: object) -> None:
         raise RuntimeError("password=hunter2")

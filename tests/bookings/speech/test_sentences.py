@@ -31,7 +31,7 @@ def golden(language: str) -> dict[str, str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_golden(case: str, language: str) -> None:
-    """L-55: word for word, as people would say it."""
+    """FM-55: word for word, as people would say it."""
     assert CASES[case](language) == golden(language)[case]
 
 
@@ -42,7 +42,7 @@ def test_the_golden_files_have_nothing_else(language: str) -> None:
 
 
 def speakable(spoken: str) -> None:
-    """L-55: one line, short, plain words, no figures, no markup; and it ends with a question."""
+    """FM-55: one line, short, plain words, no figures, no markup; and it ends with a question."""
     assert 0 < len(spoken) <= 250
     assert re.fullmatch(r"[^\W\d_][\w ,.?'\u2019-]*\?", spoken), spoken
     assert not re.search(r"\d|_|  |,,|[A-ZÄÖÜ]{2}|[,.] [,.]", spoken), spoken
@@ -67,7 +67,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(["E
     language=st.sampled_from(LANGUAGES),
 )
 def test_whatever_was_found_can_be_spoken(*, status, times, reason, staff, today, flags, language) -> None:
-    """L-55: however far, however many, and whatever somebody is called."""
+    """FM-55: however far, however many, and whatever somebody is called."""
     midnight = datetime(today.year, today.month, today.day)  # noqa: DTZ001  what clocks show
     when = [Time(midnight + timedelta(days=day, minutes=minute), other) for day, minute, other in times]
     exact, held, further = flags
