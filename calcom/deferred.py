@@ -72,18 +72,14 @@ def look_at_all(account: Account) -> None:
 def _look(row: DeferredBooking) -> None:
     try:
         booking = CalcomService(row.account).get_booking(uid=row.remote_uid, priority=Priority.BACKGROUND)
-    except Refused as exc:
-        if exc.reason is Reason.NOT_FOUND:
-            _close(row, "gone")
-        elif exc.retry_after is None:
-            _fail(row, exc.reason.value)
-        else:
-            _put_off(row, exc.retry_after)
     except CalcomError as exc:
-        if exc.retry_after is None:
-            _fail(row, exc.outcome)
-        else:
+        error = exc.reason.value if isinstance(exc, Refused) else exc.outcome
+        if error == Reason.NOT_FOUND:
+            _close(row, "gone")
+        elif exc.retry_after is not None:
             _put_off(row, exc.retry_after)
+        else:
+            _fail(row, error)
     else:
         if error := _dispatched(row.account, booking):
             _fail(row, error, remote_changed_at=booking.updated_at)

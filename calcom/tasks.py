@@ -4,14 +4,12 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from cachectl.infra.outbox import EXPIRES_S
 from calcom import deferred, inbox, polling, sync
 from calcom.errors import CalcomError, Unavailable
 from calcom.models import Account
 
 log = structlog.get_logger(__name__)
-
-# Seconds after which a message is not worth reading: beat has sent others. Clocks of sender and worker may differ.
-WORTH_READING = 60.0
 
 
 @shared_task(name="calcom.webhooks.process")
@@ -30,7 +28,7 @@ def prune(**_newer: object) -> None:
 def poll_bookings(**_newer: object) -> None:
     """Have the accounts polled whose time has come."""
     for account_id in polling.due_accounts():
-        poll_account.apply_async(kwargs={"account_id": account_id}, expires=WORTH_READING)
+        poll_account.apply_async(kwargs={"account_id": account_id}, expires=EXPIRES_S)
 
 
 @shared_task(name="calcom.poll_account")
