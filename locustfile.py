@@ -35,9 +35,9 @@ from locust import LoadTestShape, User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from script.stage.load.ledger import Contested, now
-from script.stage.load.line import KEYS, RUN, SEARCH, SEED, Answer, HungUp, PhoneLine, tell
-from script.stage.load.people import Person, people
+from tests.load.call_log import Contested, now
+from tests.load.client import KEYS, RUN, SEARCH, SEED, Answer, HungUp, PhoneLine, tell
+from tests.load.people import Person, people
 
 # What a caller calls for, by share. Who has an appointment may call again to change it.
 CHANGES, ONLY_ASKS, BOOKS_UNHELD, CHANGES_MIND = 0.25, 0.15, 0.25, 0.1

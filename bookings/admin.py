@@ -18,7 +18,6 @@ from unfold.decorators import display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from bookings.callbacks import finish
 from bookings.errors import BookingError
 from bookings.models import (
     MAX_FOUND,
@@ -39,8 +38,9 @@ from bookings.models import (
     StaffService,
     ToolCall,
 )
-from bookings.wish import cancelling
-from cachectl.deadline import Deadline
+from bookings.scheduling import cancelling
+from bookings.scheduling.callbacks import finish
+from cachectl.infra.deadline import Deadline
 from calcom.admin import ReadOnly
 from calcom.service import CalcomService
 from monitoring.admin_pages import CappedPaginator, LargeTable, LocalTimes, chosen, local_time

@@ -10,17 +10,17 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
-        from bookings.mirror import mirroring  # noqa: PLC0415  models are ready only now
+        from bookings.availability.bookable import offered  # noqa: PLC0415
         from bookings.models import Change  # noqa: PLC0415
-        from bookings.question.offered import offered  # noqa: PLC0415
+        from bookings.sync import apply  # noqa: PLC0415  models are ready only now
         from bookings.tasks import settle  # noqa: PLC0415
         from cachectl import warming  # noqa: PLC0415
         from cachectl.infra import outbox  # noqa: PLC0415
-        from calcom import events  # noqa: PLC0415
-        from monitoring import outboxes  # noqa: PLC0415
+        from calcom.webhooks import events  # noqa: PLC0415
+        from monitoring import outbox_depth  # noqa: PLC0415
         from monitoring.collectors import register_collector  # noqa: PLC0415
 
-        events.register(mirroring.hear)
+        events.register(apply.hear)
         warming.register(offered)
-        register_collector("changes", lambda: outboxes.read("changes", Change.objects.open()))
+        register_collector("changes", lambda: outbox_depth.read("changes", Change.objects.open()))
         outbox.register("changes", Change.objects.all(), settle)

@@ -4,12 +4,11 @@ from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings import claims, conversations
-from bookings.mirror import overlaps
 from bookings.models import Change, SharedBooking
-from bookings.wish import holds, settling
-from calcom.inbox import KEPT
+from bookings.scheduling import claims, conversations, holds, settling
+from bookings.sync import conflicts
 from calcom.service import CalcomService
+from calcom.webhooks.inbox import KEPT
 
 
 @shared_task(name="bookings.settle")
@@ -42,7 +41,7 @@ def forget_offers(**_newer: object) -> None:
 @shared_task(name="bookings.detect_overlaps")
 def detect_overlaps(**_newer: object) -> None:
     """Alert about hosts whose time is taken twice at Cal.com."""
-    overlaps.detect()
+    conflicts.detect()
 
 
 @shared_task(name="bookings.prune_shared_bookings")

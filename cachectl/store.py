@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 
-from cachectl import keys, limits
-from cachectl.bands import Day, judge
-from cachectl.deadline import Deadline
+from cachectl import conf, keys
+from cachectl.conf import lifetimes
+from cachectl.freshness import Day, judge
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.lua import scripts_in
 from cachectl.infra.redis import blocking_redis_client, redis_client
-from cachectl.limits import lifetimes
-from cachectl.sources import LoadFailed
+from cachectl.loaders import LoadFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: b
             *keys.days(account_id, event_type_id, dates),
             *keys.changes(account_id, event_type_id, dates),
         ],
-        [event_type_id if asked else "", lasting.memory, limits.DEMAND_KEPT],
+        [event_type_id if asked else "", lasting.memory, conf.DEMAND_KEPT],
     )
     now, epoch, queued, loading, entries, changes = orjson.loads(reply)
     days = [
@@ -82,13 +82,13 @@ def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str
             keys.failed(account_id, event_type_id),
             *keys.changes(account_id, event_type_id, dates),
         ],
-        [token, int(limits.lease() * 1000), lasting.settle, lasting.memory, int(limits.NO_LEASE * 1000)],
+        [token, int(conf.lease() * 1000), lasting.settle, lasting.memory, int(conf.NO_LEASE * 1000)],
     )
     if outcome == b"failed":
         reason, retry_after = orjson.loads(rest[0])
         raise LoadFailed(reason, retry_after)
     if outcome == b"ours":
-        return Lease(token, int(rest[0]), limits.lease())
+        return Lease(token, int(rest[0]), conf.lease())
     return Lease(rest[0].decode(), None, rest[1] / 1000)
 
 
@@ -105,7 +105,7 @@ def believe(account_id: int, event_type_id: int, days: Mapping[date, Sequence[in
     lasting = lifetimes()
     return int(
         _call(
-            "believe",
+            "store_if_current",
             [
                 keys.epoch(account_id),
                 *keys.days(account_id, event_type_id, days),
@@ -127,7 +127,7 @@ def release(account_id: int, event_type_id: int, token: str, *, failure: LoadFai
                 keys.failed(account_id, event_type_id),
                 keys.done(account_id, token),
             ],
-            [token, note, int(limits.FAILURE_NOTE * 1000), int(limits.lease() * 1000)],
+            [token, note, int(conf.FAILURE_NOTE * 1000), int(conf.lease() * 1000)],
         )
     )
 
@@ -135,10 +135,10 @@ def release(account_id: int, event_type_id: int, token: str, *, failure: LoadFai
 def wait(account_id: int, token: str, seconds: float) -> bool:
     """Sleep until the load of `token` has ended; return False when `seconds` passed without."""
     done, until = keys.done(account_id, token), Deadline.after(seconds)
-    client = blocking_redis_client(limits.WAITS_AT_ONCE)
+    client = blocking_redis_client(conf.WAITS_AT_ONCE)
     while True:
         # Moving the one element of the list onto itself wakes the next one who waits. Never 0: that means for ever.
-        slice_ = min(max(until.left, 0.01), limits.WAITS_AT_ONCE)
+        slice_ = min(max(until.left, 0.01), conf.WAITS_AT_ONCE)
         if client.blmove(done, done, slice_, "LEFT", "RIGHT") is not None:  # type: ignore[arg-type]  # redis takes 0.5
             return True
         if until.passed:
@@ -160,7 +160,7 @@ def forget(
     lasting = lifetimes()
     return int(
         _call(
-            "forget",
+            "invalidate",
             [
                 keys.epoch(account_id),
                 keys.forgotten(account_id, mark),
@@ -173,7 +173,7 @@ def forget(
 
 def touch(account_id: int) -> int:
     """Notice it if this Redis is empty; return since when it is not."""
-    return int(_call("touch", [keys.epoch(account_id)], [lifetimes().memory]))
+    return int(_call("ensure_generation", [keys.epoch(account_id)], [lifetimes().memory]))
 
 
 def mark_refresh(account_id: int, event_type_id: int, seconds: float) -> bool:
@@ -195,12 +195,12 @@ def mark_reload(account_id: int, event_type_id: int, seconds: float) -> bool:
 def mark_prepared(account_id: int, event_type_ids: Sequence[int]) -> list[int]:
     """Take on the preparing of event types for a while; return those that nobody else took on."""
     marks = [keys.prepared(account_id, event_type_id) for event_type_id in event_type_ids]
-    return [event_type_ids[place] for place in _call("prepare", marks, [int(limits.PREPARED * 1000)])]
+    return [event_type_ids[place] for place in _call("mark_prefetched", marks, [int(conf.PREPARED * 1000)])]
 
 
 def lease_warming(account_id: int, token: str) -> bool:
     """Become, or stay, the one who warms the account; return False while somebody else does."""
-    return bool(_call("warming", [keys.warming(account_id)], [token, int(limits.WARMING_LEASE * 1000)]))
+    return bool(_call("warming", [keys.warming(account_id)], [token, int(conf.WARMING_LEASE * 1000)]))
 
 
 def release_warming(account_id: int, token: str) -> None:

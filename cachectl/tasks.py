@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from celery import Task, shared_task
 from redis import RedisError
 
-from cachectl import availability, services
+from cachectl import cache, invalidation
 from cachectl.infra import outbox
 
 # How often a refresh may be put off, because the days keep changing or because requests are scarce.
@@ -18,7 +18,7 @@ MOST_POSTPONEMENTS = 10
 )
 def forget_range(**_newer: object) -> None:
     """Invalidate days of which the rows are due. Safe to run twice; what fails is scheduled again, here and there."""
-    services.process()
+    invalidation.process()
 
 
 @shared_task(name="cachectl.relay_outbox")
@@ -31,7 +31,7 @@ def relay_outbox(**_newer: object) -> None:
 def ensure_generation(**_newer: object) -> None:
     """Notice an emptied Redis before a caller does. Where Redis does not answer, the next run will."""
     with suppress(RedisError):
-        availability.touch_epochs()
+        cache.touch_epochs()
 
 
 @shared_task(name="cachectl.refresh", bind=True, max_retries=MOST_POSTPONEMENTS)
@@ -46,7 +46,7 @@ def refresh(
     **_newer: object,
 ) -> None:
     """Load the days `first` to `last` (ISO dates, UTC, inclusive) that are no longer fresh. Safe to run twice."""
-    wait = availability.refresh(
+    wait = cache.refresh(
         account_id=account_id,
         event_type_id=event_type_id,
         first=date.fromisoformat(first),
@@ -61,4 +61,4 @@ def refresh(
 @shared_task(name="cachectl.prune")
 def prune(**_newer: object) -> None:
     """Throw away history that is older than 14 days."""
-    services.prune(now=datetime.now(UTC))
+    invalidation.prune(now=datetime.now(UTC))

@@ -21,12 +21,12 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from redis import RedisError
 
-from cachectl import availability, limits, store, worth
-from cachectl.deadline import Deadline
-from cachectl.flight import dates_between
+from cachectl import cache, conf, store, warming_priority
+from cachectl.infra.deadline import Deadline
+from cachectl.loaders import THROTTLED
 from cachectl.models import Warming
-from cachectl.sources import THROTTLED
-from cachectl.worth import Candidate
+from cachectl.singleflight import dates_between
+from cachectl.warming_priority import Candidate
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,12 @@ def plan(*, company: str | None, today: date, days: int, hours: int, top: int) -
     window = dates_between(today, today + timedelta(days=days - 1))
     offered = _Registry.offers(company) if _Registry.offers else {}
     return [
-        Plan(account_id, window[0], window[-1], worth.choose(_candidates(account_id, booked, hours, window), top))
+        Plan(
+            account_id,
+            window[0],
+            window[-1],
+            warming_priority.choose(_candidates(account_id, booked, hours, window), top),
+        )
         for account_id, booked in sorted(offered.items())
     ]
 
@@ -116,16 +121,18 @@ def warm(plans: Iterable[Plan], *, deadline: Deadline, progress: Callable[[], ob
 
 
 def _candidates(account_id: int, booked: Mapping[int, int], hours: int, window: Sequence[date]) -> Iterable[Candidate]:
-    rates = worth.wanted(
+    rates = warming_priority.wanted(
         asked=store.demand(account_id, hours),
         asked_hours=hours,
         booked=booked,
         booked_hours=(BOOKED_BEFORE + BOOKED_AFTER) / timedelta(hours=1),
     )
-    answerable = limits.lifetimes().stale / 1000
+    answerable = conf.lifetimes().stale / 1000
     for event_type_id, rate in rates.items():
         snapshot = store.read(account_id, event_type_id, window, asked=False)
-        yield worth.candidate(event_type_id, rate, snapshot.days, now=snapshot.now / 1000, answerable=answerable)
+        yield warming_priority.candidate(
+            event_type_id, rate, snapshot.days, now=snapshot.now / 1000, answerable=answerable
+        )
 
 
 def _take_turns(going: "list[_Run]", deadline: Deadline) -> None:
@@ -136,7 +143,7 @@ def _take_turns(going: "list[_Run]", deadline: Deadline) -> None:
             for run in going:
                 run.out_of_time()
         elif first.ready_at > time.monotonic():
-            time.sleep(min(first.ready_at - time.monotonic(), limits.WARMING_LEASE / 3))
+            time.sleep(min(first.ready_at - time.monotonic(), conf.WARMING_LEASE / 3))
         else:
             first.step()
 
@@ -178,7 +185,7 @@ class _Run:
 
     def step(self) -> None:
         """Load the event type whose turn it is, unless the budget has no room."""
-        warmed = availability.warm(
+        warmed = cache.warm(
             account_id=self.plan.account_id,
             event_type_id=self._left[0].event_type_id,
             first=self.plan.first,
@@ -213,7 +220,7 @@ class _Run:
         now = time.monotonic()
         if now < self._leased_until:
             return True
-        self._leased_until = now + limits.WARMING_LEASE / 3
+        self._leased_until = now + conf.WARMING_LEASE / 3
         return store.lease_warming(self.plan.account_id, self._token)
 
     def _done(self, *, failed: bool) -> None:

@@ -17,12 +17,15 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminURLInputWidget
 
 from cachectl.infra import outbox
-from calcom import deferred, governor, inbox, key_refusals, tasks, url_policy
+from calcom import rate_limit_page, tasks
 from calcom.errors import CalcomError
+from calcom.http import url_policy
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
+from calcom.resilience import key_refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.sync import sync
 from calcom.types import Obstacle
+from calcom.webhooks import deferred, inbox
 from monitoring.admin_pages import CappedPaginator, Column, LocalTimes, chosen
 
 SECRETS = ("api_key", "webhook_secret")
@@ -150,11 +153,11 @@ class GovernorForm(forms.Form):
         account = self.cleaned_data["account"]
         match self.cleaned_data["verb"]:
             case "pause":
-                return governor.pause(account, self.cleaned_data["minutes"] or PAUSES[0])
+                return rate_limit_page.pause(account, self.cleaned_data["minutes"] or PAUSES[0])
             case "resume":
-                return governor.resume(account)
+                return rate_limit_page.resume(account)
             case _:
-                return governor.probe(account, self.cleaned_data["kind"])
+                return rate_limit_page.probe(account, self.cleaned_data["kind"])
 
 
 @admin.register(Governor)
@@ -184,16 +187,16 @@ class GovernorAdmin(ModelAdmin):
             raise PermissionDenied
         shown = self._shown(request)
         if request.GET.get("part") == "accounts":
-            return TemplateResponse(request, "calcom/governor_accounts.html", shown)
+            return TemplateResponse(request, "calcom/rate_limit_accounts.html", shown)
         context = {**self.admin_site.each_context(request), "title": "Rate limits and breakers", **shown}
-        return TemplateResponse(request, "calcom/governor.html", context)
+        return TemplateResponse(request, "calcom/rate_limit.html", context)
 
     def _shown(self, request: HttpRequest) -> dict[str, object]:
         accounts = Account.objects.filter(active=True).order_by("name", "pk")
         if chosen := request.GET.get("account", ""):
             accounts = accounts.filter(pk=int(chosen)) if chosen.isdecimal() and len(chosen) < 10 else accounts.none()
         page = Paginator(accounts, self.list_per_page).get_page(request.GET.get("page"))
-        panels = [governor.look(account) for account in page]
+        panels = [rate_limit_page.look(account) for account in page]
         return {
             "page": page,
             "panels": panels,

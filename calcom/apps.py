@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from cachectl import sources
+from cachectl import loaders
 
 
 class CalcomConfig(AppConfig):
@@ -13,11 +13,11 @@ class CalcomConfig(AppConfig):
     def ready(self) -> None:
         """Become the source of days, have outboxes relayed, and let monitoring see budgets and breakers."""
         from cachectl.infra import outbox  # noqa: PLC0415  models are ready only now
-        from calcom import gauges, tasks  # noqa: PLC0415
-        from calcom.days import CalcomDays, accounts_in_use  # noqa: PLC0415
+        from calcom import collectors, tasks  # noqa: PLC0415
         from calcom.models import DeferredBooking, WebhookDelivery  # noqa: PLC0415
+        from calcom.slot_loader import CalcomDays, accounts_in_use  # noqa: PLC0415
 
-        sources.register(CalcomDays(), accounts=accounts_in_use)
-        gauges.register()
+        loaders.register(CalcomDays(), accounts=accounts_in_use)
+        collectors.register()
         outbox.register("webhooks", WebhookDelivery.objects.next_of_bookings(), tasks.process)
         outbox.register("deferred bookings", DeferredBooking.objects.all(), tasks.look_again)

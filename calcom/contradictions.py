@@ -12,7 +12,7 @@ from celery import current_app
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
 
-from cachectl import background
+from cachectl.infra import executors
 from calcom.models import EventType
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ def request_sync(event_type: EventType) -> None:
     if len(_requested) >= _MOST_REMEMBERED:
         _requested.clear()
     _requested[which] = now + SYNC_AT_MOST_EVERY
-    background.submit_errand(_queue_sync, *which)
+    executors.submit_errand(_queue_sync, *which)
 
 
 def _queue_sync(account_id: int, calcom_id: int) -> None:

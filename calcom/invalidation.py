@@ -7,12 +7,12 @@ import structlog
 from django.utils import timezone
 from redis import RedisError
 
-from cachectl import background, limits, services, tasks
-from cachectl.infra import outbox
+from cachectl import conf, invalidation, tasks
+from cachectl.infra import executors, outbox
 from cachectl.models import Forgetting
 from calcom.contradictions import request_sync
+from calcom.day_ranges import Shape, date_of, minute_from, touched
 from calcom.models import Account, EventType, EventTypeHost
-from calcom.ranges import Shape, date_of, minute_from, touched
 from calcom.types import ListReach
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ def invalidate_change(
         causes[event_type.pk] = Cause.ELSEWHERE if causes[event_type.pk] is Cause.OWN else causes[event_type.pk]
     days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
     return [
-        services.owe(
+        invalidation.owe(
             account_id=account.pk,
             event_type_ids=its,
             first=first,
@@ -78,7 +78,7 @@ def invalidate_lists(*, account_id: int, event_type_ids: Collection[int]) -> lis
     """Write down that all days of the event types are invalid, within the transaction that is open."""
     first, last = _cached_days()
     return [
-        services.owe(account_id=account_id, event_type_ids=[each], first=first, last=last, cause=Cause.EVENT_TYPE)
+        invalidation.owe(account_id=account_id, event_type_ids=[each], first=first, last=last, cause=Cause.EVENT_TYPE)
         for each in event_type_ids
     ]
 
@@ -92,7 +92,7 @@ def availability_changed(rows: Sequence[Forgetting]) -> None:
     for each in rows:
         _invalidate_now(each)
     if rows:
-        background.submit_errand(outbox.publish, tasks.forget_range)  # the caller need not wait for the broker
+        executors.submit_errand(outbox.publish, tasks.forget_range)  # the caller need not wait for the broker
 
 
 def _by_cause(
@@ -111,11 +111,11 @@ def _by_cause(
 def _cached_days() -> tuple[date, date]:
     """Return the first and last day (UTC) of which a list may be cached."""
     today = date_of(minute_from(timezone.now()))
-    return today - timedelta(days=1), today + timedelta(days=limits.MOST_DAYS - 2)
+    return today - timedelta(days=1), today + timedelta(days=conf.MOST_DAYS - 2)
 
 
 def _invalidate_now(row: Forgetting) -> None:
     try:
-        services.forget(row)
+        invalidation.forget(row)
     except RedisError as exc:
         log.warning("calcom.not_forgotten_yet", forgetting_id=row.id, error_type=type(exc).__name__)

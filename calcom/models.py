@@ -10,10 +10,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from cachectl.infra.outbox import DEAD_LETTER, OutboxQuerySet, OutboxRow, RetryPolicy
-from calcom import url_policy
-from calcom.crypto import EncryptedTextField
-from calcom.keys import credential_hash
-from calcom.ranges import Shape
+from calcom.day_ranges import Shape
+from calcom.fields import EncryptedTextField
+from calcom.http import url_policy
+from calcom.resilience.keys import credential_hash
 from calcom.types import ListReach, RemoteBooking
 
 

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from cachectl import availability
-from cachectl.availability import Day, Known
-from cachectl.deadline import Deadline
+from cachectl import cache
+from cachectl.cache import Day, Known
+from cachectl.infra.deadline import Deadline
 from cachectl.models import Forgetting
-from calcom import contradictions, invalidation, key_refusals, sync
-from calcom.client import LARGEST_PAGE, Client
-from calcom.days import unique_end
+from calcom import contradictions, invalidation, sync
+from calcom.day_ranges import date_of, minute_from
 from calcom.errors import Reason, Refused, Unavailable
+from calcom.http.client import LARGEST_PAGE, Client
 from calcom.models import Account, EventType, EventTypeHost, Host
-from calcom.ranges import date_of, minute_from
+from calcom.resilience import key_refusals
+from calcom.slot_loader import unique_end
 from calcom.types import NewBooking, Priority, RemoteBooking, UnreadableBooking
 from monitoring import metrics
 
@@ -73,7 +74,7 @@ class CalcomService:
         begin, end = minute_from(first), minute_from(last)
         if begin >= end:
             raise ValueError("The window must end after it begins.")
-        known = availability.read(
+        known = cache.read(
             account_id=self._account.id,
             event_type_id=event_type.id,
             first=date_of(begin),

@@ -5,9 +5,10 @@ from celery import shared_task
 from django.utils import timezone
 
 from cachectl.infra.outbox import EXPIRES_S
-from calcom import deferred, inbox, polling, sync
+from calcom import sync
 from calcom.errors import CalcomError, Unavailable
 from calcom.models import Account
+from calcom.webhooks import deferred, inbox, polling
 
 log = structlog.get_logger(__name__)
 

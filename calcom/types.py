@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
-from calcom.ranges import LONGEST_CHANGE
+from calcom.day_ranges import LONGEST_CHANGE
 
 
 class Priority(StrEnum):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from calcom import views
+from calcom.webhooks import views
 
 urlpatterns = [
     path("calcom/<int:account_id>", views.receive, name="calcom-webhook"),

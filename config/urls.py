@@ -10,6 +10,6 @@ urlpatterns = [
     path("", include("monitoring.urls")),
 ]
 
-handler400 = "bookings.api.errors.bad_request"
-handler404 = "bookings.api.errors.not_found"
-handler500 = "bookings.api.errors.server_error"
+handler400 = "bookings.api.problem_catalog.bad_request"
+handler404 = "bookings.api.problem_catalog.not_found"
+handler500 = "bookings.api.problem_catalog.server_error"

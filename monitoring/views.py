@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from monitoring import collectors, exporting, performance
+from monitoring import collectors, exporter, performance
 from monitoring.collectors import Answer
 
 
@@ -67,7 +67,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Export the metrics of all processes that count together, in Prometheus' format."""
     if not _may_see(request):
         return HttpResponseForbidden("Forbidden\n")
-    return HttpResponse(exporting.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return HttpResponse(exporter.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @csrf_exempt

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from bookings.models import Service
-from tests.cast import ANNA, Caller
+from tests.factories import ANNA, Caller
 
 
 class Agent:

@@ -12,23 +12,21 @@ from django.db import connection
 from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
 
-from bookings import claims
 from bookings.api import auth, directory
-from bookings.wish import outcomes
-from cachectl import flight, keys
-from cachectl.deadline import Deadline
+from bookings.scheduling import claims, execution
+from cachectl import keys, singleflight
 from cachectl.infra import throttle
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
-from calcom import limiter
-from calcom.keys import limiter_keys
 from calcom.models import Account
-from calcom.resilience import circuit_breaker
+from calcom.resilience import circuit_breaker, rate_limiter
+from calcom.resilience.keys import limiter_keys
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from config.admin import Site
-from tests import cast
+from tests import factories
 from tests.agent import Agent
-from tests.bookings.stage import PATIENCE, AfterWriting, let_jobs_finish
+from tests.bookings.helpers import PATIENCE, AfterWriting, let_jobs_finish
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,9 +77,9 @@ def _nothing_remembered() -> Iterator[None]:
     redis_client().breaker.close()  # a time-out of the test before is none of this one's
     clear_cache_handlers(setting="CACHES")  # one that a test put elsewhere stays with the client it began with
     redis_client().flushdb()
-    flight._failed.clear()
+    singleflight._failed.clear()
     current_app.control.purge()
-    limiter.limiter_for.cache_clear()
+    rate_limiter.limiter_for.cache_clear()
     circuit_breaker.breaker_for.cache_clear()
     auth.key_named.forget()
     throttle.reset_memory()
@@ -93,14 +91,14 @@ def _nothing_remembered() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _begins_when_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start a deadline of the kind `AfterWriting` when an operation is written down."""
-    timing = outcomes.timing
+    timing = execution.timing
 
     def begin(deadline: Deadline) -> dict[str, CombinedExpression]:
         if isinstance(deadline, AfterWriting):
             deadline.begin()
         return timing(deadline)
 
-    monkeypatch.setattr(outcomes, "timing", begin)
+    monkeypatch.setattr(execution, "timing", begin)
 
 
 @pytest.fixture(autouse=True)
@@ -120,22 +118,22 @@ def staff_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Cal.com on loopback, answering at once, with the cast in it."""
-    with Simulator.running(world=cast.world()) as running:
+    with Simulator.running(world=factories.world()) as running:
         yield running
 
 
 @pytest.fixture
-def salon(request: pytest.FixtureRequest, db: None) -> cast.Salon:
+def salon(request: pytest.FixtureRequest, db: None) -> factories.Salon:
     """The salon in Berlin; at the simulator's, where the test asks for one."""
-    salon = cast.cast_salon(_base_url(request))
+    salon = factories.cast_salon(_base_url(request))
     trust_redis(salon.account)
     return salon
 
 
 @pytest.fixture
-def practice(request: pytest.FixtureRequest, db: None) -> cast.Practice:
+def practice(request: pytest.FixtureRequest, db: None) -> factories.Practice:
     """The practice in New York; at the simulator's, where the test asks for one."""
-    practice = cast.cast_practice(_base_url(request))
+    practice = factories.cast_practice(_base_url(request))
     trust_redis(practice.account)
     return practice
 
@@ -148,25 +146,25 @@ def _jobs(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def calcom(_jobs: None, simulator: Simulator, salon: cast.Salon) -> CalcomService:
+def calcom(_jobs: None, simulator: Simulator, salon: factories.Salon) -> CalcomService:
     """The salon's Cal.com."""
     return CalcomService(salon.account)
 
 
 @pytest.fixture
-def practice_calcom(_jobs: None, simulator: Simulator, practice: cast.Practice) -> CalcomService:
+def practice_calcom(_jobs: None, simulator: Simulator, practice: factories.Practice) -> CalcomService:
     """The practice's Cal.com."""
     return CalcomService(practice.account)
 
 
 @pytest.fixture
-def agent(_jobs: None, simulator: Simulator, salon: cast.Salon) -> Agent:
+def agent(_jobs: None, simulator: Simulator, salon: factories.Salon) -> Agent:
     """The salon's voice agent, speaking to our API."""
     return Agent(salon.key)
 
 
 @pytest.fixture
-def practice_agent(_jobs: None, simulator: Simulator, practice: cast.Practice) -> Agent:
+def practice_agent(_jobs: None, simulator: Simulator, practice: factories.Practice) -> Agent:
     """The practice's voice agent."""
     return Agent(practice.key)
 
@@ -183,4 +181,4 @@ def trust_redis(account: Account) -> None:
 def _base_url(request: pytest.FixtureRequest) -> str:
     if "simulator" in request.fixturenames:
         return str(request.getfixturevalue("simulator").base_url)
-    return cast.NOWHERE
+    return factories.NOWHERE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from script.stage.servers import ensure_servers
+from script.lib.servers import ensure_servers
 
 ENVIRONMENT = {
     "DEBUG": "0",

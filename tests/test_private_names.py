@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from script.stage.local import ROOT
+from script.lib.local import ROOT
 
 APPS = ("bookings", "cachectl", "calcom", "config", "monitoring")
 # Names that their libraries document in spite of the underscore: Django's model options, named tuples.

@@ -10,8 +10,8 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from bookings.api.errors import ScopeMissing
-from bookings.api.remembered import Remembered
+from bookings.api.problem_catalog import ScopeMissing
+from bookings.api.ttl_cache import Remembered
 from bookings.models import AgentKey, digest_of
 from cachectl.infra.throttle import throttle
 from monitoring import metrics

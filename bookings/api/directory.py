@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from django.db.models import QuerySet
 
-from bookings.api.errors import ServiceAmbiguous, ServiceNotOffered
 from bookings.api.matching import named, ranked
-from bookings.api.remembered import Remembered
+from bookings.api.problem_catalog import ServiceAmbiguous, ServiceNotOffered
+from bookings.api.ttl_cache import Remembered
+from bookings.availability.calendars import Calendar
 from bookings.models import AgentKey, Company, Service, Staff, StaffService
-from bookings.question.looking import Calendar
 from calcom.models import EventType
 
 _ID = re.compile(r"(?:sv_)?([0-9]{1,18})")

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from bookings.api.errors import LANGUAGES, RequestInvalid
-from cachectl.availability import Band, Known
+from bookings.api.problem_catalog import LANGUAGES, RequestInvalid
+from cachectl.cache import Band, Known
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:$|[,;])', re.IGNORECASE | re.ASCII)

@@ -10,7 +10,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from bookings.api.errors import RequestTooLarge
+from bookings.api.problem_catalog import RequestTooLarge
 
 LONGEST_BODY = 65_536  # bytes; a booking has 1 kB
 DEEPEST_BODY = 20

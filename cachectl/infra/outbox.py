@@ -19,7 +19,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from cachectl.deadline import Deadline
+from cachectl.infra.deadline import Deadline
 
 log = structlog.get_logger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from cachectl.infra.circuit_breaker import Call, CircuitOpen
-from calcom.limiter import Limiter, Permit
 from calcom.resilience.circuit_breaker import AccountBreaker, outcome_of
+from calcom.resilience.rate_limiter import Limiter, Permit
 from calcom.types import Priority
 
 

@@ -22,8 +22,8 @@ from redis import RedisError
 from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, Outcome, Policy, ProcessStorage, Storage
 from cachectl.infra.fallback import shared_or_own
 from cachectl.infra.lua import Argument, Scripts, scripts_in
-from calcom.keys import breaker_keys
-from calcom.transport import ConnectionClosed, NoAnswer, NotSent
+from calcom.http.transport import ConnectionClosed, NoAnswer, NotSent
+from calcom.resilience.keys import breaker_keys
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)

@@ -9,11 +9,10 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings import conversations
 from bookings.models import AgentKey, Appointment, CallbackRequest, Change, Conversation
-from bookings.wish import holds
-from tests.bookings.stage import book, wish
-from tests.cast import TUESDAY, at
+from bookings.scheduling import conversations, holds
+from tests.bookings.helpers import book, wish
+from tests.factories import TUESDAY, at
 
 MODELS = list(apps.get_app_config("bookings").get_models())
 HISTORY = {"appointment", "change", "claim", "conversation", "sharedbooking", "slottoken", "toolcall"}

@@ -21,7 +21,7 @@ from bookings.models import (
     ToolCall,
 )
 from monitoring.admin_pages import local_time
-from tests import cast
+from tests import factories
 
 # 10:37 in Berlin.
 MORNINGS = [datetime(2030, 7, 9, 8, 37, tzinfo=UTC), datetime(2030, 12, 10, 9, 37, tzinfo=UTC)]
@@ -34,7 +34,7 @@ def desk(client, db):
     return client
 
 
-def write_everything_at(start: datetime, salon: cast.Salon) -> None:
+def write_everything_at(start: datetime, salon: factories.Salon) -> None:
     """Write a row of each kind that tells of an appointment at `start`, or of something that happened then."""
     end = start + timedelta(hours=1)
     call = Conversation.objects.create(company=salon.company, branch=salon.branch, started_at=start, ended_at=start)
@@ -152,9 +152,9 @@ def test_local_time_names_its_zone():
 
 def test_reconciliation_tells_times_by_the_clock_of_the_branch(salon, simulator):
     """What staff reads there, they compare with what the admin shows."""
-    simulator.book_elsewhere(3, cast.at(14), webhook=False)
+    simulator.book_elsewhere(3, factories.at(14), webhook=False)
     said = StringIO()
 
     call_command("reconcile_bookings", stdout=said)
 
-    assert f"{cast.TUESDAY:%a %d %b %Y}, 14:00 CE" in said.getvalue()
+    assert f"{factories.TUESDAY:%a %d %b %Y}, 14:00 CE" in said.getvalue()

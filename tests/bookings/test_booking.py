@@ -16,12 +16,12 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import Appointment, Change, Claim, Customer
-from bookings.wish.attendees import customer_for
+from bookings.scheduling.customers import customer_for
 from cachectl.models import Forgetting
 from calcom.models import Account
 from calcom.service import CalcomService
-from tests.bookings.stage import book, claims_of, let_jobs_finish, settle, wish
-from tests.cast import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at, cannot_be_booked
+from tests.bookings.helpers import book, claims_of, let_jobs_finish, settle, wish
+from tests.factories import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"

@@ -6,9 +6,9 @@ from django.db import DatabaseError, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bookings.hours import Hours
 from bookings.models import Branch
-from tests.cast import Salon
+from bookings.opening_hours import Hours
+from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db
 

@@ -8,11 +8,11 @@ import pytest
 from django.apps import apps
 from django.db import connections
 
-from bookings import callbacks
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Change, Conversation
-from tests.bookings.stage import book, cancel, let_jobs_finish, move, pass_time, wish
-from tests.cast import ANNA, KARL, NOBODY, at
+from bookings.scheduling import callbacks
+from tests.bookings.helpers import book, cancel, let_jobs_finish, move, pass_time, wish
+from tests.factories import ANNA, KARL, NOBODY, at
 
 BOOK = "POST /v2/bookings"
 MOVE = "POST /v2/bookings/{uid}/reschedule"

@@ -7,6 +7,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from bookings.availability import open_times
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -16,13 +17,12 @@ from bookings.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
-from bookings.mirror.drift import News
-from bookings.mirror.mirroring import take_over
 from bookings.models import Appointment, Change, Claim
-from bookings.question import search
-from cachectl.deadline import Deadline
-from tests.bookings.stage import PATIENCE, book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
-from tests.cast import KARL, at
+from bookings.sync.apply import take_over
+from bookings.sync.classify import News
+from cachectl.infra.deadline import Deadline
+from tests.bookings.helpers import PATIENCE, book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.factories import KARL, at
 
 BOOK = "POST /v2/bookings"
 CANCEL = "POST /v2/bookings/{uid}/cancel"
@@ -40,7 +40,7 @@ def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simu
 
     assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
     assert not Claim.objects.exists()
-    open_times = search.open_times(
+    slots = open_times.open_times(
         service=salon.colour,
         first=at(9),
         last=at(18),
@@ -48,7 +48,7 @@ def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simu
         calcom=calcom,
         deadline=Deadline.after(PATIENCE),
     )
-    assert int(at(14).timestamp()) // 60 in open_times.starts
+    assert int(at(14).timestamp()) // 60 in slots.starts
     assert simulator.count("GET /v2/slots") == 1
 
 

@@ -6,12 +6,12 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from bookings import claims
-from bookings.claims import Occupancy, Row, Verdict, judge
+from bookings.availability.occupancy import Conflict, Occupancy, Row, check_conflict, read_occupancy
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, Change, Claim
-from tests.bookings.stage import book, cancel, claims_of, let_jobs_finish, settle, wish, write_down
-from tests.cast import ANNA, KARL, NOBODY, at
+from bookings.scheduling import claims
+from tests.bookings.helpers import book, cancel, claims_of, let_jobs_finish, settle, wish, write_down
+from tests.factories import ANNA, KARL, NOBODY, at
 
 BOOK = "POST /v2/bookings"
 EMMA, BEN = 1, 2
@@ -27,44 +27,44 @@ def row(host, appointment, kind, start=TEN, minutes=30):
 @pytest.mark.parametrize(
     ("hosts", "rows", "verdict", "open_hosts"),
     [
-        ({EMMA}, [], Verdict.FREE, {EMMA}),
-        ({EMMA}, [row(EMMA, 1, "confirmed")], Verdict.TAKEN, set()),
-        ({EMMA}, [row(EMMA, 1, "held")], Verdict.TAKEN, {EMMA}),
-        ({EMMA}, [row(EMMA, 1, "pending")], Verdict.TAKEN, {EMMA}),
-        ({EMMA, BEN}, [], Verdict.FREE, {EMMA, BEN}),
-        ({EMMA, BEN}, [row(EMMA, 1, "confirmed")], Verdict.FREE, {BEN}),
-        ({EMMA, BEN}, [row(EMMA, 1, "confirmed"), row(BEN, 2, "confirmed")], Verdict.TAKEN, set()),
+        ({EMMA}, [], Conflict.FREE, {EMMA}),
+        ({EMMA}, [row(EMMA, 1, "confirmed")], Conflict.TAKEN, set()),
+        ({EMMA}, [row(EMMA, 1, "held")], Conflict.TAKEN, {EMMA}),
+        ({EMMA}, [row(EMMA, 1, "pending")], Conflict.TAKEN, {EMMA}),
+        ({EMMA, BEN}, [], Conflict.FREE, {EMMA, BEN}),
+        ({EMMA, BEN}, [row(EMMA, 1, "confirmed")], Conflict.FREE, {BEN}),
+        ({EMMA, BEN}, [row(EMMA, 1, "confirmed"), row(BEN, 2, "confirmed")], Conflict.TAKEN, set()),
         # Cal.com may choose either, so it must be asked about one wish at a time.
-        ({EMMA, BEN}, [row(EMMA, 1, "pending"), row(BEN, 1, "pending")], Verdict.WAIT, {EMMA, BEN}),
-        ({EMMA, BEN}, [row(EMMA, 1, "pending")], Verdict.WAIT, {EMMA, BEN}),
+        ({EMMA, BEN}, [row(EMMA, 1, "pending"), row(BEN, 1, "pending")], Conflict.WAIT, {EMMA, BEN}),
+        ({EMMA, BEN}, [row(EMMA, 1, "pending")], Conflict.WAIT, {EMMA, BEN}),
         # Two wishes ahead use up both.
         (
             {EMMA, BEN},
             [row(EMMA, 1, "pending"), row(BEN, 1, "pending"), row(EMMA, 2, "queued"), row(BEN, 2, "queued")],
-            Verdict.TAKEN,
+            Conflict.TAKEN,
             {EMMA, BEN},
         ),
         # One after the other, they may both be given to the same host.
         (
             {EMMA, BEN},
             [row(EMMA, 1, "pending", minutes=15), row(EMMA, 2, "pending", at(10, 15), 15)],
-            Verdict.WAIT,
+            Conflict.WAIT,
             {EMMA, BEN},
         ),
         # Who is confirmed elsewhere cannot be chosen: a write to her is nothing to wait for.
         (
             {EMMA, BEN},
             [row(EMMA, 1, "confirmed", minutes=15), row(EMMA, 2, "pending", at(10, 15), 15)],
-            Verdict.FREE,
+            Conflict.FREE,
             {BEN},
         ),
         # Cal.com knows nothing of our holds, and could choose the very host.
-        ({EMMA, BEN}, [row(EMMA, 1, "held")], Verdict.TAKEN, {EMMA, BEN}),
+        ({EMMA, BEN}, [row(EMMA, 1, "held")], Conflict.TAKEN, {EMMA, BEN}),
     ],
 )
 def test_the_verdict(hosts, rows, verdict, open_hosts):
     """FM-13: a wish goes to Cal.com only when no write in flight could be given one of its hosts."""
-    assert judge(Occupancy(frozenset(hosts), rows)) == (verdict, open_hosts)
+    assert check_conflict(Occupancy(frozenset(hosts), rows)) == (verdict, open_hosts)
 
 
 def test_who_waits_goes_after_the_older_wish_and_before_the_younger():
@@ -72,8 +72,8 @@ def test_who_waits_goes_after_the_older_wish_and_before_the_younger():
     rows = [row(host, appointment, "queued") for appointment in (1, 2) for host in (EMMA, BEN)]
     occupancy = Occupancy(frozenset({EMMA, BEN}), rows)
 
-    assert judge(occupancy, ahead_of=1)[0] is Verdict.FREE
-    assert judge(occupancy, ahead_of=2)[0] is Verdict.WAIT
+    assert check_conflict(occupancy, ahead_of=1)[0] is Conflict.FREE
+    assert check_conflict(occupancy, ahead_of=2)[0] is Conflict.WAIT
 
 
 # --- several hosts -----------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_read_is_planned_once_for_a_connection(salon):
     """Each answer reads claims: PostgreSQL keeps the statement's plan after a few times."""
     connection.close()  # it may have prepared more than it keeps
     for _ in range(10):
-        claims.read(salon.colour.event_type, at(14), at(15))
+        read_occupancy(salon.colour.event_type, at(14), at(15))
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%bookings_claim%'")

@@ -4,16 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from bookings import claims
-from bookings.claims import Occupancy, Row, Verdict
+from bookings.availability.occupancy import Conflict, Occupancy, Row, check_conflict
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, Claim, Service
-from calcom import polling
 from calcom.models import Cursor, EventTypeHost, Host
 from calcom.tasks import sync_event_type
-from tests.bookings.stage import book, cancel, claims_of, move, wish
-from tests.calcom.hooks import Hooks, handed_out
-from tests.cast import ANNA, KARL, TUESDAY, at
+from calcom.webhooks import polling
+from tests.bookings.helpers import book, cancel, claims_of, move, wish
+from tests.calcom.webhooks import Hooks, handed_out
+from tests.factories import ANNA, KARL, TUESDAY, at
 
 BOOK = "POST /v2/bookings"
 BOTH = {"Emma": "confirmed", "Ben": "confirmed"}
@@ -175,19 +174,19 @@ def occupied(kind, host_id=1, *, fixed=(1,)):
 @pytest.mark.parametrize("kind", ["confirmed", "held", "pending", "queued"])
 def test_time_of_a_fixed_host_is_certain_to_be_used_up(kind):
     """One write for a fixed host at a time, whoever takes turns beside them."""
-    assert claims.judge(occupied(kind))[0] is Verdict.TAKEN
+    assert check_conflict(occupied(kind))[0] is Conflict.TAKEN
 
 
 @pytest.mark.parametrize(
     ("kind", "verdict", "host_ids"),
-    [("confirmed", Verdict.FREE, {1, 3}), ("pending", Verdict.WAIT, {1, 2, 3}), ("held", Verdict.TAKEN, {1, 2, 3})],
+    [("confirmed", Conflict.FREE, {1, 3}), ("pending", Conflict.WAIT, {1, 2, 3}), ("held", Conflict.TAKEN, {1, 2, 3})],
 )
 def test_time_of_a_host_who_takes_turns_is_as_without_fixed_hosts(kind, verdict, host_ids):
     """A booking claims the fixed host and all who may be chosen."""
-    assert claims.judge(occupied(kind, 2)) == (verdict, host_ids)
+    assert check_conflict(occupied(kind, 2)) == (verdict, host_ids)
 
 
 def test_time_of_any_host_of_a_collective_type_is_needed():
     """All of them are fixed."""
     for host_id in (1, 2, 3):
-        assert claims.judge(occupied("confirmed", host_id, fixed=(1, 2, 3)))[0] is Verdict.TAKEN
+        assert check_conflict(occupied("confirmed", host_id, fixed=(1, 2, 3)))[0] is Conflict.TAKEN

@@ -6,13 +6,12 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
-from bookings import claims
 from bookings.errors import BookingError, DeadlineExceeded
 from bookings.models import Change
-from bookings.wish import holds
-from cachectl.deadline import Deadline
-from tests.bookings.stage import book, cancel, move, wish
-from tests.cast import at
+from bookings.scheduling import claims, holds
+from cachectl.infra.deadline import Deadline
+from tests.bookings.helpers import book, cancel, move, wish
+from tests.factories import at
 
 # Of 10, 20, 40 … 200 ms, each at least half as long.
 MOST_IN_A_SECOND = 16

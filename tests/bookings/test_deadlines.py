@@ -12,14 +12,15 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from bookings import claims
+from bookings.availability import open_times
 from bookings.errors import DeadlineExceeded
-from bookings.models import Change, Conversation, Host
-from bookings.question import search
-from cachectl.deadline import Deadline
-from tests.bookings.stage import PATIENCE, book, move, wish
+from bookings.models import Change, Conversation
+from bookings.scheduling import claims
+from cachectl.infra.deadline import Deadline
+from calcom.models import Host
+from tests.bookings.helpers import PATIENCE, book, move, wish
 from tests.bookings.test_holds import hold, offer
-from tests.cast import TUESDAY, WEDNESDAY, at
+from tests.factories import TUESDAY, WEDNESDAY, at
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -212,12 +213,12 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
 
 # Every lock, condition and pool of a process, and why no company waits there for another.
 SHARED = {
-    "cachectl/background.py": "the condition guards counters; of the threads an account has half of what is left",
-    "cachectl/flight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
+    "cachectl/infra/executors.py": "the condition guards counters; of the threads an account has half of what is left",
+    "cachectl/singleflight.py": "the lock guards a dictionary; loads run outside of it, one for each event type",
     "cachectl/infra/circuit_breaker.py": "the lock guards counters; no call runs under it",
     "cachectl/infra/wakeups.py": "the lock guards a dictionary; threads wait for events of their own outside of it",
-    "cachectl/waiting.py": "the lock guards counters; a request without a place does not wait",
-    "calcom/limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
+    "cachectl/infra/bulkhead.py": "the lock guards counters; a request without a place does not wait",
+    "calcom/resilience/rate_limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
     "calcom/resilience/circuit_breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
     "monitoring/collectors.py": "probes and gauges only: no caller waits for them",
 }
@@ -267,7 +268,7 @@ def test_no_property_is_cached_under_a_lock_of_its_class():
 def calcom_is_known(service, calcom):
     """Load the day, so that nothing but a lock is waited for."""
     day = at(0)
-    search.open_times(
+    open_times.open_times(
         service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
     )
 

@@ -8,10 +8,10 @@ from django.db import connection, connections
 
 from bookings.errors import BookingError, HoldExpired, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
-from bookings.wish import holds
-from tests.bookings.stage import book, wish
+from bookings.scheduling import holds
+from tests.bookings.helpers import book, wish
 from tests.bookings.test_holds import confirm, hold, offer, take
-from tests.cast import NOBODY, at
+from tests.factories import NOBODY, at
 
 CALLERS = 20
 

@@ -7,7 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bookings import claims, tasks
+from bookings import tasks
+from bookings.availability.open_times import open_times as search_open_times
 from bookings.errors import (
     ConfigurationError,
     ConfirmTokenInvalid,
@@ -17,13 +18,12 @@ from bookings.errors import (
     SlotTaken,
 )
 from bookings.models import Appointment, Branch, Claim, Conversation, SlotToken
-from bookings.question import search
-from bookings.wish import booking, holds
-from cachectl.deadline import Deadline
+from bookings.scheduling import booking, claims, holds
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.simulator import Kind
-from tests.bookings.stage import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
-from tests.cast import ANNA, KARL, NOBODY, at, cannot_be_booked
+from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
+from tests.factories import ANNA, KARL, NOBODY, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
 LIST = "GET /v2/slots"
@@ -92,7 +92,7 @@ def _wish(slot, caller, **token):
 
 def open_times(service, calcom):
     """When it can be booked on Tuesday."""
-    found = search.open_times(
+    found = search_open_times(
         service=service,
         first=at(0),
         last=at(23, 59),

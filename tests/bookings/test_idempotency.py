@@ -7,9 +7,9 @@ from django.db import connections
 
 from bookings.errors import BookingError, IdempotencyInProgress, IdempotencyKeyReused, SlotTaken
 from bookings.models import Appointment, Change, Conversation
-from bookings.wish.booking import Wish
-from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, wish
-from tests.cast import ANNA, KARL, Caller, at
+from bookings.scheduling.booking import Wish
+from tests.bookings.helpers import book, cancel, let_jobs_finish, pass_time, wish
+from tests.factories import ANNA, KARL, Caller, at
 
 BOOK = "POST /v2/bookings"
 

@@ -7,12 +7,12 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings import identity
 from bookings.errors import BookingError, IdentityMismatch, IdentityRequired
-from bookings.identity import Proof
 from bookings.models import Appointment, Branch, Conversation
-from tests.bookings.stage import book, wish
-from tests.cast import ANNA, KARL, NEW_YORK, NOBODY, TUESDAY, WEDNESDAY, Caller, at
+from bookings.scheduling import identity
+from bookings.scheduling.identity import Proof
+from tests.bookings.helpers import book, wish
+from tests.factories import ANNA, KARL, NEW_YORK, NOBODY, TUESDAY, WEDNESDAY, Caller, at
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ import pytest
 from django.utils import timezone
 
 from bookings.models import Appointment, Claim
-from calcom import events
-from calcom.answers import METADATA_KEY
-from calcom.events import BookingRead, Useless
-from calcom.limiter import limiter_for
+from calcom.http.parsing import METADATA_KEY
 from calcom.models import EventType, WebhookDelivery
+from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority, RemoteBooking, RemoteState
-from tests.bookings.stage import begin, book, cancel, claims_of, wish, write_down
-from tests.calcom.hooks import Hooks, body_of, handed_out
-from tests.cast import ANNA, at
+from calcom.webhooks import events
+from calcom.webhooks.events import BookingRead, Useless
+from tests.bookings.helpers import begin, book, cancel, claims_of, wish, write_down
+from tests.calcom.webhooks import Hooks, body_of, handed_out
+from tests.factories import ANNA, at
 
 READ = "GET /v2/bookings/{uid}"
 CANCEL = "POST /v2/bookings/{uid}/cancel"

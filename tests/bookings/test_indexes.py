@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bookings import claims
+from bookings.availability.occupancy import READ
 from bookings.models import LIVE_STATES, Appointment, Change, Service
-from bookings.wish.remote import _belongs_to_another
+from bookings.scheduling.handlers import _belongs_to_another
 from calcom.models import EventType, EventTypeHost
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -128,7 +128,7 @@ def test_claims_on_the_hosts_of_an_event_type(now):
     """1: live appointments that overlap a range of a host. It is in every answer, so it reads indexes only."""
     params = [now + timedelta(days=1), now + timedelta(days=2), 7]
 
-    assert _told(explain(claims.READ, params)) == [
+    assert _told(explain(READ, params)) == [
         ("Index Only Scan", "event_type_hosts_of_type"),
         ("Index Only Scan", "claim_of_host_by_end"),
     ]

@@ -5,7 +5,7 @@ from django.db import connection
 
 from bookings.models import Appointment, Conversation, Customer
 from bookings.names import NameWords, digits_of, folded, words
-from tests import cast
+from tests import factories
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ def test_numbers_are_recognised_as_people_write_them(typed, digits):
 
 
 @pytest.fixture
-def appointments(salon: cast.Salon) -> dict[str, Appointment]:
+def appointments(salon: factories.Salon) -> dict[str, Appointment]:
     """Some appointments by the name of who comes."""
     people = {
         "Anna-Lena Müller": ("+493090182003", "anna@example.com"),
@@ -76,8 +76,8 @@ def appointments(salon: cast.Salon) -> dict[str, Appointment]:
             branch=salon.branch,
             event_type=salon.colour.event_type,
             state="cancelled",
-            start=cast.at(9 + number),
-            end=cast.at(10 + number),
+            start=factories.at(9 + number),
+            end=factories.at(10 + number),
             attendee_name=name,
             attendee_phone=phone,
             attendee_email=email,

@@ -5,22 +5,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from bookings.availability import open_times
+from bookings.availability.calendars import Calendar
+from bookings.availability.criteria import Wanted
+from bookings.availability.rules import Reason
+from bookings.availability.search import Asked, Status, find
 from bookings.errors import BookingError, SlotTaken, UpstreamUnavailable
-from bookings.mirror import mirroring, overlaps
 from bookings.models import Appointment, Claim, Conversation
-from bookings.question import search
-from bookings.question.finding import Asked, Status, find
-from bookings.question.looking import Calendar
-from bookings.question.offers import Reason
-from bookings.question.wanted import Wanted
-from bookings.wish import holds
-from cachectl.deadline import Deadline
+from bookings.scheduling import holds
+from bookings.sync import apply, conflicts
+from cachectl.infra.deadline import Deadline
 from calcom import contradictions
 from calcom.models import EventType
 from calcom.simulator import Kind
-from script.stage import redis_time
-from tests.bookings.stage import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, move, wish
-from tests.cast import ANNA, BERLIN, KARL, NOBODY, TUESDAY, at
+from tests import redis_time
+from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, move, wish
+from tests.factories import ANNA, BERLIN, KARL, NOBODY, TUESDAY, at
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -29,7 +29,7 @@ BOOK = "POST /v2/bookings"
 def on_tuesday(service, calcom, **options):
     """The slots of Tuesday, as `search.open_times` has them."""
     options = {"deadline": Deadline.after(PATIENCE), "first": at(0), "last": at(23, 59), **options}
-    return search.open_times(service=service, now=timezone.now(), calcom=calcom, **options)
+    return open_times.open_times(service=service, now=timezone.now(), calcom=calcom, **options)
 
 
 def instants(found):
@@ -94,7 +94,7 @@ def test_what_a_newer_list_offers_beyond_the_mirror_is_booked(way, salon, calcom
         )
         held = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(PATIENCE), now=timezone.now())
         assert claims_of(held.appointment) == {"Emma": "held"}
-        assert overlaps.detect() == []
+        assert conflicts.detect() == []
         booked = book(wish(salon.colour, at(14), KARL, conversation=call), calcom)
         assert booked.appointment == held.appointment
     else:
@@ -261,7 +261,7 @@ def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
         move(booked, at(10), calcom)
     else:
         simulator.cancel_elsewhere(booked.remote_uid, webhook=False)
-        mirroring.release(booked, calcom)
+        apply.release(booked, calcom)
     requests = simulator.count(LIST)
 
     at_once = ask(salon.colour, calcom, Wanted.at(at(14)))

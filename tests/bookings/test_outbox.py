@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError
 
 from bookings.models import Appointment, Change
-from cachectl import services, tasks
+from cachectl import invalidation, tasks
 from cachectl.infra import outbox
 from cachectl.infra.outbox import OutboxRow, RetryPolicy
 from cachectl.models import Forgetting
 from calcom.models import DeferredBooking, WebhookDelivery
-from tests.calcom.hooks import handed_out
-from tests.cast import TUESDAY, Salon, at
+from tests.calcom.webhooks import handed_out
+from tests.factories import TUESDAY, Salon, at
 
 KINDS = {
     Forgetting: "cache",
@@ -136,7 +136,7 @@ def test_forgettings_are_done_with_the_same_statements_for_a_hundred_rows_as_for
     """Claimed with five statements, finished with one."""
     write(salon, 201)
 
-    assert [statements(services.process) for _ in range(3)] == [6, 6, 6]
+    assert [statements(invalidation.process) for _ in range(3)] == [6, 6, 6]
     assert not Forgetting.objects.pending().exists()
 
 

@@ -8,9 +8,9 @@ from bookings.models import Appointment, CallbackRequest, Change, Claim, Service
 from calcom import contradictions
 from calcom.models import EventType
 from calcom.tasks import sync_event_type
-from tests.bookings.stage import begin, book, claims_of, let_jobs_finish, move, pass_time, settle, wish, write_down
-from tests.calcom.hooks import Hooks, handed_out
-from tests.cast import ANNA, TUESDAY, at
+from tests.bookings.helpers import begin, book, claims_of, let_jobs_finish, move, pass_time, settle, wish, write_down
+from tests.calcom.webhooks import Hooks, handed_out
+from tests.factories import ANNA, TUESDAY, at
 
 BOOK = "POST /v2/bookings"
 RESCHEDULE = "POST /v2/bookings/{uid}/reschedule"

@@ -11,9 +11,9 @@ from django.db import connection, connections
 
 from bookings.errors import BookingError, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
-from tests.bookings.stage import book, wish
+from tests.bookings.helpers import book, wish
 from tests.bookings.test_holds import hold, offer
-from tests.cast import NOBODY, at
+from tests.factories import NOBODY, at
 
 CALLERS = 50
 

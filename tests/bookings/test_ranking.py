@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.question.ranking import Candidate, Features, features, rank
-from bookings.question.wanted import PartOfDay, Wanted
+from bookings.availability.criteria import PartOfDay, Wanted
+from bookings.availability.ranking import Candidate, Features, features, rank
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC"]

@@ -7,16 +7,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from bookings.mirror.reconciliation import is_suspicious
 from bookings.models import Appointment, Claim
-from calcom import polling
+from bookings.sync.reconcile import is_suspicious
 from calcom.errors import OtherOwner
 from calcom.models import Account, Cursor
 from calcom.sync import sync
-from tests import cast
-from tests.bookings.stage import book, claims_of, wish
-from tests.bookings.test_mirroring import as_here, as_there
-from tests.cast import KARL, TUESDAY, WEDNESDAY, at
+from calcom.webhooks import polling
+from tests import factories
+from tests.bookings.helpers import book, claims_of, wish
+from tests.bookings.test_apply import as_here, as_there
+from tests.factories import KARL, TUESDAY, WEDNESDAY, at
 
 
 def run(*arguments: str) -> str:
@@ -100,7 +100,7 @@ def test_overlaps_are_counted(salon, calcom, simulator):
 
 def test_one_account_that_fails_does_not_keep_the_others(salon, calcom, simulator):
     """The exit code says so, and which."""
-    Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="x")
+    Account.objects.create(name="Dark", base_url=factories.NOWHERE, api_key="x")
 
     with pytest.raises(CommandError, match="Dark was compared in part only, 0 bookings"):
         run()
@@ -159,7 +159,7 @@ def test_key_of_another_account_cancels_nothing(many, salon, simulator, is_synce
     """It is valid, and knows none of the bookings."""
     if is_synced:
         sync(account=salon.account, now=timezone.now())
-    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+    Account.objects.update(api_key=factories.PRACTICE_CREDENTIAL)
 
     with pytest.raises(CommandError, match=r"its API key is that of Practice New York \(user 201 at Cal.com\)"):
         run(*arguments)
@@ -172,7 +172,7 @@ def test_new_key_of_the_same_owner_is_taken(many, salon, simulator):
     """Keys are replaced; whose they are stays."""
     run()
     simulator.issue_key("salon", "cal_new")
-    simulator.revoke_key(cast.SALON_CREDENTIAL)
+    simulator.revoke_key(factories.SALON_CREDENTIAL)
     Account.objects.update(api_key="cal_new")
 
     assert "11 bookings compared, 0 differ" in run()
@@ -180,8 +180,8 @@ def test_new_key_of_the_same_owner_is_taken(many, salon, simulator):
 
 def test_key_of_a_host_is_not_that_of_the_account(many, salon, simulator):
     """An employee's key lists the employee's bookings only."""
-    simulator.issue_key("ben", cast.BENS_CREDENTIAL)
-    Account.objects.update(api_key=cast.BENS_CREDENTIAL)
+    simulator.issue_key("ben", factories.BENS_CREDENTIAL)
+    Account.objects.update(api_key=factories.BENS_CREDENTIAL)
 
     with pytest.raises(CommandError, match="that of Ben"):
         run()
@@ -193,7 +193,7 @@ def test_sync_and_polling_refuse_the_key_of_another_account(salon, calcom, simul
     """Event types stay on offer, and no booking of the other account is imported."""
     sync(account=salon.account, now=timezone.now())
     simulator.book_elsewhere(11, at(10), webhook=False)
-    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+    Account.objects.update(api_key=factories.PRACTICE_CREDENTIAL)
     account = Account.objects.get()
 
     for ask in (lambda: sync(account=account, now=timezone.now()), lambda: polling.poll(account)):
@@ -207,7 +207,7 @@ def test_sync_and_polling_refuse_the_key_of_another_account(salon, calcom, simul
 def test_other_owner_can_be_accepted(salon, calcom, simulator):
     """The company has moved to another user of Cal.com: staff say so once."""
     sync(account=salon.account, now=timezone.now())
-    Account.objects.update(api_key=cast.PRACTICE_CREDENTIAL)
+    Account.objects.update(api_key=factories.PRACTICE_CREDENTIAL)
     with pytest.raises(CommandError, match="--accept"):
         call_command("sync_calcom", stdout=StringIO())
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from bookings.api import errors
+from bookings.api import problem_catalog
 from bookings.errors import BookingError, ConfigurationError
 from bookings.models import CallbackRequest, Change, Claim
-from bookings.wish.cases import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
-from bookings.wish.outcomes import refusal
+from bookings.scheduling.cases import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
+from bookings.scheduling.execution import refusal
 from calcom.errors import OutcomeUnknown, Reason, Unavailable
 from calcom.service import CalcomService
-from tests.bookings.stage import PATIENCE, begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
-from tests.cast import ANNA, KARL, at
+from tests.bookings.helpers import PATIENCE, begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.factories import ANNA, KARL, at
 
 BOOK = "POST /v2/bookings"
 RESCHEDULE = "POST /v2/bookings/{uid}/reschedule"
@@ -204,7 +204,7 @@ def test_look_ups_without_an_answer_become_rare(salon, calcom, simulator, appoin
 def test_every_outcome_has_words():
     """What the operations can end with is told to callers by a code of the table."""
     for outcome in [*Reason, "foreign_booking", "other_start", "not_in_time", "vanished", "unsettled"]:
-        assert refusal(Change(outcome=outcome)).code in errors.TABLE
+        assert refusal(Change(outcome=outcome)).code in problem_catalog.TABLE
 
 
 class _Lost(CalcomService):

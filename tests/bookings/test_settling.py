@@ -7,14 +7,14 @@ from django.utils import timezone
 
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Change, Claim
-from bookings.wish import settling
-from bookings.wish.remote import case_of
-from calcom.answers import METADATA_KEY
+from bookings.scheduling import settling
+from bookings.scheduling.handlers import case_of
 from calcom.errors import Unavailable
+from calcom.http.parsing import METADATA_KEY
 from calcom.models import Host
 from calcom.service import CalcomService
-from tests.bookings.stage import begin, book, claims_of, pass_time, settle, wish, write_down
-from tests.cast import ANNA, KARL, at
+from tests.bookings.helpers import begin, book, claims_of, pass_time, settle, wish, write_down
+from tests.factories import ANNA, KARL, at
 
 BOOK = "POST /v2/bookings"
 CANCEL = "POST /v2/bookings/{uid}/cancel"

@@ -17,18 +17,18 @@ from django.db.models import F
 from django.utils import timezone
 
 from bookings.models import Appointment, Claim, Customer, Service, SharedBooking
-from calcom import polling
-from calcom.answers import METADATA_KEY
+from calcom.http.parsing import METADATA_KEY
 from calcom.models import Cursor, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
-from tests import cast
+from calcom.webhooks import polling
+from tests import factories
 from tests.agent import Agent
-from tests.bookings.stage import begin, book, cancel, move, wish, write_down
-from tests.bookings.test_mirroring import as_here, as_there
-from tests.calcom.hooks import Hooks, body_of, handed_out
-from tests.cast import ANNA, KARL, TUESDAY, at
+from tests.bookings.helpers import begin, book, cancel, move, wish, write_down
+from tests.bookings.test_apply import as_here, as_there
+from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.conftest import trust_redis
+from tests.factories import ANNA, KARL, TUESDAY, at
 
 HAIRCUT = 1
 
@@ -36,20 +36,20 @@ HAIRCUT = 1
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Cal.com, where Ben serves the salon's round robin, and has a key and an event type of his own."""
-    with Simulator.running(world=cast.shared_world()) as running:
+    with Simulator.running(world=factories.shared_world()) as running:
         yield running
 
 
 @dataclass(frozen=True)
-class Rival(cast.Rival):
+class Rival(factories.Rival):
     """Another company, and what its account is told."""
 
     hooks: Hooks
 
 
-def rival_at(simulator: Simulator, credential: str = cast.BENS_CREDENTIAL) -> Rival:
+def rival_at(simulator: Simulator, credential: str = factories.BENS_CREDENTIAL) -> Rival:
     """Write the rival's rows; its webhooks are in the hands of the test."""
-    rival = cast.cast_rival(simulator.base_url, credential)
+    rival = factories.cast_rival(simulator.base_url, credential)
     trust_redis(rival.account)
     return Rival(**vars(rival), hooks=Hooks(simulator, rival.account))
 
@@ -277,7 +277,7 @@ def test_quoting_another_accounts_id_claims_own_time_and_nothing_more(salon, cal
         "uid": "made-up",
         "startTime": at(10).isoformat(),
         "endTime": at(10, 30).isoformat(),
-        "eventTypeId": cast.MASSAGE,
+        "eventTypeId": factories.MASSAGE,
         "organizer": {"id": 103},
         "attendees": [{"email": "x@example.com", "name": "X"}],
         "metadata": {METADATA_KEY: mine.public_id},
@@ -309,7 +309,7 @@ def test_walk_in_at_a_shared_event_type_is_known_to_the_company_that_offers_it(s
 @pytest.mark.parametrize("hears_first", ["own", "other"])
 def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, calcom, own, simulator, hears_first):
     """Both hear everything, each at its own address."""
-    rival = rival_at(simulator, cast.SALON_CREDENTIAL)
+    rival = rival_at(simulator, factories.SALON_CREDENTIAL)
     simulator.busy("emma", at(10), at(11))
     case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
     answer = case.ask()

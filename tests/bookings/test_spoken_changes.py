@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from bookings.speech import changes
+from bookings.language import booking_sentences
 
 OPERATIONS = ("create", "move", "cancel")
 UNCERTAIN = ("pending", "waiting", "awaiting_confirmation")
@@ -13,12 +13,12 @@ STATUSES = (*UNCERTAIN, "confirmed", "cancelled", "rejected", "expired", "comple
 
 
 def _all(language):
-    told = {changes.changed(*each, language) for each in product(OPERATIONS, STATUSES)}
+    told = {booking_sentences.changed(*each, language) for each in product(OPERATIONS, STATUSES)}
     told |= {
-        changes.called_back(done=done, own_number=own, language=language)
+        booking_sentences.called_back(done=done, own_number=own, language=language)
         for done, own in product((False, True), repeat=2)
     }
-    return sorted(told | {changes.found(number, language) for number in range(4)})
+    return sorted(told | {booking_sentences.found(number, language) for number in range(4)})
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -33,20 +33,22 @@ def test_every_sentence_can_be_spoken(language):
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_what_is_pending_is_not_promised(language):
     """FM-07: "moved" is said only after Cal.com said so."""
-    known = {changes.changed(operation, "confirmed", language) for operation in OPERATIONS}
+    known = {booking_sentences.changed(operation, "confirmed", language) for operation in OPERATIONS}
 
     for status in UNCERTAIN:
-        assert not known & {changes.changed(operation, status, language) for operation in OPERATIONS}
+        assert not known & {booking_sentences.changed(operation, status, language) for operation in OPERATIONS}
 
 
 def test_golden():
     """The sentences themselves, so that a change of one is seen."""
-    assert changes.changed("move", "confirmed", "de") == "Ihr Termin ist verlegt."
-    assert changes.changed("move", "confirmed", "en") == "Your appointment has been moved."
-    assert changes.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
-    assert changes.changed("cancel", "completed", "en") == "That appointment is already over."
-    assert changes.changed("create", "awaiting_confirmation", "de").endswith("erst sicher, wenn er bestätigt ist.")
-    assert changes.changed("create", "rejected", "en") == "I'm sorry, that appointment was not confirmed."
-    assert changes.changed("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
-    assert changes.found(1, "de") == "Ich habe Ihren Termin gefunden."
-    assert changes.found(2, "en") == "I have found several appointments of yours. Which one is it about?"
+    assert booking_sentences.changed("move", "confirmed", "de") == "Ihr Termin ist verlegt."
+    assert booking_sentences.changed("move", "confirmed", "en") == "Your appointment has been moved."
+    assert booking_sentences.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
+    assert booking_sentences.changed("cancel", "completed", "en") == "That appointment is already over."
+    assert booking_sentences.changed("create", "awaiting_confirmation", "de").endswith(
+        "erst sicher, wenn er bestätigt ist."
+    )
+    assert booking_sentences.changed("create", "rejected", "en") == "I'm sorry, that appointment was not confirmed."
+    assert booking_sentences.changed("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
+    assert booking_sentences.found(1, "de") == "Ich habe Ihren Termin gefunden."
+    assert booking_sentences.found(2, "en") == "I have found several appointments of yours. Which one is it about?"

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from bookings import tasks
 from bookings.models import Appointment, Change, Claim
-from tests.bookings.stage import begin, pass_time, wish, write_down
-from tests.cast import KARL, at
+from tests.bookings.helpers import begin, pass_time, wish, write_down
+from tests.factories import KARL, at
 
 
 def test_change_is_due_when_the_request_that_wrote_it_did_not_send_it(salon, calcom):

@@ -3,13 +3,12 @@
 import pytest
 from django.utils import timezone
 
-from bookings import identity
 from bookings.errors import AlreadyBooked
 from bookings.models import Appointment, Conversation, Customer
-from bookings.wish import booking, holds
-from calcom import answers
-from tests.bookings.stage import book, cancel, let_lists_know, wish
-from tests.cast import ANNA, KARL, NOBODY, Caller, at
+from bookings.scheduling import booking, holds, identity
+from calcom.http import parsing
+from tests.bookings.helpers import book, cancel, let_lists_know, wish
+from tests.factories import ANNA, KARL, NOBODY, Caller, at
 
 BEN = Caller("Ben Weber", phone=KARL.phone)
 ANNAS_HUSBAND = Caller("Otto Schmidt", email=ANNA.email)
@@ -100,8 +99,8 @@ def test_event_type_that_limits_each_booker_knows_a_customer_by_one_address(salo
 def test_limit_of_each_booker_is_read():
     """As Cal.com writes what is on and off."""
     body = {"id": 1, "lengthInMinutes": 30}
-    assert answers.event_type({**body, "bookerActiveBookingsLimit": {"maximumActiveBookings": 1}}).limits_each_booker
-    assert not answers.event_type({**body, "bookerActiveBookingsLimit": {"disabled": True}}).limits_each_booker
+    assert parsing.event_type({**body, "bookerActiveBookingsLimit": {"maximumActiveBookings": 1}}).limits_each_booker
+    assert not parsing.event_type({**body, "bookerActiveBookingsLimit": {"disabled": True}}).limits_each_booker
 
 
 # --- one address -------------------------------------------------------------------------------------------------

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from bookings.mirror.reconciliation import reconcile
 from bookings.models import Appointment, Claim
-from calcom import polling
+from bookings.sync.reconcile import reconcile
 from calcom.models import Cursor, EventType
-from tests.bookings.stage import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
-from tests.calcom.hooks import Hooks, handed_out
-from tests.cast import ANNA, TUESDAY, WEDNESDAY, at
+from calcom.webhooks import polling
+from tests.bookings.helpers import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.calcom.webhooks import Hooks, handed_out
+from tests.factories import ANNA, TUESDAY, WEDNESDAY, at
 
 BOOK = "POST /v2/bookings"
 RESCHEDULE = "POST /v2/bookings/{uid}/reschedule"

@@ -9,14 +9,14 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from bookings.models import Change
-from bookings.wish import outcomes
+from bookings.scheduling import execution
 from cachectl import keys
-from cachectl.deadline import Deadline
 from cachectl.infra import wakeups
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
-from script.stage.servers import free_port
-from tests.bookings.stage import PATIENCE, book, settle, wish, write_down
-from tests.cast import KARL, at
+from script.lib.servers import free_port
+from tests.bookings.helpers import PATIENCE, book, settle, wish, write_down
+from tests.factories import KARL, at
 
 BOOK = "POST /v2/bookings"
 
@@ -54,7 +54,7 @@ def in_background():
 def test_caller_who_waits_three_seconds_sends_three_queries(change, calcom):
     """Two looks while it lasts, and one at the end for what the answer says."""
     with CaptureQueriesContext(connection) as sent:
-        found = outcomes.join(change, calcom.account_id, Deadline.after(3))
+        found = execution.join(change, calcom.account_id, Deadline.after(3))
 
     assert found.state == "queued"
     assert len(sent) <= 3
@@ -62,10 +62,10 @@ def test_caller_who_waits_three_seconds_sends_three_queries(change, calcom):
 
 def test_waiting_caller_is_woken_by_another_thread_of_the_process(change, calcom, in_background, monkeypatch):
     """All who wait for the operation are."""
-    monkeypatch.setattr(outcomes, "LOOK_EVERY", LONG)
+    monkeypatch.setattr(execution, "LOOK_EVERY", LONG)
 
     def join() -> Change:
-        return outcomes.join(change, calcom.account_id, Deadline.after(PATIENCE))
+        return execution.join(change, calcom.account_id, Deadline.after(PATIENCE))
 
     waiting = in_background(change.public_id, join, 3)
     settle(change, calcom)
@@ -96,7 +96,7 @@ def test_caller_waits_for_another_process_without_redis(change, calcom, in_backg
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     monkeypatch.setattr(wakeups, "wake", lambda _topic: None)  # it ends in another process
     [waiting] = in_background(
-        change.public_id, lambda: outcomes.join(change, calcom.account_id, Deadline.after(PATIENCE))
+        change.public_id, lambda: execution.join(change, calcom.account_id, Deadline.after(PATIENCE))
     )
 
     Change.objects.get().move_on(to=Change.State.DONE)
@@ -108,7 +108,7 @@ def test_booking_that_waits_in_line_is_sent_when_the_one_ahead_has_ended(
     salon, calcom, simulator, in_background, monkeypatch
 ):
     """The end of the first wakes the second, which may get the other host."""
-    monkeypatch.setattr(outcomes, "LOOK_EVERY", LONG)
+    monkeypatch.setattr(execution, "LOOK_EVERY", LONG)
     with simulator.holding(BOOK):
         first = book(wish(salon.cut, at(14)), calcom, wait=0.2)
         [second] = in_background(first.change.public_id, lambda: book(wish(salon.cut, at(14), KARL), calcom))

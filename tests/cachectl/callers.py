@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
-from cachectl import availability, sources
-from cachectl.deadline import Deadline
+from cachectl import cache, loaders
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import blocking_redis_client, redis_client
-from cachectl.sources import Urgency
+from cachectl.loaders import Urgency
 
 ACCOUNT, CUT = 7, 12
 MONDAY = date(2026, 11, 23)
@@ -99,7 +99,7 @@ class SlowSource:
 def ask(part: Mapping[str, Any], first: date, last: date) -> Any:
     """Ask as a search does."""
 
-    return availability.read(
+    return cache.read(
         account_id=ACCOUNT, event_type_id=CUT, first=first, last=last, deadline=Deadline.after(part["wait"])
     )
 
@@ -149,9 +149,7 @@ def writers(part: Mapping[str, Any]) -> dict[str, Any]:
     while time.monotonic() < until:
         day = MONDAY + timedelta(days=random.randrange(part["days"]))
         number = client.hincrby(TRUTH, str(day), 1)
-        availability.forget(
-            forgetting_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=day, last=day, own=False
-        )
+        cache.forget(forgetting_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=day, last=day, own=False)
         client.eval(RAISE, 1, f"stage:acknowledged:{day}", number)
         changes += 1
         time.sleep(random.uniform(0, part["pause"]))
@@ -168,7 +166,7 @@ ROLES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 def main(part: Mapping[str, Any]) -> None:
     """Get ready, wait for the others, play the part, report."""
 
-    sources.register(SlowSource(part["takes"], part.get("lag", 0.0)))
+    loaders.register(SlowSource(part["takes"], part.get("lag", 0.0)))
     redis_client().sadd(READY, os.getpid())
     blocking_redis_client(60).blmove(GO, GO, 60, "LEFT", "RIGHT")
     print(json.dumps(ROLES[part["role"]](part)))

@@ -6,13 +6,13 @@ from datetime import date, timedelta
 
 import pytest
 
-from cachectl import availability, keys, sources
-from cachectl.deadline import Deadline
-from cachectl.flight import dates_between
+from cachectl import cache, keys, loaders
+from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
-from cachectl.question import Known
-from cachectl.sources import LoadFailed, Urgency
-from script.stage import redis_time
+from cachectl.loaders import LoadFailed, Urgency
+from cachectl.lookup import Known
+from cachectl.singleflight import dates_between
+from tests import redis_time
 
 ACCOUNT = 7
 CUT = 12
@@ -82,12 +82,12 @@ def known_redis() -> None:
 @pytest.fixture
 def source() -> Iterator[CountingSource]:
     """Register a counting source, and give back the one that was there."""
-    before, accounts = sources.current(), sources._Registry.accounts
+    before, accounts = loaders.current(), loaders._Registry.accounts
     counting = CountingSource()
-    sources.register(counting)
+    loaders.register(counting)
     yield counting
     counting.may_answer.set()
-    sources.register(before, accounts=accounts)
+    loaders.register(before, accounts=accounts)
 
 
 def ask(
@@ -100,7 +100,7 @@ def ask(
     newer: bool = False,
 ) -> Known:
     """Ask for days, as a search does."""
-    return availability.read(
+    return cache.read(
         account_id=ACCOUNT,
         event_type_id=event_type,
         first=first,
@@ -115,6 +115,6 @@ def forget(
     day: date = MONDAY, *, own: bool, event_types: tuple[int, ...] = (CUT,), forgetting: int | None = None
 ) -> int:
     """Forget a day, as a booking or a command does."""
-    return availability.forget(
+    return cache.forget(
         forgetting_id=forgetting, account_id=ACCOUNT, event_type_ids=event_types, first=day, last=day, own=own
     )

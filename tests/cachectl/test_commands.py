@@ -6,10 +6,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from cachectl import limits
-from cachectl.bands import Band
+from cachectl import conf
+from cachectl.freshness import Band
 from cachectl.models import Forgetting
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, CUT, CountingSource, ask
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
@@ -22,36 +22,36 @@ def run(*words: object) -> str:
     return out.getvalue()
 
 
-def test_show_day_prints_what_would_be_answered(source: CountingSource) -> None:
+def test_inspect_cache_prints_what_would_be_answered(source: CountingSource) -> None:
     """It loads nothing."""
     ask()
 
-    lines = run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", limits.block_days() + 1).splitlines()
+    lines = run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--days", conf.block_days() + 1).splitlines()
 
     assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots (UTC)  09:00"
-    in_berlin = run("show_day", ACCOUNT, CUT, "2026-11-23", "--zone", "Europe/Berlin")
+    in_berlin = run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--zone", "Europe/Berlin")
     assert "1 slots (Europe/Berlin)  10:00" in in_berlin
     assert [line.endswith("missing") for line in lines[-2:]] == [False, True]
     assert len(source.loads) == 1
 
 
-def test_forget_days_leaves_a_row_and_makes_the_days_old(source: CountingSource) -> None:
+def test_invalidate_cache_leaves_a_row_and_makes_the_days_old(source: CountingSource) -> None:
     """What a person knows about a day counts at once."""
     ask()
 
-    assert run("forget_days", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Forgot 2 days.\n"
+    assert run("invalidate_cache", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Forgot 2 days.\n"
 
     assert ask().band is Band.OLD
     assert Forgetting.objects.get().cause == Forgetting.Cause.COMMAND
 
 
-def test_forget_days_refuses_what_makes_no_sense() -> None:
+def test_invalidate_cache_refuses_what_makes_no_sense() -> None:
     """FM-26: a clear sentence, and nothing is changed."""
     for first, last in (("2026-11-24", "2026-11-23"), ("2026-11-24", "2099-01-01")):
         with pytest.raises(CommandError, match="Forget 1 to 4000 days"):
-            run("forget_days", ACCOUNT, CUT, first, last)
+            run("invalidate_cache", ACCOUNT, CUT, first, last)
     with pytest.raises(CommandError, match="argument first"):
-        run("forget_days", ACCOUNT, CUT, "24.11.2026")
+        run("invalidate_cache", ACCOUNT, CUT, "24.11.2026")
 
     assert not Forgetting.objects.exists()
 
@@ -75,7 +75,11 @@ def test_cache_stats_shows_demand_bands_and_debts(source: CountingSource) -> Non
 
 @pytest.mark.parametrize(
     "words",
-    [("show_day", ACCOUNT, CUT, "2026-11-23"), ("cache_stats", ACCOUNT), ("forget_days", ACCOUNT, CUT, "2026-11-23")],
+    [
+        ("inspect_cache", ACCOUNT, CUT, "2026-11-23"),
+        ("cache_stats", ACCOUNT),
+        ("invalidate_cache", ACCOUNT, CUT, "2026-11-23"),
+    ],
 )
 def test_without_redis_a_command_says_so(settings: Settings, words: tuple[object, ...]) -> None:
     """A clear sentence instead of a trace."""
@@ -88,6 +92,6 @@ def test_without_redis_a_command_says_so(settings: Settings, words: tuple[object
 def test_wrong_numbers_are_refused() -> None:
     """Bounds are said, not found out."""
     with pytest.raises(CommandError, match="1 to 400"):
-        run("show_day", ACCOUNT, CUT, "2026-11-23", "--days", 0)
+        run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--days", 0)
     with pytest.raises(CommandError, match="1 to 48"):
         run("cache_stats", ACCOUNT, "--hours", 49)

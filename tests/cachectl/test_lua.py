@@ -23,10 +23,10 @@ def test_script_reads_the_included_clock_of_redis(tmp_path: Path) -> None:
 def test_script_is_loaded_again_when_redis_lost_it() -> None:
     """After a restart or a fail-over."""
     scripts = Scripts("cachectl/lua")
-    first = scripts.run("touch", keys=["epoch"], args=[100_000])
+    first = scripts.run("ensure_generation", keys=["epoch"], args=[100_000])
     redis_client().script_flush()
 
-    assert scripts.run("touch", keys=["epoch"], args=[100_000]) == first
+    assert scripts.run("ensure_generation", keys=["epoch"], args=[100_000]) == first
 
 
 def test_script_that_redis_refuses_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

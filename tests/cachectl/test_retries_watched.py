@@ -11,10 +11,10 @@ from itertools import pairwise
 import pytest
 from django.db import connection
 
-from cachectl import services
+from cachectl import invalidation
 from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY
 
 # Published by a process of its own: the broker of the tests is another.
@@ -56,7 +56,9 @@ def test_failed_forgetting_is_tried_after_5_then_10_then_20_seconds(
     environ: dict[str, str], worker: "subprocess.Popen[str]"
 ) -> None:
     """FM-25: the documented back-off is in force; afterwards the row is still owed."""
-    row = services.owe(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.OWN)
+    row = invalidation.owe(
+        account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.OWN
+    )
     publisher = subprocess.Popen([sys.executable, "-c", PUBLISH], env=environ)
 
     attempts: list[float] = []

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cachectl import keys, limits, store
-from cachectl.bands import Band, Day
+from cachectl import conf, keys, store
+from cachectl.freshness import Band, Day
 from cachectl.infra.redis import redis_client
-from cachectl.sources import LoadFailed
+from cachectl.loaders import LoadFailed
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, RedisTime, minute
 
 DAYS = [MONDAY, TUESDAY]
@@ -23,7 +23,7 @@ LATE = minute(MONDAY + timedelta(days=3000))
 @pytest.fixture(autouse=True)
 def _leases_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an emptied Redis give leases at once: that it waits is seen in `faults/test_cache_flights.py`."""
-    monkeypatch.setattr(limits, "NO_LEASE", 0.0)
+    monkeypatch.setattr(conf, "NO_LEASE", 0.0)
 
 
 def begin(event_type: int = CUT, token: str = "a") -> int:
@@ -204,7 +204,7 @@ def test_one_leads_and_the_others_learn_who() -> None:
 
     assert first.began is not None
     assert (second.began, second.holder) == (None, "a")
-    assert 0 < second.left <= limits.lease()
+    assert 0 < second.left <= conf.lease()
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -217,7 +217,7 @@ def test_failure_is_shared_for_a_moment() -> None:
         store.lease(ACCOUNT, CUT, DAYS, "b")
 
     assert (raised.value.reason, raised.value.retry_after) == ("unavailable", 7.0)
-    assert 0 < redis_client().pttl(keys.failed(ACCOUNT, CUT)) <= limits.FAILURE_NOTE * 1000
+    assert 0 < redis_client().pttl(keys.failed(ACCOUNT, CUT)) <= conf.FAILURE_NOTE * 1000
 
 
 @pytest.mark.usefixtures("known_redis")

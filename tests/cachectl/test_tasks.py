@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl import keys, services, store, tasks
-from cachectl.bands import Band
+from cachectl import invalidation, keys, store, tasks
+from cachectl.freshness import Band
 from cachectl.infra.redis import redis_client
 from cachectl.models import Forgetting, Warming
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, CountingSource, RedisTime, ask
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
 def owe() -> Forgetting:
     """Owe the forgetting of Monday and Tuesday for two event types, because of an appointment of ours."""
-    return services.owe(
+    return invalidation.owe(
         account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=Forgetting.Cause.OWN
     )
 
@@ -74,7 +74,7 @@ def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource
     """FM-27: forgotten after commit, and by the task once or twice: once is what counts."""
     owed.cause = Forgetting.Cause.COMMAND
     owed.save()
-    services.process()
+    invalidation.process()
     redis_time.pass_(60)
     ask()
 
@@ -92,7 +92,7 @@ def test_forgettings_are_processed_a_hundred_per_message(owed: Forgetting) -> No
     for _ in range(120):
         owe()
 
-    assert [services.process() for _ in range(3)] == [100, 21, 0]
+    assert [invalidation.process() for _ in range(3)] == [100, 21, 0]
     assert all(row.done_at and row.took is not None and row.keys_forgotten == 4 for row in Forgetting.objects.all())
 
 
@@ -154,12 +154,12 @@ def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(ow
 @pytest.mark.usefixtures("redis_refuses")
 def test_batch_is_retried_together_while_redis_is_away(owed: Forgetting) -> None:
     """The first failure ends it: the others would fail as well."""
-    services.owe(account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
+    invalidation.owe(account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
 
     with pytest.raises(RedisConnectionError):
-        services.process()
+        invalidation.process()
 
-    assert services.process() == 0  # not before the pause is over
+    assert invalidation.process() == 0  # not before the pause is over
     assert sorted(Forgetting.objects.values_list("attempts", "done_at")) == [(1, None), (1, None)]
 
 
@@ -170,7 +170,7 @@ def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetti
     )
     Forgetting.objects.filter(pk=absurd.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
 
-    assert services.process() == 1
+    assert invalidation.process() == 1
 
     absurd.refresh_from_db()
     assert (absurd.done_at, absurd.attempts) == (None, 1)
@@ -182,14 +182,14 @@ def test_owing_is_bounded() -> None:
     """FM-26: nobody can write down a range that is larger than any change."""
     for event_types, last in (([], MONDAY), ([1], MONDAY - timedelta(days=1)), ([1], MONDAY + timedelta(days=9000))):
         with pytest.raises(ValueError, match="4000"):
-            services.owe(
+            invalidation.owe(
                 account_id=1, event_type_ids=event_types, first=MONDAY, last=last, cause=Forgetting.Cause.COMMAND
             )
 
 
 def test_emptied_redis_is_noticed(owed: Forgetting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads are believed from the settle time after Redis was first seen empty: better before a caller sees it."""
-    monkeypatch.setattr("cachectl.sources._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
+    monkeypatch.setattr("cachectl.loaders._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
     redis_client().flushdb()
 
     tasks.ensure_generation()
@@ -199,7 +199,7 @@ def test_emptied_redis_is_noticed(owed: Forgetting, monkeypatch: pytest.MonkeyPa
 
 def test_worker_looks_at_redis_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a restart of everything, loads are believed as soon as callers come."""
-    monkeypatch.setattr("cachectl.sources._Registry.accounts", staticmethod(lambda: [8]))
+    monkeypatch.setattr("cachectl.loaders._Registry.accounts", staticmethod(lambda: [8]))
 
     worker_ready.send(sender=None)
 
@@ -236,7 +236,7 @@ def test_history_goes_after_14_days_and_debts_do_not(owed: Forgetting) -> None:
     """History is for looking; what is owed is for doing."""
     old = datetime.now(UTC) - timedelta(days=15)
     Forgetting.objects.update(created_at=old)
-    done = services.owe(account_id=1, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
+    done = invalidation.owe(account_id=1, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
     Forgetting.objects.filter(id=done.id).update(created_at=old, done_at=old)
     Warming.objects.create(started_at=old)
     Warming.objects.create()

@@ -4,7 +4,7 @@ import pytest
 
 from cachectl.infra import throttle
 from cachectl.infra.throttle import Throttle
-from tests.monitoring import figures
+from tests.monitoring import samples
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -65,7 +65,7 @@ def test_answers_within_a_process_share_are_counted_while_redis_is_away(settings
     Throttle("test", "2/day").hit("anna")
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
-    with figures.growth() as grown:
+    with samples.growth() as grown:
         Throttle("test", "2/day").hit("anna")
 
     assert grown['slotline_redis_fallbacks_total{feature="throttle"}'] == 1

@@ -12,12 +12,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from cachectl import keys, limits, store, warming
-from cachectl.bands import Band
+from cachectl import conf, keys, store, warming
+from cachectl.freshness import Band
 from cachectl.infra.redis import redis_client
+from cachectl.loaders import THROTTLED, LoadFailed, Urgency
 from cachectl.models import Warming
-from cachectl.sources import THROTTLED, LoadFailed, Urgency
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, CountingSource, RedisTime, ask, forget
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
@@ -62,7 +62,7 @@ class Eventful(CountingSource):
 def eventful(source: CountingSource) -> Eventful:
     """Register it; `source` gives back the one that was there."""
     eventful = Eventful()
-    warming.availability.sources.register(eventful)
+    warming.cache.loaders.register(eventful)
     return eventful
 
 
@@ -99,7 +99,7 @@ def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, source)
     """One request for each event type, the one that is wanted most first; what nobody wants is left."""
     said = run("--days", 28)
 
-    last = today() + timedelta(days=limits.block_days() - 1)
+    last = today() + timedelta(days=conf.block_days() - 1)
     assert source.loads == [(CUT, today(), last, Urgency.WARMING), (COLOUR, today(), last, Urgency.WARMING)]
     assert said == "Warmed 2 of 2 event types, 56 days, with 2 requests in 0 s.\n"
     row = last_row()
@@ -257,7 +257,7 @@ def test_only_one_run_warms_an_account(offers, source):
 
 def test_run_that_lost_its_account_leaves_it(offers, eventful, monkeypatch):
     """It was thought dead, and another took over."""
-    monkeypatch.setattr(limits, "WARMING_LEASE", 0.03)
+    monkeypatch.setattr(conf, "WARMING_LEASE", 0.03)
 
     def others() -> None:
         time.sleep(0.02)
@@ -273,7 +273,7 @@ def test_killed_run_keeps_the_next_one_for_as_long_as_its_lease(offers, source):
     """Killed at any moment: the lease runs out by itself, and the row says what happened."""
     store.lease_warming(ACCOUNT, "killed run")
     killed = Warming.objects.create(account_id=ACCOUNT, planned=9, event_types=3)
-    assert 0 < redis_client().ttl(keys.warming(ACCOUNT)) <= limits.WARMING_LEASE
+    assert 0 < redis_client().ttl(keys.warming(ACCOUNT)) <= conf.WARMING_LEASE
 
     redis_client().delete(keys.warming(ACCOUNT))
     run()
@@ -325,7 +325,7 @@ def test_without_redis_nothing_is_planned(offers, source, settings: Settings):
 
 def test_redis_that_goes_away_ends_the_run(offers, eventful, settings: Settings, monkeypatch):
     """Nothing could be kept, so nothing more is asked for."""
-    monkeypatch.setattr(limits, "WARMING_LEASE", 0.0)  # asked before each step
+    monkeypatch.setattr(conf, "WARMING_LEASE", 0.0)  # asked before each step
 
     def redis_goes() -> None:
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"

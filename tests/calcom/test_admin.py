@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from calcom.models import Account, EventType, Host, WebhookDelivery
 from calcom.simulator import Simulator
-from tests import cast
+from tests import factories
 
 UID = "k7Qp2ZtW9aXcV4bN8mLs1D"
 
@@ -33,7 +33,7 @@ def form(**changes: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("model", [Account, Host, EventType, WebhookDelivery])
-def test_every_list_and_page_opens(staff, salon: cast.Salon, model):
+def test_every_list_and_page_opens(staff, salon: factories.Salon, model):
     """What is mirrored can be looked at, filtered and searched."""
     WebhookDelivery.objects.create(
         account=salon.account, trigger="BOOKING_CREATED", remote_uid=UID, identity="x", body={"uid": UID}
@@ -45,11 +45,11 @@ def test_every_list_and_page_opens(staff, salon: cast.Salon, model):
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     for answer in answers:
         assert UID not in answer.text
-        assert cast.SALON_CREDENTIAL not in answer.text
+        assert factories.SALON_CREDENTIAL not in answer.text
 
 
 @pytest.mark.parametrize("model", [Host, EventType, WebhookDelivery])
-def test_what_is_mirrored_cannot_be_changed(staff, salon: cast.Salon, model):
+def test_what_is_mirrored_cannot_be_changed(staff, salon: factories.Salon, model):
     """It is changed at Cal.com and synced; history is history."""
     row = WebhookDelivery.objects.create(account=salon.account, trigger="x", identity="x", body={})
     row = row if model is WebhookDelivery else model.objects.first()
@@ -63,9 +63,9 @@ def test_what_is_mirrored_cannot_be_changed(staff, salon: cast.Salon, model):
     assert [answer.status_code for answer in answers] == [403, 403, 403]
 
 
-def test_obstacles_are_said_in_words(staff, practice: cast.Practice):
+def test_obstacles_are_said_in_words(staff, practice: factories.Practice):
     """FM-61: staff reads why a vaccination cannot be booked."""
-    cast.cannot_be_booked(practice.vaccination)
+    factories.cannot_be_booked(practice.vaccination)
 
     listed = staff.get(page(EventType)).text
 
@@ -83,15 +83,18 @@ def test_a_key_is_stored_and_never_shown_again(staff):
     assert "whsec_1" not in shown
 
 
-def test_an_empty_secret_keeps_the_old_one(staff, salon: cast.Salon):
+def test_an_empty_secret_keeps_the_old_one(staff, salon: factories.Salon):
     """FM-83: changing the name does not wipe the key; typing one replaces it."""
     staff.post(page(Account, salon.account.pk), form(name="Salon Mitte"))
     kept = Account.objects.get()
 
     staff.post(page(Account, salon.account.pk), form(webhook_secret="whsec_2"))
 
-    assert (kept.name, kept.api_key) == ("Salon Mitte", cast.SALON_CREDENTIAL)
-    assert (Account.objects.get().api_key, Account.objects.get().webhook_secret) == (cast.SALON_CREDENTIAL, "whsec_2")
+    assert (kept.name, kept.api_key) == ("Salon Mitte", factories.SALON_CREDENTIAL)
+    assert (Account.objects.get().api_key, Account.objects.get().webhook_secret) == (
+        factories.SALON_CREDENTIAL,
+        "whsec_2",
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,8 +115,8 @@ def test_a_wrong_account_is_refused(staff, typed, complaint):
 
 def test_an_account_is_synced_from_the_list(staff, simulator: Simulator):
     """FM-61: one click, one sentence."""
-    account = Account.objects.create(name="Fresh", base_url=simulator.base_url, api_key=cast.SALON_CREDENTIAL)
-    dark = Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="x")
+    account = Account.objects.create(name="Fresh", base_url=simulator.base_url, api_key=factories.SALON_CREDENTIAL)
+    dark = Account.objects.create(name="Dark", base_url=factories.NOWHERE, api_key="x")
 
     said = staff.post(
         page(Account), {"action": "sync_now", "_selected_action": [account.pk, dark.pk]}, follow=True

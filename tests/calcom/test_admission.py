@@ -7,10 +7,10 @@ import pytest
 from redis.crc import key_slot
 
 from cachectl.infra.circuit_breaker import CircuitOpen
-from calcom.keys import breaker_keys, limiter_keys
-from calcom.limiter import Limiter, Throttled
 from calcom.resilience.admission import admit
 from calcom.resilience.circuit_breaker import Kind, make_breaker
+from calcom.resilience.keys import breaker_keys, limiter_keys
+from calcom.resilience.rate_limiter import Limiter, Throttled
 from calcom.types import Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
 

@@ -10,10 +10,10 @@ import pytest
 from cachectl.infra.circuit_breaker import CircuitOpen
 from cachectl.infra.redis import redis_client
 from calcom.errors import Reason, Refused
-from calcom.limiter import Throttled
+from calcom.http.transport import NoAnswer, NotSent
 from calcom.resilience import circuit_breaker
 from calcom.resilience.circuit_breaker import AccountBreaker, Kind, make_breaker, outcome_of
-from calcom.transport import NoAnswer, NotSent
+from calcom.resilience.rate_limiter import Throttled
 from tests.calcom.stopwatch import Outage, Stopwatch
 
 Call = Callable[[AccountBreaker], None]

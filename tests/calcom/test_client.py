@@ -11,16 +11,16 @@ import orjson
 import pytest
 from django.db import connections
 
-from calcom import transport
-from calcom.client import Client
 from calcom.errors import CalcomError, KeyRefused, OutcomeUnknown, Reason, Refused, Unavailable
-from calcom.limiter import Throttled, limiter_for
+from calcom.http import transport
+from calcom.http.client import Client
 from calcom.models import Account, EventType
+from calcom.resilience.rate_limiter import Throttled, limiter_for
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority, RemoteState
-from tests import cast
+from tests import factories
 from tests.calcom.wire import answer, drips, reads_request, resets, sends, serving, silent
-from tests.cast import ANNA, KARL, SUNDAY, TUESDAY, at
+from tests.factories import ANNA, KARL, SUNDAY, TUESDAY, at
 
 pytestmark = pytest.mark.django_db  # the limiter asks it, too
 
@@ -55,20 +55,20 @@ def _short_timeouts(settings):
 
 
 @pytest.fixture
-def client(salon: cast.Salon) -> Client:
+def client(salon: factories.Salon) -> Client:
     """The salon's client, at the simulator."""
     return Client(salon.account)
 
 
 @pytest.fixture
-def colour(salon: cast.Salon) -> EventType:
+def colour(salon: factories.Salon) -> EventType:
     """What Emma alone does, for an hour."""
     return salon.colour.event_type
 
 
 def account_at(base_url: str) -> Account:
     """Return an account that nobody saved."""
-    return Account(name="Salon", base_url=base_url, api_key=cast.SALON_CREDENTIAL)
+    return Account(name="Salon", base_url=base_url, api_key=factories.SALON_CREDENTIAL)
 
 
 def any_type() -> EventType:
@@ -87,10 +87,14 @@ def test_slots_of_a_local_day_are_asked_in_instants(simulator: Simulator, client
     assert all(first <= moment <= last for moment in moments)
 
 
-def test_a_length_is_asked_for_only_where_there_is_a_choice(simulator: Simulator, practice: cast.Practice):
+def test_a_length_is_asked_for_only_where_there_is_a_choice(simulator: Simulator, practice: factories.Practice):
     """FM-16: the server takes any duration and then refuses the booking, so only an offered one is sent."""
     both = EventType.objects.filter(account=practice.account, calcom_id=12).order_by("length_minutes")
-    one_day = {"start": at(0, zone=cast.NEW_YORK), "end": at(23, zone=cast.NEW_YORK), "priority": Priority.LIVE}
+    one_day = {
+        "start": at(0, zone=factories.NEW_YORK),
+        "end": at(23, zone=factories.NEW_YORK),
+        "priority": Priority.LIVE,
+    }
 
     short, long = (Client(practice.account).open_slots(event_type=each, **one_day) for each in both)
     booked = Client(practice.account).create_booking(
@@ -113,10 +117,10 @@ def test_a_booking_comes_back_as_it_was_asked_for(simulator: Simulator, client: 
     assert client.get_booking(uid=booked.uid) == booked
 
 
-def test_a_required_field_is_answered(simulator: Simulator, practice: cast.Practice):
+def test_a_required_field_is_answered(simulator: Simulator, practice: factories.Practice):
     """FM-61: without it Cal.com says no, with it yes."""
     check_up = practice.check_up.event_type
-    booking = replace(ANNAS, start=at(10, zone=cast.NEW_YORK))
+    booking = replace(ANNAS, start=at(10, zone=factories.NEW_YORK))
 
     with pytest.raises(Refused) as refused:
         Client(practice.account).create_booking(event_type=check_up, booking=booking)
@@ -178,7 +182,7 @@ def test_bookings_are_found_by_attendee_and_exact_time(simulator: Simulator, cli
 
 def test_a_look_up_reads_every_page(simulator: Simulator, client: Client, colour: EventType, monkeypatch):
     """FM-04: nothing is proved absent by half a list."""
-    monkeypatch.setattr("calcom.client.LARGEST_PAGE", 2)
+    monkeypatch.setattr("calcom.http.client.LARGEST_PAGE", 2)
     for _ in range(5):
         simulator.book_elsewhere(2, at(10), email="anna@example.com")
 
@@ -254,7 +258,7 @@ def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, c
     ]
 
 
-def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, salon: cast.Salon):
+def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, salon: factories.Salon):
     """FM-59: the account's key is what is wrong, and that is said."""
     salon.account.api_key = "cal_unknown"
     salon.account.save()
@@ -484,7 +488,9 @@ def test_one_line_a_request_and_nothing_secret_in_it(simulator, client, colour, 
     assert lines[1]["upstream_request_id"]
     assert lines[1]["took_ms"] > 0
     everything = caplog.text + repr(lines) + repr(unknown.value) + repr(client) + repr(ANNAS)
-    leaked = [secret for secret in (booked.uid, cast.SALON_CREDENTIAL, "anna@", ANNA.phone) if secret in everything]
+    leaked = [
+        secret for secret in (booked.uid, factories.SALON_CREDENTIAL, "anna@", ANNA.phone) if secret in everything
+    ]
     assert leaked == []
 
 

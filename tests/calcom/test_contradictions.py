@@ -8,9 +8,9 @@ from celery import current_app
 from django.db import transaction
 from django.utils import timezone
 
-from cachectl import background
-from cachectl.availability import Band
-from cachectl.deadline import Deadline
+from cachectl.cache import Band
+from cachectl.infra import executors
+from cachectl.infra.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom import contradictions, tasks
 from calcom.errors import Refused
@@ -19,15 +19,15 @@ from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from calcom.sync import deactivate, sync, sync_event_type
 from calcom.types import ListReach, NewBooking
-from tests import cast
-from tests.bookings.stage import PATIENCE
-from tests.cast import at
+from tests import factories
+from tests.bookings.helpers import PATIENCE
+from tests.factories import at
 
 LIST = "GET /v2/slots"
 ONE_TYPE = "GET /v2/event-types/{event_type_id}"
 ANNAS = NewBooking(
     start=at(10),
-    attendee_name=cast.ANNA.name,
+    attendee_name=factories.ANNA.name,
     attendee_email="anna@example.com",
     time_zone="Europe/Berlin",
     appointment_id="bk_1",
@@ -36,8 +36,8 @@ ANNAS = NewBooking(
 
 def requested_syncs() -> list[dict[str, int]]:
     """Take the syncs that were handed to workers."""
-    background._pool("errands").finish()
-    background._pool.cache_clear()
+    executors._pool("errands").finish()
+    executors._pool.cache_clear()
     found = []
     with current_app.connection_for_read() as connection, connection.SimpleQueue("default") as waiting:
         while len(waiting):
@@ -59,7 +59,7 @@ def host_names(event_type: EventType) -> set[str]:
     return {host.name for host in event_type.hosts.all()}
 
 
-def test_a_sync_of_one_event_type_costs_one_request(salon: cast.Salon, simulator: Simulator):
+def test_a_sync_of_one_event_type_costs_one_request(salon: factories.Salon, simulator: Simulator):
     """A new host, a new length and buffers; the other types stay as they are."""
     simulator.change_event_type("colour", hosts=["emma", "ben"], minutes=90, after_minutes=0)
 
@@ -74,7 +74,7 @@ def test_a_sync_of_one_event_type_costs_one_request(salon: cast.Salon, simulator
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["account", "event type"])
-def test_a_sync_invalidates_the_lists_of_what_changed(whole, calcom: CalcomService, salon: cast.Salon, simulator):
+def test_a_sync_invalidates_the_lists_of_what_changed(whole, calcom: CalcomService, salon: factories.Salon, simulator):
     """A list of other hosts is no answer; what did not change costs nothing."""
     for event_type in (salon.cut.event_type, salon.beard.event_type):
         listed(calcom, event_type)
@@ -90,7 +90,7 @@ def test_a_sync_invalidates_the_lists_of_what_changed(whole, calcom: CalcomServi
     assert listed(calcom, salon.beard.event_type, deadline=Deadline.after(0)).band is Band.FRESH
 
 
-def test_a_sync_is_requested_once_in_a_while(calcom: CalcomService, salon: cast.Salon):
+def test_a_sync_is_requested_once_in_a_while(calcom: CalcomService, salon: factories.Salon):
     """However many callers meet the difference, and in however many processes."""
     for _ in range(3):
         contradictions.request_sync(salon.cut.event_type)
@@ -99,7 +99,9 @@ def test_a_sync_is_requested_once_in_a_while(calcom: CalcomService, salon: cast.
     assert requested_syncs() == [{"account_id": salon.account.pk, "calcom_id": 1}]
 
 
-def test_a_requested_sync_that_fails_changes_nothing(calcom: CalcomService, salon: cast.Salon, simulator: Simulator):
+def test_a_requested_sync_that_fails_changes_nothing(
+    calcom: CalcomService, salon: factories.Salon, simulator: Simulator
+):
     """An outage deactivates nothing."""
     simulator.fail(ONE_TYPE, "error_before")
 
@@ -110,7 +112,9 @@ def test_a_requested_sync_that_fails_changes_nothing(calcom: CalcomService, salo
 
 
 @pytest.mark.parametrize("operation", ["load", "book", "list for a move"])
-def test_a_deleted_event_type_is_not_offered_any_more(operation, calcom: CalcomService, salon: cast.Salon, simulator):
+def test_a_deleted_event_type_is_not_offered_any_more(
+    operation, calcom: CalcomService, salon: factories.Salon, simulator
+):
     """A 404 for the event type ends its offer, whichever request meets it: no list of its days is an answer."""
     event_type = salon.cut.event_type
     booked = calcom.create_booking(event_type=event_type, booking=ANNAS)
@@ -133,7 +137,7 @@ def test_a_deleted_event_type_is_not_offered_any_more(operation, calcom: CalcomS
     assert requested_syncs() == [{"account_id": salon.account.pk, "calcom_id": 1}]
 
 
-def test_a_sync_after_a_404_verifies_it(calcom: CalcomService, salon: cast.Salon, simulator: Simulator):
+def test_a_sync_after_a_404_verifies_it(calcom: CalcomService, salon: factories.Salon, simulator: Simulator):
     """What is in Cal.com's lists after all is offered again; what is not stays inactive."""
     for calcom_id in (1, 2):
         deactivate(EventType.objects.get(account=salon.account, calcom_id=calcom_id))
@@ -146,7 +150,7 @@ def test_a_sync_after_a_404_verifies_it(calcom: CalcomService, salon: cast.Salon
     assert EventType.objects.get(account=salon.account, calcom_id=2).active
 
 
-def test_a_404_that_is_not_about_the_event_type_ends_nothing(calcom: CalcomService, salon: cast.Salon, simulator):
+def test_a_404_that_is_not_about_the_event_type_ends_nothing(calcom: CalcomService, salon: factories.Salon, simulator):
     """A wrong address answers so, too: then Cal.com could not be asked."""
     listed(calcom, salon.cut.event_type)
     Account.objects.update(base_url=f"{salon.account.base_url}/nowhere")
@@ -170,7 +174,7 @@ def test_a_404_that_is_not_about_the_event_type_ends_nothing(calcom: CalcomServi
         ({"booking_window": {"type": "businessDays", "value": 5, "rolling": False}}, ListReach.NONE),
     ],
 )
-def test_a_sync_says_how_far_rules_change_a_list(changes, reach, salon: cast.Salon, simulator: Simulator):
+def test_a_sync_says_how_far_rules_change_a_list(changes, reach, salon: factories.Salon, simulator: Simulator):
     """What Cal.com lists by more than the time of hosts is marked."""
     if changes:
         simulator.change_event_type("haircut", **changes)
@@ -182,7 +186,7 @@ def test_a_sync_says_how_far_rules_change_a_list(changes, reach, salon: cast.Sal
 
 
 @pytest.mark.parametrize(("reach", "far"), [(ListReach.NONE, None), (ListReach.DAY, 1), (ListReach.WEEK, 7)])
-def test_an_own_change_expires_lists_of_more_than_host_time(reach, far, calcom: CalcomService, salon: cast.Salon):
+def test_an_own_change_expires_lists_of_more_than_host_time(reach, far, calcom: CalcomService, salon: factories.Salon):
     """Its day, and as far as the rule reaches; types that list host time only stay answerable."""
     cut, emmas = salon.cut.event_type, salon.emmas_cut.event_type
     EventType.objects.filter(pk=cut.pk).update(list_reach=reach)
@@ -209,7 +213,7 @@ def test_an_own_change_expires_lists_of_more_than_host_time(reach, far, calcom: 
     assert set(bands(emmas)) == {Band.FRESH}
 
 
-def test_a_refusal_expires_the_day_in_every_time_zone(calcom: CalcomService, salon: cast.Salon):
+def test_a_refusal_expires_the_day_in_every_time_zone(calcom: CalcomService, salon: factories.Salon):
     """A closed morning may begin the UTC day before."""
     with transaction.atomic():
         rows = calcom.write_forgettings(

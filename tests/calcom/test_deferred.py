@@ -12,13 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cachectl.tasks import relay_outbox
-from calcom import deferred, events, polling
-from calcom.events import BookingRead, NotYet, Useless
-from calcom.limiter import limiter_for
 from calcom.models import Cursor, DeferredBooking
-from tests.calcom.hooks import handed_out
-from tests.cast import at
-from tests.monitoring import figures
+from calcom.resilience.rate_limiter import limiter_for
+from calcom.webhooks import deferred, events, polling
+from calcom.webhooks.events import BookingRead, NotYet, Useless
+from tests.calcom.webhooks import handed_out
+from tests.factories import at
+from tests.monitoring import samples
 
 MOST_ATTEMPTS = DeferredBooking.retry_policy.max_attempts
 LIST, READ = "GET /v2/bookings", "GET /v2/bookings/{uid}"
@@ -99,7 +99,7 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
 
     assert (row().state, row().attempts, row().last_error) == ("dead_letter", MOST_ATTEMPTS, "NotYet")
     assert caplog.text.count("calcom.deferred_booking_given_up") == 1
-    assert figures.now()["slotline_deferred_bookings_given_up"] == 1
+    assert samples.now()["slotline_deferred_bookings_given_up"] == 1
     pass_time(days=1)
     look()
     assert simulator.count(READ) == MOST_ATTEMPTS - 1

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 APPS = ("config", "bookings", "calcom", "cachectl", "monitoring")
 HTTP_CLIENTS = ("requests", "urllib3", "httpx", "aiohttp", "http.client", "urllib.request")
 IMPORTERS = {"__import__", "import_module", "import_string"}
-THE_GATE = ROOT / "calcom" / "transport.py"
+THE_GATE = ROOT / "calcom" / "http" / "transport.py"
 SIMULATOR = ROOT / "calcom" / "simulator"
 
 
@@ -46,7 +46,7 @@ def test_only_the_client_goes_through_the_gate():
     senders = [path.name for path in sources if "transport.send(" in path.read_text("utf-8")]
 
     assert senders == ["client.py"]
-    assert (ROOT / "calcom" / "client.py").read_text("utf-8").count("transport.send(") == 1
+    assert (ROOT / "calcom" / "http" / "client.py").read_text("utf-8").count("transport.send(") == 1
 
 
 def test_the_test_sees_every_spelling():

@@ -15,14 +15,15 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerGone
 
 from cachectl.tasks import relay_outbox
-from calcom import events, inbox, tasks, views
+from calcom import tasks
 from calcom.errors import Unavailable
-from calcom.events import BookingTold, NotYet
 from calcom.models import Account, WebhookDelivery
-from tests import cast
-from tests.bookings.stage import let_jobs_finish
-from tests.calcom.hooks import SECRET, body_of, handed_out, post, sign
+from calcom.webhooks import events, inbox, views
+from calcom.webhooks.events import BookingTold, NotYet
+from tests import factories
+from tests.bookings.helpers import let_jobs_finish
 from tests.calcom.test_webhooks import OLD_UID, TOLD, UID
+from tests.calcom.webhooks import SECRET, body_of, handed_out, post, sign
 
 MOST_ATTEMPTS = WebhookDelivery.retry_policy.max_attempts
 CREATED = body_of("BOOKING_CREATED", **TOLD)
@@ -33,7 +34,7 @@ CANCELLED = body_of("BOOKING_CANCELLED", **{**TOLD, "status": "CANCELLED"})
 def account(_jobs: None) -> Account:
     """An account that Cal.com sends to."""
     handed_out()
-    return Account.objects.create(name="Salon", base_url=cast.NOWHERE, api_key="x", webhook_secret=SECRET)
+    return Account.objects.create(name="Salon", base_url=factories.NOWHERE, api_key="x", webhook_secret=SECRET)
 
 
 @pytest.fixture
@@ -137,8 +138,10 @@ def test_wrong_signatures_of_one_address_are_refused_unseen_after_a_while(accoun
 
 def test_unknown_accounts_cannot_be_told_from_wrong_signatures(account):
     """Nobody learns which accounts there are, are active, or have a secret."""
-    asleep = Account.objects.create(name="x", base_url=cast.NOWHERE, api_key="x", webhook_secret=SECRET, active=False)
-    without = Account.objects.create(name="y", base_url=cast.NOWHERE, api_key="x")
+    asleep = Account.objects.create(
+        name="x", base_url=factories.NOWHERE, api_key="x", webhook_secret=SECRET, active=False
+    )
+    without = Account.objects.create(name="y", base_url=factories.NOWHERE, api_key="x")
 
     answers = [post(pk, CREATED) for pk in (asleep.pk, without.pk, 999_999, 10**30)]
     answers += [post(account.pk, CREATED, "0" * 64), post(without.pk, CREATED, "no-secret-provided")]
@@ -290,7 +293,7 @@ def test_the_second_waits_until_the_first_succeeds(account, listener):
 
 def test_other_bookings_and_accounts_do_not_wait(account, listener):
     """Nobody waits for somebody else's trouble."""
-    other = Account.objects.create(name="Other", base_url=cast.NOWHERE, api_key="x", webhook_secret=SECRET)
+    other = Account.objects.create(name="Other", base_url=factories.NOWHERE, api_key="x", webhook_secret=SECRET)
     listener.answers = [Unavailable("down")]
     post(account.pk, CREATED)
     post(account.pk, body_of("BOOKING_CREATED", **{**TOLD, "uid": OLD_UID}))

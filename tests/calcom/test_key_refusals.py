@@ -8,19 +8,21 @@ from django.core.management import call_command
 from django.db.models import F
 from django.test import Client as Browser
 
-from cachectl import availability
-from cachectl.deadline import Deadline
-from calcom import deferred, events, inbox, key_refusals, tasks
-from calcom.client import Client
+from cachectl import cache
+from cachectl.infra.deadline import Deadline
+from calcom import tasks
 from calcom.errors import KeyRefused, Reason, Refused
-from calcom.key_refusals import Kind
+from calcom.http.client import Client
 from calcom.models import Account, Cursor, DeferredBooking, KeyRefusal, WebhookDelivery
+from calcom.resilience import key_refusals
+from calcom.resilience.key_refusals import Kind
 from calcom.simulator import Simulator
 from calcom.types import Priority
+from calcom.webhooks import deferred, events, inbox
 from monitoring import collectors
-from tests import cast
-from tests.cast import SALON_CREDENTIAL, TUESDAY, at
-from tests.monitoring import figures
+from tests import factories
+from tests.factories import SALON_CREDENTIAL, TUESDAY, at
+from tests.monitoring import samples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +42,7 @@ def _nothing_known() -> None:
 
 
 @pytest.fixture
-def account(simulator: Simulator, salon: cast.Salon) -> Account:
+def account(simulator: Simulator, salon: factories.Salon) -> Account:
     """The salon's."""
     return salon.account
 
@@ -170,7 +172,7 @@ def test_accepted_request_clears_its_kind(simulator: Simulator, account: Account
     assert not KeyRefusal.objects.exists()
 
 
-def test_answer_that_needs_no_key_clears_nothing(simulator: Simulator, salon: cast.Salon) -> None:
+def test_answer_that_needs_no_key_clears_nothing(simulator: Simulator, salon: factories.Salon) -> None:
     """Slots and single bookings are read with an expired key, too, while lists of bookings are refused."""
     simulator.fail(LIST, "refused", status=401, message="Invalid API Key")
     with pytest.raises(KeyRefused):
@@ -248,7 +250,7 @@ def test_staff_are_told_by_health_log_figures_and_page(
 
     health = browser.get("/health")
     page = browser.get("/admin/calcom/governor/").text
-    seen = figures.now()
+    seen = samples.now()
 
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
     assert health.json()["probes"]["calcom_keys"]["detail"].endswith(f"account {account.pk} (writes)")
@@ -302,7 +304,7 @@ def test_polling_asks_once_and_goes_on_with_a_new_key(simulator: Simulator, acco
     assert Cursor.objects.get().polled_at is not None
 
 
-def test_warming_asks_once(simulator: Simulator, salon: cast.Salon) -> None:
+def test_warming_asks_once(simulator: Simulator, salon: factories.Salon) -> None:
     """The first event type finds out, and the others are not asked for."""
     simulator.revoke_key(SALON_CREDENTIAL)
     before = len(simulator.requests())
@@ -340,11 +342,11 @@ def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.Monkey
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("failed", 0, "refused")
 
 
-def test_loads_say_that_access_is_refused(simulator: Simulator, salon: cast.Salon) -> None:
+def test_loads_say_that_access_is_refused(simulator: Simulator, salon: factories.Salon) -> None:
     """The caller is not told to ask again."""
     simulator.revoke_key(SALON_CREDENTIAL)
 
-    known = availability.read(
+    known = cache.read(
         account_id=salon.account.pk,
         event_type_id=salon.colour.event_type_id,
         first=TUESDAY,

@@ -7,17 +7,16 @@ from django.db import DatabaseError
 from django.db.models import F
 
 from cachectl.infra.redis import redis_client
-from calcom import limiter
-from calcom.client import Client
 from calcom.errors import CalcomError, Unavailable
-from calcom.limiter import Limiter, Throttled
+from calcom.http.client import Client
 from calcom.models import RateLimitPause
-from calcom.pauses import StoredPause
-from calcom.resilience import circuit_breaker
+from calcom.resilience import circuit_breaker, rate_limiter
+from calcom.resilience.pauses import StoredPause
+from calcom.resilience.rate_limiter import Limiter, Throttled
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
-from tests.cast import Salon, at
+from tests.factories import Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,7 +51,7 @@ def ask(limiter: Limiter, priority: Priority = Priority.WRITE):
 def lose_everything() -> None:
     """Empty Redis, and go on as processes that have just been started."""
     redis_client().flushdb()
-    limiter.limiter_for.cache_clear()
+    rate_limiter.limiter_for.cache_clear()
     circuit_breaker.breaker_for.cache_clear()
 
 

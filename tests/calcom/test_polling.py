@@ -6,14 +6,16 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from calcom import client, events, polling, service, tasks
+from calcom import service, tasks
 from calcom.errors import Unavailable
-from calcom.events import BookingRead, NotYet, Useless
-from calcom.limiter import limiter_for
+from calcom.http import client
 from calcom.models import Cursor, DeferredBooking, WebhookDelivery
+from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority
-from tests.cast import at
+from calcom.webhooks import events, polling
+from calcom.webhooks.events import BookingRead, NotYet, Useless
 from tests.contract.api_user import ApiUser
+from tests.factories import at
 
 LIST = "GET /v2/bookings"
 
@@ -122,14 +124,14 @@ def test_unreadable_booking_hides_no_other_and_is_set_aside(account, simulator, 
     """A page with an unreadable booking is still a page; what is known of it is its uid."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     readable = simulator.book_elsewhere(2, at(12), webhook=False)["uid"]
-    read = client.answers.booking
+    read = client.parsing.booking
 
     def choosy(data):
         if data["uid"] == odd:
             raise KeyError("start")
         return read(data)
 
-    monkeypatch.setattr(client.answers, "booking", choosy)
+    monkeypatch.setattr(client.parsing, "booking", choosy)
 
     assert polling.poll(account) == 2
     assert listener.heard == [readable]

@@ -6,18 +6,18 @@ import orjson
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from calcom import answers
 from calcom.errors import CalcomError, OutcomeUnknown, Reason, Refused, Unavailable
-from calcom.transport import Answer
+from calcom.http import parsing
+from calcom.http.transport import Answer
 from tests.contract import recordings
 
 # Operations we use, and what makes values of their answers.
 PARSERS = (
-    (r"GET /v2/slots\?", answers.slots),
-    (r"(POST /v2/bookings|GET /v2/bookings/\w+|POST /v2/bookings/\w+/(cancel|reschedule))$", answers.booking),
-    (r"GET /v2/bookings(\?|$)", answers.listed_bookings),
-    (r"GET /v2/event-types(\?|$)", answers.event_types),
-    (r"GET /v2/me$", answers.person),
+    (r"GET /v2/slots\?", parsing.slots),
+    (r"(POST /v2/bookings|GET /v2/bookings/\w+|POST /v2/bookings/\w+/(cancel|reschedule))$", parsing.booking),
+    (r"GET /v2/bookings(\?|$)", parsing.listed_bookings),
+    (r"GET /v2/event-types(\?|$)", parsing.event_types),
+    (r"GET /v2/me$", parsing.person),
 )
 # Successes that are not what we asked for: other versions, and event types that make several appointments of one.
 OTHER_SHAPE = {"booking_create_recurring", "booking_recurring_cancel_following", "event_types_no_version"}
@@ -71,7 +71,7 @@ def understood(name: str) -> object:
     recording = recordings.read(name)
     response = recording["response"]
     given = Answer(response["status"], CaseInsensitiveDict(response["headers"]), orjson.dumps(response["body"]))
-    return answers.read(given, parser_of(name), write=recording["request"]["method"] == "POST")
+    return parsing.read(given, parser_of(name), write=recording["request"]["method"] == "POST")
 
 
 @recordings.needs_recordings

@@ -9,24 +9,25 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis import ConnectionError as RedisConnectionError
 
-from cachectl import background, store, tasks
-from cachectl.bands import Band
-from cachectl.deadline import Deadline
+from cachectl import store, tasks
+from cachectl.freshness import Band
+from cachectl.infra import executors
+from cachectl.infra.deadline import Deadline
 from cachectl.models import Forgetting
 from calcom.errors import Refused
 from calcom.models import EventType
 from calcom.service import CalcomService, OpenSlots
 from calcom.simulator import Simulator
 from calcom.types import NewBooking, RemoteState
-from tests import cast
-from tests.bookings.stage import PATIENCE
-from tests.cast import TUESDAY, WEDNESDAY, at
+from tests import factories
+from tests.bookings.helpers import PATIENCE
+from tests.factories import TUESDAY, WEDNESDAY, at
 
 SLOTS = "GET /v2/slots"
 OWN = Forgetting.Cause.OWN
 ANNAS = NewBooking(
     start=at(10),
-    attendee_name=cast.ANNA.name,
+    attendee_name=factories.ANNA.name,
     attendee_email="anna@example.com",
     time_zone="Europe/Berlin",
     appointment_id="bk_1",
@@ -65,8 +66,8 @@ def _empty_queues():
 
 def jobs_done() -> None:
     """Wait for what was left to the pool for errands."""
-    background._pool("errands").finish()
-    background._pool.cache_clear()
+    executors._pool("errands").finish()
+    executors._pool.cache_clear()
 
 
 def forget(
@@ -82,7 +83,7 @@ def forget(
     return forgettings
 
 
-def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: cast.Salon):
+def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-31: from the first instant on and before the last; fourteen days cost one request, the next question none."""
     morning = slots_of(calcom, salon.colour.event_type, at(9), at(12))
     next_week = slots_of(calcom, salon.colour.event_type, at(9), at(9) + timedelta(days=10))
@@ -95,13 +96,13 @@ def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: Ca
     assert simulator.count(SLOTS) == 1
 
 
-def test_a_window_without_length_is_refused(calcom: CalcomService, salon: cast.Salon):
+def test_a_window_without_length_is_refused(calcom: CalcomService, salon: factories.Salon):
     """FM-26: bad input is an error, not an empty answer."""
     with pytest.raises(ValueError, match="end after it begins"):
         slots_of(calcom, salon.cut.event_type, at(10), at(10))
 
 
-def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: CalcomService, salon: cast.Salon):
+def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-11: asked of Cal.com, each time, within the window."""
     colour = salon.colour.event_type
     booked = calcom.create_booking(event_type=colour, booking=ANNAS)
@@ -112,7 +113,7 @@ def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: C
     assert max(starts) < minute(at(12))
 
 
-def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomService, salon: cast.Salon):
+def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-10: booked, moved, cancelled, and each time readable."""
     booked = calcom.create_booking(event_type=salon.colour.event_type, booking=ANNAS)
     moved = calcom.reschedule(uid=booked.uid, start=at(14), reason="caller asked")
@@ -123,7 +124,7 @@ def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomServ
         calcom.get_booking(uid="unknown")
 
 
-def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator, calcom, salon: cast.Salon):
+def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator, calcom, salon: factories.Salon):
     """FM-03, FM-04: never somebody else's booking, and not the cancelled one where a living one is."""
     colour = salon.colour.event_type
     question = {"attendee_email": "anna@example.com", "start": at(10), "end": at(11)}
@@ -138,7 +139,7 @@ def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator
     assert calcom.find_booking(**question, appointment_id="bk_1").state is RemoteState.CANCELLED
 
 
-def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: cast.Salon):
+def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: factories.Salon):
     """FM-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
     [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
 
@@ -151,7 +152,7 @@ def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomSe
     assert Forgetting.objects.get() == forgetting
 
 
-def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: cast.Salon):
+def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: factories.Salon):
     """FM-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
     midnight = datetime.combine(WEDNESDAY, datetime.min.time(), UTC)
 
@@ -161,14 +162,14 @@ def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: 
     assert sum(len(each.event_type_ids) for each in forgettings) == 3
 
 
-def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: cast.Salon):
+def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: factories.Salon):
     """FM-22: also when nobody knows whose time it was."""
     [forgetting] = forget(calcom, salon.beard.event_type)
 
     assert forgetting.event_type_ids == [salon.beard.event_type_id]
 
 
-def test_no_other_account_is_forgotten(calcom: CalcomService, salon: cast.Salon, practice: cast.Practice):
+def test_no_other_account_is_forgotten(calcom: CalcomService, salon: factories.Salon, practice: factories.Practice):
     """FM-26: hosts of another tenant are not ours to forget."""
     [forgetting] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
 
@@ -176,7 +177,7 @@ def test_no_other_account_is_forgotten(calcom: CalcomService, salon: cast.Salon,
     assert forgetting.account_id == salon.account.id
 
 
-def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: cast.Salon):
+def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-24: the very next question knows of the change, and costs no request because of it."""
     slots_of(calcom, salon.colour.event_type)
 
@@ -187,7 +188,7 @@ def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomS
     assert simulator.count(SLOTS) == 1
 
 
-def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
+def test_the_task_does_it_once_more(calcom: CalcomService, salon: factories.Salon):
     """FM-25, FM-26: the message says only that there is work; what to do stands in our row."""
     forget(calcom, salon.beard.event_type, salon.ben.host_id)
 
@@ -196,7 +197,7 @@ def test_the_task_does_it_once_more(calcom: CalcomService, salon: cast.Salon):
 
 
 @pytest.mark.parametrize("cause", [Forgetting.Cause.OWN, Forgetting.Cause.ELSEWHERE])
-def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.Salon, cause: Forgetting.Cause):
+def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: factories.Salon, cause: Forgetting.Cause):
     """FM-24, FM-27: no change causes requests that nobody needs, however many hosts there are."""
     forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
 
@@ -204,7 +205,7 @@ def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: cast.S
     assert published("refresh") == []
 
 
-def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: cast.Salon, monkeypatch):
+def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: factories.Salon, monkeypatch):
     """FM-15, FM-25: after Cal.com's yes nothing can fail; the row stays pending, and the relay sends a message."""
 
     def away(*_: object, **__: object) -> None:
@@ -226,8 +227,8 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: c
     assert Forgetting.objects.get().done_at is not None
 
 
-def test_a_booking_of_the_salon_is_not_private_in_print(salon: cast.Salon):
+def test_a_booking_of_the_salon_is_not_private_in_print(salon: factories.Salon):
     """FM-83: what is asked for can be printed without telling whose it is."""
-    printed = repr(replace(ANNAS, attendee_phone=cast.ANNA.phone, fields={"insurance": "Private"}))
+    printed = repr(replace(ANNAS, attendee_phone=factories.ANNA.phone, fields={"insurance": "Private"}))
 
-    assert not any(each in printed for each in ("Anna", "anna", str(cast.ANNA.phone), "Private"))
+    assert not any(each in printed for each in ("Anna", "anna", str(factories.ANNA.phone), "Private"))

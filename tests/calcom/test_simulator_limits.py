@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from calcom.simulator import Simulator
-from tests import cast
-from tests.cast import TUESDAY, WEDNESDAY, at
+from tests import factories
 from tests.contract.api_user import ApiUser
+from tests.factories import TUESDAY, WEDNESDAY, at
 
 CUT = 1
 
 
 def asked(simulator: Simulator, start, **fields):
     """Book a haircut; return status and body."""
-    answer = ApiUser(simulator, key=cast.SALON_CREDENTIAL).book(CUT, start.isoformat(), **fields)
+    answer = ApiUser(simulator, key=factories.SALON_CREDENTIAL).book(CUT, start.isoformat(), **fields)
     return answer.status, answer.body
 
 
@@ -52,7 +52,7 @@ def test_cancelling_that_is_disabled_binds_the_host(simulator, change):
     """Rescheduling that is disabled does not."""
     uid = asked(simulator, at(10))[1]["data"]["uid"]
     change(cancelling_disabled=True, rescheduling={"disabled": True})
-    owner = ApiUser(simulator, key=cast.SALON_CREDENTIAL)
+    owner = ApiUser(simulator, key=factories.SALON_CREDENTIAL)
 
     refused = owner.post(f"/v2/bookings/{uid}/cancel", {"cancellationReason": "ill"})
     moved = owner.post(f"/v2/bookings/{uid}/reschedule", {"start": at(14).isoformat()})
@@ -85,7 +85,7 @@ def test_required_phone_is_answered_by_the_attendees_number(simulator, change):
 
 def test_world_with_limits_is_written_and_read(simulator):
     """As every other one."""
-    limited = replace(cast.world().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
-    world = replace(cast.world(), event_types=(limited,))
+    limited = replace(factories.world().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
+    world = replace(factories.world(), event_types=(limited,))
 
     assert type(world).from_json(world.to_json()) == world

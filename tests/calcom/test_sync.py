@@ -10,13 +10,13 @@ from calcom.errors import Unavailable
 from calcom.models import Account, EventType, Host
 from calcom.simulator import Kind, Simulator, World
 from calcom.sync import sync
-from tests import cast
+from tests import factories
 from tests.calcom.wire import by_path, serving
 
 pytestmark = pytest.mark.django_db
 
 
-def account_at(simulator: Simulator, key: str = cast.SALON_CREDENTIAL) -> Account:
+def account_at(simulator: Simulator, key: str = factories.SALON_CREDENTIAL) -> Account:
     """Return an account of which nothing is known yet."""
     return Account.objects.create(name="Fresh", base_url=simulator.base_url, api_key=key)
 
@@ -28,7 +28,7 @@ def mirrored(account: Account) -> dict[tuple[int, int], EventType]:
 
 def changed(**changes: object) -> World:
     """Return the cast's world with a changed haircut."""
-    world = cast.world()
+    world = factories.world()
     types = tuple(replace(each, **changes) if each.slug == "haircut" else each for each in world.event_types)
     return replace(world, event_types=types)
 
@@ -51,7 +51,7 @@ def test_a_sync_mirrors_hosts_and_event_types(simulator: Simulator):
 
 def test_each_length_is_an_event_type_of_its_own(simulator: Simulator):
     """FM-16: a quarter and half an hour are offered and booked apart."""
-    account = account_at(simulator, cast.PRACTICE_CREDENTIAL)
+    account = account_at(simulator, factories.PRACTICE_CREDENTIAL)
 
     sync(account=account, now=timezone.now())
 
@@ -80,7 +80,7 @@ def test_a_second_sync_changes_only_what_changed(simulator: Simulator):
 
 def test_what_changed_at_calcom_changes_here(db):
     """FM-61: a new host, a new buffer, a new obstacle."""
-    with Simulator.running(world=cast.world()) as simulator:
+    with Simulator.running(world=factories.world()) as simulator:
         account = account_at(simulator)
         sync(account=account, now=timezone.now())
     world = changed(hosts=("ben",), before_minutes=10, title="Cut", seats={"disabled": False, "seatsPerTimeSlot": 2})
@@ -97,7 +97,7 @@ def test_what_changed_at_calcom_changes_here(db):
 def test_what_vanished_becomes_inactive_and_may_come_back(db):
     """FM-61: nothing is deleted; a length that is no longer offered vanishes like a type."""
     longer = changed(minutes=45)
-    with Simulator.running(world=cast.world()) as simulator:
+    with Simulator.running(world=factories.world()) as simulator:
         account = account_at(simulator)
         sync(account=account, now=timezone.now())
     with Simulator.running(world=longer) as simulator:
@@ -107,7 +107,7 @@ def test_what_vanished_becomes_inactive_and_may_come_back(db):
 
     assert [(each.calcom_id, each.length_minutes) for each in synced.vanished] == [(1, 30)]
     assert {key: each.active for key, each in mirrored(account).items()}[1, 30] is False
-    with Simulator.running(world=cast.world()) as simulator:
+    with Simulator.running(world=factories.world()) as simulator:
         account.base_url = simulator.base_url
         sync(account=account, now=timezone.now())
     assert mirrored(account)[1, 30].active is True
@@ -125,18 +125,18 @@ def test_a_sync_that_fails_changes_nothing(simulator: Simulator):
     assert all(each.active for each in mirrored(account).values())
 
 
-def test_a_sync_touches_no_other_account(simulator: Simulator, practice: cast.Practice):
+def test_a_sync_touches_no_other_account(simulator: Simulator, practice: factories.Practice):
     """FM-26: another tenant's event types stay as they are, even with the same ids at Cal.com."""
     before = list(EventType.objects.filter(account=practice.account).values())
 
-    sync(account=account_at(simulator, cast.PRACTICE_CREDENTIAL), now=timezone.now())
+    sync(account=account_at(simulator, factories.PRACTICE_CREDENTIAL), now=timezone.now())
 
     assert list(EventType.objects.filter(account=practice.account).values()) == before
 
 
 def test_an_account_without_event_types_is_synced(db):
     """An empty calendar is no error."""
-    world = World(users=cast.world().users, event_types=())
+    world = World(users=factories.world().users, event_types=())
 
     with Simulator.running(world=world) as simulator:
         synced = sync(account=account_at(simulator), now=timezone.now())
@@ -146,7 +146,7 @@ def test_an_account_without_event_types_is_synced(db):
 
 def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, capsys):
     """FM-61: in plain words, before the first caller finds out."""
-    account_at(simulator, cast.PRACTICE_CREDENTIAL)
+    account_at(simulator, factories.PRACTICE_CREDENTIAL)
     simulator.change_event_type("vaccination", seats={"disabled": False, "seatsPerTimeSlot": 2})
 
     call_command("sync_calcom")
@@ -155,12 +155,12 @@ def test_the_command_says_what_can_be_served_and_what_not(simulator: Simulator, 
     assert "Fresh: key of Practice New York; 3 of 4 event types can be served." in said
     assert "Vaccination (15 min): several people share one booking (seats)" in said
     assert "Check-up (30 min): callers are asked for insurance, unless the service answers it" in said
-    assert cast.PRACTICE_CREDENTIAL not in said
+    assert factories.PRACTICE_CREDENTIAL not in said
 
 
 def test_one_account_that_fails_does_not_keep_the_others_from_it(simulator: Simulator, capsys):
     """FM-44: the command goes on, and ends with an error that names the account."""
-    Account.objects.create(name="Dark", base_url=cast.NOWHERE, api_key="cal_x")
+    Account.objects.create(name="Dark", base_url=factories.NOWHERE, api_key="cal_x")
     account = account_at(simulator)
 
     with pytest.raises(CommandError, match=r"Dark was not synced: Cal\.com cannot be reached"):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from calcom import transport
+from calcom.http import transport
 from calcom.simulator import Simulator
 from tests.calcom.wire import answer, certified, drips, reads_request, resets, sends, serving, silent
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from calcom import transport, url_policy
+from calcom.http import transport, url_policy
 from tests.calcom.wire import answer, sends, serving
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calcom import webhooks
-from calcom.answers import METADATA_KEY
-from calcom.events import AbsenceMarked, BookingTold, HostAway, MeetingEnded, Useless
+from calcom.http.parsing import METADATA_KEY
 from calcom.types import RemoteState
-from tests.calcom.hooks import SECRET, body_of, sign
+from calcom.webhooks import messages
+from calcom.webhooks.events import AbsenceMarked, BookingTold, HostAway, MeetingEnded, Useless
+from tests.calcom.webhooks import SECRET, body_of, sign
 from tests.contract import recordings
 
 UID, OLD_UID = "k7Qp2ZtW9aXcV4bN8mLs1D", "a1Bc3De5Fg7Hi9Jk2Lm4No"
@@ -30,14 +30,14 @@ TEN = datetime(2027, 3, 1, 10, tzinfo=UTC)
 
 def told(trigger: str, **changes: object) -> BookingTold:
     """Parse what a message tells of a booking."""
-    event = webhooks.parse(webhooks.read(body_of(trigger, **{**TOLD, **changes})))
+    event = messages.parse(messages.read(body_of(trigger, **{**TOLD, **changes})))
     assert isinstance(event, BookingTold)
     return event
 
 
 def identity(trigger: str, **payload: object) -> str:
     """Return what a message is recognised by."""
-    return webhooks.label(webhooks.read(body_of(trigger, **payload))).identity
+    return messages.label(messages.read(body_of(trigger, **payload))).identity
 
 
 # --- genuine -----------------------------------------------------------------------------------------------------
@@ -48,18 +48,18 @@ def test_only_a_signature_over_these_very_bytes_is_genuine():
     body = body_of("BOOKING_CREATED", **TOLD)
     signature = sign(body)
 
-    assert webhooks.is_genuine(secret=SECRET, body=body, signature=signature)
+    assert messages.is_genuine(secret=SECRET, body=body, signature=signature)
 
     for wrong in ("", "no-secret-provided", signature.upper(), sign(body, "another"), signature[:-1], "é" * 64):
-        assert not webhooks.is_genuine(secret=SECRET, body=body, signature=wrong)
-    assert not webhooks.is_genuine(secret=SECRET, body=body + b" ", signature=signature)
+        assert not messages.is_genuine(secret=SECRET, body=body, signature=wrong)
+    assert not messages.is_genuine(secret=SECRET, body=body + b" ", signature=signature)
 
 
 def test_without_a_secret_nothing_is_genuine():
     """FM-76: an account that was set up without one must not take the text that Cal.com sends then."""
     for signature in ("no-secret-provided", "", sign(b"{}", "")):
-        assert not webhooks.is_genuine(secret="", body=b"{}", signature=signature)
-    assert not webhooks.is_genuine(secret="no-secret-provided", body=b"{}", signature="no-secret-provided")
+        assert not messages.is_genuine(secret="", body=b"{}", signature=signature)
+    assert not messages.is_genuine(secret="no-secret-provided", body=b"{}", signature="no-secret-provided")
 
 
 # --- recorded ----------------------------------------------------------------------------------------------------
@@ -72,27 +72,27 @@ def test_recorded_messages_are_genuine_and_understood(name):
     recording = recordings.read(name, "webhooks_recorded")
     raw = recording.get("raw_body") or json.dumps(recording.get("body", recording))
     if signature := recording.get("headers", {}).get("X-Cal-Signature-256"):
-        assert webhooks.is_genuine(secret=recording["secret"], body=raw.encode(), signature=signature)
+        assert messages.is_genuine(secret=recording["secret"], body=raw.encode(), signature=signature)
 
-    body = webhooks.read(raw.encode())
+    body = messages.read(raw.encode())
 
-    assert webhooks.label(body).uid
+    assert messages.label(body).uid
     if body["triggerEvent"] == "MEETING_STARTED":
         with pytest.raises(Useless):
-            webhooks.parse(body)
+            messages.parse(body)
     else:
-        assert webhooks.parse(body)
+        assert messages.parse(body)
 
 
 @recordings.needs_recordings
 @pytest.mark.parametrize("name", recordings.names("webhooks_docs"))
 def test_documented_messages_are_understood_or_useless(name):
     """FM-75: whatever the trigger, there is an answer, and never an error."""
-    body = webhooks.read(json.dumps(recordings.read(name, "webhooks_docs")).encode())
+    body = messages.read(json.dumps(recordings.read(name, "webhooks_docs")).encode())
 
-    label = webhooks.label(body)
+    label = messages.label(body)
     try:
-        understood = bool(webhooks.parse(body))
+        understood = bool(messages.parse(body))
     except Useless:
         understood = False
 
@@ -149,7 +149,7 @@ def test_flat_messages_are_understood():
     """MEETING_ENDED has no payload; its fields lie beside the trigger."""
     flat = orjson.dumps({"triggerEvent": "MEETING_ENDED", "uid": UID, "startTime": "2027-03-01T10:00:00.000Z"})
 
-    assert webhooks.parse(webhooks.read(flat)) == MeetingEnded(UID)
+    assert messages.parse(messages.read(flat)) == MeetingEnded(UID)
 
 
 def test_absence_and_holidays_are_understood():
@@ -157,8 +157,8 @@ def test_absence_and_holidays_are_understood():
     marked = body_of("BOOKING_NO_SHOW_UPDATED", bookingUid=UID, attendees=[{"email": "A@b.example", "noShow": True}])
     entry = {"user": {"id": 102}, "start": "2027-03-01T00:00:00+00:00", "end": "2027-03-07T23:59:59+00:00"}
 
-    event = webhooks.parse(webhooks.read(marked))
-    away = webhooks.parse(webhooks.read(body_of("OOO_CREATED", oooEntry=entry)))
+    event = messages.parse(messages.read(marked))
+    away = messages.parse(messages.read(body_of("OOO_CREATED", oooEntry=entry)))
 
     assert event == AbsenceMarked(UID, absent=frozenset({"a@b.example"}), present=frozenset())
     assert isinstance(away, HostAway)
@@ -201,7 +201,7 @@ def test_one_time_passwords_are_gone_before_anything_is_kept():
     deep = {"oneTimePassword": "otp-1", "attendees": [{"oneTimePassword": "otp-2", "name": "Anna"}]}
     videos = {"videoCallData": {"password": "otp-3", "type": "daily_video"}, "downloadLink": "otp-4"}
 
-    read = webhooks.read(body_of("BOOKING_REQUESTED", **{**TOLD, **deep, **videos}))
+    read = messages.read(body_of("BOOKING_REQUESTED", **{**TOLD, **deep, **videos}))
 
     assert "otp-" not in json.dumps(read)
     assert read["payload"]["attendees"] == [{"name": "Anna"}]
@@ -215,16 +215,16 @@ def test_one_time_passwords_are_gone_before_anything_is_kept():
 def test_what_is_no_webhook_is_refused(body):
     """Truncated, empty, of another kind, nested without end."""
     with pytest.raises(ValueError, match=r".+"):
-        webhooks.read(body)
+        messages.read(body)
 
 
 def test_nesting_and_null_characters_are_bounded():
     """Neither the recursion of Python nor the text of PostgreSQL is anybody's to break."""
     deep = '{"triggerEvent": "X", "payload": ' + '{"a":' * 200 + "1" + "}" * 201
     with pytest.raises(ValueError, match="Nested"):
-        webhooks.read(deep.encode())
+        messages.read(deep.encode())
 
-    assert webhooks.read(rb'{"triggerEvent": "X", "pay\u0000load": {"a": "b\u0000"}}')["payload"] == {"a": "b"}
+    assert messages.read(rb'{"triggerEvent": "X", "pay\u0000load": {"a": "b\u0000"}}')["payload"] == {"a": "b"}
 
 
 # --- one event, one identity -------------------------------------------------------------------------------------
@@ -232,10 +232,10 @@ def test_nesting_and_null_characters_are_bounded():
 
 def test_two_subscriptions_tell_of_one_event():
     """FM-72: `createdAt` differs by 1 ms, hence body and signature; the event is the same."""
-    first = webhooks.read(body_of("BOOKING_CREATED", **TOLD))
+    first = messages.read(body_of("BOOKING_CREATED", **TOLD))
     second = {**first, "createdAt": "2026-11-21T00:19:13.295Z"}
 
-    assert webhooks.label(first) == webhooks.label(second)
+    assert messages.label(first) == messages.label(second)
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,8 @@ FIELDS = st.sampled_from(
 def test_no_body_of_any_shape_is_an_error(trigger, payload):
     """FM-75: it is read, labelled, and parsed or useless."""
     try:
-        body = webhooks.read(orjson.dumps({"triggerEvent": trigger, "payload": payload}))
-        webhooks.label(body)
-        webhooks.parse(body)
+        body = messages.read(orjson.dumps({"triggerEvent": trigger, "payload": payload}))
+        messages.label(body)
+        messages.parse(body)
     except Useless:
         pass

@@ -9,11 +9,11 @@ from django.urls import reverse
 
 from bookings.models import AgentKey
 from cachectl.infra.redis import redis_client
-from calcom.crypto import EncryptedTextField
+from calcom.fields import EncryptedTextField
 from calcom.models import Account
 from config.admin import PER_ACCOUNT, Site
 from monitoring import metrics
-from tests import cast
+from tests import factories
 
 LOGIN = "/admin/login/"
 PASSWORD = "correct horse battery staple"
@@ -100,7 +100,7 @@ def viewer(client, db, staff_admitted) -> Client:
 
 
 @pytest.fixture
-def secrets(salon: cast.Salon) -> list[str]:
+def secrets(salon: factories.Salon) -> list[str]:
     """What is secret in the rows of the salon."""
     for name, value in TYPED_SECRETS.items():
         setattr(salon.account, name, value)

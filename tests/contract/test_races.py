@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract import recordings
 from tests.contract.comparing import complaints, differences
-from tests.contract.stage import Stage, stage
+from tests.contract.simulator import Stage, stage
 
 pytestmark = recordings.needs_recordings
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract import recordings
 from tests.contract.comparing import complaints, differences
-from tests.contract.stage import Stage, asks_for_phone_first, stage
+from tests.contract.simulator import Stage, asks_for_phone_first, stage
 
 pytestmark = recordings.needs_recordings
 

@@ -10,7 +10,7 @@ import pytest
 from tests.contract import recordings
 from tests.contract.comparing import shape
 from tests.contract.receiver import receiving
-from tests.contract.stage import stage
+from tests.contract.simulator import stage
 
 pytestmark = recordings.needs_recordings
 

@@ -5,8 +5,8 @@ import pytest
 from bookings import tasks
 from bookings.models import Appointment, Change
 from cachectl.models import Forgetting
-from tests.bookings.stage import let_jobs_finish, pass_time
-from tests.cast import ANNA, KARL, TUESDAY, at
+from tests.bookings.helpers import let_jobs_finish, pass_time
+from tests.factories import ANNA, KARL, TUESDAY, at
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"

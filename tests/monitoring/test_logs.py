@@ -109,7 +109,7 @@ def test_an_exception_is_told_without_its_message(lines) -> None:
 def test_what_operators_need_comes_through(lines) -> None:
     """A line tells which operation, for which row, how long, for which request."""
     token = current_request_id.set("4bf92f3577b34da6a3ce929d0e0e4736")
-    structlog.get_logger("calcom.client").info(
+    structlog.get_logger("calcom.http.client").info(
         "called", operation="GET /v2/slots", outcome="timeout", took_ms=812.5, account_id=7, event_type_ids=[1, 2]
     )
     current_request_id.reset(token)

@@ -9,7 +9,7 @@ from django.test import Client
 from redis import RedisError
 
 from bookings.models import Change
-from cachectl import services, tasks
+from cachectl import invalidation, tasks
 from cachectl.models import Forgetting
 from calcom.errors import CalcomError
 from calcom.resilience.circuit_breaker import POLICY
@@ -17,11 +17,11 @@ from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
 from monitoring import metrics, multiprocess
 from monitoring.collectors import Gauge
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.agent import Agent
-from tests.bookings.stage import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
-from tests.cast import KARL, TUESDAY, Salon, at
-from tests.monitoring import figures
+from tests.bookings.helpers import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.factories import KARL, TUESDAY, Salon, at
+from tests.monitoring import samples
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -38,7 +38,7 @@ class TestAvailability:
 
     def test_the_first_question_costs_a_request_and_the_second_does_not(self, agent: Agent, salon: Salon) -> None:
         """The hit rate is counted where it arises."""
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             agent.availability(salon.cut, TUESDAY)
             agent.availability(salon.cut, TUESDAY)
 
@@ -52,7 +52,7 @@ class TestAvailability:
         """Note [One request, however far]: to look at what is known first is no answer."""
         body = {"service": f"sv_{salon.cut.pk}", "when": {"date": TUESDAY.isoformat()}}
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             assert agent._post("/v1/availability/search", body, {}).status_code == 200
 
         assert answers(grown) == {"loaded": 1}
@@ -61,7 +61,7 @@ class TestAvailability:
         """An error is an answer, too: a hit rate without it would flatter us."""
         simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             assert agent.availability(salon.cut, TUESDAY).status_code == 503
 
         assert answers(grown) == {"missing": 1}
@@ -72,7 +72,7 @@ class TestAvailability:
         salon.cut.notice_minutes = 60 * 24 * 30
         salon.cut.save()
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             agent.availability(salon.cut, TUESDAY)
 
         assert answers(grown) == {"rules": 1}
@@ -85,7 +85,7 @@ class TestChanges:
         """Cal.com's time, the time to the end, and what we added."""
         agent.availability(salon.cut, TUESDAY)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             assert agent.book(salon.cut, at(10)).status_code == 201
             let_jobs_finish()
 
@@ -103,7 +103,7 @@ class TestChanges:
         agent.availability(salon.beard, TUESDAY)
         simulator.busy("ben", at(10), at(11))
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             assert agent.book(salon.beard, at(10)).status_code == 409
             let_jobs_finish()
 
@@ -114,8 +114,8 @@ class TestChanges:
         """It says pending; the end is counted when it comes."""
         agent.availability(salon.cut, TUESDAY)
 
-        with figures.growth() as later:
-            with simulator.holding(BOOK), figures.growth() as grown:
+        with samples.growth() as later:
+            with simulator.holding(BOOK), samples.growth() as grown:
                 assert agent.book(salon.cut, at(10), prefer="wait=0.5").status_code == 202
             let_jobs_finish()
 
@@ -128,7 +128,7 @@ class TestChanges:
         change = write_down(wish(salon.cut, at(10)))
         pass_time(40)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             assert settle(change, calcom).state == Change.State.DONE
 
         assert 40 <= grown['slotline_change_seconds_sum{operation="create"}'] < 45
@@ -137,7 +137,7 @@ class TestChanges:
         """The booking was withdrawn, and the wish to cancel it is fulfilled."""
         change = write_down(wish(salon.cut, at(10)))
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             cancel(change.appointment, calcom)
 
         assert grown['slotline_changes_total{operation="create",outcome="withdrawn"}'] == 1
@@ -148,7 +148,7 @@ class TestChanges:
         booked = book(wish(salon.cut, at(10)), calcom)
         Change.objects.filter(pk=booked.change.pk).update(state=Change.State.SENDING)
 
-        with figures.growth() as grown, transaction.atomic():
+        with samples.growth() as grown, transaction.atomic():
             assert booked.change.close(to=Change.State.DONE)
             transaction.set_rollback(True)
 
@@ -162,7 +162,7 @@ class TestForgetting:
         """However often the same forgetting is worked off."""
         owed(salon)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             for _ in range(2):
                 tasks.forget_range()
 
@@ -175,11 +175,11 @@ class TestForgetting:
         owed(salon)
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             for _ in range(5):
                 Forgetting.objects.update(next_attempt_at=Now())
                 with pytest.raises(RedisError):
-                    services.process()
+                    invalidation.process()
 
         failures = {line: count for line, count in grown.items() if "forgetting_failures" in line}
         assert failures == {
@@ -190,7 +190,7 @@ class TestForgetting:
 
 def owed(salon: Salon) -> Forgetting:
     """Owe two days of two event types."""
-    return services.owe(
+    return invalidation.owe(
         account_id=salon.account.pk,
         event_type_ids=[salon.cut.event_type_id, salon.colour.event_type_id],
         first=TUESDAY,
@@ -206,7 +206,7 @@ class TestGovernor:
         """FM-43: one answer of 429, and then refusals of our own."""
         simulator.fail("GET *", Kind.TOO_MANY)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             for _ in range(2):
                 with pytest.raises(CalcomError):
                     calcom.get_booking(uid="nobody")
@@ -222,7 +222,7 @@ class TestGovernor:
         """FM-45: opened once, and each request that was spared is counted."""
         simulator.fail("GET *", Kind.ERROR_BEFORE, times=None)
 
-        with figures.growth() as grown:
+        with samples.growth() as grown:
             for _ in range(POLICY.failures + 2):
                 with pytest.raises(CalcomError):
                     calcom.get_booking(uid="nobody")
@@ -247,7 +247,7 @@ class TestLabels:
         client.get("/nowhere/+4915187654321")
         let_jobs_finish()
 
-        said = "\n".join(figures.now())
+        said = "\n".join(samples.now())
 
         uids = [booking["uid"] for booking in simulator.bookings()]
         secret = [KARL.name, KARL.phone[1:], "BREW", "nowhere", "bk_", "op_", salon.key, salon.account.api_key, *uids]

@@ -8,10 +8,10 @@ from django.test import Client
 from prometheus_client.samples import Sample
 
 from monitoring import collectors, multiprocess, performance
-from script.stage.servers import free_port
+from script.lib.servers import free_port
 from tests.agent import Agent
-from tests.bookings.stage import let_jobs_finish
-from tests.cast import TUESDAY, Salon, at
+from tests.bookings.helpers import let_jobs_finish
+from tests.factories import TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

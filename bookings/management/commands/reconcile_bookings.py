@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from tqdm import tqdm
 
-from bookings.mirror import overlaps
-from bookings.mirror.reconciliation import MOST_DIFFERENCES, MOST_DIFFERENT, Difference, is_suspicious, reconcile
 from bookings.models import Appointment, Branch
+from bookings.sync import conflicts
+from bookings.sync.reconcile import MOST_DIFFERENCES, MOST_DIFFERENT, Difference, is_suspicious, reconcile
 from calcom.errors import CalcomError
 from calcom.models import Account
 from monitoring.admin_pages import local_time
@@ -135,7 +135,7 @@ def _line(difference: Difference, zone: str | None) -> str:
 
 
 def _summary(account: Account, compared: int, found: Counter[str]) -> str:
-    overlapping = [claim for claim in overlaps.detect() if claim.host.account_id == account.pk]
+    overlapping = [claim for claim in conflicts.detect() if claim.host.account_id == account.pk]
     return (
         f"{account}: {compared} bookings compared, {found.total()} differ, {found['put right']} put right; "
         f"{len(overlapping)} overlap others of the same host."

@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
 
-from cachectl import limits, store
-from cachectl.bands import Band
-from cachectl.flight import dates_between
+from cachectl import conf, store
+from cachectl.freshness import Band
 from cachectl.models import Forgetting
+from cachectl.singleflight import dates_between
 
 
 class Command(BaseCommand):
@@ -34,8 +34,8 @@ class Command(BaseCommand):
         self, *_args: Any, account: int, event_types: list[int] | None, days: int, hours: int, **_options: Any
     ) -> None:
         """Print a line for each event type, and one for what is owed."""
-        if not (1 <= days <= limits.MOST_DAYS and 1 <= hours <= limits.DEMAND_KEPT // 3600):
-            raise CommandError(f"--days must be 1 to {limits.MOST_DAYS}, --hours 1 to {limits.DEMAND_KEPT // 3600}.")
+        if not (1 <= days <= conf.MOST_DAYS and 1 <= hours <= conf.DEMAND_KEPT // 3600):
+            raise CommandError(f"--days must be 1 to {conf.MOST_DAYS}, --hours 1 to {conf.DEMAND_KEPT // 3600}.")
         try:
             self._demand(account, event_types, days, hours)
         except RedisError as exc:

@@ -15,13 +15,13 @@ from django.db import DatabaseError
 from redis import RedisError
 from tqdm.contrib.logging import tqdm_logging_redirect
 
-from cachectl import limits, warming
-from cachectl.deadline import Deadline
+from cachectl import conf, warming
+from cachectl.infra.deadline import Deadline
 from cachectl.models import Warming
 from cachectl.warming import Plan
 
 FAILED, TRY_LATER, INTERRUPTED = 1, os.EX_TEMPFAIL, 130
-MOST_HOURS = limits.DEMAND_KEPT // 3600
+MOST_HOURS = conf.DEMAND_KEPT // 3600
 
 
 class Command(BaseCommand):
@@ -65,8 +65,8 @@ class Command(BaseCommand):
 
     @staticmethod
     def _plans(*, company: str | None, top: int, days: int, hours: int, **_options: Any) -> list[Plan]:
-        if not (top >= 1 and 1 <= days <= limits.MOST_DAYS and 1 <= hours <= MOST_HOURS):
-            raise CommandError(f"--top must be at least 1, --days 1 to {limits.MOST_DAYS}, --hours 1 to {MOST_HOURS}.")
+        if not (top >= 1 and 1 <= days <= conf.MOST_DAYS and 1 <= hours <= MOST_HOURS):
+            raise CommandError(f"--top must be at least 1, --days 1 to {conf.MOST_DAYS}, --hours 1 to {MOST_HOURS}.")
         try:
             return warming.plan(company=company, today=datetime.now(UTC).date(), days=days, hours=hours, top=top)
         except LookupError as exc:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
 from django.db.models.functions import Cast
 
-from calcom.crypto import EncryptedTextField, rotated
+from calcom.fields import EncryptedTextField, rotated
 
 BATCH = 500
 

@@ -9,7 +9,7 @@ from django.test import Client
 
 from bookings.api import throttling
 from bookings.models import AgentKey, Service
-from tests.cast import ANNA, Caller, Practice, Salon
+from tests.factories import ANNA, Caller, Practice, Salon
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,11 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import auth, remembered, urls, views
+from bookings.api import auth, ttl_cache, urls
+from bookings.api.views import base
 from bookings.models import AgentKey
 from tests.bookings.api.conftest import Agent, agent_with, wish
-from tests.cast import Practice, Salon, at
+from tests.factories import Practice, Salon, at
 
 PUBLIC = {"openapi", "docs"}
 SAMPLE = {
@@ -117,7 +118,7 @@ def test_a_revoked_key_is_refused_within_five_seconds(
 ) -> None:
     """What a process remembers of a key, it forgets in time."""
     now = [1000.0]
-    monkeypatch.setattr(remembered, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(ttl_cache, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert agent.get("services").status_code == 200
 
     AgentKey.objects.update(revoked_at=timezone.now())
@@ -176,14 +177,14 @@ def test_no_method_leads_around_a_scope(salon: Salon) -> None:
 
 def test_every_operation_names_its_scope() -> None:
     """A view that forgot it would be open to every key."""
-    operations = [view for view in views.AgentView.__subclasses__() if view is not views.Nothing]
+    operations = [view for view in base.AgentView.__subclasses__() if view is not base.Nothing]
 
     for view in operations:
         methods = {method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)}
         assert {method.upper() for method in methods} == set(view.scopes), view
 
 
-class Careless(views.Services):
+class Careless(base.Services):
     """A view with a method that no scope opens."""
 
     def post(self, _request: Request) -> Response:
@@ -201,7 +202,7 @@ def test_method_that_no_scope_opens_is_closed_to_every_key(salon: Salon, rf: Req
     """Also where a view came past the check at the start."""
     signed = rf.post("/", headers={"Authorization": f"Bearer {salon.key}"})
 
-    answer = super(views.AgentView, Careless).as_view()(signed)
+    answer = super(base.AgentView, Careless).as_view()(signed)
 
     assert (answer.status_code, answer.data["code"]) == (403, "scope_missing")
 

@@ -6,9 +6,9 @@ import pytest
 
 from bookings.models import Branch, Service
 from calcom.simulator import Kind, Simulator
-from script.stage import redis_time
+from tests import redis_time
 from tests.bookings.api.conftest import Agent
-from tests.cast import BERLIN, SUNDAY, TUESDAY, WEDNESDAY, Salon, at
+from tests.factories import BERLIN, SUNDAY, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

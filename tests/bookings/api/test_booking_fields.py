@@ -9,8 +9,8 @@ from bookings.models import Appointment, Conversation, Service, ToolCall
 from calcom.simulator import Simulator
 from calcom.sync import sync
 from tests.bookings.api.conftest import Agent, wish
-from tests.bookings.stage import let_lists_know
-from tests.cast import ANNA, KARL, NOBODY, Salon, at
+from tests.bookings.helpers import let_lists_know
+from tests.factories import ANNA, KARL, NOBODY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,7 +6,7 @@ import pytest
 from bookings.models import AgentKey, Appointment, Branch, Conversation, ToolCall
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with, wish
-from tests.cast import ANNA, BERLIN, KARL, NOBODY, TUESDAY, Salon, at
+from tests.factories import ANNA, BERLIN, KARL, NOBODY, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -201,7 +201,7 @@ def broken(*_args: object, **_kwargs: object) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        "bookings.conversations.record",
+        "bookings.scheduling.conversations.record",
         "bookings.models.ToolCall.objects.create",
         "monitoring.metrics.CHANGE_OWN_SECONDS.labels",
         "monitoring.metrics.CHANGES.labels",

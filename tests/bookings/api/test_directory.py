@@ -3,7 +3,7 @@
 import pytest
 
 from bookings.api import directory
-from bookings.api.errors import ServiceNotOffered
+from bookings.api.problem_catalog import ServiceNotOffered
 
 
 def test_a_service_named_by_its_id_costs_one_row(salon, django_assert_num_queries):

@@ -7,11 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from bookings import claims, conversations, tasks
+from bookings import tasks
 from bookings.models import AgentKey, Appointment, AppointmentState, CallbackRequest, Claim, Conversation, ToolCall
+from bookings.scheduling import claims, conversations
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with, wish
-from tests.cast import ANNA, TUESDAY, Salon, at
+from tests.factories import ANNA, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -3,8 +3,8 @@
 import pytest
 
 from bookings.api import headers
-from bookings.api.errors import RequestInvalid
-from cachectl.availability import Band, Known
+from bookings.api.problem_catalog import RequestInvalid
+from cachectl.cache import Band, Known
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from bookings.api.errors import ACCESS_REFUSED
+from bookings.api.problem_catalog import ACCESS_REFUSED
 from bookings.models import Appointment, CallbackRequest, Claim
 from bookings.tasks import settle
 from calcom.models import Account, KeyRefusal
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent
-from tests.bookings.api.test_holding import begin, book, offered
-from tests.bookings.stage import pass_time, wish, write_down
-from tests.cast import SALON_CREDENTIAL, TUESDAY, WEDNESDAY, Salon, at
+from tests.bookings.api.test_holds import begin, book, offered
+from tests.bookings.helpers import pass_time, wish, write_down
+from tests.factories import SALON_CREDENTIAL, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

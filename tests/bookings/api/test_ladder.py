@@ -12,15 +12,15 @@ from django.utils import timezone
 
 from bookings import tasks
 from bookings.models import Appointment, CallbackRequest, Change, Claim, Conversation
-from cachectl import availability
+from cachectl import cache
 from calcom.errors import Unavailable
 from calcom.resilience import circuit_breaker
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, wish
-from tests.bookings.stage import let_jobs_finish, pass_time
+from tests.bookings.helpers import let_jobs_finish, pass_time
 from tests.cachectl.conftest import RedisTime
-from tests.cast import ANNA, NOBODY, TUESDAY, Salon, at
+from tests.factories import ANNA, NOBODY, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,7 +181,7 @@ def test_what_is_certain_is_held_as_ever(simulator: Simulator, agent: Agent, sal
 def test_a_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Cal.com answers, so the booking itself asks whether the time is still free."""
     ask(agent, salon)
-    availability.forget(
+    cache.forget(
         forgetting_id=None,
         account_id=salon.account.pk,
         event_type_ids=[salon.cut.event_type_id],

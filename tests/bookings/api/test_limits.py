@@ -13,8 +13,8 @@ from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from calcom.sync import sync
 from tests.bookings.api.conftest import Agent, wish
-from tests.bookings.stage import cancel, let_lists_know, move
-from tests.cast import ANNA, BERLIN, KARL, TUESDAY, WEDNESDAY, Salon, at
+from tests.bookings.helpers import cancel, let_lists_know, move
+from tests.factories import ANNA, BERLIN, KARL, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,7 +7,7 @@ from django.db import OperationalError, connection
 
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, wish
-from tests.cast import TUESDAY, Salon, at
+from tests.factories import TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

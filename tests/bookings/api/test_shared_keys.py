@@ -7,13 +7,13 @@ import pytest
 from bookings import tasks
 from bookings.models import AgentKey, Branch, Company, Service
 from cachectl.infra.redis import redis_client
-from calcom.keys import limiter_keys
-from calcom.limiter import Throttled, limiter_for
+from calcom.resilience.keys import limiter_keys
+from calcom.resilience.rate_limiter import Throttled, limiter_for
 from calcom.simulator import Simulator
 from calcom.types import Priority
 from tests.bookings.api.conftest import Agent
-from tests.bookings.stage import wish, write_down
-from tests.cast import ANNA, KARL, TUESDAY, Salon, at
+from tests.bookings.helpers import wish, write_down
+from tests.factories import ANNA, KARL, TUESDAY, Salon, at
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_jobs", "simulator")]
 

@@ -8,7 +8,7 @@ from bookings.models import AgentKey
 from cachectl.infra import throttle
 from config.env import Env
 from tests.bookings.api.conftest import Agent, agent_with
-from tests.cast import Salon
+from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db
 

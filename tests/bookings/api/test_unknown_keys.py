@@ -13,7 +13,7 @@ from cachectl.infra.redis import redis_client
 from monitoring import metrics
 from monitoring.client_address import address_of
 from tests.bookings.api.conftest import Agent, agent_with
-from tests.cast import Salon
+from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bookings.api.urls import urlpatterns
 from bookings.models import Appointment, Change, Customer
 from tests.bookings.api.conftest import Agent, wish
-from tests.cast import SUNDAY, Salon, at
+from tests.factories import SUNDAY, Salon, at
 
 pytestmark = pytest.mark.django_db
 
@@ -231,7 +231,7 @@ def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch:
     def broken(_key: object) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("bookings.api.views.services_of", broken)
+    monkeypatch.setattr("bookings.api.views.base.services_of", broken)
 
     answer = agent.get("services")
 

@@ -1,0 +1,1 @@
+"""Serializers: requests become values of the domain, responses are described."""

@@ -1,0 +1,213 @@
+"""What a search is asked with; and what it is answered with, for the schema only: `searching.py` writes it."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rest_framework import serializers
+
+from bookings.api.problem_catalog import WindowTooLong
+from bookings.api.serializers.requests import (
+    LONGEST_WINDOW,
+    AgentSerializer,
+    FreshnessAnswer,
+    HoldAnswer,
+    InstantField,
+    PrintableField,
+    ServiceAnswer,
+    ServiceField,
+    TimeAnswer,
+    local_date,
+)
+from bookings.availability.criteria import A_DAY, PartOfDay, Wanted, instant_of
+from bookings.availability.ranking import MAX_OFFERS
+from bookings.availability.rules import Reason
+from bookings.availability.search import Status
+from bookings.errors import TimeNotUnderstood
+from calcom.day_ranges import MINUTE
+
+MOST_WINDOWS = 10
+DAYS_AHEAD = 14
+"""How many days are meant where none is named."""
+NEEDS_CLARIFICATION = "needs_clarification"
+STAFF_REASONS = ("staff_unknown", "staff_ambiguous", "staff_not_bookable")
+_CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
+
+
+# --- What is asked -----------------------------------------------------------------------------------------------
+
+
+class WindowRequest(AgentSerializer):
+    """Slots that start from one instant on and before another; without the other, at the first exactly."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields. One of them has a name that Python keeps for itself."""
+        return {
+            "from": InstantField(help_text="RFC 3339 with offset"),
+            "to": InstantField(required=False, allow_null=True, default=None, help_text="RFC 3339 with offset"),
+        }
+
+
+class WhenRequest(AgentSerializer):
+    """When the caller would like to come: windows, or a day of the branch; without either, in the next two weeks."""
+
+    windows = WindowRequest(many=True, required=False, allow_null=True, default=None)
+    date = PrintableField(required=False, allow_null=True, default=None, help_text="a day of the branch: 2026-11-24")
+    part_of_day = serializers.ChoiceField(list(PartOfDay), required=False, allow_null=True, default=None)
+    not_before = PrintableField(
+        required=False, allow_null=True, default=None, help_text="with date, on the branch's clocks: 09:00"
+    )
+    time = PrintableField(
+        required=False, allow_null=True, default=None, help_text="with date, the one time that is wanted: 10:30"
+    )
+    phrase = PrintableField(
+        required=False, allow_null=True, default=None, max_length=300, help_text="the caller's own words"
+    )
+
+    def validate_windows(self, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        """Refuse none and too many."""
+        if value is not None and not 0 < len(value) <= MOST_WINDOWS:
+            raise serializers.ValidationError(f"Send 1 to {MOST_WINDOWS} windows.")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what says the time twice, or half."""
+        by_day = [name for name in ("date", "part_of_day", "not_before", "time") if attrs[name] is not None]
+        ways = [name for name in ("windows", "phrase") if attrs[name] is not None]
+        if len(ways) + bool(by_day) > 1:
+            raise serializers.ValidationError("Send one of windows, date and phrase.")
+        if attrs["date"] is None and {"not_before", "time"} & set(by_day):
+            raise serializers.ValidationError({"date": "It is required with not_before and time."})
+        if attrs["time"] is not None and len(by_day) > 2:
+            raise serializers.ValidationError({"time": "It says all: send neither part_of_day nor not_before with it."})
+        return attrs
+
+
+class SearchRequest(AgentSerializer):
+    """What is wanted, when, and with whom; or what goes on from an earlier search."""
+
+    service = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name")
+    staff = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name; empty: anybody")
+    when = WhenRequest(required=False, allow_null=True, default=None)
+    hold = serializers.ChoiceField(
+        ["exact_match"],
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="hold the one time that is asked for, if it is free",
+    )
+    max_offers = serializers.IntegerField(required=False, min_value=1, max_value=MAX_OFFERS, default=MAX_OFFERS)
+    more_token = serializers.RegexField(
+        r"^mt_[0-9A-Z]{10}$",
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="of an earlier answer: go on from there; service, staff and when are those of that search",
+    )
+    conversation_id = serializers.RegexField(
+        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
+    )
+    language = serializers.RegexField(
+        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
+        max_length=10,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="BCP 47; else Accept-Language, else the branch's",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a search for nothing."""
+        if attrs["service"] is None and attrs["more_token"] is None:
+            raise serializers.ValidationError({"service": "It is required, unless more_token goes on from a search."})
+        return attrs
+
+
+def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> Wanted:
+    """
+    Return what `when` asks for, on the clocks of `zone`.
+
+    Raises:
+        AskCaller: it is no time, or not one time.
+        WindowTooLong: it spans more days than one question may.
+    """
+    when = when or {}
+    if when.get("phrase") is not None:
+        raise TimeNotUnderstood("A caller's own words are not read here: send when with windows, or with date.")
+    if when.get("windows") is not None:
+        return _of_windows(when["windows"])
+    if when.get("time") is not None:
+        return Wanted.at(instant_of(local_date(when["date"]), _clock(when["time"]), zone))
+    first = now.astimezone(zone).date()
+    days = [local_date(when["date"])] if when.get("date") else [first + ahead * A_DAY for ahead in range(DAYS_AHEAD)]
+    part, not_before = when.get("part_of_day"), when.get("not_before")
+    return Wanted.on(
+        days,
+        zone,
+        part=PartOfDay(part) if part else None,
+        not_before=_clock(not_before) if not_before is not None else None,
+    )
+
+
+def _of_windows(windows: list[Mapping[str, datetime]]) -> Wanted:
+    if len(windows) == 1 and windows[0]["to"] is None:
+        return Wanted.at(windows[0]["from"])
+    spans = [(window["from"], window["to"] or window["from"] + MINUTE) for window in windows]
+    if any(last - first > LONGEST_WINDOW for first, last in spans):
+        raise WindowTooLong(f"A window may have at most {LONGEST_WINDOW.days} days.")
+    return Wanted.between(spans)
+
+
+def _clock(text: str) -> time:
+    if not _CLOCK.fullmatch(text):
+        raise TimeNotUnderstood("A time of day is written as in 09:30.")
+    return time.fromisoformat(text)
+
+
+# --- What is answered --------------------------------------------------------------------------------------------
+
+
+class UnderstoodAnswer(serializers.Serializer[Any]):
+    """What was understood."""
+
+    understood = serializers.CharField()
+    ambiguous = serializers.BooleanField()
+
+
+class OfferAnswer(TimeAnswer):
+    """A time that may be offered."""
+
+    option = serializers.IntegerField()
+    slot_token = serializers.CharField(help_text="what holds or books it")
+    staff = serializers.CharField(allow_null=True, help_text="with whom; null where that is not known")
+    spoken = serializers.CharField()
+
+
+class StaffAnswer(serializers.Serializer[Any]):
+    """Somebody the agent may ask about."""
+
+    id = serializers.CharField(help_text="such as st_12")
+    name = serializers.CharField()
+
+
+class SearchAnswer(serializers.Serializer[Any]):
+    """What was asked for, or up to three real times instead."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(
+        [*Status, NEEDS_CLARIFICATION], help_text="degraded: offers were free when last known; without any nobody knows"
+    )
+    reason = serializers.ChoiceField(
+        [*Reason, *STAFF_REASONS], allow_null=True, help_text="why it is not what was asked for"
+    )
+    request = UnderstoodAnswer()
+    service = ServiceAnswer()
+    offers = OfferAnswer(many=True)
+    candidates = StaffAnswer(many=True, help_text="who may be meant; with needs_clarification")
+    hold = HoldAnswer(allow_null=True)
+    more_token = serializers.CharField(allow_null=True, help_text="what goes on from here")
+    spoken = serializers.CharField()
+    agent_hint = serializers.CharField()
+    freshness = FreshnessAnswer(allow_null=True)

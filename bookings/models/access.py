@@ -1,0 +1,71 @@
+"""The keys of voice agents. Only their hash is stored."""
+
+import hashlib
+import secrets
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from bookings.models.tenants import Branch, Company, TenantQuerySet
+from calcom.fields import EncryptedTextField
+
+
+def digest_of(key: str) -> str:
+    """Return what is stored of an agent's key. A plain hash will do: the key is random, nobody can guess at it."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class AgentKeyQuerySet(TenantQuerySet["AgentKey"]):
+    """Filters over keys."""
+
+    def issue(self, *, key: str = "", **fields: Any) -> "tuple[AgentKey, str]":
+        """Create a key with `fields`; return it and its text, which nobody can read again."""
+        agent_key = self.model(**fields)
+        text = agent_key.give_text(key)
+        agent_key.save(using=self.db)
+        return agent_key, text
+
+    def valid(self, key: str) -> "AgentKeyQuerySet":
+        """Return the one that `key` names, unless it is revoked or its company is no longer served."""
+        return self.filter(digest=digest_of(key), revoked_at__isnull=True, company__active=True)
+
+
+class AgentKey(models.Model):
+    """What a voice agent shows us. The key itself is shown once and stored as a digest."""
+
+    class Scope(models.TextChoices):
+        """What a key may do."""
+
+        READ = "availability:read", "ask for services and free slots"
+        BOOK = "bookings:write", "book, move and cancel"
+        SEE = "bookings:read", "read bookings"
+        CALL_BACK = "callbacks:write", "ask that a person calls back"
+        VOUCH = "callers:identify", "say who is calling: the number comes from the network, never from a model"
+
+    company = models.ForeignKey(Company, models.CASCADE, related_name="agent_keys")
+    branch = models.ForeignKey(Branch, models.CASCADE, null=True, blank=True, help_text="empty = all branches")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, editable=False, help_text="its first characters, to recognise it by")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope), default=list)
+    platform_secrets = EncryptedTextField(
+        blank=True, default="", help_text="JSON: what voice platforms sign with; stored encrypted"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    shown_once = ""
+    """The key itself, on an object that was just given one; it is stored nowhere."""
+
+    objects = AgentKeyQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def give_text(self, text: str = "") -> str:
+        """Give it a text of its own and return it: the row keeps only what recognises it."""
+        text = text or f"sl_{secrets.token_urlsafe(32)}"
+        self.prefix, self.digest = text[:8], digest_of(text)
+        return text

@@ -1,0 +1,102 @@
+"""A search with its consequences: each offer gets a token, an exact match is held, and the next page is remembered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bookings.availability import pagination
+from bookings.availability.search import Asked, Found, Offer, Status, find
+from bookings.errors import AnotherTime
+from bookings.models import Company, Conversation, SlotToken
+from bookings.scheduling import holds
+from bookings.scheduling.holds import Held
+from cachectl.infra.deadline import Deadline
+from calcom.day_ranges import minute_from
+from calcom.service import CalcomService
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a caller is offered."""
+
+    found: Found
+    tokens: Sequence[SlotToken]
+    """One for each offer that was found, in the same order."""
+    held: Held | None
+    """The offer, where it is kept free for this caller."""
+    more_token: str | None
+    """What goes on from here, where there may be something else."""
+
+
+def offer(
+    asked: Asked,
+    *,
+    company: Company,
+    conversation: Conversation | None,
+    hold: bool,
+    calcom: CalcomService,
+    deadline: Deadline,
+    now: datetime,
+    max_age: float | None = None,
+) -> Offered:
+    """
+    Return what was found, ready to be chosen from. With `hold` the one time that was asked for is held, if it is free.
+
+    Raises like `find`, and as `holds.hold` does where it could not be tried.
+    """
+    table = _Table(asked, company, conversation, now)
+    found = find(asked, now=now, calcom=calcom, deadline=deadline, max_age=max_age)
+    if not (hold and found.status is Status.AVAILABLE and asked.wanted.start is not None):
+        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
+    try:
+        token, held = _hold(table, found.offers[0], calcom, deadline)
+    except AnotherTime:
+        # Somebody was faster. What could not be held is not offered, so the question is asked once more.
+        found = find(asked, now=now, calcom=calcom, deadline=deadline)
+        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
+    return Offered(found, [token], held, _more_token(asked, found, company))
+
+
+def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
+    """Hold the one time that was asked for: in one step with writing it down, or after whoever is just writing."""
+    token = table.new(offer)
+    held = holds.hold_new(token, loaded_at=offer.loaded_at, verified=offer.verified, deadline=deadline)
+    if held is None:
+        (token,) = table.lay([offer])
+        held = holds.hold(offer=token, calcom=calcom, deadline=deadline, now=table.now)
+    return token, held
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where offers are laid for a caller."""
+
+    asked: Asked
+    company: Company
+    conversation: Conversation | None
+    now: datetime
+
+    def new(self, offer: Offer) -> SlotToken:
+        """Return the token of an offer, not written down yet."""
+        return holds.new_offer(
+            company=self.company,
+            conversation=self.conversation,
+            service=self.asked.service,
+            start=offer.start,
+            staff=offer.calendar.staff,
+            event_type=offer.calendar.event_type,
+            now=self.now,
+        )
+
+    def lay(self, offers: Sequence[Offer]) -> list[SlotToken]:
+        """Write the offers down, and return their tokens in the same order."""
+        return SlotToken.objects.bulk_create(self.new(each) for each in offers)
+
+
+def _more_token(asked: Asked, found: Found, company: Company) -> str | None:
+    if not found.more:
+        return None
+    staff = asked.calendars[0].staff
+    heard = asked.offered | {minute_from(each.start) for each in found.offers}
+    search = pagination.Search(asked.service.pk, staff.pk if staff else None, asked.wanted, heard)
+    return pagination.remember(search, company=company)

@@ -1,0 +1,526 @@
+"""
+What happens at Cal.com without us becomes true here: appointments made, moved, cancelled, attended or missed there.
+
+`drift.py` says what a piece of news means, here it is done. Each step looks at the row once more under its lock: if it
+is another by then, the news are told again later.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from bookings.availability.occupancy import PLACED
+from bookings.models import Appointment, AppointmentState, Change, SharedBooking
+from bookings.scheduling import cases, claims, confirmation, duplicates, settling
+from bookings.sync import catalog, import_booking
+from bookings.sync.classify import Drift, Finding, News, classify
+from cachectl.models import Forgetting
+from calcom.day_ranges import LONGEST_CHANGE
+from calcom.errors import Reason, Refused
+from calcom.models import Account, EventType
+from calcom.service import CalcomService
+from calcom.types import Priority, RemoteBooking
+from calcom.webhooks.events import (
+    AbsenceMarked,
+    BookingRead,
+    BookingTold,
+    Event,
+    EventTypesSynced,
+    HostAway,
+    MeetingEnded,
+    NotYet,
+    Useless,
+)
+
+log = structlog.get_logger(__name__)
+
+State = AppointmentState
+Cause = Forgetting.Cause
+
+# How often one piece of news may lead to another: a booking that was looked up, the one it was moved to, and so on.
+_MOST_LOOKS = 5
+_WRITE_ITS_TIME = {Drift.ANSWER, Drift.NEW, Drift.REQUESTED, Drift.MOVED, Drift.OTHERWISE, Drift.SHARED}
+# How far ahead a host's absence is noted day by day; what lies further ahead is not in the cache for long.
+_ABSENCE_AHEAD = timedelta(days=93)
+# By how much Cal.com's clock and ours may differ.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+def hear(account: Account, event: Event) -> str:
+    """Apply an event of Cal.com and return in a few words what was done; see `calcom.webhooks.events.Listener`."""
+    match event:
+        case BookingTold(booking, told_at, is_certain):
+            news = News(account, booking, is_read=False, told_at=told_at, is_certain=is_certain)
+            return take_over(news, CalcomService(account)).value
+        case BookingRead(booking):
+            return take_over(News(account, booking), CalcomService(account)).value
+        case MeetingEnded(uid):
+            return _end(account, uid)
+        case AbsenceMarked():
+            return _mark_absence(account, event)
+        case HostAway():
+            return _forget_absence(account, event)
+        case EventTypesSynced():
+            return catalog.follow_event_types(account)
+
+
+def take_over(news: News, calcom: CalcomService) -> Drift:
+    """
+    Make our rows say what the news say, and return what they meant.
+
+    Raises:
+        Useless: it concerns none of our companies, or says what can never be.
+        NotYet, CalcomError: try again later.
+    """
+    for _ in range(_MOST_LOOKS):
+        finding = classify(news)
+        uid = _to_look_up(news, finding)
+        if uid is not None:
+            began = finding.appointment if finding.drift is Drift.MOVED_ON else None
+            news = News(news.account, _looked_up(uid, calcom), began=began.pk if began else None)
+            continue
+        _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
+        if finding.drift is Drift.SHARED_ENDED and news.booking.moved_to_uid:
+            news = News(news.account, _looked_up(news.booking.moved_to_uid, calcom))
+        elif finding.drift not in {Drift.LINK, Drift.TWIN}:
+            return finding.drift
+    raise NotYet("it is being moved again and again")
+
+
+def _to_look_up(news: News, finding: Finding) -> str | None:
+    """Return the uid that has to be read before anything is done; raise `Useless` where that would say no more."""
+    if finding.drift is Drift.MOVED_ON:
+        return news.booking.moved_to_uid
+    if news.booking.flaw and _needs_its_time(news, finding):
+        if news.is_read or finding.appointment is None:
+            raise Useless(news.booking.flaw)
+        return news.booking.uid
+    return news.booking.uid if finding.drift is Drift.UNCERTAIN else None
+
+
+def _needs_its_time(news: News, finding: Finding) -> bool:
+    """Return whether its time is written down. That a known booking has ended is true whatever its time is."""
+    if finding.drift is Drift.SHARED_ENDED:
+        return finding.shared is None
+    stands = news.booking.state.takes_time
+    return finding.drift is Drift.GONE or (stands and finding.drift in _WRITE_ITS_TIME)
+
+
+def _looked_up(uid: str, calcom: CalcomService) -> RemoteBooking:
+    """Read a booking that a message or a list was about; callers' requests go first."""
+    try:
+        return calcom.get_booking(uid=uid, priority=Priority.BACKGROUND)
+    except Refused as exc:
+        if exc.reason is Reason.NOT_FOUND:
+            raise Useless("not to be found at Cal.com") from exc
+        raise
+
+
+@dataclass(frozen=True)
+class _Case:
+    """News, what they mean, and whom to ask."""
+
+    news: News
+    finding: Finding
+    calcom: CalcomService
+
+    @property
+    def appointment(self) -> Appointment:
+        """The row that it is about."""
+        if self.finding.appointment is None:
+            raise NotYet("its row is gone")
+        return self.finding.appointment
+
+    def tell(self, event: str, appointment: Appointment | None, *, alert: bool = False) -> None:
+        """Write a line to the log; nothing in it is personal."""
+        (log.error if alert else log.info)(
+            event,
+            account_id=self.news.account.pk,
+            appointment_id=appointment.public_id if appointment else None,
+            outcome=self.finding.drift.value,
+        )
+
+
+def _nothing(_case: _Case) -> None:
+    """Leave everything as it is."""
+
+
+def _wait(_case: _Case) -> None:
+    raise NotYet("a change of ours is not settled yet")
+
+
+def _settle(case: _Case) -> None:
+    """Hear it as the answer to our own change, which may come later or never."""
+    if case.finding.change is not None:
+        settling.hear(change_id=case.finding.change.pk, remote=case.news.booking, calcom=case.calcom)
+
+
+# --- bookings that we do not know --------------------------------------------------------------------------------
+
+
+def _adopt(case: _Case) -> None:
+    """Write down an appointment that was made there."""
+    booking = case.news.booking
+    chosen = case.calcom.hosts_of(booking)
+    event_type, is_known = import_booking.event_type_of(case.news.account, booking, chosen)
+    host_ids = chosen or list(event_type.hosts.values_list("pk", flat=True))
+    home = import_booking.home_of(event_type, host_ids)
+    with _writing(event_type):
+        appointment = import_booking.appointment_of(booking, event_type, home)
+        appointment.host_id = host_ids[0] if len(host_ids) == 1 else None
+        appointment.save()
+        was_free = not appointment.is_live or claims.record(appointment, host_ids)
+        # Only what we know in full, buffers too, leaves the days answerable; freed time was never known as taken.
+        cause = Cause.OWN if appointment.is_live and is_known else Cause.ELSEWHERE
+        forgettings = _forgettings(case.calcom, appointment, host_ids, cause)
+    case.calcom.availability_changed(forgettings)
+    case.tell("appointment mirrored", appointment, alert=not was_free)
+
+
+def _forget_requested(case: _Case) -> None:
+    """Forget the days of a booking that waits for its host: whether it takes time is the event type's matter."""
+    booking = case.news.booking
+    if case.news.is_read:
+        return  # polled again and again; the days grow stale by themselves
+    host_ids = case.calcom.hosts_of(booking)
+    event_type, _ = import_booking.event_type_of(case.news.account, booking, host_ids)
+    with transaction.atomic(durable=True):
+        forgettings = case.calcom.write_forgettings(
+            event_type=event_type, start=booking.start, end=booking.end, host_ids=host_ids, cause=Cause.ELSEWHERE
+        )
+    case.calcom.availability_changed(forgettings)
+
+
+# --- bookings that another account asked for ---------------------------------------------------------------------
+
+
+def _claim_shared(case: _Case) -> None:
+    """Claim the time of this account's hosts for it. Who comes is the other account's matter, and is not written."""
+    booking = case.news.booking
+    host_ids = _known_hosts(case)
+    event_type, is_known = import_booking.event_type_of(case.news.account, booking, host_ids)
+    with _writing(event_type):
+        forgettings = _end_shared(case, event_type)
+        row = SharedBooking.objects.get(account=case.news.account, remote_uid=booking.uid)
+        row.event_type, row.start, row.end, row.ended = event_type, booking.start, booking.end, False
+        row.save()
+        was_free = claims.record(row, host_ids)
+        forgettings += _forgettings(case.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
+    case.calcom.availability_changed(forgettings)
+    case.tell("mirror.shared_booking_claimed", None, alert=not was_free)
+
+
+def _release_shared(case: _Case) -> None:
+    """Give back the time of this account's hosts."""
+    row = case.finding.shared
+    event_type = (
+        row.event_type
+        if row
+        else import_booking.event_type_of(case.news.account, case.news.booking, _known_hosts(case))[0]
+    )
+    with _writing(event_type):
+        forgettings = _end_shared(case, event_type)
+        if row is None:
+            # What a list of slots may still lack: nothing here ever knew of this time as taken.
+            forgettings += case.calcom.write_forgettings(
+                event_type=event_type,
+                start=case.news.booking.start,
+                end=case.news.booking.end,
+                host_ids=_known_hosts(case),
+                cause=Cause.ELSEWHERE,
+            )
+    case.calcom.availability_changed(forgettings)
+    case.tell("mirror.shared_booking_released", None)
+
+
+def release_shared(row: SharedBooking, calcom: CalcomService) -> None:
+    """
+    Write down that it does not stand at Cal.com any more, and give back the time of this account's hosts.
+
+    Raises:
+        NotYet: another writer is changing it.
+    """
+    with _writing(row.event_type):
+        forgettings = _ended(SharedBooking.objects.filter(pk=row.pk), calcom)
+    calcom.availability_changed(forgettings)
+
+
+def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
+    """
+    End it and the one that it replaced, within the transaction that is open; return the days that this changes.
+
+    One that was not known is written down as ended, with these times: a late message must not claim its time again.
+    """
+    account, booking = case.news.account, case.news.booking
+    uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
+    time = {"start": booking.start, "end": booking.end}
+    unknown = [
+        SharedBooking(account=account, event_type=event_type, remote_uid=uid, ended=True, **time) for uid in uids
+    ]
+    SharedBooking.objects.bulk_create([] if booking.flaw else unknown, ignore_conflicts=True)
+    rows = SharedBooking.objects.filter(account=account, remote_uid__in=uids)
+    return [*_ended(rows, case.calcom), *_disowned(account, uids, case.calcom)]
+
+
+def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> list[Forgetting]:
+    """End what was imported under these uids before it was known whose it is, and keep nothing of who comes."""
+    forgettings = list[Forgetting]()
+    imports = Appointment.objects.called(*uids).filter(company__account=account, origin=Appointment.Origin.CALCOM)
+    for row in imports.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
+        if Change.objects.open().filter(appointment=row):
+            raise NotYet("a change of ours is not settled yet")
+        if host_ids := sorted(set(row.claims.values_list("host_id", flat=True))):
+            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
+            claims.release(row)
+        row.state, row.remote_uid, row.earlier_remote_uids, row.customer = State.CANCELLED, "", [], None
+        row.attendee_name, row.attendee_email, row.attendee_phone = "", "", None
+        row.save()
+    return forgettings
+
+
+def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgetting]:
+    forgettings = list[Forgetting]()
+    for row in rows.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
+        if host_ids := sorted(row.claims.values_list("host_id", flat=True)):
+            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
+            row.claims.all().delete()
+        row.ended = True
+        row.save()
+    return forgettings
+
+
+def _known_hosts(case: _Case) -> list[int]:
+    """Return our ids of its hosts whom this account has: others' time is not this account's matter."""
+    hosts = case.news.account.hosts.named_by(case.news.booking)
+    return list(hosts.order_by("pk").values_list("pk", flat=True))
+
+
+# --- appointments of ours ----------------------------------------------------------------------------------------
+
+
+def _move(case: _Case) -> None:
+    """Write down that it is at another time, or with somebody else, and in most cases under another uid."""
+    appointment, booking = case.appointment, case.news.booking
+    hosts_before = _host_ids(appointment)
+    host_ids = case.calcom.hosts_of(booking) or hosts_before
+    with _locked(appointment):
+        forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
+        appointment.become(booking, host_ids)  # under the lock nobody else does
+        confirmation.track(appointment)
+        was_free = claims.record(appointment, host_ids)
+        forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
+    case.calcom.availability_changed(forgettings)
+    case.tell("appointment moved at Cal.com", appointment, alert=not was_free)
+
+
+def _link(case: _Case) -> None:
+    """Note the uid of the booking that this one replaced: messages about that one may still come."""
+    appointment = case.appointment
+    with _locked(appointment):
+        appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, str(case.news.booking.moved_from_uid)]
+        appointment.save(update_fields=["earlier_remote_uids"])
+
+
+def _merge(case: _Case) -> None:
+    if not duplicates.merge(case.appointment, [case.news.booking.uid], case.calcom):
+        raise NotYet("its twin is being changed")
+
+
+def _decide(case: _Case) -> None:
+    """Write down that its host has confirmed it, or has not."""
+    if not settling.decide(appointment=case.appointment, remote=case.news.booking, calcom=case.calcom):
+        raise NotYet("it is being changed")
+
+
+def _cancel(case: _Case) -> None:
+    release(case.appointment, case.calcom, as_uid=case.news.booking.uid)
+    case.tell("appointment cancelled at Cal.com", case.appointment)
+
+
+def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -> None:
+    """
+    Write down that it does not stand at Cal.com any more, and give its host's time back.
+
+    `as_uid` is what Cal.com called it last: late messages about that must find this row.
+
+    Raises:
+        NotYet: another writer is changing it.
+    """
+    chain = [*appointment.earlier_remote_uids, appointment.remote_uid]
+    named = {"remote_uid": as_uid, "earlier_remote_uids": chain} if as_uid and as_uid not in chain else {}
+    with _locked(appointment):
+        host_ids = _host_ids(appointment)
+        appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
+        claims.release(appointment)
+        confirmation.withdraw(appointment, cases.VANISHED)
+        forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN, freed=True)
+    calcom.availability_changed(forgettings)
+
+
+def _complete(case: _Case) -> None:
+    _finish(case.appointment, State.COMPLETED)
+
+
+def _cancel_there(case: _Case) -> None:
+    """
+    Cancel a booking that carries the id of a wish which was settled without it, or that ours was moved to while we
+    cancelled that. It was read, not only told.
+    """
+    is_moved = case.finding.drift is Drift.OVERTOOK
+    try:
+        case.calcom.cancel(
+            uid=case.news.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
+        )
+    except Refused as exc:
+        log.warning("superfluous booking not cancelled", account_id=case.news.account.pk, reason=exc.reason.value)
+    case.tell("superfluous booking", case.appointment, alert=True)
+
+
+def _report_revived(case: _Case) -> None:
+    """Tell staff, unless it was cancelled while the list was on its way: which of the two is right, people know."""
+    if _looked_up(case.news.booking.uid, case.calcom).state.takes_time:
+        case.tell("cancelled appointment stands at Cal.com", case.appointment, alert=True)
+
+
+_ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
+    Drift.ANSWER: _settle,
+    Drift.UNSETTLED: _wait,
+    Drift.NEW: _adopt,
+    Drift.GONE: _adopt,
+    Drift.REQUESTED: _forget_requested,
+    Drift.MOVED: _move,
+    Drift.OTHERWISE: _move,
+    Drift.CANCELLED: _cancel,
+    Drift.DECIDED: _decide,
+    Drift.LINK: _link,
+    Drift.TWIN: _merge,
+    Drift.ENDED: _complete,
+    Drift.SUPERFLUOUS: _cancel_there,
+    Drift.OVERTOOK: _cancel_there,
+    Drift.REVIVED: _report_revived,
+    Drift.SHARED: _claim_shared,
+    Drift.SHARED_ENDED: _release_shared,
+}
+
+
+# --- who came, who is away ---------------------------------------------------------------------------------------
+
+
+def _end(account: Account, uid: str) -> str:
+    appointment = _current(account, uid)
+    if appointment.state != State.CONFIRMED:
+        raise Useless("it is not confirmed here")
+    if appointment.end > timezone.now() + _CLOCKS_DIFFER:
+        raise Useless("it is not over")
+    _finish(appointment, State.COMPLETED)
+    return Drift.ENDED.value
+
+
+def _mark_absence(account: Account, marked: AbsenceMarked) -> str:
+    """Write down who did not come; staff may take that back."""
+    appointment = _current(account, marked.uid)
+    address = appointment.attendee_email.lower()
+    if address in marked.absent and appointment.state in {State.CONFIRMED, State.COMPLETED}:
+        if appointment.start > timezone.now() + _CLOCKS_DIFFER:
+            raise Useless("it has not begun")
+        _finish(appointment, State.NO_SHOW)
+        return "did not come"
+    if address in marked.present and appointment.state == State.NO_SHOW:
+        _finish(appointment, State.COMPLETED)
+        return "came after all"
+    raise Useless("about nobody whom we expect")
+
+
+def _current(account: Account, uid: str) -> Appointment:
+    appointment = Appointment.objects.filter(event_type__account=account, remote_uid=uid).first()
+    if appointment is None:
+        raise Useless("not known here")
+    return appointment
+
+
+def _finish(appointment: Appointment, state: AppointmentState) -> None:
+    with transaction.atomic(durable=True):
+        if not appointment.move_on(to=state):
+            raise NotYet("somebody else is changing it")
+        claims.release(appointment)
+
+
+def _forget_absence(account: Account, away: HostAway) -> str:
+    """Forget the days on which a host is away, month by month."""
+    calcom = CalcomService(account)
+    event_type = EventType.objects.filter(account=account, hosts__calcom_id=away.host_id).first()
+    first, last = max(away.start, timezone.now()), min(away.end, timezone.now() + _ABSENCE_AHEAD)
+    if event_type is None or first >= last:
+        raise Useless("nobody can book this host then")
+    while first < last:
+        until = min(last, first + LONGEST_CHANGE)
+        with transaction.atomic(durable=True):
+            forgettings = calcom.write_forgettings(
+                event_type=event_type,
+                start=first,
+                end=until,
+                host_ids=calcom.host_ids([away.host_id]),
+                cause=Cause.ELSEWHERE,
+            )
+        calcom.availability_changed(forgettings)
+        first = until
+    return "a host is away"
+
+
+# --- writing it down ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(appointment: Appointment) -> Iterator[None]:
+    """Open a transaction in which the row is as it was when it was judged, and stays so."""
+    with _writing(appointment.event_type):
+        as_judged = Appointment.objects.filter(
+            pk=appointment.pk, state=appointment.state, remote_uid=appointment.remote_uid
+        )
+        if not as_judged.select_for_update().values_list("pk"):
+            raise NotYet("somebody else changed it")
+        yield
+
+
+@contextmanager
+def _writing(event_type: EventType) -> Iterator[None]:
+    try:
+        with claims.writing(event_type):
+            yield
+    except claims.Contention as exc:
+        raise NotYet("somebody else writes about it") from exc
+
+
+def _host_ids(appointment: Appointment) -> list[int]:
+    """Return whose time it takes; a move of ours that is on its way may claim more."""
+    if appointment.host_id:
+        return [appointment.host_id]
+    confirmed = appointment.claims.filter(kind__in=PLACED).order_by("host_id")
+    return list(confirmed.values_list("host_id", flat=True)) or list(
+        appointment.event_type.hosts.values_list("pk", flat=True)
+    )
+
+
+def _forgettings(
+    calcom: CalcomService,
+    booked: Appointment | SharedBooking,
+    host_ids: Collection[int],
+    cause: Cause,
+    *,
+    freed: bool = False,
+) -> list[Forgetting]:
+    return calcom.write_forgettings(
+        event_type=booked.event_type,
+        start=booked.start,
+        end=booked.end,
+        host_ids=host_ids,
+        cause=cause,
+        freed=freed,
+    )

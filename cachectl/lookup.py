@@ -1,0 +1,174 @@
+"""One question on its way: what is known so far, what it waits for, what it took."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from math import inf
+
+from redis import RedisError
+
+from cachectl import conf, singleflight, store
+from cachectl.freshness import WORST_FIRST, Band, Day, missing
+from cachectl.infra import bulkhead
+from cachectl.infra.deadline import Deadline
+from cachectl.loaders import GONE, Urgency
+from cachectl.singleflight import Block, Landing, dates_between
+
+# How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the days that were asked for, and how well."""
+
+    days: dict[date, Day]
+    band: Band
+    """Of the worst day."""
+    age: float | None
+    """Seconds since the load of the oldest day began; None when nothing is known, or not since when."""
+    loaded: bool = False
+    """Whether this question cost a load."""
+    collapsed: bool = False
+    """Whether another question's load was awaited, and brought days."""
+    failure: str | None = None
+    """Why not all is verified: `deadline`, `settling` (it changed moments ago), or the source's reason."""
+    retry_after: float | None = None
+    """Seconds after which asking again may help, where known."""
+    loading: bool = False
+    """Whether somebody was loading days of the event type when the question was asked."""
+
+    uncertain: bool = False
+    """Whether a newer list might say otherwise of what was asked: set by those who know what was booked since."""
+
+    @property
+    def verified(self) -> bool:
+        """Return whether a caller may be told so without reserve."""
+        return self.band.verified and not self.uncertain
+
+    def after(self, earlier: "Known") -> "Known":
+        """Return it with what the same question cost before: whether it loaded, or awaited a load."""
+        return replace(self, loaded=self.loaded or earlier.loaded, collapsed=self.collapsed or earlier.collapsed)
+
+
+class Question:
+    """A question for the days of an event type. Redis is asked once; after that it waits for flights only."""
+
+    def __init__(
+        self,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        *,
+        urgency: Urgency,
+        tenant: int | None = None,
+    ) -> None:
+        if not first <= last < first + timedelta(days=conf.MOST_DAYS):
+            raise ValueError(f"Ask for 1 to {conf.MOST_DAYS} days, from first to last.")
+        self.account_id, self.event_type_id = account_id, event_type_id
+        self.urgency, self.tenant = urgency, tenant
+        self.loads, self.collapsed = 0, False
+        self.failure: str | None = None
+        self.retry_after: float | None = None
+        self._look(dates_between(first, last))
+
+    def _look(self, dates: list[date]) -> None:
+        try:
+            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgency is Urgency.CALLER)
+        except RedisError:
+            self.loading = False
+            self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
+            self.days = {day: missing(day) for day in dates}
+        else:
+            self.loading = snapshot.loading
+            self.now, self.refresh_queued = snapshot.now / 1000, snapshot.refresh_queued
+            self.days = {day.date: day for day in snapshot.days}
+        self.asked = self.now
+
+    def fly_until_good(self, needed: Callable[[Day], bool], deadline: Deadline) -> None:
+        """Wait for flights while days are `needed`, time is left and nothing failed."""
+        for _ in range(ROUNDS):
+            if self.failure or not any(needed(day) for day in self.days.values()):
+                return
+            with self._place(deadline) as until:
+                if until.passed:
+                    self.failure = "deadline"
+                    return
+                self._wait(*singleflight.join(self._block(needed)), until)
+
+    def _place(self, deadline: Deadline) -> AbstractContextManager[Deadline]:
+        """Return where to wait: callers share the places of web, workers have theirs to themselves."""
+        return bulkhead.place(self.account_id, deadline) if self.urgency is Urgency.CALLER else nullcontext(deadline)
+
+    def _block(self, needed: Callable[[Day], bool]) -> Block:
+        """
+        Return all days that are not fresh, and at least as many as one request carries anyway.
+
+        A block begins at a fixed distance from today, so that callers who ask for different days share its load.
+        """
+        days = self.days.values()
+        wanted = [day.date for day in days if needed(day)]
+        dates = [day.date for day in days if day.band is not Band.FRESH or day.date in wanted]
+        length = conf.block_days()
+        first = dates[0] - timedelta(days=max(0, (dates[0] - self.today).days) % length)
+        last = max(dates[-1], dates[0] + timedelta(days=length - 1))
+        return Block(self.account_id, self.event_type_id, first, last, self.urgency, self.tenant, wanted, needed)
+
+    def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
+        try:
+            landing = coming.result(timeout=deadline.left)
+        except TimeoutError:
+            self.failure = "deadline"
+            return
+        if landing.failure:
+            self.failure, self.retry_after = landing.failure.reason, landing.failure.retry_after
+            if self.failure == GONE:
+                self.days = {date: missing(date) for date in self.days}
+            return  # nothing was loaded, by this question or by another
+        before = self.days
+        self.now = max(self.now, landing.now)
+        self.days = {date: landing.days.get(date, day) for date, day in before.items()}
+        if started and landing.loaded_here:
+            self.loads += 1
+        elif landing.loaded_here or any(day.loaded_at != before[date].loaded_at for date, day in self.days.items()):
+            self.collapsed = True
+
+    @property
+    def today(self) -> date:
+        """Return the UTC date on Redis' clock; the first day that was asked for while it is away."""
+        return next(iter(self.days)) if self.redis_away else datetime.fromtimestamp(self.asked, UTC).date()
+
+    @property
+    def redis_away(self) -> bool:
+        """Return whether Redis did not answer, so that whatever is loaded cannot be kept."""
+        return self.asked == -inf
+
+    def unsettled(self, needed: Callable[[Day], bool]) -> float:
+        """Return the seconds until a load can know of every change of the needed days."""
+        return max(0.0, *(day.settled_at - self.now for day in self.days.values() if needed(day)), 0.0)
+
+    def aging(self) -> list[Day]:
+        """Return the days that a refresh would do good: stale ones, and those that changed too recently to load now."""
+        return [day for day in self.days.values() if day.band is Band.STALE or _settling(day)]
+
+    def known(self) -> Known:
+        """Return the answer."""
+        bands = {day.band for day in self.days.values()}
+        band = next(band for band in WORST_FIRST if band in bands)
+        oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
+        age = None if oldest is None else max(0.0, self.now - oldest)
+        failure, retry_after = (None, None) if band.verified else self._why()
+        return Known(self.days, band, age, self.loads > 0, self.collapsed, failure, retry_after, self.loading)
+
+    def _why(self) -> tuple[str, float | None]:
+        """Return why not all is verified, and after how many seconds it may be."""
+        if self.failure:
+            return self.failure, self.retry_after
+        return "settling", max(0.0, *(day.settled_at - self.now for day in self.days.values() if _settling(day)), 0.0)
+
+
+def _settling(day: Day) -> bool:
+    return day.band is Band.OLD and not day.worth_loading

@@ -1,0 +1,205 @@
+"""
+One loads, the others wait: threads of a process on its future, processes on a lease.
+
+A flight belongs to nobody who waits for it. It runs on the pool for loads and fills the cache even when every caller
+has given up; its own time-out ends it, and the lease outlives that time-out, so that a dead loader is replaced.
+
+Note [A lease that was lost]
+    Redis may be emptied in the middle of a load. At peak the next process asks within a millisecond, and would load the
+    same. So whoever loads looks every 150 ms whether its lease still stands, and puts it back; and for half a second
+    from the epoch, the moment it was first seen empty, Redis gives no lease to anybody
+    (docs/decisions/0025-a-lease-is-looked-after-while-a-load-lasts.md).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from math import inf
+from uuid import uuid4
+
+import structlog
+from redis import RedisError
+
+from cachectl import conf, loaders, store
+from cachectl.freshness import Band, Day
+from cachectl.infra import executors
+from cachectl.infra.deadline import Deadline
+from cachectl.loaders import LoadFailed, Urgency
+
+log = structlog.get_logger(__name__)
+
+_lock = threading.Lock()
+Lane = tuple[int, int, Urgency]
+_aloft: "dict[Lane, Future[Landing]]" = {}
+# What Redis would remember of failed loads, while it is away: until when, on the monotonic clock.
+_failed: "dict[Lane, tuple[float, LoadFailed]]" = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The days that one request loads, and what it is for."""
+
+    account_id: int
+    event_type_id: int
+    first: date
+    last: date
+    urgency: Urgency
+    """Who waits. What fails in the background is not held against callers."""
+    tenant: int | None
+    """Whose caller started it, where several share the account."""
+    wanted: Collection[date]
+    """The days for which it flies; the others come along because they cost nothing."""
+    needed: Callable[[Day], bool]
+    """Whether a wanted day, as it is known now, must be loaded."""
+
+    @property
+    def lane(self) -> Lane:
+        """Return what only one flight of a process may be for."""
+        return self.account_id, self.event_type_id, self.urgency
+
+    @property
+    def dates(self) -> list[date]:
+        """Return every date of the block."""
+        return dates_between(self.first, self.last)
+
+    def needless(self, days: Mapping[date, Day]) -> bool:
+        """Return whether what is known by now will do."""
+        return not any(self.needed(days[day]) for day in self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What became of a flight."""
+
+    days: Mapping[date, Day] = field(default_factory=dict)
+    now: float = -inf
+    """When the days were judged: seconds on Redis' clock, long ago while it is away."""
+    loaded_here: bool = False
+    """Whether this process sent the request."""
+    failure: LoadFailed | None = None
+
+
+def dates_between(first: date, last: date) -> list[date]:
+    """Return the dates from `first` to `last`, both included."""
+    return [first + timedelta(days=i) for i in range((last - first).days + 1)]
+
+
+def join(block: Block) -> "tuple[Future[Landing], bool]":
+    """Return this process's flight for the event type, which may be for other days, and whether we started it."""
+    with _lock:
+        if block.lane in _aloft:
+            return _aloft[block.lane], False
+        flight = _aloft[block.lane] = executors.submit_load(block.account_id, _fly, block)
+    return flight, True
+
+
+def _fly(block: Block) -> Landing:
+    try:
+        return _take_turns(block)
+    except LoadFailed as failure:
+        return Landing(failure=failure)
+    except RedisError as error:
+        log.warning("cachectl.redis_away", error_type=type(error).__name__)
+        return _fly_alone(block)
+    finally:
+        # Before the future resolves: whoever wakes and is not content must not meet this flight again.
+        with _lock:
+            del _aloft[block.lane]
+
+
+def _take_turns(block: Block) -> Landing:
+    """Load, or wait for whoever does; when that one dies, its lease runs out and it is our turn."""
+    token = uuid4().hex
+    while True:
+        lease = store.lease(block.account_id, block.event_type_id, block.dates, token)
+        if lease.began is not None:
+            return _lead(block, token, lease.began)
+        if store.wait(block.account_id, lease.holder, lease.left):
+            return _look(block)
+
+
+def _lead(block: Block, token: str, began: int) -> Landing:
+    failure = None
+    try:
+        # Somebody may have landed since the question looked.
+        landing = _look(block)
+        if block.needless(landing.days):
+            return landing
+        with _leased(block, token):
+            loaded = _load(block)
+        return _keep(block, loaded, began)
+    except LoadFailed as exc:
+        failure = exc if block.urgency is Urgency.CALLER else None
+        raise
+    finally:
+        with suppress(RedisError):  # then the lease runs out by itself
+            store.release(block.account_id, block.event_type_id, token, failure=failure)
+
+
+@contextmanager
+def _leased(block: Block, token: str) -> Iterator[None]:
+    """See to it that our lease stands as long as the block lasts: see Note [A lease that was lost]."""
+    over, until = threading.Event(), Deadline.after(conf.lease())
+
+    def look_after() -> None:
+        while not over.wait(conf.LEASE_SEEN_EVERY):
+            with suppress(RedisError):
+                store.keep_lease(block.account_id, block.event_type_id, token, until.left)
+
+    threading.Thread(target=look_after, name="lease", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _fly_alone(block: Block) -> Landing:
+    """Load without Redis: one flight in this process, nothing kept. What just failed is not tried again at once."""
+    until, failure = _failed.get(block.lane, (0.0, None))
+    if failure and time.monotonic() < until:
+        return Landing(failure=failure)
+    try:
+        return _as_loaded(_load(block))
+    except LoadFailed as exc:
+        _failed[block.lane] = time.monotonic() + conf.FAILURE_NOTE, exc
+        return Landing(failure=exc)
+
+
+def _load(block: Block) -> Mapping[date, Sequence[int]]:
+    try:
+        loaded = loaders.current().load(
+            account_id=block.account_id,
+            event_type_id=block.event_type_id,
+            first=block.first,
+            last=block.last,
+            urgency=block.urgency,
+            tenant=block.tenant,
+        )
+        return {day: sorted(set(loaded[day])) for day in block.dates}
+    except LoadFailed as failure:
+        log.warning("cachectl.load_failed", event_type_id=block.event_type_id, reason=failure.reason)
+        raise
+    except Exception as exc:
+        log.exception("cachectl.load_broke", event_type_id=block.event_type_id)
+        raise LoadFailed("error") from exc
+
+
+def _keep(block: Block, loaded: Mapping[date, Sequence[int]], began: int) -> Landing:
+    try:
+        store.believe(block.account_id, block.event_type_id, loaded, began=began)
+        return _look(block, loaded_here=True)
+    except RedisError:
+        return _as_loaded(loaded)
+
+
+def _look(block: Block, *, loaded_here: bool = False) -> Landing:
+    snapshot = store.read(block.account_id, block.event_type_id, block.dates, asked=False)
+    return Landing({day.date: day for day in snapshot.days}, snapshot.now / 1000, loaded_here)
+
+
+def _as_loaded(loaded: Mapping[date, Sequence[int]]) -> Landing:
+    return Landing({day: Day(day, starts, None, Band.FRESH) for day, starts in loaded.items()}, loaded_here=True)

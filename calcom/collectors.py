@@ -1,0 +1,99 @@
+"""What monitoring reads of Cal.com when somebody asks: budgets and breakers of accounts, webhooks that are owed."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.core.exceptions import ImproperlyConfigured
+
+from calcom.models import Account, DeferredBooking, WebhookDelivery
+from calcom.resilience import circuit_breaker, key_refusals
+from calcom.resilience.circuit_breaker import Kind
+from calcom.resilience.rate_limiter import LimiterState, limiter_for
+from monitoring import metrics, outbox_depth
+from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
+
+
+def governor() -> Iterator[Reading]:
+    """Read where the budget and the breakers of each account in use stand."""
+    for account in Account.objects.filter(active=True).order_by("pk"):
+        state = limiter_for(account.api_key, account.requests_per_minute).state()
+        if state is None:
+            raise Unhealthy("Redis does not answer")
+        yield from _budget(account.pk, state)
+        for kind in Kind:
+            yield _breaker(account, kind)
+
+
+def api_keys() -> Iterator[Reading]:
+    """Read which accounts' API keys Cal.com refuses, and for what."""
+    refused = {(row.account_id, row.kind) for row in key_refusals.current()}
+    for account_id in Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True):
+        for kind in key_refusals.Kind.values:
+            yield metrics.KEY_REFUSED.at((account_id, kind) in refused, account_id, kind)
+
+
+def refused_api_keys() -> None:
+    """Raise Unhealthy while Cal.com refuses the API key of an account in use."""
+    kinds: dict[int, list[str]] = {}
+    for row in key_refusals.current():
+        kinds.setdefault(row.account_id, []).append(row.kind)
+    if kinds:
+        accounts = ", ".join(f"account {pk} ({' and '.join(of)})" for pk, of in kinds.items())
+        raise Unhealthy(f"Cal.com refuses the API key of {accounts}")
+
+
+def field_keys() -> None:
+    """Decrypt one stored secret: without a key that fits, no caller can be served."""
+    try:
+        Account.objects.order_by("-active", "pk").only("api_key").first()
+    except ImproperlyConfigured as exc:
+        raise Unhealthy("FIELD_KEYS do not fit the stored secrets") from exc
+
+
+def webhooks() -> Iterator[Reading]:
+    """Count the deliveries that are not worked off."""
+    return outbox_depth.read("webhooks", WebhookDelivery.objects.pending())
+
+
+def deferred_bookings() -> Iterator[Reading]:
+    """Count the bookings that are set aside and will be read again, and those that were given up."""
+    yield from outbox_depth.read("deferred_bookings", DeferredBooking.objects.pending())
+    given_up = DeferredBooking.objects.filter(state=DeferredBooking.State.DEAD_LETTER).count()
+    yield metrics.DEFERRED_GIVEN_UP.at(given_up)
+
+
+def _budget(account_id: int, state: LimiterState) -> Iterator[Reading]:
+    yield metrics.RATE_LIMIT.at(state.limit, account_id)
+    yield metrics.RATE_SPENT.at(state.spent, account_id)
+    yield metrics.RATE_FOREIGN.at(state.foreign, account_id)
+    yield metrics.RATE_IN_FLIGHT.at(state.in_flight, account_id)
+    if state.remaining is not None:
+        yield metrics.RATE_TOLD_REMAINING.at(state.remaining, account_id)
+    for priority, ceiling in state.ceilings.items():
+        yield metrics.RATE_USED.at(state.used[priority], account_id, priority)
+        yield metrics.RATE_CEILING.at(ceiling, account_id, priority)
+        yield metrics.RATE_FREE.at(max(0, ceiling - state.spent), account_id, priority)
+    yield metrics.PAUSE_SECONDS.at(_left(state.paused_until, state), account_id)
+    yield metrics.HELD_BACK_SECONDS.at(_left(state.held_back_until, state), account_id)
+    yield metrics.DISTRUSTED_SECONDS.at(_left(state.distrusted_until, state), account_id)
+
+
+def _left(until: datetime | None, state: LimiterState) -> float:
+    return (until - state.at).total_seconds() if until else 0.0
+
+
+def _breaker(account: Account, kind: Kind) -> Reading:
+    state = circuit_breaker.state(account.api_key, account.pk, kind)
+    if state is None:
+        raise Unhealthy("Redis does not answer")
+    return metrics.BREAKER_STATE.at(state.is_open, account.pk, kind)
+
+
+def register() -> None:
+    """Register them."""
+    register_collector("governor", governor)
+    register_collector("api_keys", api_keys)
+    register_probe("field_keys", field_keys, vital=True)
+    register_probe("calcom_keys", refused_api_keys)
+    register_collector("webhooks", webhooks)
+    register_collector("deferred_bookings", deferred_bookings)

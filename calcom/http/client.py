@@ -1,0 +1,332 @@
+"""One call per operation of Cal.com, with typed results. Every request passes `Client._exchange`."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import orjson
+import structlog
+from django.conf import settings
+
+from cachectl.infra.circuit_breaker import CircuitOpen
+from cachectl.infra.deadline import Deadline
+from calcom.errors import CalcomError, KeyRefused, Refused, Unavailable, unanswered
+from calcom.http import parsing, transport, url_policy
+from calcom.models import Account, EventType, KeyRefusal
+from calcom.resilience import key_refusals
+from calcom.resilience.admission import admit
+from calcom.resilience.circuit_breaker import Kind, breaker_for
+from calcom.resilience.rate_limiter import limiter_for
+from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
+from monitoring import metrics
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+LARGEST_PAGE = 250
+# Seconds that a request waits for its permit: as long as its caller does; background work goes back to its queue.
+_PATIENCE_S = {Priority.WRITE: 3.5, Priority.LIVE: 2.0, Priority.REFRESH: 0.0, Priority.BACKGROUND: 0.0}
+# What Cal.com's `language` may say (its OpenAPI document, 2026-08).
+_LANGUAGES = """
+    ar az bg bn ca cs da de el en es es-419 et eu fi fr he hr hu id it iw ja km ko lv nl no pl pt pt-BR ro ru sk sr sv
+    ta th tr uk vi zh-CN zh-TW
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to Cal.com. Only what may be logged is in its repr."""
+
+    operation: str
+    priority: Priority
+    path: str = field(repr=False)
+    family: str | None = None
+    """Whose `cal-api-version` it carries."""
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+    is_poll: bool = False
+    """One a minute always passes."""
+    needs_key: bool = True
+    """Whether Cal.com answers it to a valid key only, so that a yes proves that the key is one."""
+    checks_key: bool = False
+    """Whether it is sent although the key was refused a moment ago, to see whether it still is."""
+
+    @property
+    def write(self) -> bool:
+        """Return whether it changes something there. All changes we ask for are POSTs with a body."""
+        return self.body is not None
+
+    @property
+    def kind(self) -> KeyRefusal.Kind:
+        """Return as which kind it is refused where the key is."""
+        return KeyRefusal.Kind.WRITES if self.write else KeyRefusal.Kind.READS
+
+
+class Client:
+    """Cal.com, asked with one account's key. Each method is one request, unless it says otherwise."""
+
+    def __init__(self, account: Account, *, tenant: int | None = None) -> None:
+        """Ask on behalf of `tenant`, where several share the key: each keeps a part of what it may be asked."""
+        self._account = account
+        self._tenant = None if tenant is None else str(tenant)
+
+    def open_slots(
+        self,
+        *,
+        event_type: EventType,
+        start: datetime,
+        end: datetime,
+        priority: Priority,
+        moving_uid: str | None = None,
+    ) -> list[int]:
+        """
+        Return the open slots that start from `start` to `end`, and a few later ones, as epoch minutes, ascending.
+
+        The time of the booking `moving_uid` counts as free.
+        """
+        # Cal.com may leave out slots that end after the window (its source; the recordings allow both readings).
+        ends_by = end + timedelta(minutes=event_type.length_minutes)
+        params = {"eventTypeId": str(event_type.calcom_id), "start": _text(start), "end": _text(ends_by)}
+        if event_type.has_several_lengths:
+            params["duration"] = str(event_type.length_minutes)
+        if moving_uid:
+            params["bookingUidToReschedule"] = moving_uid
+        call = Call("open_slots", priority, "/v2/slots", "slots", params, needs_key=False)
+        return self._exchange(call, parsing.slots)
+
+    def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
+        """Book."""
+        body = _booking_body(event_type, booking)
+        return self._exchange(
+            Call("create_booking", Priority.WRITE, "/v2/bookings", "bookings", body=body), parsing.booking
+        )
+
+    def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
+        """Move a booking; the result has a new uid."""
+        body = {"start": _text(start), "reschedulingReason": reason}
+        return self._on_booking("reschedule", uid, body)
+
+    def cancel(self, *, uid: str, reason: str) -> RemoteBooking:
+        """Cancel a booking. Without a reason Cal.com refuses (recorded 2026-11-21)."""
+        return self._on_booking("cancel", uid, {"cancellationReason": reason})
+
+    def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
+        """Return one booking."""
+        call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings", needs_key=False)
+        return self._exchange(call, parsing.booking)
+
+    def find_bookings(self, *, attendee_email: str, start: datetime, end: datetime) -> list[RemoteBooking | None]:
+        """
+        Return all bookings of this attendee from `start` to `end`, cancelled ones too. One request a page.
+
+        Not by event type: a booking whose type was deleted since names none. None stands for an unreadable one.
+        """
+        params = {
+            "attendeeEmail": attendee_email.lower(),
+            "afterStart": _text(start),
+            "beforeEnd": _text(end),
+            "take": str(LARGEST_PAGE),
+        }
+        found: list[RemoteBooking | None] = []
+        while True:
+            paged = {**params, "skip": str(len(found))}
+            page = self._exchange(
+                Call("find_bookings", Priority.WRITE, "/v2/bookings", "bookings", paged), parsing.readable_bookings
+            )
+            found += page
+            if len(page) < LARGEST_PAGE:
+                return found
+
+    def changed_bookings(self, *, since: datetime, skip: int = 0) -> list[RemoteBooking | UnreadableBooking]:
+        """Return a page of the account's bookings that changed from `since` on, the longest ago first."""
+        return self._listed({"afterUpdatedAt": _text(since), "sortUpdatedAt": "asc"}, skip, is_poll=True)
+
+    def bookings_between(
+        self, *, start: datetime, end: datetime, skip: int = 0
+    ) -> list[RemoteBooking | UnreadableBooking]:
+        """Return a page of the account's bookings from `start` to `end`, cancelled ones too."""
+        return self._listed({"afterStart": _text(start), "beforeEnd": _text(end), "sortStart": "asc"}, skip)
+
+    def _listed(
+        self, which: Mapping[str, str], skip: int, *, is_poll: bool = False
+    ) -> list[RemoteBooking | UnreadableBooking]:
+        params = {**which, "take": str(LARGEST_PAGE), "skip": str(skip)}
+        call = Call("list_bookings", Priority.BACKGROUND, "/v2/bookings", "bookings", params, is_poll=is_poll)
+        return self._exchange(call, parsing.listed_bookings)
+
+    def me(self) -> RemoteHost:
+        """Return who the key belongs to."""
+        return self._exchange(Call("me", Priority.BACKGROUND, "/v2/me", checks_key=True), parsing.person)
+
+    def event_types(self) -> list[RemoteEventType]:
+        """Return the event types of the key's owner."""
+        call = Call("event_types", Priority.BACKGROUND, "/v2/event-types", "event-types")
+        return self._exchange(call, parsing.event_types)
+
+    def event_type(self, *, calcom_id: int) -> RemoteEventType:
+        """Return one event type, of the key's owner or of a team of theirs."""
+        call = Call("event_type", Priority.BACKGROUND, f"/v2/event-types/{calcom_id}", "event-types")
+        return self._exchange(call, parsing.event_type)
+
+    def team_ids(self) -> list[int]:
+        """Return the ids of the owner's teams."""
+        return self._exchange(Call("teams", Priority.BACKGROUND, "/v2/teams"), parsing.team_ids)
+
+    def team_event_types(self, *, team_id: int) -> list[RemoteEventType]:
+        """Return the event types of a team."""
+        call = Call("team_event_types", Priority.BACKGROUND, f"/v2/teams/{team_id}/event-types", "event-types")
+        return self._exchange(call, parsing.event_types)
+
+    def _on_booking(self, verb: str, uid: str, body: Mapping[str, object]) -> RemoteBooking:
+        call = Call(verb, Priority.WRITE, f"/v2/bookings/{_quoted(uid)}/{verb}", "bookings", body=body)
+        return self._exchange(call, parsing.booking)
+
+    def _exchange(self, call: Call, parse: Callable[[Any], T]) -> T:
+        """
+        Send a request and return what its answer means. There is no other way to Cal.com.
+
+        Raises:
+            CalcomError: by what may have happened there.
+        """
+        with _logged(call) as line:
+            look = key_refusals.standing if call.checks_key else key_refusals.refuse
+            refusal = look(self._account, call.kind)
+            result = self._asked(call, parse, line)
+            if refusal and call.needs_key:
+                key_refusals.clear(refusal.row)
+            return result
+
+    def _asked(self, call: Call, parse: Callable[[Any], T], line: dict[str, object]) -> T:
+        """Send; once more where the key was refused and the account has another one by now."""
+        while True:
+            answer = self._sent(call)
+            line.update(status=answer.status, upstream_request_id=answer.headers.get("X-Request-Id"))
+            try:
+                return parsing.read(answer, parse, write=call.write)
+            except KeyRefused as exc:
+                exc.retry_after = key_refusals.note(self._account, call.kind)
+                if exc.retry_after is not None:
+                    raise
+
+    def _sent(self, call: Call) -> transport.Answer:
+        if objection := url_policy.objection(self._account.base_url):
+            raise Unavailable(objection)
+        try:
+            return self._answered(call)
+        except CircuitOpen as exc:
+            metrics.BREAKER_REFUSALS.labels(_breaker_kind(call)).inc()
+            message = "The circuit breaker in front of Cal.com is open."
+            raise Unavailable(message, retry_after=exc.retry_after, outcome="circuit_open") from None
+        except transport.NotSent as exc:
+            raise Unavailable(f"Cal.com cannot be reached ({exc}).") from exc
+        except transport.NoAnswer as exc:
+            raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
+
+    def _answered(self, call: Call) -> transport.Answer:
+        """Send; a read whose pooled connection was closed is sent again, on a new one and with a permit of its own."""
+        deadline = Deadline.after(settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT)
+        try:
+            return self._admitted(call, deadline.left)
+        except transport.ConnectionClosed:
+            if call.write or deadline.passed:
+                raise
+            return self._admitted(call, deadline.left, reuse_connection=False)
+
+    def _admitted(self, call: Call, timeout: float, *, reuse_connection: bool = True) -> transport.Answer:
+        """Send when breaker and limiter let it through; tell them what came back."""
+        credential = self._account.api_key
+        with admit(
+            breaker_for(credential, self._account.pk, _breaker_kind(call)),
+            limiter_for(credential, self._account.requests_per_minute),
+            call.priority,
+            tenant=self._tenant,
+            longest_call_s=timeout,
+            deadline_left_s=_PATIENCE_S[call.priority],
+            poll_of=str(self._account.pk) if call.is_poll else "",
+        ) as admission:
+            with metrics.CALCOM_SECONDS.labels(call.operation).time():
+                answer = transport.send(
+                    method="POST" if call.write else "GET",
+                    url=self._account.base_url.rstrip("/") + call.path,
+                    headers=self._headers(call),
+                    params=call.params,
+                    body=orjson.dumps(call.body) if call.write else None,
+                    timeout=timeout,
+                    reuse_connection=reuse_connection,
+                )
+            admission.answered(answer.headers, answer.status)
+        return answer
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._account.api_key}", "Accept": "application/json"}
+        if call.family:
+            headers["cal-api-version"] = settings.CALCOM_API_VERSIONS[call.family]
+        if call.write:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+
+@contextmanager
+def _logged(call: Call) -> Iterator[dict[str, object]]:
+    """Count the request and write one line about it, whatever comes of it. Nothing in it is personal or secret."""
+    began = time.monotonic()
+    line: dict[str, object] = {"operation": call.operation, "priority": call.priority.value, "outcome": "crashed"}
+    try:
+        yield line
+        line["outcome"] = "ok"
+    except CalcomError as exc:
+        line.update(outcome=exc.outcome, reason=exc.reason.value if isinstance(exc, Refused) else None)
+        raise
+    finally:
+        metrics.CALCOM_REQUESTS.labels(call.operation, line["outcome"], call.priority).inc()
+        log.info("calcom_request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
+
+
+def _breaker_kind(call: Call) -> Kind:
+    return Kind.WRITES if call.write else Kind.READS
+
+
+def _booking_body(event_type: EventType, booking: NewBooking) -> dict[str, object]:
+    attendee = {
+        "name": booking.attendee_name,
+        # Lower case here and in the look-up, so that the look-up finds it whatever Cal.com does with case.
+        "email": booking.attendee_email.lower(),
+        "timeZone": booking.time_zone,
+        "language": _language(booking.language),
+    }
+    if booking.attendee_phone:
+        attendee["phoneNumber"] = booking.attendee_phone
+    body: dict[str, object] = {
+        "eventTypeId": event_type.calcom_id,
+        "start": _text(booking.start),
+        "attendee": attendee,
+        "metadata": {parsing.METADATA_KEY: booking.appointment_id},
+    }
+    if event_type.has_several_lengths:
+        body["lengthInMinutes"] = event_type.length_minutes
+    if booking.fields:
+        body["bookingFieldsResponses"] = dict(booking.fields)
+    return body
+
+
+def _language(tag: str) -> str:
+    """Return the nearest language that Cal.com knows, English where there is none."""
+    return next((each for each in (tag, tag.partition("-")[0].lower()) if each in LANGUAGES), "en")
+
+
+def _text(instant: datetime) -> str:
+    """Write an instant the way Cal.com does."""
+    if instant.tzinfo is None:
+        raise ValueError("Cal.com is asked in instants; this time is naive.")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _quoted(uid: str) -> str:
+    if not uid:
+        raise ValueError("A booking without uid.")
+    return quote(uid, safe="")

@@ -1,0 +1,1 @@
+"""What Cal.com reports: webhooks received, stored and dispatched, and polling for those that were lost."""

@@ -1,0 +1,229 @@
+"""What Cal.com sends: whether it is from there, which event it is about, and what it says. Pure."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from calcom.http.parsing import (
+    LONGEST_UID,
+    UNREADABLE,
+    appointment_id,
+    first_attendee,
+    ids,
+    instant,
+    objects,
+    optional,
+    text,
+)
+from calcom.types import NO_TIME, RemoteBooking, RemoteState
+from calcom.webhooks.events import AbsenceMarked, BookingTold, Event, HostAway, MeetingEnded, Useless
+
+Body = dict[str, Any]
+
+UNSIGNED = "no-secret-provided"
+"""What Cal.com sends as signature where the webhook has no secret (recorded 2026-11-21)."""
+
+# Whoever has one of these can confirm, join or listen: none is ever stored.
+_SECRETS = frozenset({"oneTimePassword", "password", "hashedLink", "connectAndJoinUrl", "downloadLink"})
+_DEEPEST = 30
+# What a trigger says of the booking it is about. Each spells its times differently, and only some carry metadata.
+_STATES = {
+    "BOOKING_CREATED": RemoteState.ACCEPTED,
+    "BOOKING_PAID": RemoteState.ACCEPTED,
+    "BOOKING_RESCHEDULED": RemoteState.ACCEPTED,
+    "BOOKING_REQUESTED": RemoteState.PENDING,
+    "BOOKING_CANCELLED": RemoteState.CANCELLED,
+    "BOOKING_REJECTED": RemoteState.REJECTED,
+}
+
+
+def is_genuine(*, secret: str, body: bytes, signature: str) -> bool:
+    """Return whether the signature is over exactly these bytes. Without a secret nothing is genuine."""
+    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    matches = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
+    return matches and bool(secret) and signature != UNSIGNED
+
+
+def read(body: bytes) -> Body:
+    """
+    Return what was sent, without its secrets.
+
+    Raises:
+        ValueError: it is not a JSON object with a trigger, or not one that can be stored.
+    """
+    read = _without_secrets(orjson.loads(body))
+    if not isinstance(read, dict) or not isinstance(read.get("triggerEvent"), str):
+        raise ValueError("Not a webhook: no object with a triggerEvent.")  # noqa: TRY004  one error for all bodies
+    return read
+
+
+def _without_secrets(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("Nested too deeply.")
+    if isinstance(value, dict):
+        return {
+            _storable(name): _without_secrets(inner, depth + 1) for name, inner in value.items() if name not in _SECRETS
+        }
+    if isinstance(value, list):
+        return [_without_secrets(inner, depth + 1) for inner in value]
+    return _storable(value) if isinstance(value, str) else value
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "")  # PostgreSQL has no such character
+
+
+# --- which event -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Label:
+    """Which event a body is about."""
+
+    trigger: str
+    uid: str = field(repr=False)
+    """Of the booking; empty where it is about none."""
+    identity: str
+    """
+    Equal for all deliveries of one event.
+
+    The bodies are not: of two webhooks about one event `createdAt` differs by 1 ms (recorded 2026-11-21).
+    """
+
+
+def label(body: Body) -> Label:
+    """Return which event it is. Never fails: also what nobody can use is kept."""
+    payload, trigger = _payload(body), body["triggerEvent"]
+    uid = _uid(payload)
+    told = [
+        payload.get("startTime"),
+        payload.get("status"),
+        payload.get("attendeeSeatId"),
+        payload.get("rescheduleUid"),
+    ]
+    told[0] = _same_spelling(told[0])
+    if trigger == "BOOKING_NO_SHOW_UPDATED":
+        told.append(payload.get("attendees"))
+    identity = orjson.dumps([trigger, uid, *(told if uid else [payload])], option=orjson.OPT_SORT_KEYS)
+    return Label(trigger[:60], uid, hashlib.sha256(identity).hexdigest())
+
+
+def _payload(body: Body) -> Body:
+    """Return what is told; MEETING_* bodies are flat."""
+    payload = body.get("payload", body)
+    return payload if isinstance(payload, dict) else {}
+
+
+def _uid(payload: Mapping[str, Any]) -> str:
+    return _as_uid(payload.get("uid") or payload.get("bookingUid"))
+
+
+def _as_uid(value: object) -> str:
+    return value if isinstance(value, str) and len(value) <= LONGEST_UID else ""
+
+
+def _same_spelling(time: object) -> object:
+    try:
+        return instant(str(time)).isoformat()
+    except (ValueError, OverflowError):
+        return time
+
+
+# --- what it says ------------------------------------------------------------------------------------------------
+
+
+def parse(body: Body) -> Event:
+    """
+    Return what a body tells.
+
+    Raises:
+        Useless: nothing we can use.
+    """
+    trigger, payload = body["triggerEvent"], _payload(body)
+    try:
+        if trigger in _STATES:
+            return _booking_told(body, payload)
+        if trigger == "MEETING_ENDED":
+            return MeetingEnded(_required_uid(payload))
+        if trigger == "BOOKING_NO_SHOW_UPDATED":
+            return _absence_marked(payload)
+        if trigger == "OOO_CREATED":
+            return _host_away(payload["oooEntry"])
+    except UNREADABLE:
+        raise Useless("of another shape than known") from None  # the cause quotes the body
+    raise Useless("nothing to do for this trigger")
+
+
+def _booking_told(body: Body, payload: Body) -> BookingTold:
+    usual = _STATES[body["triggerEvent"]]
+    said = str(payload.get("status") or usual).lower()
+    state = RemoteState(said) if said in set(RemoteState) else usual
+    booking = _booking(payload, state)
+    return BookingTold(
+        booking,
+        told_at=_told_at(body),
+        # Of what stands at an unreadable time only the uid counts: it is looked up.
+        is_certain=state is usual
+        and not payload.get("attendeeSeatId")
+        and not (state.takes_time and booking.start == NO_TIME),
+    )
+
+
+def _told_at(body: Body) -> datetime | None:
+    try:
+        return instant(body["createdAt"])
+    except UNREADABLE:
+        return None
+
+
+def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
+    """Return the booking; whatever no decision needs is left empty where it cannot be read."""
+    attendee = first_attendee(payload)
+    start, end = _times(payload)
+    # The other hosts of a collective type, or beside a fixed one, are the organizer's team (seen 2026-11-30).
+    hosts = [payload.get("organizer"), *objects((optional(dict, payload.get("team")) or {}).get("members"))]
+    return RemoteBooking(
+        uid=_required_uid(payload),
+        state=state,
+        start=start,
+        end=end,
+        event_type_id=optional(int, payload.get("eventTypeId")),
+        host_ids=ids(hosts),
+        attendee_email=text(attendee.get("email")).lower(),
+        attendee_name=text(attendee.get("name")),
+        attendee_phone=optional(str, attendee.get("phoneNumber")),
+        appointment_id=appointment_id(payload),
+        moved_from_uid=_as_uid(payload.get("rescheduleUid")) or None,
+    )
+
+
+def _times(payload: Body) -> tuple[datetime, datetime]:
+    try:
+        return instant(payload["startTime"]), instant(payload["endTime"])
+    except UNREADABLE:
+        return NO_TIME, NO_TIME
+
+
+def _absence_marked(payload: Body) -> AbsenceMarked:
+    marks = {text(each.get("email")).lower(): bool(each.get("noShow")) for each in objects(payload.get("attendees"))}
+    return AbsenceMarked(
+        _required_uid(payload),
+        absent=frozenset(email for email, absent in marks.items() if absent),
+        present=frozenset(email for email, absent in marks.items() if not absent),
+    )
+
+
+def _host_away(entry: Body) -> HostAway:
+    return HostAway(int(entry["user"]["id"]), instant(entry["start"]), instant(entry["end"]))
+
+
+def _required_uid(payload: Body) -> str:
+    uid = _uid(payload)
+    if not uid:
+        raise ValueError("A booking without uid.")
+    return uid

@@ -1,0 +1,89 @@
+"""The door for Cal.com's webhooks: checked, kept, answered; understood later."""
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from cachectl.infra import executors, outbox
+from cachectl.infra.throttle import Throttle
+from calcom import tasks
+from calcom.models import Account
+from calcom.webhooks import inbox, messages
+from monitoring import metrics
+from monitoring.client_address import address_of
+
+log = structlog.get_logger(__name__)
+
+SIGNATURE = "X-Cal-Signature-256"
+# Each wrong one costs a query. A Cal.com whose secret was changed here is told so this often, and polled meanwhile.
+BAD_SIGNATURES = Throttle("webhook-signature", "60 per minute")
+
+
+@csrf_exempt
+def receive(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Keep what Cal.com tells one account. A signature over the raw body is all that opens this door."""
+    if request.method != "POST":
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Webhooks are sent by POST.", Allow="POST")
+    try:
+        return _kept(account_id, request.body, request.headers.get(SIGNATURE, ""), request.META)
+    except RequestDataTooBig:
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", "No webhook is that large.")
+    except (UnreadablePostError, ValueError):
+        return _problem(
+            HTTPStatus.BAD_REQUEST, "request_malformed", "The body must be a JSON object with a triggerEvent."
+        )
+    except (OperationalError, InterfaceError) as exc:
+        log.warning("webhook could not be kept", account_id=account_id, error_type=type(exc).__name__)
+        return _problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "It was not kept. Send it again after Retry-After.",
+            **{"Retry-After": "60"},
+        )
+
+
+def _kept(account_id: int, body: bytes, signature: str, environ: Mapping[str, Any]) -> HttpResponse:
+    address = address_of(environ)
+    if wait := BAD_SIGNATURES.wait(address):
+        metrics.BAD_SIGNATURES.labels("throttled").inc()
+        return _problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many webhooks with a wrong signature came from this address.",
+            **{"Retry-After": str(math.ceil(wait))},
+        )
+    account = Account.objects.only("webhook_secret").filter(pk=account_id, active=True).first()
+    # An unknown account costs as much, and is answered, as a wrong signature: nobody learns which accounts there are.
+    secret = account.webhook_secret if account else ""
+    if not messages.is_genuine(secret=secret, body=body, signature=signature) or account is None:
+        BAD_SIGNATURES.hit(address)
+        metrics.BAD_SIGNATURES.labels("refused").inc()
+        return _problem(
+            HTTPStatus.UNAUTHORIZED,
+            "signature_invalid",
+            f"{SIGNATURE} must be made of exactly this body, with the secret that the account has for its webhooks.",
+        )
+    delivery_id = inbox.receive(account_id=account.pk, body=messages.read(body))
+    if delivery_id is not None:
+        # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the relay finds the row anyway.
+        executors.submit_errand(outbox.publish, tasks.process)
+    return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, **headers: str) -> HttpResponse:
+    body = {
+        "type": f"urn:slotline:problem:{code}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "code": code,
+    }
+    return JsonResponse(body, status=status, headers=headers, content_type="application/problem+json")

@@ -1,0 +1,125 @@
+"""Bring everything up, play a call, and stay up; the command behind `script/demo`."""
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import date, timedelta
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connections
+from redis import RedisError
+
+from calcom.simulator.client import SimulatorClient
+from script.lib import call, local, programs
+from script.lib.processes import Stage, StageError, claim_port
+from script.lib.servers import bring_servers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return the exit status."""
+    options = _parse(arguments)
+    try:
+        with local.only_one(), Stage(local.LOGS) as stage:
+            _perform(stage, port=options.port, once=options.once)
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.")
+        return 130
+    except (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError) as exc:
+        print(f"\nscript/demo: {exc}\nEverything that was started has been stopped.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="script/demo", description=__doc__)
+    parser.add_argument(
+        "--once", action="store_true", help="end after the call; status 1 if it was not as it should be"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="where web answers; 0 takes any free port")
+    return parser.parse_args(arguments)
+
+
+def _perform(stage: Stage, *, port: int, once: bool) -> None:
+    began = time.monotonic()
+    port = claim_port(port, option="--port")
+    os.environ.update(local.environment())
+    made = local.read_or_make_secrets()
+    tuesday = call.next_tuesday()
+    print("Bringing Slotline up:")
+    with _step("PostgreSQL and Redis"):
+        bring_servers(stage, local.LOCAL / "postgres")
+    with _step("the Cal.com simulator"):
+        simulator = SimulatorClient(programs.bring_simulator(stage, seed=secrets.randbelow(2**31)))
+    with _step("tables and two companies"):
+        _prepare(simulator.base_url, tuesday)
+    believes_from = time.monotonic() + settings.CACHECTL_SETTLE + 0.1  # what an empty cache loads before is not kept
+    with _step("web, three workers, beat"):
+        url = programs.bring_web(stage, port=port)
+        programs.bring_workers(stage)
+        programs.wait_for_web(stage, url)
+        programs.wait_for_workers(stage)
+    time.sleep(max(0.0, believes_from - time.monotonic()))
+    simulator.reset(log_only=True)
+    print(f"Up after {time.monotonic() - began:.1f} s. A phone call:")
+    keys = {"salon_key": made["DEMO_SALON_KEY"], "practice_key": made["DEMO_PRACTICE_KEY"]}
+    try:
+        call.play(url=url, simulator=simulator, tuesday=tuesday, **keys)
+    except StageError:
+        stage.check()  # where a child has died, that is the reason
+        raise
+    print("\nThe call was as it should be.")
+    if not once:
+        _tell(url, made)
+        stage.watch()
+
+
+def _prepare(calcom_url: str, tuesday: date) -> None:
+    """Migrate and seed, in this process: it saves the start of three others. What they say goes to a log."""
+    log = (local.LOGS / "prepare.log").open("w")
+    with redirect_stdout(log), redirect_stderr(log):  # from here on, also what this process logs
+        django.setup()
+        call_command("migrate", verbosity=0)
+        call_command("seed_demo", calcom_url=calcom_url)
+        # A Redis that REDIS_URL names may know Tuesday from an earlier demo.
+        for account_id, id_ in apps.get_model("calcom", "EventType").objects.values_list("account_id", "id"):
+            call_command("forget_days", account_id, id_, tuesday - timedelta(days=1), tuesday)
+    connections.close_all()
+
+
+def _tell(url: str, made: dict[str, str]) -> None:
+    print(
+        f"""
+Slotline stays up until Ctrl-C.
+
+  admin      {url}/admin/          login: demo   password: {made["DEMO_PASSWORD"]}
+  API docs   {url}/v1/docs
+  health     {url}/health
+  try        curl -H 'Authorization: Bearer {made["DEMO_SALON_KEY"]}' {url}/v1/services
+  logs       {local.LOGS}
+""",
+        flush=True,
+    )
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    print(f"  {what} …", end="", flush=True)
+    try:
+        yield
+    except BaseException:
+        print()
+        raise
+    print(f" {time.monotonic() - began:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,0 @@
-"""Slotline's settings, with an empty view and an empty task to compare with."""
-
-from config.settings import *  # noqa: F403  they are Slotline's own
-
-ROOT_URLCONF = "script.stage.bench.urls"
-CELERY_IMPORTS = ["script.stage.bench.noop"]

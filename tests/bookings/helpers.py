@@ -1,0 +1,162 @@
+"""What the tests of bookings say often: a wish, a booking, time that passes, a change taken up again."""
+
+import itertools
+import time
+from datetime import datetime, timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, Service
+from bookings.scheduling import booking, cancelling, execution, rescheduling, settling
+from bookings.scheduling.cases import Case
+from bookings.scheduling.handlers import case_of
+from cachectl.infra import bulkhead, executors
+from cachectl.infra.deadline import Deadline
+from calcom.service import CalcomService
+from tests import redis_time
+from tests.factories import ANNA, Caller
+
+PATIENCE = 60.0
+"""Seconds in which everything is done, also beside much else on the same machine."""
+
+_numbers = itertools.count(1)
+
+
+class AfterWriting(Deadline):
+    """
+    A deadline whose seconds begin when an operation is written down: what comes before takes as long as it takes.
+
+    With it a test may wait for a fraction of a second for an answer that Cal.com withholds. A fixture for all tests
+    starts it.
+    """
+
+    seconds: float
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(time.monotonic() + PATIENCE)
+        object.__setattr__(self, "seconds", seconds)
+
+    def begin(self) -> None:
+        """Start the seconds."""
+        object.__setattr__(self, "at", time.monotonic() + self.seconds)
+
+
+def _deadline(wait: float | Deadline) -> Deadline:
+    return wait if isinstance(wait, Deadline) else AfterWriting(wait)
+
+
+def wish(
+    service: Service,
+    start: datetime,
+    caller: Caller = ANNA,
+    *,
+    key: str | None = None,
+    digest: str = "",
+    conversation: Conversation | None = None,
+    agent_key: AgentKey | None = None,
+) -> booking.Wish:
+    """Wish for a slot; without key or conversation it is a wish of its own."""
+    return booking.Wish(
+        company=service.branch.company,
+        service=service,
+        start=start,
+        attendee_name=caller.name,
+        attendee_phone=caller.phone,
+        attendee_email=caller.email,
+        agent_key=agent_key,
+        conversation=conversation,
+        idempotency_key=key or (None if conversation else f"key-{next(_numbers)}"),
+        request_digest=digest,
+    )
+
+
+def book(wish: booking.Wish, calcom: CalcomService, *, wait: float | Deadline = PATIENCE) -> execution.Booked:
+    """Book it, waiting so many seconds from when it is written down; or until a deadline, where nothing may be."""
+    return booking.book(wish=wish, calcom=calcom, deadline=_deadline(wait), now=timezone.now())
+
+
+def write_down(wish: booking.Wish) -> Change:
+    """Commit the wish and die before anything is sent."""
+    return booking._write_down(wish, Deadline.after(0))
+
+
+def begin(change: Change, calcom: CalcomService) -> Case:
+    """Commit that the change is being sent, and go no further."""
+    case = case_of(Change.objects.judged_now().get(pk=change.pk), calcom)
+    assert settling.begin(case)
+    return case
+
+
+def settle(change: Change, calcom: CalcomService) -> Change:
+    """Take the change up again, as the sweep does; return what it is then."""
+    settling.settle(change_id=change.pk, calcom=calcom)
+    return Change.objects.select_related("appointment").get(pk=change.pk)
+
+
+def pass_time(seconds: float) -> None:
+    """Let time pass for all changes: what happened is longer ago, what is due comes sooner."""
+    step = timedelta(seconds=seconds)
+    Change.objects.update(
+        asked_at=F("asked_at") - step,
+        sent_at=F("sent_at") - step,
+        answer_by=F("answer_by") - step,
+        next_attempt_at=F("next_attempt_at") - step,
+    )
+
+
+def let_lists_know() -> None:
+    """Let all that was booked be long enough ago for a list that is loaded now to know of it; none is loaded."""
+    Claim.objects.update(changed_at=F("changed_at") - timedelta(seconds=10))
+    redis_time.let_all_pass(10)
+
+
+def cancel(
+    appointment: Appointment,
+    calcom: CalcomService,
+    *,
+    wait: float | Deadline = PATIENCE,
+    reason: str = "",
+    **asked: object,
+) -> execution.Booked:
+    """Cancel it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
+    return cancelling.cancel(
+        appointment=appointment,
+        reason=reason,
+        calcom=calcom,
+        deadline=_deadline(wait),
+        now=timezone.now(),
+        **{"asked_by": None, **asked},
+    )
+
+
+def move(
+    appointment: Appointment,
+    start: datetime,
+    calcom: CalcomService,
+    *,
+    wait: float | Deadline = PATIENCE,
+    **asked: object,
+) -> execution.Booked:
+    """Move it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
+    return rescheduling.move(
+        appointment=appointment,
+        start=start,
+        calcom=calcom,
+        deadline=_deadline(wait),
+        now=timezone.now(),
+        **{"asked_by": None, "reason": "", **asked},
+    )
+
+
+def claims_of(appointment: Appointment) -> dict[str, str]:
+    """Return whose time the appointment claims, and how certain that is."""
+    return {claim.host.name: claim.kind for claim in Claim.objects.filter(appointment=appointment)}
+
+
+def let_jobs_finish() -> None:
+    """Wait for what goes on after its caller has gone."""
+    for name in ("questions", "writes", "loads", "errands"):  # questions wait for loads, and writes send errands
+        executors._pool(name).finish()
+    executors._pool.cache_clear()
+    bulkhead._room.cache_clear()
