@@ -167,17 +167,17 @@ class ServiceAdmin(KeepsHistory, ModelAdmin):
     search_fields = ("name", "aliases", "branch__name")
     list_select_related = ("branch__company", "event_type")
     autocomplete_fields = ("branch",)
-    readonly_fields = ("obstacle",)
+    readonly_fields = ("unsupported_reason",)
 
     @admin.display(description="can be booked", boolean=True)
     def bookable(self, service: Service) -> bool:
         """Return whether callers can book it."""
-        return not service.obstacle()
+        return not service.unsupported_reason()
 
     @admin.display(description="what is in the way")
-    def obstacle(self, service: Service) -> str:
+    def unsupported_reason(self, service: Service) -> str:
         """Return what staff must put right."""
-        return (service.obstacle() if service.pk else "") or "nothing"
+        return (service.unsupported_reason() if service.pk else "") or "nothing"
 
 
 class StaffServiceInline(TabularInline):

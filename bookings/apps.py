@@ -20,7 +20,7 @@ class BookingsConfig(AppConfig):
         from monitoring import outbox_depth  # noqa: PLC0415
         from monitoring.collectors import register_collector  # noqa: PLC0415
 
-        events.register(apply.hear)
+        events.register(apply.handle)
         warming.register(offered)
         register_collector("changes", lambda: outbox_depth.read("changes", Change.objects.open()))
         outbox.register("changes", Change.objects.all(), settle)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from cachectl.cache import Known
+from cachectl.cache import CacheResult
 from monitoring import metrics
 from monitoring.logs import contained
 
@@ -20,7 +20,7 @@ NOT_COUNTED = "metrics.not_counted"
 
 
 @contained(NOT_COUNTED)
-def count_answer(known: Known) -> None:
+def count_answer(known: CacheResult) -> None:
     """Count an answer to a question for free slots, also one that is an error because nothing is known."""
     metrics.AVAILABILITY_ANSWERS.labels(_source(known)).inc()
     if known.age is not None:
@@ -29,12 +29,12 @@ def count_answer(known: Known) -> None:
         metrics.DEGRADED_ANSWERS.labels("availability", known.failure or "unknown").inc()
 
 
-def _source(known: Known) -> str:
+def _source(known: CacheResult) -> str:
     if not known.verified:
-        return known.band.value  # whoever was waited for in vain
+        return known.freshness.value  # whoever was waited for in vain
     if known.loaded or known.collapsed:
         return "loaded" if known.loaded else "awaited"
-    return known.band.value if known.days else "rules"
+    return known.freshness.value if known.days else "rules"
 
 
 def count_end(change: "Change") -> None:

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from cachectl.models import Forgetting, Warming
+from cachectl.models import CacheInvalidation, Warming
 from monitoring.admin_pages import CappedPaginator, LocalTimes
 
 
@@ -30,8 +30,8 @@ class HistoryAdmin(LocalTimes, ModelAdmin):
         return False
 
 
-class OwedFilter(admin.SimpleListFilter):
-    """Forgettings that are still owed: normally none for longer than a moment."""
+class PendingFilter(admin.SimpleListFilter):
+    """Invalidations that are still owed: normally none for longer than a moment."""
 
     title = "state"
     parameter_name = "owed"
@@ -41,12 +41,12 @@ class OwedFilter(admin.SimpleListFilter):
         return [("1", "owed"), ("0", "done")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        """Return the forgettings of the chosen state."""
+        """Return the invalidations of the chosen state."""
         return queryset if self.value() is None else queryset.filter(done_at__isnull=self.value() == "1")
 
 
-@admin.register(Forgetting)
-class ForgettingAdmin(HistoryAdmin):
+@admin.register(CacheInvalidation)
+class CacheInvalidationAdmin(HistoryAdmin):
     """Why which days were forgotten, and how fast."""
 
     list_display = (
@@ -58,28 +58,28 @@ class ForgettingAdmin(HistoryAdmin):
         "cause",
         "done",
         "attempts",
-        "keys_forgotten",
+        "keys_invalidated",
         "took_ms",
         "last_error",
     )
-    list_filter = (OwedFilter, "cause", "created_at")
+    list_filter = (PendingFilter, "cause", "created_at")
     search_fields = ("=account_id", "last_error")
     search_help_text = "Account id, or part of an error"
     ordering = ("-created_at",)
 
     @admin.display(description="event types")
-    def event_types(self, row: Forgetting) -> str:
+    def event_types(self, row: CacheInvalidation) -> str:
         """Return the ids, shortened."""
         shown = ", ".join(map(str, row.event_type_ids[:5]))
         return shown if len(row.event_type_ids) <= 5 else f"{shown} and {len(row.event_type_ids) - 5} more"
 
     @admin.display(boolean=True, ordering="done_at")
-    def done(self, row: Forgetting) -> bool:
+    def done(self, row: CacheInvalidation) -> bool:
         """Return whether the days are forgotten."""
         return row.done_at is not None
 
     @admin.display(description="took, ms", ordering="took")
-    def took_ms(self, row: Forgetting) -> str:
+    def took_ms(self, row: CacheInvalidation) -> str:
         """Return the time in Redis."""
         return "" if row.took is None else f"{row.took.total_seconds() * 1000:.1f}"
 

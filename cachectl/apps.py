@@ -12,16 +12,18 @@ class CachectlConfig(AppConfig):
         """Look at Redis as soon as a worker is up, so that an emptied one is known before the first caller asks."""
         from celery.signals import worker_ready  # noqa: PLC0415  after the apps are loaded, like what it calls
 
-        from cachectl.cache import touch_epochs  # noqa: PLC0415
+        from cachectl.cache import ensure_generations  # noqa: PLC0415
         from cachectl.infra import outbox  # noqa: PLC0415
         from cachectl.infra.redis import check  # noqa: PLC0415
         from cachectl.invalidation import BATCH  # noqa: PLC0415
-        from cachectl.models import Forgetting  # noqa: PLC0415
-        from cachectl.tasks import forget_range  # noqa: PLC0415
+        from cachectl.models import CacheInvalidation  # noqa: PLC0415
+        from cachectl.tasks import invalidate_range  # noqa: PLC0415
         from monitoring import outbox_depth  # noqa: PLC0415
         from monitoring.collectors import register_collector, register_probe  # noqa: PLC0415
 
-        worker_ready.connect(lambda **_: touch_epochs(), weak=False, dispatch_uid="cachectl.touch_epochs")
+        worker_ready.connect(lambda **_: ensure_generations(), weak=False, dispatch_uid="cachectl.ensure_generations")
         register_probe("redis", check)
-        register_collector("forgettings", lambda: outbox_depth.read("forgettings", Forgetting.objects.pending()))
-        outbox.register("forgettings", Forgetting.objects.all(), forget_range, batch=BATCH)
+        register_collector(
+            "invalidations", lambda: outbox_depth.read("invalidations", CacheInvalidation.objects.pending())
+        )
+        outbox.register("invalidations", CacheInvalidation.objects.all(), invalidate_range, batch=BATCH)

@@ -13,24 +13,24 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from cachectl import conf, loaders, store
-from cachectl.freshness import Band, Day
+from cachectl.freshness import Day, Freshness
 from cachectl.infra import executors
 from cachectl.infra.deadline import Deadline
-from cachectl.loaders import Urgency
-from cachectl.lookup import Known, Question
+from cachectl.loaders import LoadPriority
+from cachectl.lookup import CacheLookup, CacheResult
 from cachectl.singleflight import dates_between
 
 __all__ = [
-    "Band",
+    "CacheResult",
     "Day",
-    "Known",
+    "Freshness",
     "Warmed",
-    "forget",
-    "prepare",
+    "ensure_generations",
+    "invalidate",
+    "prefetch",
     "queue_refresh",
     "read",
     "refresh",
-    "touch_epochs",
     "warm",
 ]
 
@@ -59,9 +59,9 @@ def read(
     last: date,
     deadline: Deadline,
     max_age: float | None = None,
-    newer: bool = False,
+    revalidate: bool = False,
     tenant: int | None = None,
-) -> Known:
+) -> CacheResult:
     """
     Return what is known of the UTC dates `first` to `last` (inclusive), loading what is not good enough.
 
@@ -69,21 +69,21 @@ def read(
     old, or missing, and says why.
 
     Args:
-        max_age: seconds; what was loaded earlier is loaded again. What is younger than `limits.reload_floor()` only
-            once in that time, however many ask.
-        newer: whether days that appointments of ours changed are loaded again, as soon as a load can know of them.
+        max_age: seconds; what was loaded earlier is loaded again. What is younger than `conf.min_reload_interval()`
+            is reloaded only once in that time, however many ask.
+        revalidate: whether days that appointments of ours changed are loaded again, as soon as a load can know of them.
         tenant: who asks, where several share the account. A load is on whoever asked first.
     """
-    question = Question(account_id, event_type_id, first, last, urgency=Urgency.CALLER, tenant=tenant)
-    oldest = -inf if max_age is None else _oldest_that_will_do(question, max_age, deadline)
+    lookup = CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.LIVE, tenant=tenant)
+    oldest = -inf if max_age is None else _oldest_that_will_do(lookup, max_age, deadline)
 
     def needed(day: Day) -> bool:
-        outdated = newer and day.due and day.settled_at <= question.now
-        return day.worth_loading or outdated or (day.loaded_at or inf) < oldest
+        outdated = revalidate and day.needs_refresh and day.consistent_at <= lookup.now
+        return day.reload_helps or outdated or (day.loaded_at or inf) < oldest
 
-    question.fly_until_good(needed, deadline)
-    _keep_fresh(question)
-    return question.known()
+    lookup.load_until(needed, deadline)
+    _keep_fresh(lookup)
+    return lookup.known()
 
 
 def refresh(
@@ -106,20 +106,20 @@ def refresh(
     Returns:
         Seconds after which to call again; 0 when all is done.
     """
-    question = Question(account_id, event_type_id, first, last, urgency=Urgency.REFRESH)
+    lookup = CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.REFRESH)
 
     def needed(day: Day) -> bool:
-        outdated = stale and day.band is not Band.FRESH and (day.loaded_at or inf) < question.asked
-        return day.worth_loading or outdated
+        outdated = stale and day.freshness is not Freshness.FRESH and (day.loaded_at or inf) < lookup.asked
+        return day.reload_helps or outdated
 
-    if question.redis_away:
+    if lookup.redis_away:
         return 0.0
-    wait = question.unsettled(needed)
+    wait = lookup.unsettled(needed)
     if wait and patient:
         return wait + conf.REFRESH_MARGIN
-    question.fly_until_good(needed, Deadline.after(conf.lease()))
-    again = _allowed_again(question) if patient else 0.0
-    kept = again + conf.REFRESH_QUEUED if again else conf.REFRESH_FAILED if question.failure else 0.0
+    lookup.load_until(needed, Deadline.after(conf.lease()))
+    again = _allowed_again(lookup) if patient else 0.0
+    kept = again + conf.REFRESH_QUEUED if again else conf.REFRESH_FAILED if lookup.failure else 0.0
     with suppress(RedisError):  # then the mark runs out by itself
         store.unmark_refresh(account_id, event_type_id, kept)
     return again
@@ -131,25 +131,25 @@ def warm(*, account_id: int, event_type_id: int, first: date, last: date) -> War
 
     What changed a moment ago is left to those who ask: it could not be believed yet.
     """
-    question = Question(account_id, event_type_id, first, last, urgency=Urgency.WARMING)
-    if question.redis_away:
+    lookup = CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.WARMING)
+    if lookup.redis_away:
         return Warmed(0, 0, "redis_away", None)
-    question.fly_until_good(
-        lambda day: day.worth_loading or (day.band is Band.STALE and (day.loaded_at or inf) < question.asked),
+    lookup.load_until(
+        lambda day: day.reload_helps or (day.freshness is Freshness.STALE and (day.loaded_at or inf) < lookup.asked),
         Deadline.after(conf.lease()),
     )
-    loaded = [day for day in question.days.values() if day.loaded_at is not None and day.loaded_at >= question.asked]
-    return Warmed(len(loaded) if question.loads else 0, question.loads, question.failure, question.retry_after)
+    loaded = [day for day in lookup.days.values() if day.loaded_at is not None and day.loaded_at >= lookup.asked]
+    return Warmed(len(loaded) if lookup.loads else 0, lookup.loads, lookup.failure, lookup.retry_after)
 
 
-def prepare(*, account_id: int, event_type_ids: Sequence[int], first: date, last: date) -> None:
+def prefetch(*, account_id: int, event_type_ids: Sequence[int], first: date, last: date) -> None:
     """
     Have the days loaded by a worker for which somebody would have to wait, unless that was seen to a moment ago.
 
     Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
     """
     try:
-        new = store.mark_prepared(account_id, event_type_ids)
+        new = store.mark_prefetched(account_id, event_type_ids)
     except RedisError as error:
         log.warning("cachectl.not_prepared", account_id=account_id, error_type=type(error).__name__)
         return
@@ -182,9 +182,9 @@ def queue_refresh(
             store.unmark_refresh(account_id, event_type_id, after=1.0)
 
 
-def forget(
+def invalidate(
     *,
-    forgetting_id: int | None,
+    invalidation_id: int | None,
     account_id: int,
     event_type_ids: Collection[int],
     first: date,
@@ -196,7 +196,7 @@ def forget(
     """
     Note that the UTC dates `first` to `last` (inclusive) changed just now; return how many days were forgotten.
 
-    A day counts once for each event type. The same `forgetting_id` moves nothing when it comes again.
+    A day counts once for each event type. The same `invalidation_id` moves nothing when it comes again.
 
     Args:
         own: whether an appointment of ours is the change. Then the days stay answerable, minus our own appointments.
@@ -204,52 +204,52 @@ def forget(
         known_there: whether the source itself told of the change, so that a load which begins now knows of it.
 
     Raises:
-        RedisError: nothing was forgotten; the Forgetting stays owed.
+        RedisError: nothing was forgotten; the CacheInvalidation stays owed.
         ValueError: the range is out of order, or larger than any change can be.
     """
     dates = dates_between(first, last)
     if not dates or len(dates) * len(event_type_ids) > conf.MOST_KEYS:
         raise ValueError(f"Forget 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
-    mark = uuid4().hex if forgetting_id is None else str(forgetting_id)
-    return store.forget(account_id, event_type_ids, dates, own=own, mark=mark, freed=freed, known_there=known_there)
+    mark = uuid4().hex if invalidation_id is None else str(invalidation_id)
+    return store.invalidate(account_id, event_type_ids, dates, own=own, mark=mark, freed=freed, known_there=known_there)
 
 
-def touch_epochs() -> None:
+def ensure_generations() -> None:
     """Notice an emptied Redis before a caller does: loads are believed from the settle time after that."""
     for account_id in loaders.accounts():
-        store.touch(account_id)
+        store.ensure_generation(account_id)
 
 
-def _oldest_that_will_do(question: Question, max_age: float, deadline: Deadline) -> float:
+def _oldest_that_will_do(lookup: CacheLookup, max_age: float, deadline: Deadline) -> float:
     """Return since when the days must have been loaded, on Redis' clock, so that none is reloaded time and again."""
-    floor = conf.reload_floor()
-    oldest, young = question.asked - max_age, question.asked - floor
-    if not any(young <= (day.loaded_at or inf) < oldest for day in question.days.values()):
+    floor = conf.min_reload_interval()
+    oldest, young = lookup.asked - max_age, lookup.asked - floor
+    if not any(young <= (day.loaded_at or inf) < oldest for day in lookup.days.values()):
         return oldest
     if deadline.passed:  # nothing will be loaded, so the next question may
         return young
     try:
-        may_reload = store.mark_reload(question.account_id, question.event_type_id, floor)
+        may_reload = store.mark_reload(lookup.account_id, lookup.event_type_id, floor)
     except RedisError:
         may_reload = False
     return oldest if may_reload else young
 
 
-def _allowed_again(question: Question) -> float:
+def _allowed_again(lookup: CacheLookup) -> float:
     """Return in how many seconds a refresh may try again that was refused for now; 0 where nobody said so."""
-    if not question.failure or question.retry_after is None:
+    if not lookup.failure or lookup.retry_after is None:
         return 0.0
-    return min(max(question.retry_after, conf.REFRESH_SOONEST), conf.REFRESH_LATEST)
+    return min(max(lookup.retry_after, conf.REFRESH_SOONEST), conf.REFRESH_LATEST)
 
 
-def _keep_fresh(question: Question) -> None:
-    aging = [] if question.refresh_queued else question.aging()
+def _keep_fresh(lookup: CacheLookup) -> None:
+    aging = [] if lookup.refresh_queued else lookup.aging()
     if aging:
-        wait = max(day.settled_at for day in aging) - question.now + conf.REFRESH_MARGIN
-        executors.submit_errand(
+        wait = max(day.consistent_at for day in aging) - lookup.now + conf.REFRESH_MARGIN
+        executors.submit_background(
             queue_refresh,
-            account_id=question.account_id,
-            event_type_id=question.event_type_id,
+            account_id=lookup.account_id,
+            event_type_id=lookup.event_type_id,
             first=aging[0].date,
             last=aging[-1].date,
             delay=max(0.0, wait),

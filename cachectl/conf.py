@@ -17,7 +17,7 @@ OUTLIVE = 3600.0
 REFRESH_QUEUED = 60.0
 REFRESH_FAILED = 10.0
 # Seconds for which an event type that was prepared for a call is not looked at again for the next one.
-PREPARED = 30.0
+PREFETCHED = 30.0
 # Seconds after which a refresh that was refused for now comes back, whatever it was told: it is no hurry, and a queue
 # that holds messages for longer than Celery's visibility timeout sends them twice.
 REFRESH_SOONEST, REFRESH_LATEST = 5.0, 60.0
@@ -36,40 +36,40 @@ MOST_KEYS = 4000
 class Lifetimes:
     """How long a load answers, in milliseconds: the unit of Redis."""
 
-    fresh: float
-    stale: float
-    old: float
-    settle: float
+    max_age: float
+    stale_while_revalidate: float
+    stale_if_error: float
+    consistency_lag: float
 
     @property
     def entry(self) -> int:
         """Return how long an entry is kept."""
-        return int(self.old)
+        return int(self.stale_if_error)
 
     @property
     def memory(self) -> int:
         """Return how long changes and the epoch are kept: longer than any entry they judge."""
-        return int(self.old + OUTLIVE * 1000)
+        return int(self.stale_if_error + OUTLIVE * 1000)
 
 
 def lifetimes() -> Lifetimes:
     """Return the lifetimes in force."""
     return Lifetimes(
-        fresh=settings.CACHECTL_FRESH * 1000,
-        stale=settings.CACHECTL_STALE * 1000,
-        old=settings.CACHECTL_OLD * 1000,
-        settle=settings.CACHECTL_SETTLE * 1000,
+        max_age=settings.CACHE_MAX_AGE * 1000,
+        stale_while_revalidate=settings.CACHE_STALE_WHILE_REVALIDATE * 1000,
+        stale_if_error=settings.CACHE_STALE_IF_ERROR * 1000,
+        consistency_lag=settings.CACHE_CONSISTENCY_LAG * 1000,
     )
 
 
-def block_days() -> int:
+def prefetch_days() -> int:
     """Return how many days one load covers at least."""
-    return int(settings.CACHECTL_BLOCK_DAYS)
+    return int(settings.CACHE_PREFETCH_DAYS)
 
 
-def reload_floor() -> float:
+def min_reload_interval() -> float:
     """Return the seconds in which callers who insist on a new list cost one request at most."""
-    return float(settings.CACHECTL_RELOAD_FLOOR)
+    return float(settings.CACHE_MIN_RELOAD_INTERVAL)
 
 
 def lease() -> float:

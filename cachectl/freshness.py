@@ -18,21 +18,21 @@ from enum import StrEnum
 from cachectl.conf import Lifetimes
 
 
-class Band(StrEnum):
+class Freshness(StrEnum):
     """How good the knowledge of a day is."""
 
     FRESH = "fresh"  # answer
     STALE = "stale"  # answer, and refresh in the background
-    OLD = "old"  # load first; answer unverified when that fails
+    EXPIRED = "expired"  # load first; answer unverified when that fails
     MISSING = "missing"  # load first; nothing to answer otherwise
 
     @property
     def verified(self) -> bool:
         """Return whether a caller may be told so without reserve."""
-        return self is Band.FRESH or self is Band.STALE
+        return self is Freshness.FRESH or self is Freshness.STALE
 
 
-WORST_FIRST = (Band.MISSING, Band.OLD, Band.STALE, Band.FRESH)
+WORST_FIRST = (Freshness.MISSING, Freshness.EXPIRED, Freshness.STALE, Freshness.FRESH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,59 +44,59 @@ class Day:
     """Epoch minutes, ascending."""
     loaded_at: float | None
     """When the load began: seconds on Redis' clock. None: missing, or loaded while Redis was away."""
-    band: Band
-    due: bool = False
+    freshness: Freshness
+    needs_refresh: bool = False
     """Whether an appointment of ours changed the day since: subtract it."""
-    worth_loading: bool = False
+    reload_helps: bool = False
     """Whether a load that began at the time of judgement could make the day better."""
     freed: bool = False
     """Whether an appointment of ours gave time back since: the list may not have it yet."""
-    settled_at: float = field(default=0.0, repr=False)
+    consistent_at: float = field(default=0.0, repr=False)
     """From when on a load can know of every change: seconds on Redis' clock."""
 
 
 def missing(day: date) -> Day:
     """Return the day of which nothing is known."""
-    return Day(day, (), None, Band.MISSING, worth_loading=True)
+    return Day(day, (), None, Freshness.MISSING, reload_helps=True)
 
 
-def judge(
+def assess(
     day: date,
     entry: tuple[int, int, list[int]] | None,
     change: Sequence[int] | None,
     *,
     now: int,
-    epoch: int,
+    generation: int,
     lifetimes: Lifetimes,
 ) -> Day:
     """
     Return what a stored day is worth now. All instants in milliseconds on Redis' clock.
 
     Args:
-        entry: when the load began, 1 if its emptiness is doubted, the slot starts.
+        entry: when the load began, 1 if its emptiness is suspect, the slot starts.
         change: the last change by an appointment of ours, the last other one, and, once there was one, the last that
             gave time back. An entry without one is missing.
     """
     if entry is None or change is None:
         return missing(day)
-    began, doubted, starts = entry
+    began, suspect, starts = entry
     own, other, *freed = change
     # Note [A load that began too early]
-    believable_from = max(other, epoch) + lifetimes.settle
+    consistent_from = max(other, generation) + lifetimes.consistency_lag
     age = now - began
-    if age > lifetimes.old:
+    if age > lifetimes.stale_if_error:
         return missing(day)
-    if doubted or began < believable_from or age > lifetimes.stale:
-        band = Band.OLD
+    if suspect or began < consistent_from or age > lifetimes.stale_while_revalidate:
+        freshness = Freshness.EXPIRED
     else:
-        band = Band.STALE if age > lifetimes.fresh else Band.FRESH
+        freshness = Freshness.STALE if age > lifetimes.max_age else Freshness.FRESH
     return Day(
         day,
         starts,
         began / 1000,
-        band,
-        began < own + lifetimes.settle,
-        band is Band.OLD and now >= believable_from,
-        bool(freed) and began < freed[0] + lifetimes.settle,
-        max(believable_from, own + lifetimes.settle) / 1000,
+        freshness,
+        began < own + lifetimes.consistency_lag,
+        freshness is Freshness.EXPIRED and now >= consistent_from,
+        bool(freed) and began < freed[0] + lifetimes.consistency_lag,
+        max(consistent_from, own + lifetimes.consistency_lag) / 1000,
     )

@@ -1,4 +1,4 @@
-"""Every change to the cache's own rows: forgettings written down, processed and pruned."""
+"""Every change to the cache's own rows: invalidations written down, processed and pruned."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from django.db import connection
 from redis import RedisError
 
 from cachectl import cache, conf
-from cachectl.models import Forgetting, Warming
+from cachectl.models import CacheInvalidation, Warming
 from cachectl.singleflight import dates_between
 from monitoring import metrics
 
@@ -24,26 +24,26 @@ LEASE = timedelta(seconds=5)
 MANY_ATTEMPTS = 4
 
 # An answer of Cal.com's told of these: what is loaded from then on knows of them.
-_KNOWN_THERE = {Forgetting.Cause.REFUSED, Forgetting.Cause.EVENT_TYPE}
+_KNOWN_THERE = {CacheInvalidation.Cause.REFUSED, CacheInvalidation.Cause.EVENT_TYPE}
 # As `bulk_update` would, which takes forty times as long to build its statement (0.7 ms a row).
 _FINISH = """
-    UPDATE cachectl_forgetting AS row
-    SET done_at = now(), keys_forgotten = done.keys, took = done.took, last_error = ''
+    UPDATE cachectl_cacheinvalidation AS row
+    SET done_at = now(), keys_invalidated = done.keys, took = done.took, last_error = ''
     FROM unnest(%s::bigint[], %s::int[], %s::interval[], %s::timestamptz[]) AS done (id, keys, took, leased_until)
     WHERE row.id = done.id AND row.next_attempt_at = done.leased_until AND row.done_at IS NULL
     RETURNING row.cause, done.keys
 """
 
 
-def owe(
+def enqueue(
     *,
     account_id: int,
     event_type_ids: Collection[int],
     first: date,
     last: date,
-    cause: Forgetting.Cause,
+    cause: CacheInvalidation.Cause,
     freed: bool = False,
-) -> Forgetting:
+) -> CacheInvalidation:
     """
     Write down that the UTC dates `first` to `last` must be forgotten; call it in the transaction that changes them.
 
@@ -53,7 +53,7 @@ def owe(
     days = len(dates_between(first, last)) * len(event_type_ids)
     if not 1 <= days <= conf.MOST_KEYS:
         raise ValueError(f"Forget 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
-    return Forgetting.objects.create(
+    return CacheInvalidation.objects.create(
         account_id=account_id,
         event_type_ids=sorted(set(event_type_ids)),
         first=first,
@@ -63,7 +63,7 @@ def owe(
     )
 
 
-def forget(row: Forgetting) -> int:
+def apply(row: CacheInvalidation) -> int:
     """
     Forget the days of a row in Redis, and return how many they were. The row itself stays as it is: owed.
 
@@ -71,13 +71,13 @@ def forget(row: Forgetting) -> int:
         RedisError: they could not be forgotten.
         ValueError: the row names a range larger than any change can be.
     """
-    return cache.forget(
-        forgetting_id=row.id,
+    return cache.invalidate(
+        invalidation_id=row.id,
         account_id=row.account_id,
         event_type_ids=row.event_type_ids,
         first=row.first,
         last=row.last,
-        own=row.cause == Forgetting.Cause.OWN,
+        own=row.cause == CacheInvalidation.Cause.OWN,
         freed=row.freed,
         known_there=row.cause in _KNOWN_THERE,
     )
@@ -90,13 +90,13 @@ def process() -> int:
     Raises:
         RedisError: Redis did not answer. What was not done is scheduled again.
     """
-    rows = Forgetting.objects.claim(BATCH, lease=LEASE)
-    done: list[Forgetting] = []
+    rows = CacheInvalidation.objects.claim(BATCH, lease=LEASE)
+    done: list[CacheInvalidation] = []
     try:
         for place, row in enumerate(rows):
             began = time.perf_counter()
             try:
-                row.keys_forgotten = forget(row)
+                row.keys_invalidated = apply(row)
             except ValueError as error:  # it must not keep the others waiting
                 _retry([row], error)
             except RedisError as error:
@@ -111,28 +111,28 @@ def process() -> int:
 
 
 def prune(*, now: datetime) -> int:
-    """Throw away done forgettings and warmings older than 14 days; return how many. What is owed is kept."""
-    forgettings, _ = Forgetting.objects.filter(created_at__lt=now - KEPT, done_at__isnull=False).delete()
+    """Throw away done invalidations and warmings older than 14 days; return how many. What is owed is kept."""
+    invalidations, _ = CacheInvalidation.objects.filter(created_at__lt=now - KEPT, done_at__isnull=False).delete()
     warmings, _ = Warming.objects.filter(started_at__lt=now - KEPT).delete()
-    return forgettings + warmings
+    return invalidations + warmings
 
 
-def _finish(rows: Sequence[Forgetting]) -> None:
+def _finish(rows: Sequence[CacheInvalidation]) -> None:
     """Write down what became of claimed rows, unless another worker has claimed them since."""
     if not rows:
         return
-    columns = zip(*((row.pk, row.keys_forgotten, row.took, row.next_attempt_at) for row in rows), strict=True)
+    columns = zip(*((row.pk, row.keys_invalidated, row.took, row.next_attempt_at) for row in rows), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(_FINISH, [list(column) for column in columns])
         for cause, keys in cursor.fetchall():
-            metrics.DAYS_FORGOTTEN.labels(cause).inc(keys)
+            metrics.CACHE_INVALIDATIONS.labels(cause).inc(keys)
 
 
-def _retry(rows: Sequence[Forgetting], error: Exception) -> None:
-    Forgetting.objects.retry(rows, f"{type(error).__name__}: {error}")
+def _retry(rows: Sequence[CacheInvalidation], error: Exception) -> None:
+    CacheInvalidation.objects.retry(rows, f"{type(error).__name__}: {error}")
     for row in rows:
         attempt = str(row.attempts)
-        metrics.FORGETTING_FAILURES.labels(attempt if attempt in ("1", "2", "3") else "more").inc()
+        metrics.CACHE_INVALIDATION_FAILURES.labels(attempt if attempt in ("1", "2", "3") else "more").inc()
     attempts = max(row.attempts for row in rows)
     report = log.error if attempts >= MANY_ATTEMPTS else log.warning
     report("cache.invalidation_failed", count=len(rows), attempts=attempts, error_type=type(error).__name__)

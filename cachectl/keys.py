@@ -9,18 +9,18 @@ import time
 from collections.abc import Iterable
 from datetime import date
 
-PROBE = "sl1:probe"
+PROBE = "sl2:probe"
 """Written to see whether Redis takes anything."""
-WAKE_UPS = "sl1:wake-ups"
+WAKE_UPS = "sl2:wake-ups"
 """The channel that says which topics have ended: see `cachectl.infra.wakeups`."""
 
 
 def _key(account_id: int, rest: str) -> str:
-    return f"sl1:{{{account_id}}}:{rest}"
+    return f"sl2:{{{account_id}}}:{rest}"
 
 
 def days(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[str]:
-    """Return the keys of the entries: JSON [when the load began in ms, doubted 0|1, [slot starts in epoch minutes]]."""
+    """Return the keys of the entries: JSON [when the load began in ms, suspect 0|1, [slot starts in epoch minutes]]."""
     prefix = _key(account_id, f"day:{event_type_id}:")
     return [f"{prefix}{day}" for day in dates]
 
@@ -35,9 +35,9 @@ def changes(account_id: int, event_type_id: int, dates: Iterable[date]) -> list[
     return [f"{prefix}{day}" for day in dates]
 
 
-def epoch(account_id: int) -> str:
+def generation(account_id: int) -> str:
     """Return the key of the moment at which this Redis was first seen empty, in ms."""
-    return _key(account_id, "epoch")
+    return _key(account_id, "generation")
 
 
 def lease(account_id: int, event_type_id: int) -> str:
@@ -55,9 +55,9 @@ def done(account_id: int, token: str) -> str:
     return _key(account_id, f"done:{token}")
 
 
-def forgotten(account_id: int, forgetting: int | str) -> str:
+def invalidated(account_id: int, cache_invalidation: int | str) -> str:
     """Return the key of the mark that a forgetting was done: how many days it touched."""
-    return _key(account_id, f"forgotten:{forgetting}")
+    return _key(account_id, f"invalidated:{cache_invalidation}")
 
 
 def refresh(account_id: int, event_type_id: int) -> str:
@@ -70,9 +70,9 @@ def reload(account_id: int, event_type_id: int) -> str:
     return _key(account_id, f"reload:{event_type_id}")
 
 
-def prepared(account_id: int, event_type_id: int) -> str:
+def prefetched(account_id: int, event_type_id: int) -> str:
     """Return the key of the mark that somebody saw to the next days a moment ago."""
-    return _key(account_id, f"prepared:{event_type_id}")
+    return _key(account_id, f"prefetched:{event_type_id}")
 
 
 def warming(account_id: int) -> str:

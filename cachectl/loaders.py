@@ -13,15 +13,15 @@ ACCESS_REFUSED = "unauthorized"
 GONE = "not_found"
 
 
-class Urgency(StrEnum):
+class LoadPriority(StrEnum):
     """Who waits for a load."""
 
-    CALLER = "caller"  # somebody on the phone
-    REFRESH = "refresh"  # nobody: it was asked for a moment ago
-    WARMING = "warming"  # nobody: it may be asked for soon
+    LIVE = "live"  # a caller waits
+    REFRESH = "refresh"  # the days were asked for a moment ago
+    WARMING = "warming"  # the days may be asked for soon
 
 
-class LoadFailed(Exception):
+class LoadError(Exception):
     """No days could be loaded; what was known before stays all that is known. Try again after `retry_after`."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -32,11 +32,18 @@ class LoadFailed(Exception):
         """Seconds, where somebody said so."""
 
 
-class Source(Protocol):
+class Loader(Protocol):
     """Loads free slots from where they are true."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
+        self,
+        *,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        priority: LoadPriority,
+        tenant: int | None,
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts of every UTC date from `first` to `last` (inclusive), in epoch minutes.
@@ -45,7 +52,7 @@ class Source(Protocol):
         says whose caller waits, where several share the account; what goes on in the background is nobody's.
 
         Raises:
-            LoadFailed: nothing was loaded; the reason is shared with everybody who waits.
+            LoadError: nothing was loaded; the reason is shared with everybody who waits.
         """
         ...
 
@@ -53,26 +60,26 @@ class Source(Protocol):
 class _Registry:
     """The one source, and which accounts are in use."""
 
-    source: Source | None = None
+    loader: Loader | None = None
     accounts: Callable[[], Iterable[int]] = staticmethod(tuple)
 
 
-def register(source: Source, *, accounts: Callable[[], Iterable[int]] = tuple) -> None:
+def register(loader: Loader, *, accounts: Callable[[], Iterable[int]] = tuple) -> None:
     """
     Make `source` the one that loads days; called from `AppConfig.ready()`.
 
     Args:
         accounts: returns the ids of the accounts in use, so that an emptied Redis is noticed before a caller asks.
     """
-    _Registry.source = source
+    _Registry.loader = loader
     _Registry.accounts = staticmethod(accounts)
 
 
-def current() -> Source:
+def current() -> Loader:
     """Return the registered source."""
-    if _Registry.source is None:
-        raise LoadFailed("no_source")
-    return _Registry.source
+    if _Registry.loader is None:
+        raise LoadError("no_source")
+    return _Registry.loader
 
 
 def accounts() -> Iterable[int]:

@@ -10,22 +10,22 @@ from math import inf
 from redis import RedisError
 
 from cachectl import conf, singleflight, store
-from cachectl.freshness import WORST_FIRST, Band, Day, missing
+from cachectl.freshness import WORST_FIRST, Day, Freshness, missing
 from cachectl.infra import bulkhead
 from cachectl.infra.deadline import Deadline
-from cachectl.loaders import GONE, Urgency
-from cachectl.singleflight import Block, Landing, dates_between
+from cachectl.loaders import GONE, LoadPriority
+from cachectl.singleflight import Block, LoadResult, dates_between
 
 # How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CacheResult:
     """What is known of the days that were asked for, and how well."""
 
     days: dict[date, Day]
-    band: Band
+    freshness: Freshness
     """Of the worst day."""
     age: float | None
     """Seconds since the load of the oldest day began; None when nothing is known, or not since when."""
@@ -46,14 +46,14 @@ class Known:
     @property
     def verified(self) -> bool:
         """Return whether a caller may be told so without reserve."""
-        return self.band.verified and not self.uncertain
+        return self.freshness.verified and not self.uncertain
 
-    def after(self, earlier: "Known") -> "Known":
+    def after(self, earlier: "CacheResult") -> "CacheResult":
         """Return it with what the same question cost before: whether it loaded, or awaited a load."""
         return replace(self, loaded=self.loaded or earlier.loaded, collapsed=self.collapsed or earlier.collapsed)
 
 
-class Question:
+class CacheLookup:
     """A question for the days of an event type. Redis is asked once; after that it waits for flights only."""
 
     def __init__(
@@ -63,13 +63,13 @@ class Question:
         first: date,
         last: date,
         *,
-        urgency: Urgency,
+        priority: LoadPriority,
         tenant: int | None = None,
     ) -> None:
         if not first <= last < first + timedelta(days=conf.MOST_DAYS):
             raise ValueError(f"Ask for 1 to {conf.MOST_DAYS} days, from first to last.")
         self.account_id, self.event_type_id = account_id, event_type_id
-        self.urgency, self.tenant = urgency, tenant
+        self.priority, self.tenant = priority, tenant
         self.loads, self.collapsed = 0, False
         self.failure: str | None = None
         self.retry_after: float | None = None
@@ -77,7 +77,7 @@ class Question:
 
     def _look(self, dates: list[date]) -> None:
         try:
-            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.urgency is Urgency.CALLER)
+            snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.priority is LoadPriority.LIVE)
         except RedisError:
             self.loading = False
             self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
@@ -88,7 +88,7 @@ class Question:
             self.days = {day.date: day for day in snapshot.days}
         self.asked = self.now
 
-    def fly_until_good(self, needed: Callable[[Day], bool], deadline: Deadline) -> None:
+    def load_until(self, needed: Callable[[Day], bool], deadline: Deadline) -> None:
         """Wait for flights while days are `needed`, time is left and nothing failed."""
         for _ in range(ROUNDS):
             if self.failure or not any(needed(day) for day in self.days.values()):
@@ -101,7 +101,9 @@ class Question:
 
     def _place(self, deadline: Deadline) -> AbstractContextManager[Deadline]:
         """Return where to wait: callers share the places of web, workers have theirs to themselves."""
-        return bulkhead.place(self.account_id, deadline) if self.urgency is Urgency.CALLER else nullcontext(deadline)
+        return (
+            bulkhead.acquire(self.account_id, deadline) if self.priority is LoadPriority.LIVE else nullcontext(deadline)
+        )
 
     def _block(self, needed: Callable[[Day], bool]) -> Block:
         """
@@ -111,29 +113,29 @@ class Question:
         """
         days = self.days.values()
         wanted = [day.date for day in days if needed(day)]
-        dates = [day.date for day in days if day.band is not Band.FRESH or day.date in wanted]
-        length = conf.block_days()
+        dates = [day.date for day in days if day.freshness is not Freshness.FRESH or day.date in wanted]
+        length = conf.prefetch_days()
         first = dates[0] - timedelta(days=max(0, (dates[0] - self.today).days) % length)
         last = max(dates[-1], dates[0] + timedelta(days=length - 1))
-        return Block(self.account_id, self.event_type_id, first, last, self.urgency, self.tenant, wanted, needed)
+        return Block(self.account_id, self.event_type_id, first, last, self.priority, self.tenant, wanted, needed)
 
-    def _wait(self, coming: "Future[Landing]", started: bool, deadline: Deadline) -> None:
+    def _wait(self, coming: "Future[LoadResult]", started: bool, deadline: Deadline) -> None:
         try:
-            landing = coming.result(timeout=deadline.left)
+            result = coming.result(timeout=deadline.left)
         except TimeoutError:
             self.failure = "deadline"
             return
-        if landing.failure:
-            self.failure, self.retry_after = landing.failure.reason, landing.failure.retry_after
+        if result.failure:
+            self.failure, self.retry_after = result.failure.reason, result.failure.retry_after
             if self.failure == GONE:
                 self.days = {date: missing(date) for date in self.days}
             return  # nothing was loaded, by this question or by another
         before = self.days
-        self.now = max(self.now, landing.now)
-        self.days = {date: landing.days.get(date, day) for date, day in before.items()}
-        if started and landing.loaded_here:
+        self.now = max(self.now, result.now)
+        self.days = {date: result.days.get(date, day) for date, day in before.items()}
+        if started and result.loaded_here:
             self.loads += 1
-        elif landing.loaded_here or any(day.loaded_at != before[date].loaded_at for date, day in self.days.items()):
+        elif result.loaded_here or any(day.loaded_at != before[date].loaded_at for date, day in self.days.items()):
             self.collapsed = True
 
     @property
@@ -148,27 +150,31 @@ class Question:
 
     def unsettled(self, needed: Callable[[Day], bool]) -> float:
         """Return the seconds until a load can know of every change of the needed days."""
-        return max(0.0, *(day.settled_at - self.now for day in self.days.values() if needed(day)), 0.0)
+        return max(0.0, *(day.consistent_at - self.now for day in self.days.values() if needed(day)), 0.0)
 
     def aging(self) -> list[Day]:
         """Return the days that a refresh would do good: stale ones, and those that changed too recently to load now."""
-        return [day for day in self.days.values() if day.band is Band.STALE or _settling(day)]
+        return [day for day in self.days.values() if day.freshness is Freshness.STALE or _settling(day)]
 
-    def known(self) -> Known:
+    def known(self) -> CacheResult:
         """Return the answer."""
-        bands = {day.band for day in self.days.values()}
-        band = next(band for band in WORST_FIRST if band in bands)
+        freshnesses = {day.freshness for day in self.days.values()}
+        freshness = next(freshness for freshness in WORST_FIRST if freshness in freshnesses)
         oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
         age = None if oldest is None else max(0.0, self.now - oldest)
-        failure, retry_after = (None, None) if band.verified else self._why()
-        return Known(self.days, band, age, self.loads > 0, self.collapsed, failure, retry_after, self.loading)
+        failure, retry_after = (None, None) if freshness.verified else self._why()
+        return CacheResult(
+            self.days, freshness, age, self.loads > 0, self.collapsed, failure, retry_after, self.loading
+        )
 
     def _why(self) -> tuple[str, float | None]:
         """Return why not all is verified, and after how many seconds it may be."""
         if self.failure:
             return self.failure, self.retry_after
-        return "settling", max(0.0, *(day.settled_at - self.now for day in self.days.values() if _settling(day)), 0.0)
+        return "settling", max(
+            0.0, *(day.consistent_at - self.now for day in self.days.values() if _settling(day)), 0.0
+        )
 
 
 def _settling(day: Day) -> bool:
-    return day.band is Band.OLD and not day.worth_loading
+    return day.freshness is Freshness.EXPIRED and not day.reload_helps

@@ -10,15 +10,15 @@ from django.db.models.functions import Now
 from cachectl.infra.outbox import OutboxQuerySet, OutboxRow, RetryPolicy
 
 
-class ForgettingQuerySet(OutboxQuerySet["Forgetting"]):
-    """Filters over forgettings; they chain."""
+class CacheInvalidationQuerySet(OutboxQuerySet["CacheInvalidation"]):
+    """Filters over invalidations; they chain."""
 
     def pending(self) -> Self:
         """Return those that are not done."""
         return self.filter(done_at__isnull=True)
 
 
-class Forgetting(OutboxRow):
+class CacheInvalidation(OutboxRow):
     """
     Days that must be forgotten because something changed.
 
@@ -49,21 +49,23 @@ class Forgetting(OutboxRow):
     )
     created_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True, blank=True)
-    keys_forgotten = models.PositiveIntegerField(null=True, blank=True)
+    keys_invalidated = models.PositiveIntegerField(null=True, blank=True)
     took = models.DurationField(null=True, blank=True, help_text="time in Redis")
 
-    objects = ForgettingQuerySet.as_manager()
+    objects = CacheInvalidationQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=models.Q(last__gte=models.F("first")), name="forgetting_range_in_order"),
+            models.CheckConstraint(
+                condition=models.Q(last__gte=models.F("first")), name="cache_invalidation_range_in_order"
+            ),
         ]
         indexes = [
             models.Index(
-                fields=["next_attempt_at"], condition=models.Q(done_at__isnull=True), name="forgetting_owed_by_time"
+                fields=["next_attempt_at"], condition=models.Q(done_at__isnull=True), name="cache_invalidation_pending"
             ),
-            models.Index(fields=["account_id", "-created_at"], name="forgetting_account_newest"),
-            models.Index(fields=["created_at"], name="forgetting_prune_by_age"),
+            models.Index(fields=["account_id", "-created_at"], name="cache_invalidation_newest"),
+            models.Index(fields=["created_at"], name="cache_invalidation_by_age"),
         ]
 
     def __str__(self) -> str:

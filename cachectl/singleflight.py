@@ -25,18 +25,18 @@ import structlog
 from redis import RedisError
 
 from cachectl import conf, loaders, store
-from cachectl.freshness import Band, Day
+from cachectl.freshness import Day, Freshness
 from cachectl.infra import executors
 from cachectl.infra.deadline import Deadline
-from cachectl.loaders import LoadFailed, Urgency
+from cachectl.loaders import LoadError, LoadPriority
 
 log = structlog.get_logger(__name__)
 
 _lock = threading.Lock()
-Lane = tuple[int, int, Urgency]
-_aloft: "dict[Lane, Future[Landing]]" = {}
+FlightKey = tuple[int, int, LoadPriority]
+_in_flight: "dict[FlightKey, Future[LoadResult]]" = {}
 # What Redis would remember of failed loads, while it is away: until when, on the monotonic clock.
-_failed: "dict[Lane, tuple[float, LoadFailed]]" = {}
+_failed: "dict[FlightKey, tuple[float, LoadError]]" = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Block:
     event_type_id: int
     first: date
     last: date
-    urgency: Urgency
+    priority: LoadPriority
     """Who waits. What fails in the background is not held against callers."""
     tenant: int | None
     """Whose caller started it, where several share the account."""
@@ -57,9 +57,9 @@ class Block:
     """Whether a wanted day, as it is known now, must be loaded."""
 
     @property
-    def lane(self) -> Lane:
+    def flight_key(self) -> FlightKey:
         """Return what only one flight of a process may be for."""
-        return self.account_id, self.event_type_id, self.urgency
+        return self.account_id, self.event_type_id, self.priority
 
     @property
     def dates(self) -> list[date]:
@@ -72,7 +72,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class LoadResult:
     """What became of a flight."""
 
     days: Mapping[date, Day] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Landing:
     """When the days were judged: seconds on Redis' clock, long ago while it is away."""
     loaded_here: bool = False
     """Whether this process sent the request."""
-    failure: LoadFailed | None = None
+    failure: LoadError | None = None
 
 
 def dates_between(first: date, last: date) -> list[date]:
@@ -88,30 +88,30 @@ def dates_between(first: date, last: date) -> list[date]:
     return [first + timedelta(days=i) for i in range((last - first).days + 1)]
 
 
-def join(block: Block) -> "tuple[Future[Landing], bool]":
+def join(block: Block) -> "tuple[Future[LoadResult], bool]":
     """Return this process's flight for the event type, which may be for other days, and whether we started it."""
     with _lock:
-        if block.lane in _aloft:
-            return _aloft[block.lane], False
-        flight = _aloft[block.lane] = executors.submit_load(block.account_id, _fly, block)
+        if block.flight_key in _in_flight:
+            return _in_flight[block.flight_key], False
+        flight = _in_flight[block.flight_key] = executors.submit_load(block.account_id, _run, block)
     return flight, True
 
 
-def _fly(block: Block) -> Landing:
+def _run(block: Block) -> LoadResult:
     try:
         return _take_turns(block)
-    except LoadFailed as failure:
-        return Landing(failure=failure)
+    except LoadError as failure:
+        return LoadResult(failure=failure)
     except RedisError as error:
         log.warning("cachectl.redis_away", error_type=type(error).__name__)
-        return _fly_alone(block)
+        return _load_without_redis(block)
     finally:
         # Before the future resolves: whoever wakes and is not content must not meet this flight again.
         with _lock:
-            del _aloft[block.lane]
+            del _in_flight[block.flight_key]
 
 
-def _take_turns(block: Block) -> Landing:
+def _take_turns(block: Block) -> LoadResult:
     """Load, or wait for whoever does; when that one dies, its lease runs out and it is our turn."""
     token = uuid4().hex
     while True:
@@ -122,18 +122,18 @@ def _take_turns(block: Block) -> Landing:
             return _look(block)
 
 
-def _lead(block: Block, token: str, began: int) -> Landing:
+def _lead(block: Block, token: str, began: int) -> LoadResult:
     failure = None
     try:
         # Somebody may have landed since the question looked.
-        landing = _look(block)
-        if block.needless(landing.days):
-            return landing
+        result = _look(block)
+        if block.needless(result.days):
+            return result
         with _leased(block, token):
             loaded = _load(block)
         return _keep(block, loaded, began)
-    except LoadFailed as exc:
-        failure = exc if block.urgency is Urgency.CALLER else None
+    except LoadError as exc:
+        failure = exc if block.priority is LoadPriority.LIVE else None
         raise
     finally:
         with suppress(RedisError):  # then the lease runs out by itself
@@ -157,16 +157,16 @@ def _leased(block: Block, token: str) -> Iterator[None]:
         over.set()
 
 
-def _fly_alone(block: Block) -> Landing:
+def _load_without_redis(block: Block) -> LoadResult:
     """Load without Redis: one flight in this process, nothing kept. What just failed is not tried again at once."""
-    until, failure = _failed.get(block.lane, (0.0, None))
+    until, failure = _failed.get(block.flight_key, (0.0, None))
     if failure and time.monotonic() < until:
-        return Landing(failure=failure)
+        return LoadResult(failure=failure)
     try:
         return _as_loaded(_load(block))
-    except LoadFailed as exc:
-        _failed[block.lane] = time.monotonic() + conf.FAILURE_NOTE, exc
-        return Landing(failure=exc)
+    except LoadError as exc:
+        _failed[block.flight_key] = time.monotonic() + conf.FAILURE_NOTE, exc
+        return LoadResult(failure=exc)
 
 
 def _load(block: Block) -> Mapping[date, Sequence[int]]:
@@ -176,30 +176,32 @@ def _load(block: Block) -> Mapping[date, Sequence[int]]:
             event_type_id=block.event_type_id,
             first=block.first,
             last=block.last,
-            urgency=block.urgency,
+            priority=block.priority,
             tenant=block.tenant,
         )
         return {day: sorted(set(loaded[day])) for day in block.dates}
-    except LoadFailed as failure:
+    except LoadError as failure:
         log.warning("cachectl.load_failed", event_type_id=block.event_type_id, reason=failure.reason)
         raise
     except Exception as exc:
         log.exception("cachectl.load_broke", event_type_id=block.event_type_id)
-        raise LoadFailed("error") from exc
+        raise LoadError("error") from exc
 
 
-def _keep(block: Block, loaded: Mapping[date, Sequence[int]], began: int) -> Landing:
+def _keep(block: Block, loaded: Mapping[date, Sequence[int]], began: int) -> LoadResult:
     try:
-        store.believe(block.account_id, block.event_type_id, loaded, began=began)
+        store.store_if_current(block.account_id, block.event_type_id, loaded, began=began)
         return _look(block, loaded_here=True)
     except RedisError:
         return _as_loaded(loaded)
 
 
-def _look(block: Block, *, loaded_here: bool = False) -> Landing:
+def _look(block: Block, *, loaded_here: bool = False) -> LoadResult:
     snapshot = store.read(block.account_id, block.event_type_id, block.dates, asked=False)
-    return Landing({day.date: day for day in snapshot.days}, snapshot.now / 1000, loaded_here)
+    return LoadResult({day.date: day for day in snapshot.days}, snapshot.now / 1000, loaded_here)
 
 
-def _as_loaded(loaded: Mapping[date, Sequence[int]]) -> Landing:
-    return Landing({day: Day(day, starts, None, Band.FRESH) for day, starts in loaded.items()}, loaded_here=True)
+def _as_loaded(loaded: Mapping[date, Sequence[int]]) -> LoadResult:
+    return LoadResult(
+        {day: Day(day, starts, None, Freshness.FRESH) for day, starts in loaded.items()}, loaded_here=True
+    )

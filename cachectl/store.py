@@ -13,11 +13,11 @@ import orjson
 
 from cachectl import conf, keys
 from cachectl.conf import lifetimes
-from cachectl.freshness import Day, judge
+from cachectl.freshness import Day, assess
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.lua import scripts_in
 from cachectl.infra.redis import blocking_redis_client, redis_client
-from cachectl.loaders import LoadFailed
+from cachectl.loaders import LoadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: b
     reply = _call(
         "read",
         [
-            keys.epoch(account_id),
+            keys.generation(account_id),
             keys.refresh(account_id, event_type_id),
             keys.demand(account_id),
             keys.lease(account_id, event_type_id),
@@ -58,9 +58,9 @@ def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: b
         ],
         [event_type_id if asked else "", lasting.memory, conf.DEMAND_KEPT],
     )
-    now, epoch, queued, loading, entries, changes = orjson.loads(reply)
+    now, generation, queued, loading, entries, changes = orjson.loads(reply)
     days = [
-        judge(day, entry, change, now=now, epoch=epoch, lifetimes=lasting)
+        assess(day, entry, change, now=now, generation=generation, lifetimes=lasting)
         for day, entry, change in zip(dates, entries, changes, strict=True)
     ]
     return Snapshot(now, bool(queued), bool(loading), days)
@@ -71,22 +71,22 @@ def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str
     Become the one who loads the days, or learn who is.
 
     Raises:
-        LoadFailed: somebody just tried, and failed.
+        LoadError: somebody just tried, and failed.
     """
     lasting = lifetimes()
     outcome, *rest = _call(
         "lease",
         [
-            keys.epoch(account_id),
+            keys.generation(account_id),
             keys.lease(account_id, event_type_id),
             keys.failed(account_id, event_type_id),
             *keys.changes(account_id, event_type_id, dates),
         ],
-        [token, int(conf.lease() * 1000), lasting.settle, lasting.memory, int(conf.NO_LEASE * 1000)],
+        [token, int(conf.lease() * 1000), lasting.consistency_lag, lasting.memory, int(conf.NO_LEASE * 1000)],
     )
     if outcome == b"failed":
         reason, retry_after = orjson.loads(rest[0])
-        raise LoadFailed(reason, retry_after)
+        raise LoadError(reason, retry_after)
     if outcome == b"ours":
         return Lease(token, int(rest[0]), conf.lease())
     return Lease(rest[0].decode(), None, rest[1] / 1000)
@@ -100,23 +100,23 @@ def keep_lease(account_id: int, event_type_id: int, token: str, left: float) -> 
     return bool(_call("keep", ours, [token, max(1, int(left * 1000))]))
 
 
-def believe(account_id: int, event_type_id: int, days: Mapping[date, Sequence[int]], *, began: int) -> int:
+def store_if_current(account_id: int, event_type_id: int, days: Mapping[date, Sequence[int]], *, began: int) -> int:
     """Store a load that began at `began`; return how many of its days can be believed."""
     lasting = lifetimes()
     return int(
         _call(
             "store_if_current",
             [
-                keys.epoch(account_id),
+                keys.generation(account_id),
                 *keys.days(account_id, event_type_id, days),
                 *keys.changes(account_id, event_type_id, days),
             ],
-            [began, lasting.settle, lasting.entry, lasting.memory, *map(orjson.dumps, days.values())],
+            [began, lasting.consistency_lag, lasting.entry, lasting.memory, *map(orjson.dumps, days.values())],
         )
     )
 
 
-def release(account_id: int, event_type_id: int, token: str, *, failure: LoadFailed | None = None) -> bool:
+def release(account_id: int, event_type_id: int, token: str, *, failure: LoadError | None = None) -> bool:
     """Give the lease back, wake those who wait, and tell them of a failure; return whether it was still ours."""
     note = orjson.dumps([failure.reason, failure.retry_after]) if failure else b""
     return bool(
@@ -145,7 +145,7 @@ def wait(account_id: int, token: str, seconds: float) -> bool:
             return False
 
 
-def forget(
+def invalidate(
     account_id: int,
     event_type_ids: Collection[int],
     dates: Sequence[date],
@@ -162,18 +162,18 @@ def forget(
         _call(
             "invalidate",
             [
-                keys.epoch(account_id),
-                keys.forgotten(account_id, mark),
+                keys.generation(account_id),
+                keys.invalidated(account_id, mark),
                 *(key for event_type_id in event_type_ids for key in keys.changes(account_id, event_type_id, dates)),
             ],
-            [how, lasting.settle, lasting.memory],
+            [how, lasting.consistency_lag, lasting.memory],
         )
     )
 
 
-def touch(account_id: int) -> int:
+def ensure_generation(account_id: int) -> int:
     """Notice it if this Redis is empty; return since when it is not."""
-    return int(_call("ensure_generation", [keys.epoch(account_id)], [lifetimes().memory]))
+    return int(_call("ensure_generation", [keys.generation(account_id)], [lifetimes().memory]))
 
 
 def mark_refresh(account_id: int, event_type_id: int, seconds: float) -> bool:
@@ -192,10 +192,10 @@ def mark_reload(account_id: int, event_type_id: int, seconds: float) -> bool:
     return bool(redis_client().set(keys.reload(account_id, event_type_id), b"1", nx=True, px=int(seconds * 1000)))
 
 
-def mark_prepared(account_id: int, event_type_ids: Sequence[int]) -> list[int]:
+def mark_prefetched(account_id: int, event_type_ids: Sequence[int]) -> list[int]:
     """Take on the preparing of event types for a while; return those that nobody else took on."""
-    marks = [keys.prepared(account_id, event_type_id) for event_type_id in event_type_ids]
-    return [event_type_ids[place] for place in _call("mark_prefetched", marks, [int(conf.PREPARED * 1000)])]
+    marks = [keys.prefetched(account_id, event_type_id) for event_type_id in event_type_ids]
+    return [event_type_ids[place] for place in _call("mark_prefetched", marks, [int(conf.PREFETCHED * 1000)])]
 
 
 def lease_warming(account_id: int, token: str) -> bool:

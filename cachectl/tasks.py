@@ -14,9 +14,9 @@ MOST_POSTPONEMENTS = 10
 
 
 @shared_task(
-    name="cachectl.forget_range", autoretry_for=(RedisError,), retry_backoff=5, retry_jitter=False, max_retries=3
+    name="cachectl.invalidate_range", autoretry_for=(RedisError,), retry_backoff=5, retry_jitter=False, max_retries=3
 )
-def forget_range(**_newer: object) -> None:
+def invalidate_range(**_newer: object) -> None:
     """Invalidate days of which the rows are due. Safe to run twice; what fails is scheduled again, here and there."""
     invalidation.process()
 
@@ -31,7 +31,7 @@ def relay_outbox(**_newer: object) -> None:
 def ensure_generation(**_newer: object) -> None:
     """Notice an emptied Redis before a caller does. Where Redis does not answer, the next run will."""
     with suppress(RedisError):
-        cache.touch_epochs()
+        cache.ensure_generations()
 
 
 @shared_task(name="cachectl.refresh", bind=True, max_retries=MOST_POSTPONEMENTS)

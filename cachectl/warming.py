@@ -127,7 +127,7 @@ def _candidates(account_id: int, booked: Mapping[int, int], hours: int, window: 
         booked=booked,
         booked_hours=(BOOKED_BEFORE + BOOKED_AFTER) / timedelta(hours=1),
     )
-    answerable = conf.lifetimes().stale / 1000
+    answerable = conf.lifetimes().stale_while_revalidate / 1000
     for event_type_id, rate in rates.items():
         snapshot = store.read(account_id, event_type_id, window, asked=False)
         yield warming_priority.candidate(

@@ -8,7 +8,7 @@ often it is wanted, times how much of the window a request would make better.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cachectl.freshness import Band, Day
+from cachectl.freshness import Day, Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def choose(candidates: Iterable[Candidate], top: int) -> list[Candidate]:
 
 def _lost(day: Day, now: float, answerable: float) -> float:
     """Return how much of its life a day has lost that a request would give back."""
-    if day.worth_loading:
+    if day.reload_helps:
         return 1.0
-    if day.band is Band.STALE and day.loaded_at is not None:
+    if day.freshness is Freshness.STALE and day.loaded_at is not None:
         return min(1.0, (now - day.loaded_at) / answerable)
     return 0.0  # fresh, or changed so recently that no load could be believed

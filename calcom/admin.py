@@ -20,11 +20,11 @@ from cachectl.infra import outbox
 from calcom import rate_limit_page, tasks
 from calcom.errors import CalcomError
 from calcom.http import url_policy
-from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Governor, Host, WebhookDelivery
+from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Host, RateLimit, WebhookDelivery
 from calcom.resilience import key_refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.sync import sync
-from calcom.types import Obstacle
+from calcom.types import UnsupportedReason
 from calcom.webhooks import deferred, inbox
 from monitoring.admin_pages import CappedPaginator, Column, LocalTimes, chosen
 
@@ -124,7 +124,7 @@ class AccountAdmin(LocalTimes, ModelAdmin):
         """Lead to where its budget stands."""
         if not (account.pk and account.active):
             return "-"
-        return format_html('<a href="{}?account={}">Look</a>', reverse("admin:calcom_governor_changelist"), account.pk)
+        return format_html('<a href="{}?account={}">Look</a>', reverse("admin:calcom_ratelimit_changelist"), account.pk)
 
     @admin.action(description="Sync hosts and event types from Cal.com", permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
@@ -138,7 +138,7 @@ class AccountAdmin(LocalTimes, ModelAdmin):
                 self.message_user(request, f"{account}: {len(synced.event_types)} event types.", messages.SUCCESS)
 
 
-class GovernorForm(forms.Form):
+class RateLimitForm(forms.Form):
     """What staff may ask of the governor."""
 
     account = forms.ModelChoiceField(Account.objects.filter(active=True))
@@ -160,8 +160,8 @@ class GovernorForm(forms.Form):
                 return rate_limit_page.probe(account, self.cleaned_data["kind"])
 
 
-@admin.register(Governor)
-class GovernorAdmin(ModelAdmin):
+@admin.register(RateLimit)
+class RateLimitAdmin(ModelAdmin):
     """One page: where budgets and breakers stand, and what staff may do about them."""
 
     list_per_page = 20
@@ -177,7 +177,7 @@ class GovernorAdmin(ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Return the page, and none of the forms that a model has: they would show the account's."""
-        return [path("", self.admin_site.admin_view(self.page), name="calcom_governor_changelist")]
+        return [path("", self.admin_site.admin_view(self.page), name="calcom_ratelimit_changelist")]
 
     def page(self, request: HttpRequest) -> HttpResponse:
         """Show the page, or its changing part, or do what was asked for on it."""
@@ -209,7 +209,7 @@ class GovernorAdmin(ModelAdmin):
     def _act(self, request: HttpRequest) -> HttpResponse:
         if not self.has_change_permission(request):
             raise PermissionDenied
-        form = GovernorForm(request.POST)
+        form = RateLimitForm(request.POST)
         if not form.is_valid():
             raise BadRequest("No account, or nothing that can be done.")
         account = form.cleaned_data["account"]
@@ -255,7 +255,7 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
     @admin.display(description="cannot be booked because")
     def why_not(self, event_type: EventType) -> str:
         """Say it in words."""
-        return "; ".join(Obstacle(each).sentence for each in event_type.cannot_serve) or "-"
+        return "; ".join(UnsupportedReason(each).sentence for each in event_type.unsupported_reasons) or "-"
 
 
 @admin.register(WebhookDelivery)

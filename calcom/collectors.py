@@ -13,7 +13,7 @@ from monitoring import metrics, outbox_depth
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 
-def governor() -> Iterator[Reading]:
+def rate_limit() -> Iterator[Reading]:
     """Read where the budget and the breakers of each account in use stand."""
     for account in Account.objects.filter(active=True).order_by("pk"):
         state = limiter_for(account.api_key, account.requests_per_minute).state()
@@ -65,17 +65,17 @@ def deferred_bookings() -> Iterator[Reading]:
 def _budget(account_id: int, state: LimiterState) -> Iterator[Reading]:
     yield metrics.RATE_LIMIT.at(state.limit, account_id)
     yield metrics.RATE_SPENT.at(state.spent, account_id)
-    yield metrics.RATE_FOREIGN.at(state.foreign, account_id)
+    yield metrics.RATE_EXTERNAL.at(state.external, account_id)
     yield metrics.RATE_IN_FLIGHT.at(state.in_flight, account_id)
     if state.remaining is not None:
-        yield metrics.RATE_TOLD_REMAINING.at(state.remaining, account_id)
-    for priority, ceiling in state.ceilings.items():
+        yield metrics.RATE_REPORTED_REMAINING.at(state.remaining, account_id)
+    for priority, priority_cap in state.priority_caps.items():
         yield metrics.RATE_USED.at(state.used[priority], account_id, priority)
-        yield metrics.RATE_CEILING.at(ceiling, account_id, priority)
-        yield metrics.RATE_FREE.at(max(0, ceiling - state.spent), account_id, priority)
+        yield metrics.RATE_PRIORITY_CAP.at(priority_cap, account_id, priority)
+        yield metrics.RATE_FREE.at(max(0, priority_cap - state.spent), account_id, priority)
     yield metrics.PAUSE_SECONDS.at(_left(state.paused_until, state), account_id)
-    yield metrics.HELD_BACK_SECONDS.at(_left(state.held_back_until, state), account_id)
-    yield metrics.DISTRUSTED_SECONDS.at(_left(state.distrusted_until, state), account_id)
+    yield metrics.BACKGROUND_PAUSED_SECONDS.at(_left(state.background_paused_until, state), account_id)
+    yield metrics.RECOVERING_SECONDS.at(_left(state.recovering_until, state), account_id)
 
 
 def _left(until: datetime | None, state: LimiterState) -> float:
@@ -91,7 +91,7 @@ def _breaker(account: Account, kind: Kind) -> Reading:
 
 def register() -> None:
     """Register them."""
-    register_collector("governor", governor)
+    register_collector("rate_limiter", rate_limit)
     register_collector("api_keys", api_keys)
     register_probe("field_keys", field_keys, vital=True)
     register_probe("calcom_keys", refused_api_keys)

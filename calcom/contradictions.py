@@ -32,7 +32,7 @@ def request_sync(event_type: EventType) -> None:
     if len(_requested) >= _MOST_REMEMBERED:
         _requested.clear()
     _requested[which] = now + SYNC_AT_MOST_EVERY
-    executors.submit_errand(_queue_sync, *which)
+    executors.submit_background(_queue_sync, *which)
 
 
 def _queue_sync(account_id: int, calcom_id: int) -> None:

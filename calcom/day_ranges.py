@@ -11,7 +11,7 @@ LONGEST_CHANGE = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class SlotFootprint:
     """How much of a host's time a booking takes, in minutes: its length and the buffers around it."""
 
     length: int
@@ -19,8 +19,8 @@ class Shape:
     after: int = 0
 
 
-def touched(
-    *, start: datetime, end: datetime, changed: Shape, others: Mapping[int, Shape]
+def affected_days(
+    *, start: datetime, end: datetime, changed: SlotFootprint, others: Mapping[int, SlotFootprint]
 ) -> dict[tuple[date, date], list[int]]:
     """
     Group the ids in `others` by the first and last day (UTC, inclusive) on which slots of theirs may have come or gone.
@@ -36,8 +36,8 @@ def touched(
         raise ValueError("A change must end after it starts and last 31 days at most.")
     first, last = start - changed.before * MINUTE, end + changed.after * MINUTE
     days: dict[tuple[date, date], list[int]] = {}
-    for event_type_id, shape in sorted(others.items()):
-        days.setdefault(_days(first, last, shape), []).append(event_type_id)
+    for event_type_id, footprint in sorted(others.items()):
+        days.setdefault(_days(first, last, footprint), []).append(event_type_id)
     return days
 
 
@@ -51,13 +51,13 @@ def date_of(epoch_minute: int) -> date:
     return EPOCH.date() + timedelta(days=epoch_minute // MINUTES_A_DAY)
 
 
-def _days(first: datetime, last: datetime, shape: Shape) -> tuple[date, date]:
+def _days(first: datetime, last: datetime, footprint: SlotFootprint) -> tuple[date, date]:
     """
     Return the days of the slots that overlap the time from `first` to `last`.
 
     A slot at s takes the time from s - before to s + length + after. It overlaps when it begins before `last` and ends
     after `first`. Slots start on whole minutes.
     """
-    earliest = (first - EPOCH) // MINUTE - shape.length - shape.after + 1
-    latest = minute_from(last) + shape.before - 1
+    earliest = (first - EPOCH) // MINUTE - footprint.length - footprint.after + 1
+    latest = minute_from(last) + footprint.before - 1
     return date_of(earliest), date_of(latest)

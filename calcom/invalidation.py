@@ -9,15 +9,15 @@ from redis import RedisError
 
 from cachectl import conf, invalidation, tasks
 from cachectl.infra import executors, outbox
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.contradictions import request_sync
-from calcom.day_ranges import Shape, date_of, minute_from, touched
+from calcom.day_ranges import SlotFootprint, affected_days, date_of, minute_from
 from calcom.models import Account, EventType, EventTypeHost
 from calcom.types import ListReach
 
 log = structlog.get_logger(__name__)
 
-Cause = Forgetting.Cause
+Cause = CacheInvalidation.Cause
 # What refuses one slot (a closed morning, a new calendar entry) mostly refuses more of that day, which in the time zone
 # of the branch may begin or end up to half a day away from it.
 _REFUSED_WITH_IT = timedelta(hours=12)
@@ -32,7 +32,7 @@ def invalidate_change(
     host_ids: Collection[int],
     cause: Cause,
     freed: bool = False,
-) -> list[Forgetting]:
+) -> list[CacheInvalidation]:
     """
     Write down which days are invalid because time of the hosts was taken, or `freed`, from `start` to `end`.
 
@@ -47,9 +47,9 @@ def invalidate_change(
         start, end = start - _REFUSED_WITH_IT, end + _REFUSED_WITH_IT
     columns = "length_minutes", "before_buffer_minutes", "after_buffer_minutes", "list_reach"
     sharing = EventType.objects.filter(account=account).on_hosts(set(host_ids)).values_list("pk", *columns)
-    shapes, reaches = {event_type.pk: event_type.shape}, {event_type.pk: event_type.list_reach}
+    shapes, reaches = {event_type.pk: event_type.footprint}, {event_type.pk: event_type.list_reach}
     for pk, length, before, after, reach in sharing:
-        shapes[pk], reaches[pk] = Shape(length, before, after), reach
+        shapes[pk], reaches[pk] = SlotFootprint(length, before, after), reach
     causes = {pk: Cause.RULE if cause is Cause.OWN and reach else cause for pk, reach in reaches.items()}
     widened = {pk: reach for pk, reach in reaches.items() if causes[pk] is Cause.RULE}
     if cause is Cause.REFUSED and event_type.list_reach:
@@ -59,9 +59,9 @@ def invalidate_change(
         request_sync(event_type)
         # No sync has seen that they serve it, so their appointments are not subtracted from its list.
         causes[event_type.pk] = Cause.ELSEWHERE if causes[event_type.pk] is Cause.OWN else causes[event_type.pk]
-    days = touched(start=start, end=end, changed=event_type.shape, others=shapes)
+    days = affected_days(start=start, end=end, changed=event_type.footprint, others=shapes)
     return [
-        invalidation.owe(
+        invalidation.enqueue(
             account_id=account.pk,
             event_type_ids=its,
             first=first,
@@ -74,16 +74,18 @@ def invalidate_change(
     ]
 
 
-def invalidate_lists(*, account_id: int, event_type_ids: Collection[int]) -> list[Forgetting]:
+def invalidate_lists(*, account_id: int, event_type_ids: Collection[int]) -> list[CacheInvalidation]:
     """Write down that all days of the event types are invalid, within the transaction that is open."""
     first, last = _cached_days()
     return [
-        invalidation.owe(account_id=account_id, event_type_ids=[each], first=first, last=last, cause=Cause.EVENT_TYPE)
+        invalidation.enqueue(
+            account_id=account_id, event_type_ids=[each], first=first, last=last, cause=Cause.EVENT_TYPE
+        )
         for each in event_type_ids
     ]
 
 
-def availability_changed(rows: Sequence[Forgetting]) -> None:
+def availability_changed(rows: Sequence[CacheInvalidation]) -> None:
     """
     Invalidate the days now, and once more by a task; call it after the commit.
 
@@ -92,7 +94,7 @@ def availability_changed(rows: Sequence[Forgetting]) -> None:
     for each in rows:
         _invalidate_now(each)
     if rows:
-        executors.submit_errand(outbox.publish, tasks.forget_range)  # the caller need not wait for the broker
+        executors.submit_background(outbox.publish, tasks.invalidate_range)  # the caller need not wait for the broker
 
 
 def _by_cause(
@@ -114,8 +116,8 @@ def _cached_days() -> tuple[date, date]:
     return today - timedelta(days=1), today + timedelta(days=conf.MOST_DAYS - 2)
 
 
-def _invalidate_now(row: Forgetting) -> None:
+def _invalidate_now(row: CacheInvalidation) -> None:
     try:
-        invalidation.forget(row)
+        invalidation.apply(row)
     except RedisError as exc:
-        log.warning("calcom.not_forgotten_yet", forgetting_id=row.id, error_type=type(exc).__name__)
+        log.warning("calcom.not_forgotten_yet", invalidation_id=row.id, error_type=type(exc).__name__)

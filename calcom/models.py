@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from cachectl.infra.outbox import DEAD_LETTER, OutboxQuerySet, OutboxRow, RetryPolicy
-from calcom.day_ranges import Shape
+from calcom.day_ranges import SlotFootprint
 from calcom.fields import EncryptedTextField
 from calcom.http import url_policy
 from calcom.resilience.keys import credential_hash
@@ -45,7 +45,7 @@ class Account(models.Model):
         self.base_url = url_policy.normalised(self.base_url)
 
 
-class Governor(Account):
+class RateLimit(Account):
     """An account as the page of rate limits and breakers shows it: a model of its own, so that rights are, too."""
 
     class Meta:
@@ -168,7 +168,7 @@ class EventType(models.Model):
         blank=True,
         help_text='booking fields that Cal.com insists on: [{"slug": …, "type": …, "options": […]}]',
     )
-    cannot_serve = ArrayField(
+    unsupported_reasons = ArrayField(
         models.CharField(max_length=40), default=list, blank=True, help_text="why it cannot be booked through us, if so"
     )
     list_reach = models.CharField(
@@ -213,9 +213,9 @@ class EventType(models.Model):
         return f"{self.title} ({self.length_minutes} min)"
 
     @property
-    def shape(self) -> Shape:
+    def footprint(self) -> SlotFootprint:
         """Return how much of a host's time a booking of it takes."""
-        return Shape(self.length_minutes, self.before_buffer_minutes, self.after_buffer_minutes)
+        return SlotFootprint(self.length_minutes, self.before_buffer_minutes, self.after_buffer_minutes)
 
 
 class EventTypeHost(models.Model):
@@ -265,7 +265,7 @@ class WebhookDelivery(OutboxRow):
 
         RECEIVED = "received", "received"
         DONE = "done", "done"
-        USELESS = "useless", "kept, nothing to do"
+        IGNORED = "ignored", "kept, nothing to do"
         FAILED = "failed", "will be tried again"
         DEAD_LETTER = DEAD_LETTER, "given up, needs a person"
 

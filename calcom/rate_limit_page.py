@@ -22,7 +22,7 @@ PRIORITIES = {
     Priority.REFRESH: "Refreshing what grows old",
     Priority.BACKGROUND: "Warming, sync, polling",
 }
-HELD_BACK = frozenset({Priority.REFRESH, Priority.BACKGROUND})
+BACKGROUND_PAUSED = frozenset({Priority.REFRESH, Priority.BACKGROUND})
 KINDS = {Kind.READS: "Reads", Kind.WRITES: "Writes"}
 STEPS = {"open": "opened", "closed": "closed", "half-open": "let one call try"}
 LEVELS = {"ok": "in order", "warning": "much used", "critical": "bookings only"}
@@ -37,7 +37,7 @@ class Share:
     priority: Priority
     name: str
     used: int
-    ceiling: int
+    priority_cap: int
     free: int
     """Requests that it may send now before it waits."""
     part: float
@@ -79,22 +79,22 @@ class Budget:
         return self._left(self.state.paused_until)
 
     @property
-    def held_back(self) -> str:
+    def background_paused(self) -> str:
         """Return for how long background work pauses, empty where it goes on."""
-        return self._left(self.state.held_back_until)
+        return self._left(self.state.background_paused_until)
 
     @property
-    def distrusted(self) -> str:
+    def recovering(self) -> str:
         """Return for how long the log may have a gap, empty where it is complete."""
-        return self._left(self.state.distrusted_until)
+        return self._left(self.state.recovering_until)
 
     @property
     def told(self) -> str:
         """Return what Cal.com's headers said last, and when."""
         state = self.state
-        if state.told_at is None:
+        if state.reported_at is None:
             return "Its answers have not said anything about the limit yet."
-        when = f"{span(state.at - state.told_at)} ago"
+        when = f"{span(state.at - state.reported_at)} ago"
         if state.remaining is None:
             return f"{state.limit} a minute, {when}; the window that it spoke of is over."
         return f"{state.remaining} of {state.limit} remain, {when}; its window ends in {self._left(state.resets_at)}."
@@ -158,16 +158,16 @@ def _key_refusals(account: Account) -> list[str]:
 
 
 def _share(priority: Priority, state: LimiterState) -> Share:
-    used, ceiling = state.used[priority], state.ceilings[priority]
-    pauses = state.paused_until or (priority in HELD_BACK and state.held_back_until)
+    used, priority_cap = state.used[priority], state.priority_caps[priority]
+    pauses = state.paused_until or (priority in BACKGROUND_PAUSED and state.background_paused_until)
     return Share(
         priority=priority,
         name=PRIORITIES[priority],
         used=used,
-        ceiling=ceiling,
-        free=0 if pauses else max(0, ceiling - state.spent),
+        priority_cap=priority_cap,
+        free=0 if pauses else max(0, priority_cap - state.spent),
         part=_percent(used, state.limit),
-        mark=_percent(ceiling, state.limit),
+        mark=_percent(priority_cap, state.limit),
     )
 
 
@@ -194,14 +194,14 @@ def _times(count: int, what: str) -> str:
 
 def pause(account: Account, minutes: int) -> str:
     """Stop background work for a while."""
-    limiter_for(account.api_key, account.requests_per_minute).hold_back(minutes * 60)
+    limiter_for(account.api_key, account.requests_per_minute).pause_background(minutes * 60)
     until = timezone.now() + timedelta(minutes=minutes)
     return f"Background work pauses for {_times(minutes, 'minute')}, until {until:%H:%M} UTC."
 
 
 def resume(account: Account) -> str:
     """Let background work go on, also where a 429 has stopped it."""
-    limiter_for(account.api_key, account.requests_per_minute).hold_back(0)
+    limiter_for(account.api_key, account.requests_per_minute).pause_background(0)
     return "Background work goes on."
 
 

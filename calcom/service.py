@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from cachectl import cache
-from cachectl.cache import Day, Known
+from cachectl.cache import CacheResult, Day
 from cachectl.infra.deadline import Deadline
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom import contradictions, invalidation, sync
 from calcom.day_ranges import date_of, minute_from
 from calcom.errors import Reason, Refused, Unavailable
@@ -31,7 +31,7 @@ class OpenSlots:
     """Epoch minutes, ascending. What we booked since the days were loaded may still be among them."""
     days: Mapping[date, Day]
     """By UTC date."""
-    known: Known
+    known: CacheResult
 
 
 class CalcomService:
@@ -63,7 +63,7 @@ class CalcomService:
         last: datetime,
         deadline: Deadline,
         max_age: float | None = None,
-        newer: bool = False,
+        revalidate: bool = False,
     ) -> OpenSlots:
         """
         Return the slots that start from `first` on and before `last`, out of the cache where it knows.
@@ -81,7 +81,7 @@ class CalcomService:
             last=date_of(end - 1),
             deadline=deadline,
             max_age=max_age,
-            newer=newer,
+            revalidate=revalidate,
             tenant=self._tenant,
         )
         starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
@@ -231,16 +231,16 @@ class CalcomService:
             if host.email != addresses[host.calcom_id]:
                 Host.objects.filter(pk=host.pk).update(email=addresses[host.calcom_id])
 
-    def write_forgettings(
+    def record_invalidations(
         self,
         *,
         event_type: EventType,
         start: datetime,
         end: datetime,
         host_ids: Collection[int],
-        cause: Forgetting.Cause,
+        cause: CacheInvalidation.Cause,
         freed: bool = False,
-    ) -> list[Forgetting]:
+    ) -> list[CacheInvalidation]:
         """
         Write down which days must be forgotten because time of the hosts was taken or freed.
 
@@ -258,15 +258,15 @@ class CalcomService:
             freed=freed,
         )
 
-    def availability_changed(self, forgettings: Sequence[Forgetting]) -> None:
+    def availability_changed(self, invalidations: Sequence[CacheInvalidation]) -> None:
         """
         Forget the days now, and once more by a task; call it after the commit.
 
         Neither Redis nor the broker can make it fail: the rows stay owed.
         """
-        invalidation.availability_changed(forgettings)
-        if forgettings:
-            metrics.CHANGE_DAYS.observe(sum(each.days for each in forgettings))
+        invalidation.availability_changed(invalidations)
+        if invalidations:
+            metrics.CHANGE_DAYS_INVALIDATED.observe(sum(each.days for each in invalidations))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from cachectl.loaders import GONE, THROTTLED, LoadFailed, Urgency
+from cachectl.loaders import GONE, THROTTLED, LoadError, LoadPriority
 from calcom import sync
 from calcom.day_ranges import date_of
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
@@ -21,9 +21,9 @@ _ROLL = 3600
 _rolling = itertools.count(secrets.randbelow(_ROLL))
 
 _PRIORITIES = {
-    Urgency.CALLER: Priority.LIVE,
-    Urgency.REFRESH: Priority.REFRESH,
-    Urgency.WARMING: Priority.BACKGROUND,
+    LoadPriority.LIVE: Priority.LIVE,
+    LoadPriority.REFRESH: Priority.REFRESH,
+    LoadPriority.WARMING: Priority.BACKGROUND,
 }
 
 
@@ -31,31 +31,38 @@ class CalcomDays:
     """Days as Cal.com has them now."""
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
+        self,
+        *,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        priority: LoadPriority,
+        tenant: int | None,
     ) -> Mapping[date, Sequence[int]]:
         """
         Return the slot starts (epoch minutes, ascending) of each UTC day from `first` to `last`, empty days too.
 
         Raises:
-            LoadFailed: Cal.com did not say, or the account has no such event type.
+            LoadError: Cal.com did not say, or the account has no such event type.
         """
         try:
             # By account too: a day of one tenant is never filled from another's calendar.
             event_type = EventType.objects.select_related("account").get(id=event_type_id, account_id=account_id)
             client = Client(event_type.account, tenant=tenant)
-            return _by_day(_slots(client, event_type, first, last, _PRIORITIES[urgency]), first, last)
+            return _by_day(_slots(client, event_type, first, last, _PRIORITIES[priority]), first, last)
         except EventType.DoesNotExist:
-            raise LoadFailed("unknown_event_type", None) from None
+            raise LoadError("unknown_event_type", None) from None
         except Refused as exc:
             if exc.event_type_is_missing:
                 sync.deactivate(event_type)
-                raise LoadFailed(GONE, None) from exc
+                raise LoadError(GONE, None) from exc
             # Another 404 is not Cal.com's word: a wrong address, or a proxy's.
             reason = "unavailable" if exc.reason is Reason.NOT_FOUND else exc.reason.value
-            raise LoadFailed(reason, None) from exc
+            raise LoadError(reason, None) from exc
         except CalcomError as exc:
             reason = THROTTLED if isinstance(exc, Throttled) else "unavailable"
-            raise LoadFailed(reason, exc.retry_after if isinstance(exc, Unavailable) else None) from exc
+            raise LoadError(reason, exc.retry_after if isinstance(exc, Unavailable) else None) from exc
 
 
 def accounts_in_use() -> Iterable[int]:

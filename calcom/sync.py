@@ -54,7 +54,7 @@ def sync(*, account: Account, now: datetime, accept_owner: bool = False) -> Sync
         event_types = _mirror(account, remote, owner)
         vanished = _deactivate(_others(account.event_types.all(), event_types, remote))
         Account.objects.filter(id=account.id).update(synced_at=now)
-    events.tell(account, events.EventTypesSynced())
+    events.dispatch(account, events.EventTypesSynced())
     return Synced(owner, event_types, vanished)
 
 
@@ -75,7 +75,7 @@ def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
     with _invalidating_what_changes(account, calcom_id):
         event_types = _mirror(account, [remote])
         _deactivate(_others(account.event_types.filter(calcom_id=calcom_id), event_types, [remote]))
-    events.tell(account, events.EventTypesSynced())
+    events.dispatch(account, events.EventTypesSynced())
 
 
 def deactivate(event_type: EventType) -> None:
@@ -128,14 +128,16 @@ def _invalidating_what_changes(account: Account, calcom_id: int | None = None) -
 def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[object, ...]]:
     """Return by id what of an event type decides about its list."""
     its = account.event_types.all() if calcom_id is None else account.event_types.filter(calcom_id=calcom_id)
-    shape = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
+    footprint = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
     hosts: dict[int, set[tuple[int, bool]]] = {}
     links = EventTypeHost.objects.filter(event_type__in=its).values_list("event_type", "host", "fixed")
     for event_type_id, host_id, fixed in links:
         hosts.setdefault(event_type_id, set()).add((host_id, fixed))
     return {
         pk: (hosts.get(pk), *decides)
-        for pk, *decides in its.values_list("pk", *shape, "notice_minutes", "list_reach", "booking_limits", "active")
+        for pk, *decides in its.values_list(
+            "pk", *footprint, "notice_minutes", "list_reach", "booking_limits", "active"
+        )
     }
 
 
@@ -172,7 +174,7 @@ def _mirror_event_types(account: Account, remote: Sequence[RemoteEventType]) -> 
             "after_buffer_minutes",
             "notice_minutes",
             "required_fields",
-            "cannot_serve",
+            "unsupported_reasons",
             "list_reach",
             "limits_each_booker",
             "booking_limits",
@@ -199,7 +201,7 @@ def _rows(account: Account, remote: RemoteEventType) -> Iterator[EventType]:
             after_buffer_minutes=remote.after_buffer,
             notice_minutes=remote.notice,
             required_fields=list(remote.required_fields),
-            cannot_serve=[obstacle.value for obstacle in remote.obstacles],
+            unsupported_reasons=[unsupported_reason.value for unsupported_reason in remote.unsupported_reasons],
             list_reach=remote.list_reach.value,
             limits_each_booker=remote.limits_each_booker,
             booking_limits=dict(remote.booking_limits),

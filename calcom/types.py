@@ -118,7 +118,7 @@ class UnreadableBooking:
     updated_at: datetime | None = None
 
 
-class Obstacle(StrEnum):
+class UnsupportedReason(StrEnum):
     """Why an event type cannot be booked through us."""
 
     SEATS = "seats"
@@ -140,17 +140,17 @@ class Obstacle(StrEnum):
 
 
 _SENTENCES = {
-    Obstacle.SEATS: "several people share one booking (seats)",
-    Obstacle.RECURRENCE: "one booking makes several appointments (recurrence)",
-    Obstacle.MANAGED: "it is the parent of managed event types; book its children",
-    Obstacle.COLLECTIVE: "all its hosts attend together (collective)",
-    Obstacle.CONFIRMATION: "the host must confirm each booking",
-    Obstacle.BOOKING_LIMITS: "bookings per day, week or month are limited",
-    Obstacle.PHONE_FIRST: "it wants a phone number instead of an e-mail address",
-    Obstacle.NUMBER_FIELD: "it requires a booking field of type number, which Cal.com's API accepts no answer to",
-    Obstacle.EMAIL_CODE: "the caller would have to type a code sent by e-mail",
-    Obstacle.PAYMENT: "it must be paid for when booking",
-    Obstacle.NO_HOSTS: "nobody serves it",
+    UnsupportedReason.SEATS: "several people share one booking (seats)",
+    UnsupportedReason.RECURRENCE: "one booking makes several appointments (recurrence)",
+    UnsupportedReason.MANAGED: "it is the parent of managed event types; book its children",
+    UnsupportedReason.COLLECTIVE: "all its hosts attend together (collective)",
+    UnsupportedReason.CONFIRMATION: "the host must confirm each booking",
+    UnsupportedReason.BOOKING_LIMITS: "bookings per day, week or month are limited",
+    UnsupportedReason.PHONE_FIRST: "it wants a phone number instead of an e-mail address",
+    UnsupportedReason.NUMBER_FIELD: "a required booking field is of type number, which the API accepts no answer to",
+    UnsupportedReason.EMAIL_CODE: "the caller would have to type a code sent by e-mail",
+    UnsupportedReason.PAYMENT: "it must be paid for when booking",
+    UnsupportedReason.NO_HOSTS: "nobody serves it",
 }
 
 
@@ -222,7 +222,7 @@ class RemoteEventType:
     notice: int
     hosts: Sequence[RemoteHost]
     required_fields: Sequence[RequiredField]
-    obstacles: Sequence[Obstacle]
+    unsupported_reasons: Sequence[UnsupportedReason]
     list_reach: ListReach = ListReach.NONE
     limits_each_booker: bool = False
     """Whether each address may have so many bookings only."""

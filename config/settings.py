@@ -242,7 +242,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_QUEUES = [Queue(name) for name in ("cache", "refresh", "bookings", "webhooks", "default")]
 CELERY_TASK_ROUTES = {
-    "cachectl.forget_range": {"queue": "cache"},
+    "cachectl.invalidate_range": {"queue": "cache"},
     "cachectl.relay_outbox": {"queue": "cache"},
     "cachectl.ensure_generation": {"queue": "cache"},
     "cachectl.refresh": {"queue": "refresh"},
@@ -304,16 +304,16 @@ CALCOM_IN_FLIGHT = env.integer("CALCOM_IN_FLIGHT", 32)
 # --- cachectl: what we still believe ----------------------------------------------------------------------------
 
 # Seconds: up to FRESH answers; up to STALE answers and refreshes; up to OLD loads first, else answers unverified.
-CACHECTL_FRESH = env.number("CACHECTL_FRESH", 120)
-CACHECTL_STALE = env.number("CACHECTL_STALE", 900)
-CACHECTL_OLD = env.number("CACHECTL_OLD", 86_400)
+CACHE_MAX_AGE = env.number("CACHE_MAX_AGE", 120)
+CACHE_STALE_WHILE_REVALIDATE = env.number("CACHE_STALE_WHILE_REVALIDATE", 900)
+CACHE_STALE_IF_ERROR = env.number("CACHE_STALE_IF_ERROR", 86_400)
 # Seconds a load must begin after a change to know of it. Cal.com caches slot lists for 2 s (recorded 2026-11-21).
-CACHECTL_SETTLE = env.number("CACHECTL_SETTLE", 2.5)
+CACHE_CONSISTENCY_LAG = env.number("CACHE_CONSISTENCY_LAG", 2.5)
 # Seconds within which callers who accept no cached list (Cache-Control: no-cache) have a day reloaded once at most.
-CACHECTL_RELOAD_FLOOR = env.number("CACHECTL_RELOAD_FLOOR", 10)
+CACHE_MIN_RELOAD_INTERVAL = env.number("CACHE_MIN_RELOAD_INTERVAL", 10)
 # Days one load covers at least. A request counts the same for one day as for six weeks, and Cal.com's own pages ask for
 # whole months: whoever wishes for a day of the next four weeks is shown two weeks from there out of one load.
-CACHECTL_BLOCK_DAYS = env.integer("CACHECTL_BLOCK_DAYS", 42)
+CACHE_PREFETCH_DAYS = env.integer("CACHE_PREFETCH_DAYS", 42)
 
 # --- bookings: what agents may ask ------------------------------------------------------------------------------
 

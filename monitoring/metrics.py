@@ -74,8 +74,8 @@ CALCOM_SECONDS = _histogram(
     edges=_CALCOM_EDGES,
 )
 CALCOM_RATE_LIMITED = _counter("slotline_calcom_rate_limited_total", "Answers of Cal.com with status 429.")
-GOVERNOR_REFUSALS = _counter(
-    "slotline_governor_refusals_total",
+RATE_LIMITER_REFUSALS = _counter(
+    "slotline_rate_limiter_refusals_total",
     "Requests that got no permit in time: the budget is used, Cal.com asked for a pause, the log lost its memory, "
     "or Redis is away.",
     "priority",
@@ -112,23 +112,27 @@ RATE_SPENT = Gauge(
     ("account",),
 )
 RATE_USED = Gauge("slotline_rate_used", "Permits of ours that count now.", ("account", "priority"))
-RATE_CEILING = Gauge("slotline_rate_ceiling", "How much may be spent before a priority waits.", ("account", "priority"))
+RATE_PRIORITY_CAP = Gauge(
+    "slotline_rate_priority_cap", "How much may be spent before a priority waits.", ("account", "priority")
+)
 RATE_FREE = Gauge(
     "slotline_rate_free", "Requests that a priority may send now before it waits.", ("account", "priority")
 )
-RATE_FOREIGN = Gauge("slotline_rate_foreign", "Requests a minute that are left to others with the key.", ("account",))
+RATE_EXTERNAL = Gauge("slotline_rate_external", "Requests a minute that are left to others with the key.", ("account",))
 RATE_IN_FLIGHT = Gauge("slotline_rate_in_flight", "Requests that are on their way now.", ("account",))
-RATE_TOLD_REMAINING = Gauge(
-    "slotline_rate_told_remaining",
+RATE_REPORTED_REMAINING = Gauge(
+    "slotline_rate_reported_remaining",
     "What Cal.com last said remains of its window; absent when that window is over.",
     ("account",),
 )
 PAUSE_SECONDS = Gauge("slotline_pause_seconds", "Seconds for which nobody may send; 0 without a pause.", ("account",))
-HELD_BACK_SECONDS = Gauge(
-    "slotline_held_back_seconds", "Seconds for which refresh and background work pause; 0 without.", ("account",)
+BACKGROUND_PAUSED_SECONDS = Gauge(
+    "slotline_background_paused_seconds",
+    "Seconds for which refresh and background work pause; 0 without.",
+    ("account",),
 )
-DISTRUSTED_SECONDS = Gauge(
-    "slotline_distrusted_seconds", "Seconds for which the log of permits may have a gap; 0 without.", ("account",)
+RECOVERING_SECONDS = Gauge(
+    "slotline_recovering_seconds", "Seconds for which the log of permits may have a gap; 0 without.", ("account",)
 )
 BREAKER_STATE = Gauge("slotline_breaker_state", "0 closed, 1 open: until a call has succeeded.", ("account", "kind"))
 
@@ -159,8 +163,8 @@ DEGRADED_ANSWERS = _counter(
     "reason",
 )
 
-NO_PLACE = _counter(
-    "slotline_no_place_total",
+BULKHEAD_FULL = _counter(
+    "slotline_bulkhead_full_total",
     "Requests that were answered at once with what is known, because too many waited for Cal.com.",
 )
 
@@ -190,14 +194,16 @@ CHANGE_OWN_SECONDS = _histogram(
 
 # --- forgetting --------------------------------------------------------------------------------------------------
 
-DAYS_FORGOTTEN = _counter("slotline_days_forgotten_total", "Days that were forgotten, of all event types.", "cause")
-CHANGE_DAYS = _histogram(
-    "slotline_change_days",
+CACHE_INVALIDATIONS = _counter(
+    "slotline_cache_invalidations_total", "Days that were forgotten, of all event types.", "cause"
+)
+CHANGE_DAYS_INVALIDATED = _histogram(
+    "slotline_cache_invalidation_days",
     "Days of event types that one booking, move, cancellation or piece of news had forgotten.",
     edges=(1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0, 100.0, 200.0, 400.0, 1000.0),
 )
-FORGETTING_FAILURES = _counter(
-    "slotline_forgetting_failures_total", "Attempts to forget that failed, by their number in a row.", "attempt"
+CACHE_INVALIDATION_FAILURES = _counter(
+    "slotline_cache_invalidation_failures_total", "Attempts to forget that failed, by their number in a row.", "attempt"
 )
 
 # --- what waits --------------------------------------------------------------------------------------------------
@@ -217,7 +223,7 @@ READABLE = Gauge(
 
 # Prometheus sees an increase only of what it has seen before, and these are alerted of at the first.
 for _attempt in ("1", "2", "3", "more"):
-    FORGETTING_FAILURES.labels(_attempt)
+    CACHE_INVALIDATION_FAILURES.labels(_attempt)
 for _feature in ("throttle", "rate_limiter", "circuit_breaker"):
     REDIS_FALLBACKS.labels(_feature)
 for _kind in ("reads", "writes"):

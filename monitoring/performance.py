@@ -38,13 +38,13 @@ def report() -> dict[str, Any]:
         "now": datetime.now(UTC).isoformat(timespec="seconds"),
         "uptime_s": round(time.monotonic() - _started, 1),
         "counting_since": None if counted is None else multiprocess.counting_since().isoformat(timespec="seconds"),
-        "accounts": None if shown.lacks("governor") else _accounts(shown),
+        "accounts": None if shown.lacks("rate_limiter") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
         "changes": None if counted is None else _changes(counted),
         "forgetting": None if counted is None else _forgetting(counted),
         "calcom": None if counted is None else _calcom(counted),
         "queues": None if shown.lacks("queues") else shown.by_label(metrics.QUEUE_DEPTH),
-        "outboxes": {name: shown.outbox(name) for name in ("changes", "forgettings", "webhooks")},
+        "outboxes": {name: shown.outbox(name) for name in ("changes", "invalidations", "webhooks")},
         "unreadable": unreadable,
     }
 
@@ -97,14 +97,14 @@ def _account(shown: _Shown, account: str) -> dict[str, Any]:
         "spent": spent,
         "use": round(spent / limit, 3) if limit and spent is not None else None,
         "used": shown.by_label(metrics.RATE_USED, account),
-        "ceilings": shown.by_label(metrics.RATE_CEILING, account),
+        "ceilings": shown.by_label(metrics.RATE_PRIORITY_CAP, account),
         "free": shown.by_label(metrics.RATE_FREE, account),
-        "foreign": shown.one(metrics.RATE_FOREIGN, account),
+        "foreign": shown.one(metrics.RATE_EXTERNAL, account),
         "in_flight": shown.one(metrics.RATE_IN_FLIGHT, account),
-        "told_remaining": shown.one(metrics.RATE_TOLD_REMAINING, account),
+        "told_remaining": shown.one(metrics.RATE_REPORTED_REMAINING, account),
         "paused_for_s": shown.one(metrics.PAUSE_SECONDS, account),
-        "held_back_for_s": shown.one(metrics.HELD_BACK_SECONDS, account),
-        "distrusted_for_s": shown.one(metrics.DISTRUSTED_SECONDS, account),
+        "held_back_for_s": shown.one(metrics.BACKGROUND_PAUSED_SECONDS, account),
+        "distrusted_for_s": shown.one(metrics.RECOVERING_SECONDS, account),
         "breakers": {kind: WORDS[int(state)] for kind, state in shown.by_label(metrics.BREAKER_STATE, account).items()},
     }
 
@@ -197,14 +197,14 @@ def _change(counted: _Counted, operation: str) -> dict[str, Any]:
 
 
 def _forgetting(counted: _Counted) -> dict[str, Any]:
-    changes = counted.total("slotline_change_days_count")
-    days = counted.total("slotline_change_days_sum")
+    changes = counted.total("slotline_cache_invalidation_days_count")
+    days = counted.total("slotline_cache_invalidation_days_sum")
     return {
-        "days": counted.by("cause", "slotline_days_forgotten_total"),
+        "days": counted.by("cause", "slotline_cache_invalidations_total"),
         "changes": changes,
         "days_per_change": round(days / changes, 2) if changes else None,
-        "changes_above_100_days": changes - counted.total("slotline_change_days_bucket", le="100.0"),
-        "failed_attempts": counted.by("attempt", "slotline_forgetting_failures_total"),
+        "changes_above_100_days": changes - counted.total("slotline_cache_invalidation_days_bucket", le="100.0"),
+        "failed_attempts": counted.by("attempt", "slotline_cache_invalidation_failures_total"),
     }
 
 
@@ -213,7 +213,7 @@ def _calcom(counted: _Counted) -> dict[str, Any]:
         "requests": counted.by("outcome", "slotline_calcom_requests_total"),
         "by_priority": counted.by("priority", "slotline_calcom_requests_total"),
         "rate_limited": counted.total("slotline_calcom_rate_limited_total"),
-        "refused_by_governor": counted.by("reason", "slotline_governor_refusals_total"),
+        "refused_by_rate_limiter": counted.by("reason", "slotline_rate_limiter_refusals_total"),
         "refused_by_breaker": counted.by("kind", "slotline_breaker_refusals_total"),
         "slots": counted.percentiles("slotline_calcom_request_seconds", operation="open_slots"),
         "booking": counted.percentiles("slotline_calcom_request_seconds", operation="create_booking"),

@@ -172,7 +172,7 @@ def practice_agent(_jobs: None, simulator: Simulator, practice: factories.Practi
 def trust_redis(account: Account) -> None:
     """Make this Redis one that has been up for long: what is loaded now is believed, and the budget is known."""
     redis = redis_client()
-    redis.set(keys.epoch(account.pk), 1)
+    redis.set(keys.generation(account.pk), 1)
     permits, known, *_ = limiter_keys(account.api_key)
     redis.hset(known, mapping={"epoch": 1, "checked": 1})
     redis.zadd(permits, {"epoch:1": 8e15})

@@ -12,7 +12,7 @@ from bookings.models import AgentKey, Branch, Company, Service, Staff, StaffServ
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.simulator.world import WEEKDAYS, Hours, User, World
 from calcom.simulator.world import EventType as RemoteType
-from calcom.types import Obstacle
+from calcom.types import UnsupportedReason
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -192,7 +192,7 @@ def cast_practice(base_url: str = NOWHERE) -> Practice:
 
 def cannot_be_booked(service: Service) -> Service:
     """Have several people share each booking of the service, which we do not serve, and return it."""
-    service.event_type.cannot_serve = [Obstacle.SEATS]
+    service.event_type.unsupported_reasons = [UnsupportedReason.SEATS]
     service.event_type.save()
     return service
 

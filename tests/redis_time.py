@@ -21,8 +21,10 @@ def let_pass(keys: Iterable[str | bytes], seconds: float) -> None:
 
 def let_all_pass(seconds: float) -> None:
     """Let seconds pass for everything that is known of days, whosever they are."""
-    everything = redis_client().scan_iter("sl1:*")
-    let_pass((key for key in everything if b":day:" in key or b":changes:" in key or key.endswith(b":epoch")), seconds)
+    everything = redis_client().scan_iter("sl[12]:*")
+    let_pass(
+        (key for key in everything if b":day:" in key or b":changes:" in key or key.endswith(b":generation")), seconds
+    )
 
 
 def _earlier(value: bytes, ms: int) -> bytes:

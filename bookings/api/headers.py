@@ -8,7 +8,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from bookings.api.problem_catalog import LANGUAGES, RequestInvalid
-from cachectl.cache import Band, Known
+from cachectl.cache import CacheResult, Freshness
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:$|[,;])', re.IGNORECASE | re.ASCII)
@@ -76,13 +76,13 @@ def retry_after(seconds: float | None) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds or 1)))}
 
 
-def of_cache(known: Known) -> dict[str, str]:
+def of_cache(known: CacheResult) -> dict[str, str]:
     """Return where the answer comes from: Cache-Status (RFC 9211), Age, and the same in one word."""
-    asked = known.loaded or known.collapsed or known.band is Band.MISSING
+    asked = known.loaded or known.collapsed or known.freshness is Freshness.MISSING
     if asked:
         status = "fwd=miss; collapsed" if known.collapsed else "fwd=miss"
-    elif known.band is Band.FRESH:
-        status = f"hit; ttl={max(0, int(settings.CACHECTL_FRESH - (known.age or 0)))}"
+    elif known.freshness is Freshness.FRESH:
+        status = f"hit; ttl={max(0, int(settings.CACHE_MAX_AGE - (known.age or 0)))}"
     else:
         status = "fwd=stale"
     headers = {"Cache-Status": f"Slotline; {status}", "X-Cache-Hit": "false" if asked else "true"}

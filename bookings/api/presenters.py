@@ -19,7 +19,7 @@ from bookings.scheduling.booking_fields import asked_of_callers, needs_phone
 from bookings.scheduling.cases import OTHER_LENGTH
 from bookings.scheduling.execution import waits_for_calcom
 from bookings.scheduling.holds import Held
-from cachectl.cache import Known
+from cachectl.cache import CacheResult
 from calcom.types import RequiredField
 
 DAY = 1440  # minutes
@@ -90,7 +90,7 @@ def time_of(start: datetime, end: datetime, *, zone: str, language: str) -> dict
     }
 
 
-def freshness(known: Known) -> dict[str, object]:
+def freshness(known: CacheResult) -> dict[str, object]:
     """Return where an answer comes from and how far to trust it."""
     return {
         "source": "calcom" if known.loaded or known.collapsed else "cache",
@@ -123,7 +123,7 @@ def listed_service(found: Service, score: float | None) -> dict[str, object]:
         **candidate(found),
         "aliases": found.aliases,
         "time_zone": found.branch.time_zone,
-        "bookable": not found.obstacle(),
+        "bookable": not found.unsupported_reason(),
         "phone_required": needs_phone(found.event_type),
         "fields": [booking_field(each) for each in asked_of_callers(found)],
         "score": score,

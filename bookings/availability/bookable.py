@@ -40,12 +40,12 @@ def _event_types(companies: "QuerySet[Company]") -> Iterator[EventType]:
     services = Service.objects.filter(branch__company__in=companies, active=True)
     # An event type of another account cannot be chosen for a service; one that got there all the same stays out.
     whole = services.filter(event_type__account=F("branch__company__account")).select_related("event_type")
-    yield from (service.event_type for service in whole if not service.obstacle())
+    yield from (service.event_type for service in whole if not service.unsupported_reason())
     own = StaffService.objects.filter(
         service__in=services, staff__active=True, event_type__account=F("service__branch__company__account")
     )
     for one in own.select_related("service__event_type", "event_type"):
-        if not one.service.obstacle(one.event_type):
+        if not one.service.unsupported_reason(one.event_type):
             yield one.event_type
 
 

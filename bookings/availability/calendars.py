@@ -11,7 +11,7 @@ from bookings.availability.criteria import A_DAY, Wanted
 from bookings.availability.open_times import OpenTimes
 from bookings.availability.rules import Rules
 from bookings.models import Staff
-from cachectl.cache import Band, Day, Known
+from cachectl.cache import CacheResult, Day, Freshness
 from cachectl.freshness import WORST_FIRST
 from cachectl.infra import bulkhead, executors
 from cachectl.infra.deadline import Deadline
@@ -23,7 +23,7 @@ NEAR = 14 * A_DAY
 BEFORE = 3 * A_DAY
 """How much of it lies before what was asked for."""
 FARTHEST = 365 * A_DAY
-_NOT_HEARD = OpenTimes([], Known(days={}, band=Band.MISSING, age=None, failure="deadline"))
+_NOT_HEARD = OpenTimes([], CacheResult(days={}, freshness=Freshness.MISSING, age=None, failure="deadline"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Seen:
     calendar: Calendar
     starts: Sequence[int]
     """Epoch minutes, ascending."""
-    known: Known
-    doubtful: Sequence[int] = ()
+    known: CacheResult
+    askable: Sequence[int] = ()
     """Starts of which a newer list would tell."""
     uncertain: Sequence[int] = ()
     """Hidden starts at which a host may be free."""
@@ -59,7 +59,7 @@ class Seen:
         """Return only what a caller may be told without reserve."""
         if self.known.verified:
             return self
-        certain = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.band.verified}
+        certain = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.freshness.verified}
         return replace(self, starts=[start for start in self.starts if start // MINUTES_A_DAY in certain])
 
     def day(self, start: int) -> Day:
@@ -98,14 +98,14 @@ def look(
 ) -> list[Seen]:
     """Return what each calendar shows. At a deadline that has passed, what is known: then nothing has to wait."""
     account_id = calendars[0].event_type.account_id
-    with bulkhead.place(account_id, deadline) as until:
+    with bulkhead.acquire(account_id, deadline) as until:
         if until.passed:
             shown = [read(calendar, span, until) for calendar in calendars]
         else:
             others = [executors.submit_question(account_id, read, each, span, until) for each in calendars[1:]]
             shown = [read(calendars[0], span, until), *(_heard(other, until) for other in others)]
     return [
-        Seen(each, times.starts, times.known, times.doubtful, times.uncertain)
+        Seen(each, times.starts, times.known, times.askable, times.uncertain)
         for each, times in zip(calendars, shown, strict=True)
     ]
 
@@ -117,7 +117,7 @@ def _heard(coming: "Future[OpenTimes]", deadline: Deadline) -> OpenTimes:
         return _NOT_HEARD
 
 
-def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]], *, uncertain: bool = False) -> Known:
+def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]], *, uncertain: bool = False) -> CacheResult:
     """
     Return how well the `decisive` days are known, and what the whole question cost.
 
@@ -125,13 +125,13 @@ def known_of(seen: Sequence[Seen], decisive: Sequence[tuple[Seen, Day]], *, unce
     """
     known = [each.known for each in seen]
     # Where rules alone decided, or nobody was heard, there are no days.
-    bands = {day.band for _, day in decisive} or {each.band for each in known}
-    band = next(band for band in WORST_FIRST if band in bands)
-    failed = None if band.verified else next((each for each in known if each.failure), None)
+    freshnesses = {day.freshness for _, day in decisive} or {each.freshness for each in known}
+    freshness = next(freshness for freshness in WORST_FIRST if freshness in freshnesses)
+    failed = None if freshness.verified else next((each for each in known if each.failure), None)
     why = failed.failure if failed else "uncertain" if uncertain else None
-    return Known(
+    return CacheResult(
         days={day.date: day for _, day in decisive},
-        band=band,
+        freshness=freshness,
         age=max((age for each, day in decisive if (age := each.age(day)) is not None), default=None),
         loaded=any(each.loaded for each in known),
         collapsed=any(each.collapsed for each in known),

@@ -111,7 +111,7 @@ class Occupancy:
     def compare(self, event_type: EventType, starts: Sequence[int], loaded_at: Mapping[int, float]) -> "Comparison":
         """Compare a list of slots with what is claimed; the arguments are those of `left`."""
         taken = [row.time for row in self.rows]
-        overlaps = overlapping(starts, shape=event_type.shape, taken=taken)
+        overlaps = overlapping(starts, footprint=event_type.footprint, taken=taken)
         hidden = {
             start: places
             for start, places in overlaps.items()

@@ -11,7 +11,7 @@ from bookings.availability.ranking import Candidate, rank
 from bookings.availability.rules import Rules
 from bookings.errors import ConfigurationError, UpstreamUnavailable
 from bookings.models import Service
-from cachectl.cache import Band, Known
+from cachectl.cache import CacheResult, Freshness
 from cachectl.infra.deadline import Deadline
 from cachectl.loaders import ACCESS_REFUSED, GONE
 from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
@@ -19,7 +19,7 @@ from calcom.models import EventType
 from calcom.service import CalcomService, OpenSlots
 
 ALTERNATIVES_WITHIN = timedelta(days=7)
-NOTHING_ASKED = Known(days={}, band=Band.FRESH, age=None)
+NOTHING_ASKED = CacheResult(days={}, freshness=Freshness.FRESH, age=None)
 """What is known where rules alone give the answer."""
 
 
@@ -29,15 +29,15 @@ class OpenTimes:
 
     starts: list[int]
     """Epoch minutes, ascending."""
-    known: Known
+    known: CacheResult
     """How well that is known. Nothing is missing in it where rules alone decided."""
-    doubtful: Sequence[int] = ()
+    askable: Sequence[int] = ()
     """Starts, ascending, of which a newer list would tell: of several hosts one was booked since, and who is free?"""
     uncertain: Sequence[int] = ()
     """These and others that are hidden although a host may be free: nothing says that they are taken."""
 
     @property
-    def known_in_full(self) -> Known:
+    def known_in_full(self) -> CacheResult:
         """Return how well all of it is known, including what is hidden, or free again and not listed yet."""
         uncertain = self.uncertain or any(day.freed for day in self.known.days.values())
         return replace(self.known, uncertain=True, failure="uncertain") if uncertain else self.known
@@ -45,7 +45,7 @@ class OpenTimes:
     @property
     def certain(self) -> list[int]:
         """Return the starts of the days that are verified."""
-        verified = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.band.verified}
+        verified = {(day.date - EPOCH.date()).days for day in self.known.days.values() if day.freshness.verified}
         return [start for start in self.starts if start // MINUTES_A_DAY in verified]
 
 
@@ -59,7 +59,7 @@ def open_times(
     calcom: CalcomService,
     deadline: Deadline,
     max_age: float | None = None,
-    newer: bool = False,
+    revalidate: bool = False,
 ) -> OpenTimes:
     """
     Return when callers may come to `service`, from `first` on and before `last`.
@@ -69,7 +69,7 @@ def open_times(
 
     Args:
         event_type: what books it, where that is not the service's own: with one person, for instance.
-        newer: whether to resolve doubts in any case.
+        revalidate: whether to resolve doubts in any case.
 
     Raises:
         ConfigurationError, UpstreamUnavailable: the service cannot be booked through us, as by `refuse_unbookable`.
@@ -81,18 +81,18 @@ def open_times(
     if minute_from(first) >= minute_from(last):  # slots begin with a minute
         return OpenTimes([], NOTHING_ASKED)
 
-    def look(*, newer: bool) -> OpenTimes:
+    def look(*, revalidate: bool) -> OpenTimes:
         listed = calcom.open_slots(
-            event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age, newer=newer
+            event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age, revalidate=revalidate
         )
         refuse_deleted(listed.known)
         return _minus_ours(event_type, rules.allowed(listed.starts, first, last), listed, calcom)
 
-    found = look(newer=newer)
-    in_doubt = not found.starts and (found.doubtful or any(day.freed for day in found.known.days.values()))
-    if not in_doubt or newer or deadline.passed:
+    found = look(revalidate=revalidate)
+    in_doubt = not found.starts and (found.askable or any(day.freed for day in found.known.days.values()))
+    if not in_doubt or revalidate or deadline.passed:
         return found
-    again = look(newer=True)
+    again = look(revalidate=True)
     return replace(again, known=again.known.after(found.known))
 
 
@@ -128,7 +128,7 @@ def alternatives(
     return [EPOCH + candidate.start * MINUTE for candidate in best]
 
 
-def unavailable(known: Known) -> UpstreamUnavailable:
+def unavailable(known: CacheResult) -> UpstreamUnavailable:
     """Return what to raise where too little is known of the days, and why Cal.com could not be asked for them."""
     return UpstreamUnavailable(
         "Cal.com's slots are not known.",
@@ -137,7 +137,7 @@ def unavailable(known: Known) -> UpstreamUnavailable:
     )
 
 
-def refuse_deleted(known: Known) -> None:
+def refuse_deleted(known: CacheResult) -> None:
     """Raise UpstreamUnavailable if Cal.com has just said that there is no such event type any more; staff are told."""
     if known.failure == GONE:
         raise UpstreamUnavailable("Its event type was deleted at Cal.com.", retry_after=60.0)
@@ -151,10 +151,10 @@ def refuse_unbookable(service: Service, event_type: EventType | None = None) -> 
         UpstreamUnavailable: its event type was deleted at Cal.com, or has other lengths there; a sync told staff.
         ConfigurationError: anything else.
     """
-    if obstacle := service.obstacle(event_type):
+    if unsupported_reason := service.unsupported_reason(event_type):
         if service.active and not (event_type or service.event_type).active:
-            raise UpstreamUnavailable(obstacle, retry_after=60.0)
-        raise ConfigurationError(obstacle)
+            raise UpstreamUnavailable(unsupported_reason, retry_after=60.0)
+        raise ConfigurationError(unsupported_reason)
 
 
 def _minus_ours(event_type: EventType, starts: Sequence[int], listed: OpenSlots, calcom: CalcomService) -> OpenTimes:

@@ -11,7 +11,7 @@ from bookings.availability.criteria import Window
 from bookings.errors import Closed, DateInPast, TooFar, TooSoon
 from bookings.models import Service
 from bookings.opening_hours import Hours
-from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, Shape, minute_from
+from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, SlotFootprint, minute_from
 from calcom.models import EventType
 
 # Seconds before the beginning of a load in which a change may have escaped it: 2.5 s for what Cal.com remembers of the
@@ -32,18 +32,18 @@ class TakenTime:
     """Since when, in epoch seconds."""
 
 
-def overlapping(starts: Sequence[int], *, shape: Shape, taken: Sequence[TakenTime]) -> dict[int, list[int]]:
+def overlapping(starts: Sequence[int], *, footprint: SlotFootprint, taken: Sequence[TakenTime]) -> dict[int, list[int]]:
     """Return, for each of the starts (epoch minutes, ascending) that overlaps taken time, which times: their places."""
     overlaps: dict[int, list[int]] = {}
     for place, time in enumerate(taken):
-        first = bisect_right(starts, time.start - shape.length - shape.after)
-        for start in starts[first : bisect_left(starts, time.end + shape.before)]:
+        first = bisect_right(starts, time.start - footprint.length - footprint.after)
+        for start in starts[first : bisect_left(starts, time.end + footprint.before)]:
             overlaps.setdefault(start, []).append(place)
     return overlaps
 
 
 def subtract(
-    starts: Sequence[int], *, shape: Shape, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
+    starts: Sequence[int], *, footprint: SlotFootprint, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
 ) -> list[int]:
     """
     Return the starts (epoch minutes, ascending) that our own appointments leave.
@@ -53,7 +53,7 @@ def subtract(
 
     `loaded_at` says by day (epoch minutes divided by 1440) when the load of its list began, in epoch seconds.
     """
-    overlaps = overlapping(starts, shape=shape, taken=taken)
+    overlaps = overlapping(starts, footprint=footprint, taken=taken)
     return [
         start
         for start in starts

@@ -25,7 +25,7 @@ from bookings.availability.open_times import OpenTimes, open_times
 from bookings.availability.ranking import MAX_OFFERS, Candidate, rank
 from bookings.availability.rules import Reason, Rules
 from bookings.models import Service
-from cachectl.cache import Day, Known
+from cachectl.cache import CacheResult, Day
 from cachectl.infra.deadline import Deadline
 from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.service import CalcomService
@@ -65,7 +65,7 @@ class Asked:
 
     def doubts(self, seen: Seen) -> bool:
         """Return whether a newer list could have what was asked for, and this one has not."""
-        return self._may_have(seen, seen.doubtful)
+        return self._may_have(seen, seen.askable)
 
     def is_uncertain(self, seen: Seen) -> bool:
         """Return whether what was asked for may be free although it is not shown: nothing says that it is taken."""
@@ -106,7 +106,7 @@ class Found:
     """Why it is not what was asked for, where that is so and anybody knows."""
     offers: list[Offer]
     """In the order of time."""
-    known: Known
+    known: CacheResult
     """How well those days are known that the answer stands on."""
     until: datetime
     """Up to when was looked."""
@@ -126,7 +126,7 @@ def find(
         ConfigurationError: the service cannot be booked through us.
     """
 
-    def read(calendar: Calendar, span: Span, deadline: Deadline, *, doubted: bool = False) -> OpenTimes:
+    def read(calendar: Calendar, span: Span, deadline: Deadline, *, suspect: bool = False) -> OpenTimes:
         return open_times(
             service=asked.service,
             event_type=calendar.event_type,
@@ -136,7 +136,7 @@ def find(
             calcom=calcom,
             deadline=deadline,
             max_age=max_age,
-            newer=doubted and calendar is asked.calendars[0],
+            revalidate=suspect and calendar is asked.calendars[0],
         )
 
     rules = Rules.of(asked.service, now, asked.calendars[0].event_type)
@@ -145,11 +145,11 @@ def find(
     seen = look(read, asked.calendars, near, Deadline.after(NO_WAIT))
     certain = [each.certain for each in seen]
     # Note [Doubt costs a request only where it matters]
-    doubted = asked.doubts(certain[0])
-    if max_age is None and not doubted and _settles(asked, certain):
+    suspect = asked.doubts(certain[0])
+    if max_age is None and not suspect and _settles(asked, certain):
         return _answer(asked, rules, certain, until=near.last, end=far.last)
-    if doubted or _promises(asked, seen) or any(each.known.loading for each in seen):
-        seen = look(partial(read, doubted=doubted), asked.calendars, near, deadline)
+    if suspect or _promises(asked, seen) or any(each.known.loading for each in seen):
+        seen = look(partial(read, suspect=suspect), asked.calendars, near, deadline)
         if _promises(asked, seen) or any(each.known.loaded or each.known.failure for each in seen):
             return _answer(asked, rules, seen, until=near.last, end=far.last)
     beyond = look(read, asked.calendars, far, deadline)
@@ -174,7 +174,7 @@ def _settles(asked: Asked, certain: Sequence[Seen]) -> bool:
 
 def _is_certain_around(wanted: Wanted, seen: Seen) -> bool:
     margin = BEFORE // MINUTE
-    return all(day.band.verified for day in seen.known.days.values() if _touches(wanted, day, margin))
+    return all(day.freshness.verified for day in seen.known.days.values() if _touches(wanted, day, margin))
 
 
 def _touches(wanted: Wanted, day: Day, margin: int = 0) -> bool:
@@ -210,7 +210,7 @@ def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime
 
 def _offer(start: int, shown: Seen) -> Offer:
     day = shown.day(start)
-    return Offer(EPOCH + start * MINUTE, shown.calendar, day.loaded_at, day.band.verified)
+    return Offer(EPOCH + start * MINUTE, shown.calendar, day.loaded_at, day.freshness.verified)
 
 
 def _decisive(
@@ -225,8 +225,8 @@ def _decisive(
     return days
 
 
-def _status(wished: Collection[Candidate], best: Collection[Candidate], known: Known) -> Status:
-    if not known.band.verified or (known.uncertain and not best):
+def _status(wished: Collection[Candidate], best: Collection[Candidate], known: CacheResult) -> Status:
+    if not known.freshness.verified or (known.uncertain and not best):
         return Status.DEGRADED
     if not best:
         return Status.NONE

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from bookings.models.tenants import Branch, BranchTenantQuerySet
 from calcom.models import EventType, Host
-from calcom.types import PHONE_FIELDS, Obstacle, RequiredField
+from calcom.types import PHONE_FIELDS, RequiredField, UnsupportedReason
 
 
 class Service(models.Model):
@@ -55,7 +55,7 @@ class Service(models.Model):
                 {"duration_minutes": f"The event type takes {self.event_type.length_minutes} minutes."}
             )
 
-    def obstacle(self, event_type: EventType | None = None) -> str:
+    def unsupported_reason(self, event_type: EventType | None = None) -> str:
         """
         Return in one sentence for staff why it cannot be booked through us; empty if it can.
 
@@ -64,8 +64,8 @@ class Service(models.Model):
         event_type = event_type or self.event_type
         if not (self.active and event_type.active):
             return f"“{self}” is switched off, here or at Cal.com."
-        if event_type.cannot_serve:
-            reasons = "; ".join(Obstacle(reason).sentence for reason in event_type.cannot_serve)
+        if event_type.unsupported_reasons:
+            reasons = "; ".join(UnsupportedReason(reason).sentence for reason in event_type.unsupported_reasons)
             return f"“{self}” cannot be booked by phone: {reasons}."
         wrong = [field["slug"] for field in event_type.required_fields if not self._may_answer(field)]
         if wrong:

@@ -218,7 +218,7 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
 
 def _answered(wish: Wish) -> Wish:
     """Return the booking request with those of its answers that Cal.com is told."""
-    if wish.service.obstacle(wish.event_type):
+    if wish.service.unsupported_reason(wish.event_type):
         return wish
     accepted = booking_fields.answers_of(
         wish.service, wish.event_type, wish.answers, phone=wish.attendee_phone, notes=wish.notes

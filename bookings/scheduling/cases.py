@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from bookings.models import SILENCE, Appointment, Change, ChangeState
 from bookings.scheduling import callbacks
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.errors import Reason
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking
@@ -251,11 +251,11 @@ class Case(ABC):
         start: datetime,
         end: datetime,
         host_ids: Collection[int],
-        cause: Forgetting.Cause = Forgetting.Cause.OWN,
+        cause: CacheInvalidation.Cause = CacheInvalidation.Cause.OWN,
         *,
         freed: bool = False,
-    ) -> list[Forgetting]:
+    ) -> list[CacheInvalidation]:
         """Write down that the hosts' time from `start` to `end` is taken, or `freed`, in the open transaction."""
-        return self.calcom.write_forgettings(
+        return self.calcom.record_invalidations(
             event_type=self.appointment.event_type, start=start, end=end, host_ids=host_ids, cause=cause, freed=freed
         )

@@ -57,8 +57,8 @@ def confirm(case: Case, remote: RemoteBooking) -> bool:
             return False
         was_free = claims.record(appointment, host_ids)
         track(appointment)
-        forgettings = case.owe(remote.start, remote.end, host_ids)
-    case.calcom.availability_changed(forgettings)
+        invalidations = case.owe(remote.start, remote.end, host_ids)
+    case.calcom.availability_changed(invalidations)
     case.tell("booking.confirmed_by_host", outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
     return True
 
@@ -77,8 +77,8 @@ def decline(case: Case, uid: str, outcome: str = DECLINED) -> bool:
         claims.release(appointment)
         withdraw(appointment, outcome)
         can_be_called = callbacks.owe(appointment, f"The appointment was not confirmed ({outcome}).")
-        forgettings = case.owe(appointment.start, appointment.end, host_ids or case.host_ids, freed=True)
-    case.calcom.availability_changed(forgettings)
+        invalidations = case.owe(appointment.start, appointment.end, host_ids or case.host_ids, freed=True)
+    case.calcom.availability_changed(invalidations)
     case.tell("booking.not_confirmed_by_host", outcome=outcome)
     if not can_be_called:
         case.tell("nobody can call back", outcome=outcome, alert=True)

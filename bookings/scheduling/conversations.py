@@ -92,12 +92,12 @@ def upcoming(conversation: Conversation, *, branch: Branch | None, now: datetime
 def prepare(services: Collection[Service], *, now: datetime) -> None:
     """Have the next days of the services loaded by a worker, while the caller is still saying hello."""
     first = date_of(minute_from(now))
-    last = first + timedelta(days=conf.block_days() - 1)
-    bookable = [service.event_type for service in services if not service.obstacle()]
+    last = first + timedelta(days=conf.prefetch_days() - 1)
+    bookable = [service.event_type for service in services if not service.unsupported_reason()]
     for account_id in {event_type.account_id for event_type in bookable}:
         its = dict.fromkeys(event_type.pk for event_type in bookable if event_type.account_id == account_id)
-        executors.submit_errand(
-            cache.prepare,
+        executors.submit_background(
+            cache.prefetch,
             account_id=account_id,
             event_type_ids=list(its)[:MOST_PREPARED],
             first=first,

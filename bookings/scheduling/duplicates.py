@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from bookings.availability.occupancy import PLACED
 from bookings.models import PLACED_STATES, Appointment, AppointmentState, CallbackRequest, Change, ChangeState
 from bookings.scheduling import claims
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.service import CalcomService
 
 log = structlog.get_logger(__name__)
@@ -36,13 +36,13 @@ def merge(appointment: Appointment, uids: Sequence[str], calcom: CalcomService) 
     while appointment.state in _GO_ON and (twins := _imported(appointment, uids)):
         try:
             with claims.writing(appointment.event_type):
-                forgettings = _merge(appointment, twins[0], calcom)
+                invalidations = _merge(appointment, twins[0], calcom)
         except claims.Contention:
             return False
-        if forgettings is None:
+        if invalidations is None:
             return False
         appointment.refresh_from_db()
-        calcom.availability_changed(forgettings)
+        calcom.availability_changed(invalidations)
         log.info("bookings.twin_merged", appointment_id=appointment.public_id, twin_id=twins[0].public_id)
     return True
 
@@ -52,7 +52,7 @@ def _imported(appointment: Appointment, uids: Sequence[str]) -> list[Appointment
     return [twin for twin in called if twin.company.account_id == appointment.company.account_id]
 
 
-def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -> list[Forgetting] | None:
+def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -> list[CacheInvalidation] | None:
     """Merge one twin within the transaction that is open; return the days that this changes, None if it has to wait."""
     both = Appointment.objects.select_for_update(of=("self",)).filter(pk__in=[appointment.pk, twin.pk]).order_by("pk")
     rows = {row.pk: row for row in both.select_related("event_type")}
@@ -61,18 +61,18 @@ def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -
     if mine.state not in _GO_ON or not twin.remote_uid or is_busy:
         return None
     hosts = sorted(set(mine.claims.values_list("host_id", flat=True)))
-    forgettings = calcom.write_forgettings(
+    invalidations = calcom.record_invalidations(
         event_type=mine.event_type,
         start=mine.start,
         end=mine.end,
         host_ids=hosts,
-        cause=Forgetting.Cause.OWN,
+        cause=CacheInvalidation.Cause.OWN,
         freed=True,
     )
     _take_its_place(mine, twin)
     if mine.company_id == twin.company_id:
         _take_its_history(mine, twin)
-    return forgettings
+    return invalidations
 
 
 def _take_its_place(mine: Appointment, twin: Appointment) -> None:

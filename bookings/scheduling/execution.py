@@ -120,7 +120,7 @@ def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
 
 def _pursued(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     account_id = calcom.account_id
-    with bulkhead.place(account_id, deadline) as until:
+    with bulkhead.acquire(account_id, deadline) as until:
         case = case_of(change, calcom)
         if _work_until(until, account_id, settling.send, case) and change.state not in OPEN_STATES:
             return change  # it was settled here: these objects are what their rows are
@@ -154,7 +154,7 @@ def _tell_crash(job: "Future[None]") -> None:
 
 def join(change: Change, account_id: int, deadline: Deadline) -> Change:
     """Wait until the deadline for a change that is carried out elsewhere, and return it as it is then."""
-    with bulkhead.place(account_id, deadline) as until:
+    with bulkhead.acquire(account_id, deadline) as until:
         if change.state in OPEN_STATES and not until.passed:
             _await_end(change, until)
             change = _whole(change.pk)

@@ -22,7 +22,7 @@ from bookings.scheduling.cases import (
     Refusal,
 )
 from bookings.scheduling.customers import new_booking
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.day_ranges import MINUTE
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.service import CalcomService
@@ -125,7 +125,7 @@ class Booking(Case):
             )
             was_free = won and claims.record(appointment, host_ids)
             times = [(each.start, each.end) for each in (*left, remote)] if won else []
-            forgettings = [owed for time in times for owed in self.owe(*time, host_ids)]
+            invalidations = [owed for time in times for owed in self.owe(*time, host_ids)]
             if won and not is_accepted:
                 confirmation.track(appointment, self.change)
             else:
@@ -133,7 +133,7 @@ class Booking(Case):
         if not won:
             _cancel_superfluous(self, remote)
             return
-        self.calcom.availability_changed(forgettings)
+        self.calcom.availability_changed(invalidations)
         event = "booking confirmed" if is_accepted else "booking.awaits_host"
         self.tell(event, outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
 
@@ -167,7 +167,7 @@ class Booking(Case):
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Reject the appointment."""
         appointment = self.appointment
-        forgettings: Sequence[Forgetting] = ()
+        invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
@@ -175,9 +175,9 @@ class Booking(Case):
             claims.release(appointment)
             self.have_called_back(outcome)
             if list_was_wrong:
-                cause = Forgetting.Cause.REFUSED
-                forgettings = self.owe(appointment.start, appointment.end, self.host_ids, cause)
-        self.calcom.availability_changed(forgettings)
+                cause = CacheInvalidation.Cause.REFUSED
+                invalidations = self.owe(appointment.start, appointment.end, self.host_ids, cause)
+        self.calcom.availability_changed(invalidations)
         self.tell("booking refused", outcome=outcome)
 
 
@@ -277,7 +277,7 @@ class Move(Case):
         length = remote.end - remote.start
         other_length = OTHER_LENGTH if remote.end != self.end else ""
         with transaction.atomic(durable=True):
-            won, was_free, forgettings = _relocate(self, remote, self.change, moves=self.appointment.moves + 1)
+            won, was_free, invalidations = _relocate(self, remote, self.change, moves=self.appointment.moves + 1)
             if won:
                 self.change.close(to=ChangeState.DONE, took=took, outcome=other_length)
                 if other_length:
@@ -285,7 +285,7 @@ class Move(Case):
         if not won:
             self._catch_up(remote, took)
             return
-        self.calcom.availability_changed(forgettings)
+        self.calcom.availability_changed(invalidations)
         if other_length:
             self.calcom.contradicted(self.appointment.event_type)
         if self.appointment.state == AppointmentState.AWAITING:
@@ -317,9 +317,9 @@ class Move(Case):
         What the caller wants is still wanted, so the move is made once more from there.
         """
         with transaction.atomic(durable=True):
-            won, _, forgettings = _relocate(self, remote)
+            won, _, invalidations = _relocate(self, remote)
         if won:
-            self.calcom.availability_changed(forgettings)
+            self.calcom.availability_changed(invalidations)
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
         else:
             self.appointment.refresh_from_db()
@@ -340,21 +340,21 @@ class Move(Case):
             confirmation.withdraw(appointment, outcome)
             self.have_called_back(outcome)
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
-            forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
-        self.calcom.availability_changed(forgettings)
+            invalidations = self.owe(appointment.start, appointment.end, host_ids, freed=True)
+        self.calcom.availability_changed(invalidations)
         self.tell("booking was cancelled at Cal.com before", outcome=outcome)
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Leave the appointment where it is."""
-        forgettings: Sequence[Forgetting] = ()
+        invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
             if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
             claims.release_other_time(self.appointment)
             self.have_called_back(outcome)
             if list_was_wrong:
-                forgettings = self.owe(self.start, self.end, self.host_ids, Forgetting.Cause.REFUSED)
-        self.calcom.availability_changed(forgettings)
+                invalidations = self.owe(self.start, self.end, self.host_ids, CacheInvalidation.Cause.REFUSED)
+        self.calcom.availability_changed(invalidations)
         self.tell("move refused", outcome=outcome)
 
 
@@ -398,9 +398,9 @@ class Cancellation(Case):
     def _follow(self, here: RemoteBooking) -> None:
         """Point the appointment at the booking that it is by now, which may be one that is cancelled."""
         with transaction.atomic(durable=True):
-            won, was_free, forgettings = _relocate(self, here)
+            won, was_free, invalidations = _relocate(self, here)
         if won:
-            self.calcom.availability_changed(forgettings)
+            self.calcom.availability_changed(invalidations)
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=not was_free)
         else:
             self.appointment.refresh_from_db()
@@ -442,8 +442,8 @@ class Cancellation(Case):
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
             confirmation.withdraw(appointment, WITHDRAWN)
-            forgettings = self.owe(appointment.start, appointment.end, host_ids, freed=True)
-        self.calcom.availability_changed(forgettings)
+            invalidations = self.owe(appointment.start, appointment.end, host_ids, freed=True)
+        self.calcom.availability_changed(invalidations)
         self.tell("booking cancelled", outcome="done")
         return True
 
@@ -496,7 +496,7 @@ def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
 
 def _relocate(
     case: Case, remote: RemoteBooking, change: Change | None = None, **fields: object
-) -> tuple[bool, bool, list[Forgetting]]:
+) -> tuple[bool, bool, list[CacheInvalidation]]:
     """
     Put the appointment where Cal.com has it, and set `fields`, within the transaction that is open.
 

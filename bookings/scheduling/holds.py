@@ -227,7 +227,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             _refuse_unwritable(calcom)
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
-            listing = slot.listing(newer=newer)
+            listing = slot.listing(revalidate=newer)
             in_a_call = offer.conversation_id is not None
             refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=in_a_call, listed_at=listing.loaded_at)
             try:
@@ -237,7 +237,7 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
                     raise
                 newer = True
             except claims.Contention as exc:
-                with bulkhead.place(offer.event_type.account_id, deadline) as until:
+                with bulkhead.acquire(offer.event_type.account_id, deadline) as until:
                     if until.passed:
                         raise DeadlineExceeded("Somebody else is just booking there.") from exc
                     attempts.pause(exc)

@@ -175,8 +175,8 @@ def _refuse_unmovable(ask: Change, now: datetime) -> None:
         raise TooManyMoves("It was moved as often as the company allows.")
     if appointment.service:
         open_times.refuse_unbookable(appointment.service)
-    elif obstacle := ", ".join(appointment.event_type.cannot_serve):
-        raise ConfigurationError(obstacle)
+    elif unsupported_reason := ", ".join(appointment.event_type.unsupported_reasons):
+        raise ConfigurationError(unsupported_reason)
 
 
 # --- when it may be ----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class _Calendar:
             ConfigurationError: Cal.com refuses to say.
         """
         try:
-            with bulkhead.place(self.calcom.account_id, self.deadline) as until:
+            with bulkhead.acquire(self.calcom.account_id, self.deadline) as until:
                 return self._asked(until)
         except NotInTime as exc:
             raise DeadlineExceeded("Cal.com's slots did not come in time.") from exc

@@ -20,7 +20,7 @@ from bookings.errors import (
 )
 from bookings.models import Service
 from bookings.scheduling import booking_limits
-from cachectl.cache import Band
+from cachectl.cache import Freshness
 from cachectl.infra.bulkhead import NO_TIME
 from cachectl.infra.deadline import Deadline
 from calcom.day_ranges import EPOCH, MINUTE
@@ -70,7 +70,7 @@ class Slot:
             raise SlotNotOffered("Its event type has another length since.")
         open_times.refuse_unbookable(self.service, self.event_type)
 
-    def listing(self, *, newer: bool = False) -> Listing:
+    def listing(self, *, revalidate: bool = False) -> Listing:
         """
         Return what the list is worth that has it; with `newer` of one that knows what was booked up to a moment ago.
 
@@ -81,16 +81,16 @@ class Slot:
             TryLater: Cal.com could not be asked, and nothing is known of that day; an offer is known.
         """
         Rules.of(self.service, self.now, self.event_type).check(self.start)
-        listed = self._look(self.deadline, newer=newer)
-        if not newer and not self._is_in(listed) and _is_outdated(listed):
-            listed = self._look(self.deadline, newer=True)
+        listed = self._look(self.deadline, revalidate=revalidate)
+        if not revalidate and not self._is_in(listed) and _is_outdated(listed):
+            listed = self._look(self.deadline, revalidate=True)
         open_times.refuse_deleted(listed.known)
         if self._is_in(listed):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
         if booking_limits.is_reached(self.event_type, self.start, self.service.branch.time_zone):
             raise LimitReached("The event type takes no more bookings then.")
-        if self.offered and listed.known.band is Band.MISSING:
+        if self.offered and listed.known.freshness is Freshness.MISSING:
             return Listing(None, verified=False, settling=False)
         if self.offered and _is_outdated(listed):  # no load can know yet of the time that was given back
             return Listing(None, verified=False, settling=True)
@@ -111,9 +111,13 @@ class Slot:
         """Return whether its day is known well enough to speak of it without reserve. Waits for nothing."""
         return self._look(NO_TIME).known.verified
 
-    def _look(self, deadline: Deadline, *, newer: bool = False) -> OpenSlots:
+    def _look(self, deadline: Deadline, *, revalidate: bool = False) -> OpenSlots:
         return self.calcom.open_slots(
-            event_type=self.event_type, first=self.start, last=self.start + MINUTE, deadline=deadline, newer=newer
+            event_type=self.event_type,
+            first=self.start,
+            last=self.start + MINUTE,
+            deadline=deadline,
+            revalidate=revalidate,
         )
 
     @contextmanager

@@ -21,7 +21,7 @@ from bookings.models import Appointment, AppointmentState, Change, SharedBooking
 from bookings.scheduling import cases, claims, confirmation, duplicates, settling
 from bookings.sync import catalog, import_booking
 from bookings.sync.classify import Drift, Finding, News, classify
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.day_ranges import LONGEST_CHANGE
 from calcom.errors import Reason, Refused
 from calcom.models import Account, EventType
@@ -29,20 +29,20 @@ from calcom.service import CalcomService
 from calcom.types import Priority, RemoteBooking
 from calcom.webhooks.events import (
     AbsenceMarked,
-    BookingRead,
-    BookingTold,
+    BookingSnapshot,
+    BookingWebhook,
     Event,
     EventTypesSynced,
     HostAway,
+    Ignored,
     MeetingEnded,
-    NotYet,
-    Useless,
+    RetryLater,
 )
 
 log = structlog.get_logger(__name__)
 
 State = AppointmentState
-Cause = Forgetting.Cause
+Cause = CacheInvalidation.Cause
 
 # How often one piece of news may lead to another: a booking that was looked up, the one it was moved to, and so on.
 _MOST_LOOKS = 5
@@ -53,13 +53,13 @@ _ABSENCE_AHEAD = timedelta(days=93)
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-def hear(account: Account, event: Event) -> str:
-    """Apply an event of Cal.com and return in a few words what was done; see `calcom.webhooks.events.Listener`."""
+def handle(account: Account, event: Event) -> str:
+    """Apply an event of Cal.com and return in a few words what was done; see `calcom.webhooks.events.EventHandler`."""
     match event:
-        case BookingTold(booking, told_at, is_certain):
-            news = News(account, booking, is_read=False, told_at=told_at, is_certain=is_certain)
+        case BookingWebhook(booking, reported_at, is_certain):
+            news = News(account, booking, is_read=False, reported_at=reported_at, is_certain=is_certain)
             return take_over(news, CalcomService(account)).value
-        case BookingRead(booking):
+        case BookingSnapshot(booking):
             return take_over(News(account, booking), CalcomService(account)).value
         case MeetingEnded(uid):
             return _end(account, uid)
@@ -76,8 +76,8 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
     Make our rows say what the news say, and return what they meant.
 
     Raises:
-        Useless: it concerns none of our companies, or says what can never be.
-        NotYet, CalcomError: try again later.
+        Ignored: it concerns none of our companies, or says what can never be.
+        RetryLater, CalcomError: try again later.
     """
     for _ in range(_MOST_LOOKS):
         finding = classify(news)
@@ -91,16 +91,16 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
             news = News(news.account, _looked_up(news.booking.moved_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:
             return finding.drift
-    raise NotYet("it is being moved again and again")
+    raise RetryLater("it is being moved again and again")
 
 
 def _to_look_up(news: News, finding: Finding) -> str | None:
-    """Return the uid that has to be read before anything is done; raise `Useless` where that would say no more."""
+    """Return the uid that has to be read before anything is done; raise `Ignored` where that would say no more."""
     if finding.drift is Drift.MOVED_ON:
         return news.booking.moved_to_uid
     if news.booking.flaw and _needs_its_time(news, finding):
         if news.is_read or finding.appointment is None:
-            raise Useless(news.booking.flaw)
+            raise Ignored(news.booking.flaw)
         return news.booking.uid
     return news.booking.uid if finding.drift is Drift.UNCERTAIN else None
 
@@ -119,7 +119,7 @@ def _looked_up(uid: str, calcom: CalcomService) -> RemoteBooking:
         return calcom.get_booking(uid=uid, priority=Priority.BACKGROUND)
     except Refused as exc:
         if exc.reason is Reason.NOT_FOUND:
-            raise Useless("not to be found at Cal.com") from exc
+            raise Ignored("not to be found at Cal.com") from exc
         raise
 
 
@@ -135,7 +135,7 @@ class _Case:
     def appointment(self) -> Appointment:
         """The row that it is about."""
         if self.finding.appointment is None:
-            raise NotYet("its row is gone")
+            raise RetryLater("its row is gone")
         return self.finding.appointment
 
     def tell(self, event: str, appointment: Appointment | None, *, alert: bool = False) -> None:
@@ -153,7 +153,7 @@ def _nothing(_case: _Case) -> None:
 
 
 def _wait(_case: _Case) -> None:
-    raise NotYet("a change of ours is not settled yet")
+    raise RetryLater("a change of ours is not settled yet")
 
 
 def _settle(case: _Case) -> None:
@@ -179,8 +179,8 @@ def _adopt(case: _Case) -> None:
         was_free = not appointment.is_live or claims.record(appointment, host_ids)
         # Only what we know in full, buffers too, leaves the days answerable; freed time was never known as taken.
         cause = Cause.OWN if appointment.is_live and is_known else Cause.ELSEWHERE
-        forgettings = _forgettings(case.calcom, appointment, host_ids, cause)
-    case.calcom.availability_changed(forgettings)
+        invalidations = _invalidations(case.calcom, appointment, host_ids, cause)
+    case.calcom.availability_changed(invalidations)
     case.tell("appointment mirrored", appointment, alert=not was_free)
 
 
@@ -192,10 +192,10 @@ def _forget_requested(case: _Case) -> None:
     host_ids = case.calcom.hosts_of(booking)
     event_type, _ = import_booking.event_type_of(case.news.account, booking, host_ids)
     with transaction.atomic(durable=True):
-        forgettings = case.calcom.write_forgettings(
+        invalidations = case.calcom.record_invalidations(
             event_type=event_type, start=booking.start, end=booking.end, host_ids=host_ids, cause=Cause.ELSEWHERE
         )
-    case.calcom.availability_changed(forgettings)
+    case.calcom.availability_changed(invalidations)
 
 
 # --- bookings that another account asked for ---------------------------------------------------------------------
@@ -207,13 +207,13 @@ def _claim_shared(case: _Case) -> None:
     host_ids = _known_hosts(case)
     event_type, is_known = import_booking.event_type_of(case.news.account, booking, host_ids)
     with _writing(event_type):
-        forgettings = _end_shared(case, event_type)
+        invalidations = _end_shared(case, event_type)
         row = SharedBooking.objects.get(account=case.news.account, remote_uid=booking.uid)
         row.event_type, row.start, row.end, row.ended = event_type, booking.start, booking.end, False
         row.save()
         was_free = claims.record(row, host_ids)
-        forgettings += _forgettings(case.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
-    case.calcom.availability_changed(forgettings)
+        invalidations += _invalidations(case.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
+    case.calcom.availability_changed(invalidations)
     case.tell("mirror.shared_booking_claimed", None, alert=not was_free)
 
 
@@ -226,17 +226,17 @@ def _release_shared(case: _Case) -> None:
         else import_booking.event_type_of(case.news.account, case.news.booking, _known_hosts(case))[0]
     )
     with _writing(event_type):
-        forgettings = _end_shared(case, event_type)
+        invalidations = _end_shared(case, event_type)
         if row is None:
             # What a list of slots may still lack: nothing here ever knew of this time as taken.
-            forgettings += case.calcom.write_forgettings(
+            invalidations += case.calcom.record_invalidations(
                 event_type=event_type,
                 start=case.news.booking.start,
                 end=case.news.booking.end,
                 host_ids=_known_hosts(case),
                 cause=Cause.ELSEWHERE,
             )
-    case.calcom.availability_changed(forgettings)
+    case.calcom.availability_changed(invalidations)
     case.tell("mirror.shared_booking_released", None)
 
 
@@ -245,14 +245,14 @@ def release_shared(row: SharedBooking, calcom: CalcomService) -> None:
     Write down that it does not stand at Cal.com any more, and give back the time of this account's hosts.
 
     Raises:
-        NotYet: another writer is changing it.
+        RetryLater: another writer is changing it.
     """
     with _writing(row.event_type):
-        forgettings = _ended(SharedBooking.objects.filter(pk=row.pk), calcom)
-    calcom.availability_changed(forgettings)
+        invalidations = _ended(SharedBooking.objects.filter(pk=row.pk), calcom)
+    calcom.availability_changed(invalidations)
 
 
-def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
+def _end_shared(case: _Case, event_type: EventType) -> list[CacheInvalidation]:
     """
     End it and the one that it replaced, within the transaction that is open; return the days that this changes.
 
@@ -269,31 +269,31 @@ def _end_shared(case: _Case, event_type: EventType) -> list[Forgetting]:
     return [*_ended(rows, case.calcom), *_disowned(account, uids, case.calcom)]
 
 
-def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> list[Forgetting]:
+def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> list[CacheInvalidation]:
     """End what was imported under these uids before it was known whose it is, and keep nothing of who comes."""
-    forgettings = list[Forgetting]()
+    invalidations = list[CacheInvalidation]()
     imports = Appointment.objects.called(*uids).filter(company__account=account, origin=Appointment.Origin.CALCOM)
     for row in imports.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
         if Change.objects.open().filter(appointment=row):
-            raise NotYet("a change of ours is not settled yet")
+            raise RetryLater("a change of ours is not settled yet")
         if host_ids := sorted(set(row.claims.values_list("host_id", flat=True))):
-            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
+            invalidations += _invalidations(calcom, row, host_ids, Cause.OWN, freed=True)
             claims.release(row)
         row.state, row.remote_uid, row.earlier_remote_uids, row.customer = State.CANCELLED, "", [], None
         row.attendee_name, row.attendee_email, row.attendee_phone = "", "", None
         row.save()
-    return forgettings
+    return invalidations
 
 
-def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[Forgetting]:
-    forgettings = list[Forgetting]()
+def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[CacheInvalidation]:
+    invalidations = list[CacheInvalidation]()
     for row in rows.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
         if host_ids := sorted(row.claims.values_list("host_id", flat=True)):
-            forgettings += _forgettings(calcom, row, host_ids, Cause.OWN, freed=True)
+            invalidations += _invalidations(calcom, row, host_ids, Cause.OWN, freed=True)
             row.claims.all().delete()
         row.ended = True
         row.save()
-    return forgettings
+    return invalidations
 
 
 def _known_hosts(case: _Case) -> list[int]:
@@ -311,12 +311,12 @@ def _move(case: _Case) -> None:
     hosts_before = _host_ids(appointment)
     host_ids = case.calcom.hosts_of(booking) or hosts_before
     with _locked(appointment):
-        forgettings = _forgettings(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
+        invalidations = _invalidations(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
         appointment.become(booking, host_ids)  # under the lock nobody else does
         confirmation.track(appointment)
         was_free = claims.record(appointment, host_ids)
-        forgettings += _forgettings(case.calcom, appointment, host_ids, Cause.OWN)
-    case.calcom.availability_changed(forgettings)
+        invalidations += _invalidations(case.calcom, appointment, host_ids, Cause.OWN)
+    case.calcom.availability_changed(invalidations)
     case.tell("appointment moved at Cal.com", appointment, alert=not was_free)
 
 
@@ -330,13 +330,13 @@ def _link(case: _Case) -> None:
 
 def _merge(case: _Case) -> None:
     if not duplicates.merge(case.appointment, [case.news.booking.uid], case.calcom):
-        raise NotYet("its twin is being changed")
+        raise RetryLater("its twin is being changed")
 
 
 def _decide(case: _Case) -> None:
     """Write down that its host has confirmed it, or has not."""
     if not settling.decide(appointment=case.appointment, remote=case.news.booking, calcom=case.calcom):
-        raise NotYet("it is being changed")
+        raise RetryLater("it is being changed")
 
 
 def _cancel(case: _Case) -> None:
@@ -351,7 +351,7 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
     `as_uid` is what Cal.com called it last: late messages about that must find this row.
 
     Raises:
-        NotYet: another writer is changing it.
+        RetryLater: another writer is changing it.
     """
     chain = [*appointment.earlier_remote_uids, appointment.remote_uid]
     named = {"remote_uid": as_uid, "earlier_remote_uids": chain} if as_uid and as_uid not in chain else {}
@@ -360,8 +360,8 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
         appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
         confirmation.withdraw(appointment, cases.VANISHED)
-        forgettings = _forgettings(calcom, appointment, host_ids, Cause.OWN, freed=True)
-    calcom.availability_changed(forgettings)
+        invalidations = _invalidations(calcom, appointment, host_ids, Cause.OWN, freed=True)
+    calcom.availability_changed(invalidations)
 
 
 def _complete(case: _Case) -> None:
@@ -416,9 +416,9 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
 def _end(account: Account, uid: str) -> str:
     appointment = _current(account, uid)
     if appointment.state != State.CONFIRMED:
-        raise Useless("it is not confirmed here")
+        raise Ignored("it is not confirmed here")
     if appointment.end > timezone.now() + _CLOCKS_DIFFER:
-        raise Useless("it is not over")
+        raise Ignored("it is not over")
     _finish(appointment, State.COMPLETED)
     return Drift.ENDED.value
 
@@ -429,26 +429,26 @@ def _mark_absence(account: Account, marked: AbsenceMarked) -> str:
     address = appointment.attendee_email.lower()
     if address in marked.absent and appointment.state in {State.CONFIRMED, State.COMPLETED}:
         if appointment.start > timezone.now() + _CLOCKS_DIFFER:
-            raise Useless("it has not begun")
+            raise Ignored("it has not begun")
         _finish(appointment, State.NO_SHOW)
         return "did not come"
     if address in marked.present and appointment.state == State.NO_SHOW:
         _finish(appointment, State.COMPLETED)
         return "came after all"
-    raise Useless("about nobody whom we expect")
+    raise Ignored("about nobody whom we expect")
 
 
 def _current(account: Account, uid: str) -> Appointment:
     appointment = Appointment.objects.filter(event_type__account=account, remote_uid=uid).first()
     if appointment is None:
-        raise Useless("not known here")
+        raise Ignored("not known here")
     return appointment
 
 
 def _finish(appointment: Appointment, state: AppointmentState) -> None:
     with transaction.atomic(durable=True):
         if not appointment.move_on(to=state):
-            raise NotYet("somebody else is changing it")
+            raise RetryLater("somebody else is changing it")
         claims.release(appointment)
 
 
@@ -458,18 +458,18 @@ def _forget_absence(account: Account, away: HostAway) -> str:
     event_type = EventType.objects.filter(account=account, hosts__calcom_id=away.host_id).first()
     first, last = max(away.start, timezone.now()), min(away.end, timezone.now() + _ABSENCE_AHEAD)
     if event_type is None or first >= last:
-        raise Useless("nobody can book this host then")
+        raise Ignored("nobody can book this host then")
     while first < last:
         until = min(last, first + LONGEST_CHANGE)
         with transaction.atomic(durable=True):
-            forgettings = calcom.write_forgettings(
+            invalidations = calcom.record_invalidations(
                 event_type=event_type,
                 start=first,
                 end=until,
                 host_ids=calcom.host_ids([away.host_id]),
                 cause=Cause.ELSEWHERE,
             )
-        calcom.availability_changed(forgettings)
+        calcom.availability_changed(invalidations)
         first = until
     return "a host is away"
 
@@ -485,7 +485,7 @@ def _locked(appointment: Appointment) -> Iterator[None]:
             pk=appointment.pk, state=appointment.state, remote_uid=appointment.remote_uid
         )
         if not as_judged.select_for_update().values_list("pk"):
-            raise NotYet("somebody else changed it")
+            raise RetryLater("somebody else changed it")
         yield
 
 
@@ -495,7 +495,7 @@ def _writing(event_type: EventType) -> Iterator[None]:
         with claims.writing(event_type):
             yield
     except claims.Contention as exc:
-        raise NotYet("somebody else writes about it") from exc
+        raise RetryLater("somebody else writes about it") from exc
 
 
 def _host_ids(appointment: Appointment) -> list[int]:
@@ -508,15 +508,15 @@ def _host_ids(appointment: Appointment) -> list[int]:
     )
 
 
-def _forgettings(
+def _invalidations(
     calcom: CalcomService,
     booked: Appointment | SharedBooking,
     host_ids: Collection[int],
     cause: Cause,
     *,
     freed: bool = False,
-) -> list[Forgetting]:
-    return calcom.write_forgettings(
+) -> list[CacheInvalidation]:
+    return calcom.record_invalidations(
         event_type=booked.event_type,
         start=booked.start,
         end=booked.end,

@@ -72,7 +72,7 @@ class News:
     booking: RemoteBooking
     is_read: bool = True
     """It was read at Cal.com just now. Otherwise it was told, and may have been true some time ago."""
-    told_at: datetime | None = None
+    reported_at: datetime | None = None
     is_certain: bool = True
     began: int | None = None
     """Key of the appointment whose trail led here: it began the chain of uids, however many it has not heard of."""
@@ -80,7 +80,7 @@ class News:
     @property
     def is_old(self) -> bool:
         """Return whether it was told so long ago that more may have happened since."""
-        return self.told_at is not None and timezone.now() - self.told_at > OLD_NEWS
+        return self.reported_at is not None and timezone.now() - self.reported_at > OLD_NEWS
 
 
 @dataclass(frozen=True)

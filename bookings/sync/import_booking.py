@@ -13,7 +13,7 @@ from bookings.scheduling import customers
 from calcom.day_ranges import MINUTE
 from calcom.models import Account, EventType, EventTypeHost
 from calcom.types import RemoteBooking
-from calcom.webhooks.events import Useless
+from calcom.webhooks.events import Ignored
 
 # Cal.com's id that no event type has: it stands for those that were deleted there, whose bookings name none any more.
 _DELETED = 0
@@ -49,7 +49,7 @@ def home_of(event_type: EventType, host_ids: Collection[int]) -> Home:
     Return the branch that offers the event type, else one where its host works, else any that uses the account.
 
     Raises:
-        Useless: nobody uses it.
+        Ignored: nobody uses it.
     """
     used = Q(branch__company__account=event_type.account_id, branch__company__active=True)
     offered = Q(event_type=event_type) | Q(by_staff__event_type=event_type)
@@ -61,7 +61,7 @@ def home_of(event_type: EventType, host_ids: Collection[int]) -> Home:
         Branch.objects.filter(company__account=event_type.account_id, company__active=True).select_related("company")
     )
     if not branches:
-        raise Useless("no company uses this account")
+        raise Ignored("no company uses this account")
     is_certain = len({branch.company_id for branch in branches}) == 1 and not _is_offered_elsewhere(event_type)
     return Home(branches[0], services[0] if services else None, is_certain)
 

@@ -14,7 +14,7 @@ from calcom.models import Account
 from calcom.service import CalcomService
 from calcom.types import Priority, RemoteBooking
 from calcom.webhooks import deferred
-from calcom.webhooks.events import NotYet, Useless
+from calcom.webhooks.events import Ignored, RetryLater
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ def _compare(news: News, calcom: CalcomService, *, repair: bool) -> Iterator[Dif
 def _repaired(news: News, calcom: CalcomService) -> str:
     try:
         apply.take_over(news, calcom)
-    except (CalcomError, NotYet, Useless) as exc:
+    except (CalcomError, RetryLater, Ignored) as exc:
         return f"not put right: {exc}"
     return "put right"
 
@@ -126,6 +126,6 @@ def _found(booked: Appointment | SharedBooking, calcom: CalcomService) -> Remote
 def _put_right(release: Callable[[T, CalcomService], None], booked: T, calcom: CalcomService) -> str:
     try:
         release(booked, calcom)
-    except NotYet as exc:
+    except RetryLater as exc:
         return f"not put right: {exc}"
     return "put right"

@@ -26,7 +26,7 @@ NO_TIME = Deadline(float("-inf"))
 _seated: ContextVar[bool] = ContextVar("seated", default=False)
 
 
-class Room:
+class Bulkhead:
     """So many places, and how many of them one account may have."""
 
     def __init__(self, places: int, most_of_one: int) -> None:
@@ -50,23 +50,23 @@ class Room:
 
 
 @lru_cache(maxsize=1)
-def _room() -> Room:
+def _bulkhead() -> Bulkhead:
     places = settings.WEB_THREADS - settings.WEB_THREADS // 4
-    return Room(max(1, places), max(1, places - places // 4))
+    return Bulkhead(max(1, places), max(1, places - places // 4))
 
 
 # A child process has threads of its own.
-os.register_at_fork(after_in_child=_room.cache_clear)
+os.register_at_fork(after_in_child=_bulkhead.cache_clear)
 
 
 @contextmanager
-def place(account_id: int, deadline: Deadline) -> Iterator[Deadline]:
+def acquire(account_id: int, deadline: Deadline) -> Iterator[Deadline]:
     """Take a place to wait in for the length of the context; yield until when, which is not at all without a place."""
     if deadline.passed or _seated.get():
         yield deadline
         return
-    if not _room().enter(account_id):
-        metrics.NO_PLACE.inc()
+    if not _bulkhead().enter(account_id):
+        metrics.BULKHEAD_FULL.inc()
         yield NO_TIME
         return
     token = _seated.set(True)
@@ -74,4 +74,4 @@ def place(account_id: int, deadline: Deadline) -> Iterator[Deadline]:
         yield deadline
     finally:
         _seated.reset(token)
-        _room().leave(account_id)
+        _bulkhead().leave(account_id)

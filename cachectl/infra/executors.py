@@ -22,12 +22,12 @@ from django.db import close_old_connections, connections
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ERRAND_THREADS = 4
+BACKGROUND_THREADS = 4
 # Not an account's: whatever is done for all of them.
-NOBODYS = 0
+ALL_ACCOUNTS = 0
 
 
-class Pool:
+class PerTenantExecutor:
     """Threads for the jobs of many accounts. What is above an account's share waits, in its order."""
 
     def __init__(self, name: str, threads: int) -> None:
@@ -88,13 +88,13 @@ def _work(future: "Future[R]", job: Callable[[], R]) -> None:
 
 
 @lru_cache(maxsize=4)
-def _pool(name: str) -> Pool:
+def _executor(name: str) -> PerTenantExecutor:
     # All errands are of one account, so of twice as many threads half can be used.
-    return Pool(name, 2 * ERRAND_THREADS if name == "errands" else settings.CALCOM_CALL_THREADS)
+    return PerTenantExecutor(name, 2 * BACKGROUND_THREADS if name == "background" else settings.CALCOM_CALL_THREADS)
 
 
 # A child process inherits the pools without their threads.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+os.register_at_fork(after_in_child=_executor.cache_clear)
 
 
 def submit_load(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
@@ -114,9 +114,9 @@ def submit_write(account_id: int, job: Callable[P, R], /, *args: P.args, **kwarg
     return _submit("writes", close_old_connections, account_id, job, *args, **kwargs)
 
 
-def submit_errand(job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
+def submit_background(job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
     """Run `job`, which tells the broker something, where nobody who asks or books has to wait for it."""
-    return _submit("errands", connections.close_all, NOBODYS, job, *args, **kwargs)
+    return _submit("background", connections.close_all, ALL_ACCOUNTS, job, *args, **kwargs)
 
 
 def _submit(
@@ -130,4 +130,4 @@ def _submit(
         finally:
             tidy()
 
-    return _pool(pool).submit(account_id, run)
+    return _executor(pool).submit(account_id, run)

@@ -11,9 +11,9 @@ redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 local epoch = tonumber(redis.call('GET', KEYS[1]))
 
--- A day that was full of slots and comes back empty, without an appointment of ours to explain it, is doubted once:
--- an unreachable calendar looks like that. A second empty load finds no slots before it, and is not doubted.
-local function doubted(entry, starts, own)
+-- A day that was full of slots and comes back empty, without an appointment of ours to explain it, is suspect once:
+-- an unreachable calendar looks like that. A second empty load finds no slots before it, and is not suspect.
+local function suspect(entry, starts, own)
   local loaded, latest = entry:match('^%[(%d+)'), entry:match('(%d+)%]%]$')
   return starts == '[]' and latest and latest * 60000 > now and tonumber(loaded) >= own + settle
 end
@@ -27,7 +27,7 @@ for i = 1, days do
   local entry = redis.call('GET', entry_key) or ''
   local stored = tonumber(entry:match('^%[(%d+)') or 0)
   if stored <= began then
-    local doubt = doubted(entry, starts, tonumber(own)) and 1 or 0
+    local doubt = suspect(entry, starts, tonumber(own)) and 1 or 0
     redis.call('SET', entry_key, '[' .. ARGV[1] .. ',' .. doubt .. ',' .. starts .. ']', 'PX', ARGV[3])
     redis.call('PEXPIRE', change_key, ARGV[4])
     if doubt == 0 and began >= math.max(tonumber(other), epoch) + settle then

@@ -14,7 +14,6 @@ from calcom.http.transport import Answer
 from calcom.types import (
     NO_TIME,
     ListReach,
-    Obstacle,
     RemoteBooking,
     RemoteEventType,
     RemoteHost,
@@ -22,6 +21,7 @@ from calcom.types import (
     RemoteState,
     RequiredField,
     UnreadableBooking,
+    UnsupportedReason,
 )
 
 T = TypeVar("T")
@@ -300,7 +300,7 @@ def event_type(data: Any) -> RemoteEventType:
         notice=_minutes(data.get("minimumBookingNotice")),
         hosts=hosts,
         required_fields=list(_required_fields(data)),
-        obstacles=list(_obstacles(data, hosts)),
+        unsupported_reasons=list(_obstacles(data, hosts)),
         list_reach=_list_reach(data),
         limits_each_booker=_is_on(data.get("bookerActiveBookingsLimit")),
         booking_limits=_booking_limits(data),
@@ -353,21 +353,21 @@ def _options(options: Any) -> list[str]:
     return [str(value) for value in values if value is not None]
 
 
-def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Obstacle]:
+def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[UnsupportedReason]:
     emails = [each for each in objects(data.get("bookingFields")) if each.get("slug") == "email"]
     # Neither 30 nor "30" is accepted (seen 2026-11-30).
     asks_for_number = any(field["type"] == "number" for field in _required_fields(data))
     found = {
-        Obstacle.SEATS: _is_on(data.get("seats")),
-        Obstacle.RECURRENCE: _is_on(data.get("recurrence")),
-        Obstacle.MANAGED: data.get("schedulingType") == "managed",
-        Obstacle.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
-        Obstacle.NUMBER_FIELD: asks_for_number,
-        Obstacle.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
-        Obstacle.PAYMENT: bool(data.get("price")),
-        Obstacle.NO_HOSTS: not hosts,
+        UnsupportedReason.SEATS: _is_on(data.get("seats")),
+        UnsupportedReason.RECURRENCE: _is_on(data.get("recurrence")),
+        UnsupportedReason.MANAGED: data.get("schedulingType") == "managed",
+        UnsupportedReason.PHONE_FIRST: any(not email.get("required") or email.get("hidden") for email in emails),
+        UnsupportedReason.NUMBER_FIELD: asks_for_number,
+        UnsupportedReason.EMAIL_CODE: bool(data.get("requiresBookerEmailVerification")),
+        UnsupportedReason.PAYMENT: bool(data.get("price")),
+        UnsupportedReason.NO_HOSTS: not hosts,
     }
-    return (obstacle for obstacle, stands in found.items() if stands)
+    return (unsupported_reason for unsupported_reason, stands in found.items() if stands)
 
 
 def _is_on(policy: Any) -> bool:

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 def limiter_keys(credential: str) -> list[str]:
     """Return the keys of a credential's log, of what answers told, of others' use, of its tenants, and of its polls."""
-    return [f"{_tag(credential)}:{name}" for name in ("permits", "known", "foreign", "tenants", "polls")]
+    return [f"{_tag(credential)}:{name}" for name in ("permits", "known", "external", "tenants", "polls")]
 
 
 def breaker_keys(credential: str, account_id: int, kind: str) -> list[str]:
@@ -23,4 +23,4 @@ def credential_hash(credential: str) -> str:
 
 
 def _tag(credential: str) -> str:
-    return f"sl1:{{{credential_hash(credential)}}}"
+    return f"sl2:{{{credential_hash(credential)}}}"

@@ -57,7 +57,7 @@ class Throttled(Unavailable):
     def __init__(self, why: str, *, retry_after: float) -> None:
         super().__init__(f"No request to Cal.com is allowed now ({why}).", retry_after=retry_after)
         self.why = why
-        """budget, paused (Cal.com said 429 or 0 remaining), distrusted (memory lost) or outage (of Redis)."""
+        """budget, paused (Cal.com said 429 or 0 remaining), recovering (memory lost) or outage (of Redis)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +128,20 @@ class LimiterState:
     spent: int
     """Requests that must be taken for spent in the last 60 s, others' expected ones included."""
     in_flight: int
-    foreign: int
+    external: int
     """Requests a minute that are left to others who use the key."""
     used: Mapping[Priority, int]
     """Permits of ours that count now."""
-    ceilings: Mapping[Priority, int]
+    priority_caps: Mapping[Priority, int]
     """`spent` from which on a priority waits."""
     remaining: int | None
     """What Cal.com's last answer said, and until when it holds; None when that is over."""
     resets_at: datetime | None
-    told_at: datetime | None
+    reported_at: datetime | None
     paused_until: datetime | None
-    held_back_until: datetime | None
+    background_paused_until: datetime | None
     """Until when refresh and background work pause, by a 429 or by staff."""
-    distrusted_until: datetime | None
+    recovering_until: datetime | None
     """Until when the log may have a gap, so that Cal.com's own count decides."""
     level: str
     """ok, warning (above 100 of 120) or critical (above 115: only writes go)."""
@@ -252,7 +252,7 @@ class Limiter:
         self._sleep = sleep
         self._monotonic = monotonic
         self._paused_until = 0.0
-        self._foreign = 0
+        self._external = 0
         self._without_redis = _WithoutRedis(requests_per_minute, processes, monotonic, spare=requests_per_minute // 8)
 
     def permit(
@@ -285,7 +285,7 @@ class Limiter:
             if isinstance(granted, Permit):
                 return granted
             if self._monotonic() + (granted.retry_after or 0.0) > until:
-                metrics.GOVERNOR_REFUSALS.labels(priority, granted.why).inc()
+                metrics.RATE_LIMITER_REFUSALS.labels(priority, granted.why).inc()
                 raise granted
             self._sleep(granted.retry_after or 0.0)
 
@@ -295,35 +295,35 @@ class Limiter:
             answer = self._scripts.run("limiter/state", keys=self._keys, args=[self._limit, self._in_flight])
         except RedisError:
             return None
-        now, limit, spent, flying, foreign, used, ceilings, remaining, resets, *more = answer
-        told, paused, held_back, distrusted, level, warnings, criticals = more
+        now, limit, spent, flying, external, used, caps, remaining, resets, *more = answer
+        told, paused, background_paused, recovering, level, warnings, criticals = more
         return LimiterState(
             at=datetime.fromtimestamp(now / 1000, UTC),
             limit=limit,
             spent=spent,
             in_flight=flying,
-            foreign=foreign,
+            external=external,
             used=dict(zip(Priority, used, strict=True)),
-            ceilings=dict(zip(Priority, ceilings, strict=True)),
+            priority_caps=dict(zip(Priority, caps, strict=True)),
             remaining=remaining if resets > now else None,
             resets_at=_moment(resets, now),
-            told_at=_moment(told),
+            reported_at=_moment(told),
             paused_until=_moment(paused, now),
-            held_back_until=_moment(held_back, now),
-            distrusted_until=_moment(distrusted, now),
+            background_paused_until=_moment(background_paused, now),
+            recovering_until=_moment(recovering, now),
             level=LEVELS[level],
             warnings=warnings,
             criticals=criticals,
         )
 
-    def hold_back(self, seconds: float) -> None:
+    def pause_background(self, seconds: float) -> None:
         """
         Stop refresh and background work for a while; with 0 let it go on.
 
         Raises:
             RedisError: Redis is away; nothing was changed.
         """
-        self._scripts.run("limiter/hold_back", keys=self._keys, args=[_ms(seconds)])
+        self._scripts.run("limiter/pause_background", keys=self._keys, args=[_ms(seconds)])
 
     def _take(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         return self._scripts.run("limiter/take", keys=keys, args=args)
@@ -347,18 +347,18 @@ class Limiter:
         args += [_ms(WINDOW_S + LONGEST_CALL_S), int(gap)]
         checked = int(self._stored_pause is None)
         try:
-            answer = take(self._keys, [*args, _ms(self._pause_left_s), self._foreign, poll_of, checked])
+            answer = take(self._keys, [*args, _ms(self._pause_left_s), self._external, poll_of, checked])
             if answer[-1] == b"unchecked":
                 self._learn_stored_pause()
-                answer = take(self._keys, [*args, _ms(self._pause_left_s), self._foreign, poll_of, 1])
+                answer = take(self._keys, [*args, _ms(self._pause_left_s), self._external, poll_of, 1])
         except DatabaseError:
-            return Throttled("distrusted", retry_after=1.0)
-        granted, at_or_wait, level, spent, foreign, rest = answer
+            return Throttled("recovering", retry_after=1.0)
+        granted, at_or_wait, level, spent, external, rest = answer
         self._without_redis.redis_is_back(gap_told=gap)
         self._report(level, spent)
         if not granted:
             return Throttled(rest.decode(), retry_after=at_or_wait / 1000)
-        self._foreign, self._without_redis.spare = foreign, rest
+        self._external, self._without_redis.spare = external, rest
         return Permit(lambda headers, status: self._end(token, at_or_wait, headers, status))
 
     def _report(self, level: int, spent: int) -> None:

@@ -174,7 +174,7 @@ def move(
         metadata=before.metadata,
         responses=_responses_of_move(before.responses, reason),
         guests=before.guests,
-        foreign=before.foreign,
+        external=before.external,
         ics_uid=before.ics_uid,
         rescheduling_reason=reason,
         moved_from=before,

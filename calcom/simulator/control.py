@@ -179,7 +179,7 @@ class Control:
                 "name": attendee.name,
                 "displayEmail": attendee.email,
             },
-            foreign=True,
+            external=True,
         )
         state.add(booking, even_if_taken=True)
         if asked.get("webhook", True):
@@ -291,7 +291,7 @@ def _truth(booking: Booking) -> Json:
         "updated_at": times.millis(booking.updated_at),
         "moved_from": booking.moved_from and booking.moved_from.uid,
         "moved_to": booking.moved_to and booking.moved_to.uid,
-        "foreign": booking.foreign,
+        "foreign": booking.external,
     }
 
 

@@ -51,7 +51,7 @@ class Booking:
     metadata: Json = field(default_factory=dict)
     responses: Json = field(default_factory=dict)
     guests: list[str] = field(default_factory=list)
-    foreign: bool = False
+    external: bool = False
     id: int = 0
     uid: str = ""
     ics_uid: str = ""

@@ -16,7 +16,7 @@ from calcom.models import Account, DeferredBooking
 from calcom.service import CalcomService
 from calcom.types import Priority, RemoteBooking, UnreadableBooking
 from calcom.webhooks import events
-from calcom.webhooks.events import BookingRead, NotYet, Useless
+from calcom.webhooks.events import BookingSnapshot, Ignored, RetryLater
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
@@ -90,10 +90,10 @@ def _look(row: DeferredBooking) -> None:
 def _dispatched(account: Account, booking: RemoteBooking) -> str:
     """Dispatch it; return the kind of what went wrong, empty if it is dealt with."""
     try:
-        events.tell(account, BookingRead(booking))
-    except Useless:
+        events.dispatch(account, BookingSnapshot(booking))
+    except Ignored:
         return ""
-    except (NotYet, CalcomError) as exc:
+    except (RetryLater, CalcomError) as exc:
         return type(exc).__name__
     except Exception as exc:  # one that cannot be understood must not hide all that come after it
         log.exception("calcom.booking_not_understood", account_id=account.pk)

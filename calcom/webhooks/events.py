@@ -16,18 +16,18 @@ from calcom.types import RemoteBooking
 
 
 @dataclass(frozen=True)
-class BookingTold:
+class BookingWebhook:
     """A webhook said how a booking is."""
 
     booking: RemoteBooking
-    told_at: datetime | None = None
+    reported_at: datetime | None = None
     """By Cal.com's clock."""
     is_certain: bool = True
     """False where it may be about a part of the booking only, as one of several seats."""
 
 
 @dataclass(frozen=True)
-class BookingRead:
+class BookingSnapshot:
     """A booking was read at Cal.com just now."""
 
     booking: RemoteBooking
@@ -65,44 +65,44 @@ class EventTypesSynced:
     """The mirror of the account's event types says what Cal.com says now."""
 
 
-Event = BookingTold | BookingRead | MeetingEnded | AbsenceMarked | HostAway | EventTypesSynced
+Event = BookingWebhook | BookingSnapshot | MeetingEnded | AbsenceMarked | HostAway | EventTypesSynced
 
 
-class Useless(Exception):
+class Ignored(Exception):
     """There is nothing to do about it, now or later; the message says why."""
 
 
-class NotYet(Exception):
+class RetryLater(Exception):
     """What it means depends on something that is still going on here: tell it again later."""
 
 
-Listener = Callable[[Account, Event], str]
+EventHandler = Callable[[Account, Event], str]
 """
 Does what an event asks for and returns in a few words what that was. Safe at any moment, twice, and in any order.
 
 Raises:
-    Useless: nothing is to be done.
-    NotYet, CalcomError: tell it again later.
+    Ignored: nothing is to be done.
+    RetryLater, CalcomError: tell it again later.
 """
 
 
 class _Registry:
     """The one listener."""
 
-    listener: Listener | None = None
+    handler: EventHandler | None = None
 
 
-def register(listener: Listener) -> None:
+def register(handler: EventHandler) -> None:
     """Make `listener` the one who is told; called from `AppConfig.ready()`."""
-    _Registry.listener = staticmethod(listener)
+    _Registry.handler = staticmethod(handler)
 
 
-def tell(account: Account, event: Event) -> str:
+def dispatch(account: Account, event: Event) -> str:
     """Tell the listener, and return what it did. Raises like a `Listener`."""
-    if _Registry.listener is None:
-        raise Useless("nobody listens")
+    if _Registry.handler is None:
+        raise Ignored("nobody listens")
     try:
-        return _Registry.listener(account, event)
+        return _Registry.handler(account, event)
     except (DataError, OverflowError) as exc:
         # It says the same the next time, and no row can hold it then.
-        raise Useless("it says what cannot be stored") from exc
+        raise Ignored("it says what cannot be stored") from exc

@@ -17,13 +17,13 @@ from calcom.errors import CalcomError, KeyRefused
 from calcom.models import WebhookDelivery
 from calcom.resilience.rate_limiter import Throttled
 from calcom.webhooks import events, messages
-from calcom.webhooks.events import NotYet, Useless
+from calcom.webhooks.events import Ignored, RetryLater
 from calcom.webhooks.messages import Body
 
 log = structlog.get_logger(__name__)
 
 State = WebhookDelivery.State
-FINAL = (State.DONE, State.USELESS)
+FINAL = (State.DONE, State.IGNORED)
 FIRST_PAUSE = WebhookDelivery.retry_policy.first
 # Longer than any repeat can be late: a delivery that was thrown away would count as new.
 KEPT = timedelta(days=90)
@@ -64,7 +64,7 @@ def replay(deliveries: QuerySet[WebhookDelivery]) -> None:
 def give_up(deliveries: QuerySet[WebhookDelivery]) -> int:
     """Finish deliveries without processing them; return how many were pending, or dead letters."""
     unfinished = deliveries.exclude(state__in=FINAL)
-    return unfinished.update(state=State.USELESS, finished_at=Now(), note="put aside by staff")
+    return unfinished.update(state=State.IGNORED, finished_at=Now(), note="put aside by staff")
 
 
 def prune() -> int:
@@ -76,13 +76,13 @@ def prune() -> int:
 
 def _dispatch(delivery: WebhookDelivery) -> None:
     try:
-        note = events.tell(delivery.account, messages.parse(delivery.body))
-    except Useless as exc:
-        _finish(delivery, State.USELESS, str(exc))
+        note = events.dispatch(delivery.account, messages.parse(delivery.body))
+    except Ignored as exc:
+        _finish(delivery, State.IGNORED, str(exc))
     except (Throttled, KeyRefused) as exc:  # its look-up was not sent: that is no attempt
         pause = max(FIRST_PAUSE, timedelta(seconds=exc.retry_after or 0))
         WebhookDelivery.objects.postpone([delivery], pause, state=State.FAILED, last_error=str(exc)[:200])
-    except (NotYet, CalcomError) as exc:
+    except (RetryLater, CalcomError) as exc:
         _retry(delivery, str(exc))
     except Exception as exc:  # whatever it is, the row must say that it failed, and the next one goes on
         log.exception("webhook not understood", delivery_id=delivery.pk, trigger=delivery.trigger.lower())

@@ -21,7 +21,7 @@ from calcom.http.parsing import (
     text,
 )
 from calcom.types import NO_TIME, RemoteBooking, RemoteState
-from calcom.webhooks.events import AbsenceMarked, BookingTold, Event, HostAway, MeetingEnded, Useless
+from calcom.webhooks.events import AbsenceMarked, BookingWebhook, Event, HostAway, Ignored, MeetingEnded
 
 Body = dict[str, Any]
 
@@ -142,7 +142,7 @@ def parse(body: Body) -> Event:
     Return what a body tells.
 
     Raises:
-        Useless: nothing we can use.
+        Ignored: nothing we can use.
     """
     trigger, payload = body["triggerEvent"], _payload(body)
     try:
@@ -155,18 +155,18 @@ def parse(body: Body) -> Event:
         if trigger == "OOO_CREATED":
             return _host_away(payload["oooEntry"])
     except UNREADABLE:
-        raise Useless("of another shape than known") from None  # the cause quotes the body
-    raise Useless("nothing to do for this trigger")
+        raise Ignored("of another shape than known") from None  # the cause quotes the body
+    raise Ignored("nothing to do for this trigger")
 
 
-def _booking_told(body: Body, payload: Body) -> BookingTold:
+def _booking_told(body: Body, payload: Body) -> BookingWebhook:
     usual = _STATES[body["triggerEvent"]]
     said = str(payload.get("status") or usual).lower()
     state = RemoteState(said) if said in set(RemoteState) else usual
     booking = _booking(payload, state)
-    return BookingTold(
+    return BookingWebhook(
         booking,
-        told_at=_told_at(body),
+        reported_at=_told_at(body),
         # Of what stands at an unreadable time only the uid counts: it is looked up.
         is_certain=state is usual
         and not payload.get("attendeeSeatId")

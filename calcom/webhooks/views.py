@@ -74,7 +74,7 @@ def _kept(account_id: int, body: bytes, signature: str, environ: Mapping[str, An
     delivery_id = inbox.receive(account_id=account.pk, body=messages.read(body))
     if delivery_id is not None:
         # Not in the way of the answer: a broker that is gone takes 0.3 s to say so, and the relay finds the row anyway.
-        executors.submit_errand(outbox.publish, tasks.process)
+        executors.submit_background(outbox.publish, tasks.process)
     return JsonResponse({"ok": True, "received_before": delivery_id is None}, status=HTTPStatus.ACCEPTED)
 
 

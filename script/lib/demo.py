@@ -60,7 +60,9 @@ def _perform(stage: Stage, *, port: int, once: bool) -> None:
         simulator = SimulatorClient(programs.bring_simulator(stage, seed=secrets.randbelow(2**31)))
     with _step("tables and two companies"):
         _prepare(simulator.base_url, tuesday)
-    believes_from = time.monotonic() + settings.CACHECTL_SETTLE + 0.1  # what an empty cache loads before is not kept
+    believes_from = (
+        time.monotonic() + settings.CACHE_CONSISTENCY_LAG + 0.1
+    )  # what an empty cache loads before is not kept
     with _step("web, three workers, beat"):
         url = programs.bring_web(stage, port=port)
         programs.bring_workers(stage)

@@ -143,5 +143,5 @@ def _use_redis(tenants: Mapping[str, "Tenant"]) -> float:
     """Make this a Redis that is in use; return since when (monotonic), minus infinity where nobody loads anything."""
     from cachectl import cache  # noqa: PLC0415  models, which need the settings
 
-    cache.touch_epochs()
+    cache.ensure_generations()
     return time.monotonic() if tenants else -inf

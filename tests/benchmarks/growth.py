@@ -21,7 +21,7 @@ FLAT = 1.5
 PROMISES = {
     "growth_cached_answer_ratio": Promise("times", FLAT),
     "growth_booking_ratio": Promise("times", FLAT),
-    "growth_forgetting_ratio": Promise("times", FLAT),
+    "growth_invalidation_ratio": Promise("times", FLAT),
     "growth_kb_per_event_type": Promise("kB", 16),
     "growth_two_processes_ratio": Promise("times"),
 }
@@ -85,7 +85,7 @@ def _forgetting_ms(ground: Ground) -> list[float]:
     """Write down and forget what a booking touches, as it does; return the milliseconds of each."""
     from django.db import transaction  # noqa: PLC0415
 
-    from cachectl.models import Forgetting  # noqa: PLC0415
+    from cachectl.models import CacheInvalidation  # noqa: PLC0415
     from calcom.models import Account, EventType  # noqa: PLC0415
     from calcom.service import CalcomService  # noqa: PLC0415
 
@@ -97,12 +97,12 @@ def _forgetting_ms(ground: Ground) -> list[float]:
     for _ in range(FORGETTINGS):
         began = time.perf_counter()
         with transaction.atomic():
-            owed = calcom.write_forgettings(
+            owed = calcom.record_invalidations(
                 event_type=event_type,
                 start=noon,
                 end=noon + timedelta(minutes=30),
                 host_ids=host_ids,
-                cause=Forgetting.Cause.OWN,
+                cause=CacheInvalidation.Cause.OWN,
             )
         calcom.availability_changed(owed)
         took.append((time.perf_counter() - began) * 1000)
@@ -125,7 +125,7 @@ def _kilobytes_per_event_type(ground: Ground) -> float:
     began = int(time.time() * 1000)
     before = int(redis.info("memory")["used_memory"])
     for number in range(FILLED):
-        store.believe(account_id, -1 - number, days, began=began)
+        store.store_if_current(account_id, -1 - number, days, began=began)
     after = int(redis.info("memory")["used_memory"])
     return (after - before) / FILLED / 1024
 

@@ -19,7 +19,7 @@ from dogpile.cache import make_region
 
 from cachectl import cache, loaders
 from cachectl.infra.deadline import Deadline
-from cachectl.loaders import Urgency
+from cachectl.loaders import LoadPriority
 from script.lib.environment import BELIEVED
 from script.lib.measurements import Found, Promise
 from tests.benchmarks.environment import Ground
@@ -39,7 +39,7 @@ CROWD, THREADS, SECONDS, CHANGES = 100, 4, 2.0, 20
 LOADING_S, LIFETIME_S, PATIENCE_S = 0.2, 120, 10.0
 SLOTS = 32
 # An account of which nothing is kept, whatever was measured before.
-NOBODYS = 10**9
+ALL_ACCOUNTS = 10**9
 
 
 class Calendar:
@@ -85,13 +85,20 @@ class Ours:
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
         self._day = datetime.now(UTC).date() + timedelta(days=3)
-        loaders.register(self, accounts=lambda: [NOBODYS])
+        loaders.register(self, accounts=lambda: [ALL_ACCOUNTS])
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
+        self,
+        *,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        priority: LoadPriority,
+        tenant: int | None,
     ) -> Mapping[date, Sequence[int]]:
         """Answer as Cal.com would, some time after looking."""
-        del account_id, urgency, tenant
+        del account_id, priority, tenant
         starts = self._calendar.read(event_type_id)
         time.sleep(LOADING_S)
         days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
@@ -100,14 +107,23 @@ class Ours:
     def read(self, key: int) -> Sequence[int]:
         """Return what is known for certain."""
         known = cache.read(
-            account_id=NOBODYS, event_type_id=key, first=self._day, last=self._day, deadline=Deadline.after(PATIENCE_S)
+            account_id=ALL_ACCOUNTS,
+            event_type_id=key,
+            first=self._day,
+            last=self._day,
+            deadline=Deadline.after(PATIENCE_S),
         )
         return known.days[self._day].starts if known.verified else ()
 
     def forget(self, key: int) -> None:
         """Forget the day."""
-        cache.forget(
-            forgetting_id=None, account_id=NOBODYS, event_type_ids=[key], first=self._day, last=self._day, own=False
+        cache.invalidate(
+            invalidation_id=None,
+            account_id=ALL_ACCOUNTS,
+            event_type_ids=[key],
+            first=self._day,
+            last=self._day,
+            own=False,
         )
 
 

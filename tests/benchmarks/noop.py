@@ -4,5 +4,5 @@ from celery import shared_task
 
 
 @shared_task(name="bench.noop")
-def noop(*, forgetting_id: int) -> None:
+def noop(*, invalidation_id: int) -> None:
     """Do nothing."""

@@ -10,7 +10,7 @@ from calcom.types import Priority
 from script.lib.measurements import Found, Promise, median
 from tests.benchmarks.environment import Ground
 
-PROMISES = {"governor_overhead_ms": Promise("ms", 0.5)}
+PROMISES = {"rate_limiter_overhead_ms": Promise("ms", 0.5)}
 CALLS = 2000
 # As many as Cal.com sends; the limit is the bench ground's, which nobody reaches.
 HEADERS = {
@@ -32,7 +32,7 @@ def measure(ground: Ground) -> dict[str, Found]:
     breaker = breaker_for(account.api_key, account.pk, Kind.READS)
     limiter = limiter_for(account.api_key, account.requests_per_minute)
     times = [_admitted(breaker, limiter, str(tenant.company_id)) for _ in range(CALLS)]
-    return {"governor_overhead_ms": Found(median(times), f"{CALLS} calls")}
+    return {"rate_limiter_overhead_ms": Found(median(times), f"{CALLS} calls")}
 
 
 def _admitted(breaker: AccountBreaker, limiter: Limiter, tenant: str) -> float:

@@ -43,7 +43,7 @@ def _machine() -> str:
 
 
 def _section(name: str, rows: Sequence[Row], *, full: bool) -> str:
-    module = import_module(f"script.lib.{'experiments' if name in experiments() else 'bench'}.{name}")
+    module = import_module(f"tests.{'chaos.experiments' if name in experiments() else 'benchmarks'}.{name}")
     command = f"script/bench --only {name}" + (" --full" if full and name in experiments() else "")
     about = (getdoc(module) or "").strip()
     table = ["| what | value | unit | limit | | |", "| --- | ---: | --- | --- | --- | --- |"]

@@ -9,8 +9,8 @@ from django.conf import settings
 from redis import Redis
 
 from cachectl import invalidation
-from cachectl.models import Forgetting
-from cachectl.tasks import forget_range
+from cachectl.models import CacheInvalidation
+from cachectl.tasks import invalidate_range
 from script.lib.measurements import Found, Promise, median
 from script.lib.processes import StageError
 from tests.benchmarks.environment import Ground
@@ -40,7 +40,7 @@ def _measured(ground: Ground) -> dict[str, Found]:
     pairs = []
     for _ in range(RUNS):
         owed = _owe(ground, JOBS)
-        pairs.append((_cleared(ground, forget_range, owed), _cleared(ground, noop, owed)))
+        pairs.append((_cleared(ground, invalidate_range, owed), _cleared(ground, noop, owed)))
     ours, nothing = (median([pair[side] for pair in pairs]) or 0 for side in (0, 1))
     ratio = median([pair[0] / pair[1] for pair in pairs])
     return {
@@ -50,16 +50,16 @@ def _measured(ground: Ground) -> dict[str, Found]:
 
 
 def _owe(ground: Ground, jobs: int) -> list[int]:
-    """Write forgettings down, as changes of so many different days do; return their ids."""
+    """Write invalidations down, as changes of so many different days do; return their ids."""
     tenant, today = ground.below.tenant(), datetime.now(UTC).date()
     event_type_ids = range(1, 5)
     rows = [
-        invalidation.owe(
+        invalidation.enqueue(
             account_id=tenant.account_id,
             event_type_ids=event_type_ids,
             first=today + timedelta(days=number % 90),
             last=today + timedelta(days=number % 90),
-            cause=Forgetting.Cause.OWN,
+            cause=CacheInvalidation.Cause.OWN,
         )
         for number in range(jobs)
     ]
@@ -76,8 +76,8 @@ def _cleared(ground: Ground, task: "Task[..., None]", ids: Sequence[int]) -> flo
     worker = ground.stage.child(WORKER)
     ground.stage.kill(worker)
     _forget_messages(broker)
-    for forgetting_id in ids:
-        task.apply_async(kwargs={"forgetting_id": forgetting_id}, queue=QUEUE)
+    for invalidation_id in ids:
+        task.apply_async(kwargs={"invalidation_id": invalidation_id}, queue=QUEUE)
     if broker.llen(QUEUE) != len(ids):
         raise StageError(f"{broker.llen(QUEUE)} of {len(ids)} messages are in the queue")
     ground.stage.start_again(worker)
@@ -89,7 +89,7 @@ def _cleared(ground: Ground, task: "Task[..., None]", ids: Sequence[int]) -> flo
             raise StageError(f"{left} of {len(ids)} jobs are left after {PATIENCE:.0f} s")
         time.sleep(LOOK)
     took = time.monotonic() - began
-    if task is forget_range and Forgetting.objects.filter(pk__in=ids, done_at=None).exists():
+    if task is invalidate_range and CacheInvalidation.objects.filter(pk__in=ids, done_at=None).exists():
         raise StageError("the queue is empty, and not every job is done")
     return took
 

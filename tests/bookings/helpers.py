@@ -156,7 +156,7 @@ def claims_of(appointment: Appointment) -> dict[str, str]:
 
 def let_jobs_finish() -> None:
     """Wait for what goes on after its caller has gone."""
-    for name in ("questions", "writes", "loads", "errands"):  # questions wait for loads, and writes send errands
-        executors._pool(name).finish()
-    executors._pool.cache_clear()
-    bulkhead._room.cache_clear()
+    for name in ("questions", "writes", "loads", "background"):  # questions wait for loads, and writes send errands
+        executors._executor(name).finish()
+    executors._executor.cache_clear()
+    bulkhead._bulkhead.cache_clear()

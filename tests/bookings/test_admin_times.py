@@ -110,7 +110,7 @@ def pages(desk):
     for model in admin.site._registry:
         named = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         addresses = [reverse(f"{named}_changelist")]
-        if model._meta.model_name != "governor":
+        if model._meta.model_name != "ratelimit":
             addresses += [reverse(f"{named}_change", args=[row.pk]) for row in model._default_manager.all()[:5]]
         for address in addresses:
             yield address, desk.get(address).text

@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from bookings.models import Appointment, Change, Claim, Company, Customer, Service
 from bookings.sync import apply, classify, conflicts
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import EventType, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.types import RemoteState
 from calcom.webhooks import events
-from calcom.webhooks.events import BookingRead, BookingTold, NotYet, Useless
+from calcom.webhooks.events import BookingSnapshot, BookingWebhook, Ignored, RetryLater
 from tests import factories
 from tests.bookings.helpers import begin, book, cancel, claims_of, move, settle, wish, write_down
 from tests.calcom.webhooks import Hooks, body_of, handed_out
@@ -92,7 +92,7 @@ def test_exactly_the_touched_days_are_forgotten(salon, hooks, simulator):
 
     hooks.bring(hooks.said())
 
-    rows = Forgetting.objects.all()
+    rows = CacheInvalidation.objects.all()
     assert {(row.first, row.last, row.cause) for row in rows} == {(TUESDAY, TUESDAY, "own")}
     of_emma = EventType.objects.filter(account=salon.account, hosts=salon.emma.host)
     assert sorted(pk for row in rows for pk in row.event_type_ids) == sorted(of_emma.values_list("pk", flat=True))
@@ -116,7 +116,7 @@ def test_an_unknown_length_is_written_down_by_number(salon, hooks, simulator):
     mine = only()
     assert (mine.event_type.length_minutes, mine.event_type.active, mine.service) == (45, False, None)
     assert (mine.branch, claims_of(mine)) == (salon.branch, {"Emma": "confirmed"})
-    assert set(Forgetting.objects.values_list("cause", flat=True)) == {"elsewhere"}
+    assert set(CacheInvalidation.objects.values_list("cause", flat=True)) == {"elsewhere"}
 
 
 def test_nothing_is_learned_about_a_known_customer(salon, hooks, simulator):
@@ -151,7 +151,7 @@ def test_a_calendar_that_no_company_uses_is_nobodys(salon, hooks, simulator):
 
     hooks.bring(hooks.said())
 
-    assert (WebhookDelivery.objects.get().state, hooks.notes()) == ("useless", ["no company uses this account"])
+    assert (WebhookDelivery.objects.get().state, hooks.notes()) == ("ignored", ["no company uses this account"])
     assert not Appointment.objects.exists()
 
 
@@ -162,7 +162,7 @@ def test_what_waits_for_its_host_takes_no_time_until_confirmed(practice, practic
     booked = simulator.book_elsewhere(13, start, status="pending")
     hooks.bring(hooks.said())
     assert not Appointment.objects.exists()
-    assert set(Forgetting.objects.values_list("cause", flat=True)) == {"elsewhere"}
+    assert set(CacheInvalidation.objects.values_list("cause", flat=True)) == {"elsewhere"}
 
     hooks.bring([hooks.said()[0].replace(b"BOOKING_REQUESTED", b"BOOKING_CREATED").replace(b"PENDING", b"ACCEPTED")])
 
@@ -221,12 +221,12 @@ def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simula
 def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulator):
     """FM-71: no second appointment, no forgetting, no request."""
     book(wish(salon.colour, at(14)), calcom)
-    before, forgotten = simulator.count(), Forgetting.objects.count()
+    before, forgotten = simulator.count(), CacheInvalidation.objects.count()
 
     hooks.bring(hooks.said() * 2)
 
     assert hooks.notes() == ["known already"]
-    assert (Appointment.objects.count(), Forgetting.objects.count(), simulator.count()) == (1, forgotten, before)
+    assert (Appointment.objects.count(), CacheInvalidation.objects.count(), simulator.count()) == (1, forgotten, before)
 
 
 def test_an_echo_settles_what_the_answer_could_not(salon, hooks, calcom, simulator):
@@ -290,7 +290,7 @@ def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom,
 def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
     """FM-71: a new uid, the old one in the chain; both days are forgotten."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
-    Forgetting.objects.all().delete()
+    CacheInvalidation.objects.all().delete()
     moved = simulator.move_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
 
     hooks.bring(hooks.said())
@@ -299,8 +299,8 @@ def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
     assert (now.public_id, now.remote_uid, now.earlier_remote_uids) == (mine.public_id, moved["uid"], [mine.remote_uid])
     assert (now.start, now.end, now.state) == (at(11, on=WEDNESDAY), at(12, on=WEDNESDAY), "confirmed")
     assert Claim.objects.get().start == at(11, on=WEDNESDAY)
-    assert {row.first for row in Forgetting.objects.all()} == {TUESDAY, WEDNESDAY}
-    assert set(Forgetting.objects.values_list("cause", flat=True)) == {"own"}
+    assert {row.first for row in CacheInvalidation.objects.all()} == {TUESDAY, WEDNESDAY}
+    assert set(CacheInvalidation.objects.values_list("cause", flat=True)) == {"own"}
 
 
 def test_cancelled_there_is_cancelled_here(salon, hooks, calcom, simulator):
@@ -406,7 +406,7 @@ def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simula
     assert classify.classify(news).drift is meant
 
 
-@pytest.mark.parametrize("heard", [BookingRead, BookingTold])
+@pytest.mark.parametrize("heard", [BookingSnapshot, BookingWebhook])
 def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking(
     salon, calcom, simulator, monkeypatch, heard
 ):
@@ -423,7 +423,7 @@ def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking
 
     monkeypatch.setattr(classify._Family, "of", look_and_be_overtaken)
 
-    apply.hear(salon.account, heard(remote))
+    apply.handle(salon.account, heard(remote))
 
     assert only().state == "confirmed"
     assert as_there(simulator) == as_here()
@@ -525,7 +525,7 @@ def test_what_is_over_took_place(salon, hooks, calcom, simulator):
     assert (only().state, hooks.notes()) == ("confirmed", ["it is not over"])
 
     put_into_the_past(mine)
-    assert events.tell(salon.account, events.MeetingEnded(mine.remote_uid)) == "took place"
+    assert events.dispatch(salon.account, events.MeetingEnded(mine.remote_uid)) == "took place"
     assert (only().state, claims_of(mine)) == ("completed", {})
 
 
@@ -551,7 +551,7 @@ def test_an_absence_forgets_the_hosts_days(salon, hooks):
 
     hooks.bring([body_of("OOO_CREATED", oooEntry=entry)])
 
-    rows = Forgetting.objects.all()
+    rows = CacheInvalidation.objects.all()
     of_ben = set(EventType.objects.filter(hosts=salon.ben.host).values_list("pk", flat=True))
     assert {pk for row in rows for pk in row.event_type_ids} == of_ben
     assert (min(row.first for row in rows), {row.cause for row in rows}) == (TUESDAY - timedelta(days=1), {"elsewhere"})
@@ -575,8 +575,8 @@ def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simu
 
     with monkeypatch.context() as patched:
         patched.setattr(apply, "classify", too_slow)
-        with pytest.raises(NotYet):
-            events.tell(salon.account, BookingRead(remote))
+        with pytest.raises(RetryLater):
+            events.dispatch(salon.account, BookingSnapshot(remote))
 
     assert (only().state, only().start) == ("cancelled", at(14))
 
@@ -587,14 +587,14 @@ def test_what_is_read_as_moved_is_followed(salon, calcom, simulator):
     second = simulator.move_elsewhere(mine.remote_uid, at(12))
     third = simulator.move_elsewhere(second["uid"], at(14))
 
-    events.tell(salon.account, BookingRead(calcom.get_booking(uid=mine.remote_uid)))
+    events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=mine.remote_uid)))
 
     assert (only().remote_uid, only().start) == (third["uid"], at(14))
 
 
 def test_nobody_listens(salon, calcom, simulator, monkeypatch):
     """Without bookings above it, calcom keeps what it is told."""
-    monkeypatch.setattr(events._Registry, "listener", None)
+    monkeypatch.setattr(events._Registry, "handler", None)
 
-    with pytest.raises(Useless):
-        events.tell(salon.account, events.MeetingEnded("uid"))
+    with pytest.raises(Ignored):
+        events.dispatch(salon.account, events.MeetingEnded("uid"))

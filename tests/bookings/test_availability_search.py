@@ -16,7 +16,7 @@ from bookings.availability.rules import Reason
 from bookings.availability.search import Asked, Found, Status, find
 from bookings.errors import ConfigurationError
 from cachectl import cache
-from cachectl.cache import Band, Day, Known
+from cachectl.cache import CacheResult, Day, Freshness
 from cachectl.freshness import WORST_FIRST
 from cachectl.infra.deadline import Deadline
 from calcom.day_ranges import date_of, minute_from
@@ -61,7 +61,7 @@ class Diary:
     def __init__(self, known, truth=(), *, loading=False):
         self.known, self.truth, self.loading, self.loads = dict(known), set(truth), loading, []
 
-    def open_slots(self, *, event_type, first, last, deadline, max_age=None, newer=False):
+    def open_slots(self, *, event_type, first, last, deadline, max_age=None, revalidate=False):
         begin, end = minute_from(first), minute_from(last)
         dates = [first.date() + number * A_DAY for number in range((date_of(end - 1) - date_of(begin)).days + 1)]
         loading, waited = self.loading, not deadline.passed
@@ -69,17 +69,19 @@ class Diary:
             self.loading = False
             self.loads.append((first, last))
             for day in dates:
-                self.known[day] = Band.FRESH, [start for start in self.truth if date_of(start) == day]
+                self.known[day] = Freshness.FRESH, [start for start in self.truth if date_of(start) == day]
         days = {day: self._day(day) for day in dates}
-        band = next(band for band in WORST_FIRST if band in {day.band for day in days.values()})
+        freshness = next(
+            freshness for freshness in WORST_FIRST if freshness in {day.freshness for day in days.values()}
+        )
         starts = sorted(start for day in days.values() for start in day.starts if begin <= start < end)
-        why = None if band.verified else "deadline"
-        known = Known(days, band, 1.0, loaded=waited and not loading, failure=why, loading=loading)
+        why = None if freshness.verified else "deadline"
+        known = CacheResult(days, freshness, 1.0, loaded=waited and not loading, failure=why, loading=loading)
         return OpenSlots(starts, days, known)
 
     def _day(self, day):
-        band, starts = self.known.get(day, (Band.MISSING, []))
-        return Day(day, sorted(starts), None if band is Band.MISSING else 1.0, band)
+        freshness, starts = self.known.get(day, (Freshness.MISSING, []))
+        return Day(day, sorted(starts), None if freshness is Freshness.MISSING else 1.0, freshness)
 
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -100,7 +102,7 @@ def noons(*days):
 
 def test_what_used_to_be_free_decides_how_far_to_ask(always_open):
     """Old knowledge promises a slot, so two weeks are asked for; it was wrong, so the answer says how far it looked."""
-    diary = Diary({day: (Band.OLD, noons(day)) for day in IN_NOVEMBER[:30]}, truth=noons(*IN_NOVEMBER[40:]))
+    diary = Diary({day: (Freshness.EXPIRED, noons(day)) for day in IN_NOVEMBER[:30]}, truth=noons(*IN_NOVEMBER[40:]))
     question = asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN))
 
     found = search(diary, question, now=NOON)
@@ -127,16 +129,16 @@ def test_what_somebody_is_loading_is_waited_for_before_more_is_asked(always_open
     ("known", "loads"),
     [
         ({}, 1),
-        ({IN_NOVEMBER[2]: Band.FRESH}, 0),
-        ({IN_NOVEMBER[2]: Band.STALE}, 0),
-        ({IN_NOVEMBER[2]: Band.OLD}, 1),
-        (dict.fromkeys(IN_NOVEMBER[:14], Band.FRESH) | {IN_NOVEMBER[9]: Band.OLD}, 0),
-        (dict.fromkeys(IN_NOVEMBER[:14], Band.FRESH) | {IN_NOVEMBER[2]: Band.MISSING}, 1),
+        ({IN_NOVEMBER[2]: Freshness.FRESH}, 0),
+        ({IN_NOVEMBER[2]: Freshness.STALE}, 0),
+        ({IN_NOVEMBER[2]: Freshness.EXPIRED}, 1),
+        (dict.fromkeys(IN_NOVEMBER[:14], Freshness.FRESH) | {IN_NOVEMBER[9]: Freshness.EXPIRED}, 0),
+        (dict.fromkeys(IN_NOVEMBER[:14], Freshness.FRESH) | {IN_NOVEMBER[2]: Freshness.MISSING}, 1),
     ],
 )
 def test_only_days_that_decide_are_loaded(always_open, known, loads):
     """What was asked for is known to be free, or not known well enough to say so."""
-    diary = Diary({day: (band, noons(day)) for day, band in known.items()}, truth=noons(*IN_NOVEMBER))
+    diary = Diary({day: (freshness, noons(day)) for day, freshness in known.items()}, truth=noons(*IN_NOVEMBER))
 
     found = search(diary, asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
 
@@ -146,7 +148,7 @@ def test_only_days_that_decide_are_loaded(always_open, known, loads):
 @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     known=st.dictionaries(
-        st.sampled_from(IN_NOVEMBER[:40]), st.tuples(st.sampled_from(Band), st.booleans()), max_size=40
+        st.sampled_from(IN_NOVEMBER[:40]), st.tuples(st.sampled_from(Freshness), st.booleans()), max_size=40
     ),
     free=st.sets(st.sampled_from(IN_NOVEMBER)),
     wished=st.sets(st.sampled_from(IN_NOVEMBER[:30]), min_size=1, max_size=3),
@@ -155,7 +157,11 @@ def test_only_days_that_decide_are_loaded(always_open, known, loads):
 def test_however_little_is_known_one_request_is_enough(always_open, known, free, wished, heard):
     """Invariant 4: each offer is on a list, in the future, and new; and only who looked says that nothing is free."""
     diary = Diary(
-        {day: (band, noons(day) if full else []) for day, (band, full) in known.items() if band is not Band.MISSING},
+        {
+            day: (freshness, noons(day) if full else [])
+            for day, (freshness, full) in known.items()
+            if freshness is not Freshness.MISSING
+        },
         truth=noons(*free),
     )
     lists = {start for _, starts in diary.known.values() for start in starts} | diary.truth
@@ -345,13 +351,13 @@ def test_an_outage_is_no_full_diary(salon, calcom, simulator):
     found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
 
     assert (found.status, found.reason, found.offers, found.more) == (Status.DEGRADED, None, [], False)
-    assert (found.known.band, found.known.failure) == (Band.MISSING, "unavailable")
+    assert (found.known.freshness, found.known.failure) == (Freshness.MISSING, "unavailable")
 
 
 def test_what_was_known_before_is_offered_as_uncertain(salon, calcom, simulator, settings):
-    """Known availability is still read out in an outage, marked as what it is."""
+    """CacheResult availability is still read out in an outage, marked as what it is."""
     search(calcom, asked(salon.cut, Wanted.at(at(10))))
-    settings.CACHECTL_FRESH = settings.CACHECTL_STALE = 0
+    settings.CACHE_MAX_AGE = settings.CACHE_STALE_WHILE_REVALIDATE = 0
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     found = search(calcom, asked(salon.cut, Wanted.at(at(10))))

@@ -17,7 +17,7 @@ from bookings.errors import (
 )
 from bookings.models import Appointment, Change, Claim, Customer
 from bookings.scheduling.customers import customer_for
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import Account
 from calcom.service import CalcomService
 from tests.bookings.helpers import book, claims_of, let_jobs_finish, settle, wish
@@ -98,7 +98,7 @@ def test_what_cal_com_refuses_is_rejected_and_its_day_forgotten(salon, calcom, s
     rejected = Appointment.objects.get(start=at(14))
     assert (rejected.state, claims_of(rejected)) == ("rejected", {})
     assert Change.objects.get(appointment=rejected).outcome == "not_available"
-    assert Forgetting.objects.filter(cause=Forgetting.Cause.REFUSED).exists()
+    assert CacheInvalidation.objects.filter(cause=CacheInvalidation.Cause.REFUSED).exists()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_sync_knows_who_attends_each_booking(salon, beside_emma):
     """The others take turns."""
     links = EventTypeHost.objects.filter(event_type=beside_emma.event_type).order_by("host__calcom_id")
     assert [(link.host.calcom_id, link.fixed) for link in links] == [(101, False), (102, True), (103, False)]
-    assert beside_emma.event_type.cannot_serve == []
+    assert beside_emma.event_type.unsupported_reasons == []
 
 
 def test_sync_knows_who_attends_no_longer(salon, simulator, beside_emma):

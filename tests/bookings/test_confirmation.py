@@ -13,7 +13,7 @@ from bookings.scheduling import execution
 from bookings.sync import apply
 from calcom.http.client import Client
 from calcom.service import CalcomService
-from calcom.webhooks.events import BookingRead
+from calcom.webhooks.events import BookingSnapshot
 from tests.bookings.helpers import (
     begin,
     book,
@@ -53,7 +53,7 @@ def poll(practice, appointment) -> str:
     """Read the booking as a poll does."""
     appointment.refresh_from_db()
     read = Client(practice.account).get_booking(uid=appointment.remote_uid)
-    said = apply.hear(practice.account, BookingRead(read))
+    said = apply.handle(practice.account, BookingSnapshot(read))
     appointment.refresh_from_db()
     return said
 

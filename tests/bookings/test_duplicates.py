@@ -10,7 +10,7 @@ from bookings.scheduling import duplicates
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import Cursor
 from calcom.webhooks import events
-from calcom.webhooks.events import BookingRead, NotYet
+from calcom.webhooks.events import BookingSnapshot, RetryLater
 from calcom.webhooks.polling import poll
 from tests.bookings.api.conftest import Agent
 from tests.bookings.helpers import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
@@ -150,7 +150,7 @@ def test_trail_that_a_read_follows_merges_the_import(salon, hooks, calcom, simul
     """A list shows the first booking only; what it led to was imported, and the step between was never told."""
     mine, last = import_last(hooks, calcom, salon, simulator)
 
-    events.tell(salon.account, BookingRead(calcom.get_booking(uid=mine.remote_uid)))
+    events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=mine.remote_uid)))
 
     assert (standing().pk, standing().remote_uid, standing().start) == (mine.pk, last, at(14))
     assert as_here() == as_there(simulator)
@@ -162,7 +162,7 @@ def test_trail_of_a_walk_in_is_followed_when_nothing_was_imported(salon, hooks, 
     hooks.bring(hooks.said())
     last = twice_rescheduled(simulator, first)
 
-    events.tell(salon.account, BookingRead(calcom.get_booking(uid=first)))
+    events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=first)))
 
     assert (standing().remote_uid, standing().start) == (last, at(14))
     assert as_here() == as_there(simulator)
@@ -184,7 +184,7 @@ def test_late_message_about_a_cancelled_successor_makes_no_appointment(salon, ho
     mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
     second = simulator.move_elsewhere(mine.remote_uid, at(12))
     simulator.cancel_elsewhere(second["uid"])
-    events.tell(salon.account, BookingRead(calcom.get_booking(uid=second["uid"])))
+    events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=second["uid"])))
 
     hooks.bring(hooks.said("BOOKING_RESCHEDULED"))
 
@@ -226,11 +226,11 @@ def test_merge_waits_for_an_operation_of_the_twin(salon, hooks, calcom, simulato
     change = move(twin, at(16), calcom).change
     remote = calcom.get_booking(uid=mine.remote_uid)
 
-    with pytest.raises(NotYet):
-        events.tell(salon.account, BookingRead(remote))
+    with pytest.raises(RetryLater):
+        events.dispatch(salon.account, BookingSnapshot(remote))
     pass_time(60)
     assert settle(change, calcom).state == "done"
-    events.tell(salon.account, BookingRead(remote))
+    events.dispatch(salon.account, BookingSnapshot(remote))
 
     assert (standing().pk, standing().start) == (mine.pk, at(16))
     assert as_here() == as_there(simulator)
@@ -254,7 +254,7 @@ def test_cancelled_duplicate_cancels_no_appointment(salon, hooks, calcom, simula
     simulator.cancel_elsewhere(duplicate["uid"])
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
 
-    events.tell(salon.account, BookingRead(calcom.get_booking(uid=duplicate["uid"])))
+    events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=duplicate["uid"])))
     hooks.bring(hooks.said())
 
     mine.refresh_from_db()

@@ -12,7 +12,7 @@ from calcom.models import EventType, WebhookDelivery
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority, RemoteBooking, RemoteState
 from calcom.webhooks import events
-from calcom.webhooks.events import BookingRead, Useless
+from calcom.webhooks.events import BookingSnapshot, Ignored
 from tests.bookings.helpers import begin, book, cancel, claims_of, wish, write_down
 from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.factories import ANNA, at
@@ -74,7 +74,7 @@ def test_message_with_impossible_times_is_ignored_at_once(salon, hooks, simulato
     hooks.bring([message(trigger, **spelled(times))])
 
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.state, delivery.attempts) in {("useless", 0), ("done", 0)}  # done: over before it was known
+    assert (delivery.state, delivery.attempts) in {("ignored", 0), ("done", 0)}  # done: over before it was known
     assert simulator.count(READ) == 0
     assert not Appointment.objects.exists()
     assert not EventType.objects.filter(account=salon.account, calcom_id=2).exclude(length_minutes=60).exists()
@@ -121,8 +121,8 @@ def test_booking_read_with_impossible_times_is_ignored(salon, calcom, times):
     start, end = times if not isinstance(times[0], str) else (at(14), at(13))
     remote = RemoteBooking("made-up", RemoteState.ACCEPTED, start, end, 2, [102], "x@example.com", None)
 
-    with pytest.raises(Useless):
-        events.tell(salon.account, BookingRead(remote))
+    with pytest.raises(Ignored):
+        events.dispatch(salon.account, BookingSnapshot(remote))
 
     assert not Claim.objects.exists()
 
@@ -137,7 +137,7 @@ def test_values_that_cannot_be_stored_are_ignored_at_once(salon, hooks, unusual)
     hooks.bring([message(**unusual)])
 
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.state, delivery.attempts) == ("useless", 0)
+    assert (delivery.state, delivery.attempts) == ("ignored", 0)
 
 
 # --- what is not there -------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_unknown_uid_is_looked_up_once_and_behind_callers(salon, hooks, simulato
     hooks.bring([message(trigger, told_ago=3600)])
 
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.state, delivery.attempts, delivery.note) == ("useless", 0, "not to be found at Cal.com")
+    assert (delivery.state, delivery.attempts, delivery.note) == ("ignored", 0, "not to be found at Cal.com")
     assert (simulator.count(READ), priorities(caplog.text)) == (1, {"background"})
 
 
@@ -158,14 +158,14 @@ def test_look_up_without_a_permit_is_no_attempt(salon, hooks, simulator):
     booked = simulator.book_elsewhere(2, at(14))
     [told] = hooks.said()
     last_week = f"{timezone.now() - timedelta(days=7):%Y-%m-%dT%H:%M:%S.000Z}"
-    limiter_for(salon.account.api_key, salon.account.requests_per_minute).hold_back(300)
+    limiter_for(salon.account.api_key, salon.account.requests_per_minute).pause_background(300)
     hooks.bring([orjson.dumps({**orjson.loads(told), "createdAt": last_week})])
     for _ in range(10):
         WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
         hooks.work_off()
     assert (WebhookDelivery.objects.get().state, WebhookDelivery.objects.get().attempts) == ("failed", 0)
 
-    limiter_for(salon.account.api_key, salon.account.requests_per_minute).hold_back(0)
+    limiter_for(salon.account.api_key, salon.account.requests_per_minute).pause_background(0)
     WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     hooks.work_off()
 

@@ -27,7 +27,7 @@ WORLD = f"""
     INSERT INTO calcom_host (id, account_id, calcom_id, name, username, time_zone)
         SELECT n, 1 + n % 10, n, 'host ' || n, '', 'UTC' FROM generate_series(1, 50) n;
     INSERT INTO calcom_eventtype (id, account_id, calcom_id, length_minutes, has_several_lengths, title, slug,
-            before_buffer_minutes, after_buffer_minutes, notice_minutes, required_fields, cannot_serve, active)
+            before_buffer_minutes, after_buffer_minutes, notice_minutes, required_fields, unsupported_reasons, active)
         SELECT n, 1 + n % 10, n, 30, false, 'type ' || n, 'type-' || n, 0, 0, 0, '[]', '{{}}', true
         FROM generate_series(1, 5000) n;
     INSERT INTO calcom_eventtypehost (id, event_type_id, host_id)

@@ -437,7 +437,7 @@ def test_a_deleted_event_type_is_not_searched_any_more(salon, calcom, simulator)
     with pytest.raises(UpstreamUnavailable):
         ask(salon.beard, calcom, Wanted.at(at(10)))
     salon.beard.event_type.refresh_from_db()
-    assert salon.beard.obstacle()
+    assert salon.beard.unsupported_reason()
 
 
 def test_a_booking_of_a_deleted_event_type_ends_its_offer(salon, calcom, simulator, agent):

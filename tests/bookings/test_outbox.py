@@ -15,13 +15,13 @@ from bookings.models import Appointment, Change
 from cachectl import invalidation, tasks
 from cachectl.infra import outbox
 from cachectl.infra.outbox import OutboxRow, RetryPolicy
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import DeferredBooking, WebhookDelivery
 from tests.calcom.webhooks import handed_out
 from tests.factories import TUESDAY, Salon, at
 
 KINDS = {
-    Forgetting: "cache",
+    CacheInvalidation: "cache",
     Change: "bookings",
     WebhookDelivery: "webhooks",
     DeferredBooking: "default",
@@ -31,8 +31,8 @@ KINDS = {
 def write(salon: Salon, number: int, *, first: int = 0) -> None:
     """Write so many due rows of each kind."""
     account, minute_ago = salon.account, Now() - timedelta(minutes=1)
-    Forgetting.objects.bulk_create(
-        Forgetting(
+    CacheInvalidation.objects.bulk_create(
+        CacheInvalidation(
             account_id=account.pk,
             event_type_ids=[salon.colour.event_type_id],
             first=TUESDAY,
@@ -137,7 +137,7 @@ def test_forgettings_are_done_with_the_same_statements_for_a_hundred_rows_as_for
     write(salon, 201)
 
     assert [statements(invalidation.process) for _ in range(3)] == [6, 6, 6]
-    assert not Forgetting.objects.pending().exists()
+    assert not CacheInvalidation.objects.pending().exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -163,15 +163,15 @@ def test_rows_are_claimed_once_by_workers_that_claim_together(salon: Salon, kind
 def test_lost_claim_changes_nothing(salon: Salon) -> None:
     """A worker whose lease ended overwrites nothing of the worker that claimed the row after it."""
     write(salon, 1)
-    late = Forgetting.objects.claim(1)
-    Forgetting.objects.update(next_attempt_at=Now())  # its lease ends
-    assert Forgetting.objects.claim(1) == late
+    late = CacheInvalidation.objects.claim(1)
+    CacheInvalidation.objects.update(next_attempt_at=Now())  # its lease ends
+    assert CacheInvalidation.objects.claim(1) == late
 
-    Forgetting.objects.retry(late, "too late")
-    Forgetting.objects.postpone(late, timedelta(days=1))
+    CacheInvalidation.objects.retry(late, "too late")
+    CacheInvalidation.objects.postpone(late, timedelta(days=1))
 
-    assert Forgetting.objects.get().attempts == 0
-    assert Forgetting.objects.filter(next_attempt_at__lte=Now() + outbox.LEASE).exists()
+    assert CacheInvalidation.objects.get().attempts == 0
+    assert CacheInvalidation.objects.filter(next_attempt_at__lte=Now() + outbox.LEASE).exists()
 
 
 @pytest.mark.django_db

@@ -33,7 +33,7 @@ from bookings.sync.apply import take_over
 from bookings.sync.classify import News
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.service import CalcomService
 from tests.bookings.helpers import (
@@ -117,12 +117,12 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
 
 def test_both_days_are_forgotten(calcom, appointment):
     """FM-22: the day that was left, and the day that was taken."""
-    Forgetting.objects.all().delete()
+    CacheInvalidation.objects.all().delete()
 
     move(appointment, at(10, on=WEDNESDAY), calcom)
 
-    assert {each.first for each in Forgetting.objects.all()} == {TUESDAY, WEDNESDAY}
-    assert {each.cause for each in Forgetting.objects.all()} == {"own"}
+    assert {each.first for each in CacheInvalidation.objects.all()} == {TUESDAY, WEDNESDAY}
+    assert {each.cause for each in CacheInvalidation.objects.all()} == {"own"}
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "Anna has a meeting"])
@@ -263,7 +263,7 @@ def test_what_cal_com_refuses_leaves_the_appointment_where_it_is(calcom, simulat
     assert (change.state, change.outcome) == ("refused", "not_available")
     assert claims_of(appointment) == {"Emma": "confirmed"}
     assert Appointment.objects.get().start == at(14)
-    assert Forgetting.objects.filter(cause="refused").exists()
+    assert CacheInvalidation.objects.filter(cause="refused").exists()
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_nothing_is_moved_while_nobody_knows_what_is_free(calcom, simulator, app
 
 def test_what_staff_must_put_right_is_not_moved(salon, calcom, simulator, appointment):
     """Of an event type that cannot be served."""
-    appointment.event_type.cannot_serve = ["seats"]
+    appointment.event_type.unsupported_reasons = ["seats"]
     appointment.event_type.save()
 
     with pytest.raises(ConfigurationError):

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from bookings.availability.criteria import Window
 from bookings.availability.rules import BLIND_S, Reason, Rules, TakenTime, subtract
 from bookings.opening_hours import Hours
-from calcom.day_ranges import Shape
+from calcom.day_ranges import SlotFootprint
 
 DAY = 20_000
 MIDNIGHT = DAY * 1440
 LOADED_AT = MIDNIGHT * 60.0
 BEFORE_LOAD, AFTER_LOAD = LOADED_AT - BLIND_S - 1, LOADED_AT + 1
 EMMA, BEN = 1, 2
-CUT = Shape(30)
+CUT = SlotFootprint(30)
 
 
 def minute(hour, minute=0):
@@ -30,9 +30,9 @@ def taken(host, start, end, *, confirmed=True, changed_at=BEFORE_LOAD):
     return TakenTime(host, start, end, confirmed, changed_at)
 
 
-def left(starts, claims, *, shape=CUT):
+def left(starts, claims, *, footprint=CUT):
     """What is left of the slots."""
-    return subtract(starts, shape=shape, taken=claims, loaded_at={DAY: LOADED_AT})
+    return subtract(starts, footprint=footprint, taken=claims, loaded_at={DAY: LOADED_AT})
 
 
 def test_a_slot_is_hidden_by_any_overlap():
@@ -48,8 +48,8 @@ def test_the_slots_own_buffers_count():
     starts = [minute(9), minute(10), minute(11), minute(12)]
     claims = [taken(EMMA, minute(10), minute(11), changed_at=AFTER_LOAD)]
 
-    assert left(starts, claims, shape=Shape(60, before=15)) == [minute(9), minute(12)]
-    assert left(starts, claims, shape=Shape(60, after=15)) == [minute(11), minute(12)]
+    assert left(starts, claims, footprint=SlotFootprint(60, before=15)) == [minute(9), minute(12)]
+    assert left(starts, claims, footprint=SlotFootprint(60, after=15)) == [minute(11), minute(12)]
 
 
 @pytest.mark.parametrize("hosts", [[EMMA], [EMMA, BEN]])
@@ -86,7 +86,7 @@ def test_a_list_of_unknown_age_knows_nothing():
     """Loaded while Redis was away: nobody can say what it saw."""
     claims = [taken(EMMA, minute(10), minute(10, 30))]
 
-    assert subtract([minute(10)], shape=Shape(30), taken=claims, loaded_at={}) == []
+    assert subtract([minute(10)], footprint=SlotFootprint(30), taken=claims, loaded_at={}) == []
 
 
 times = st.integers(min_value=0, max_value=1440)
@@ -95,10 +95,10 @@ times = st.integers(min_value=0, max_value=1440)
 @given(
     starts=st.lists(times, unique=True).map(sorted),
     spans=st.lists(st.tuples(st.integers(1, 3), times, st.integers(1, 200), st.booleans()), max_size=8),
-    shape=st.builds(Shape, st.integers(5, 120), st.integers(0, 30), st.integers(0, 30)),
+    footprint=st.builds(SlotFootprint, st.integers(5, 120), st.integers(0, 30), st.integers(0, 30)),
     recent=st.booleans(),
 )
-def test_the_same_as_looking_at_each_pair(starts, spans, shape, recent):
+def test_the_same_as_looking_at_each_pair(starts, spans, footprint, recent):
     """The sorted search finds what comparing every slot with every claim finds."""
     claims = [
         taken(
@@ -109,12 +109,16 @@ def test_the_same_as_looking_at_each_pair(starts, spans, shape, recent):
 
     expected = []
     for start in starts:
-        hits = [c for c in claims if start - shape.before < c.end and start + shape.length + shape.after > c.start]
+        hits = [
+            c
+            for c in claims
+            if start - footprint.before < c.end and start + footprint.length + footprint.after > c.start
+        ]
         if all(hit.is_confirmed and hit.changed_at == BEFORE_LOAD for hit in hits):
             expected.append(start)
 
     loaded_at = dict.fromkeys((0, 1), LOADED_AT)
-    assert subtract(starts, shape=shape, taken=claims, loaded_at=loaded_at) == expected
+    assert subtract(starts, footprint=footprint, taken=claims, loaded_at=loaded_at) == expected
 
 
 TUESDAY = datetime(2026, 11, 24, tzinfo=UTC)

@@ -20,11 +20,11 @@ from typing import Any
 from cachectl import cache, loaders
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import blocking_redis_client, redis_client
-from cachectl.loaders import Urgency
+from cachectl.loaders import LoadPriority
 
 ACCOUNT, CUT = 7, 12
 MONDAY = date(2026, 11, 23)
-LOADS, ALOFT, MOST = "stage:loads", "stage:aloft", "stage:most"
+LOADS, IN_FLIGHT, MOST = "stage:loads", "stage:in_flight", "stage:most"
 TRUTH, READY, GO = "stage:truth", "stage:ready", "stage:go"
 
 
@@ -81,17 +81,24 @@ class SlowSource:
         self.takes, self.lag_ms = takes, round(lag * 1000)
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
+        self,
+        *,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        priority: LoadPriority,
+        tenant: int | None,
     ) -> dict[date, list[int]]:
         """Answer with one slot a day: the number of its changes so far."""
 
         client = redis_client()
         client.incr(LOADS)
-        client.zadd(MOST, {"most": client.incr(ALOFT)}, gt=True)
+        client.zadd(MOST, {"most": client.incr(IN_FLIGHT)}, gt=True)
         pairs = iter(json.loads(client.eval(self.LIST, 2, "stage:listed", TRUTH, self.lag_ms) or "[]") or [])
         truth = dict(zip(pairs, map(int, pairs), strict=True))
         time.sleep(random.uniform(*self.takes))
-        client.decr(ALOFT)
+        client.decr(IN_FLIGHT)
         days = [first + timedelta(days=i) for i in range((last - first).days + 1)]
         return {day: [truth.get(str(day), 0)] for day in days}
 
@@ -128,7 +135,7 @@ def readers(part: Mapping[str, Any]) -> dict[str, Any]:
         acknowledged = client.mget([f"stage:acknowledged:{day}" for day in days])
         known = ask(part, days[0], days[-1])
         for day, number in zip(days, acknowledged, strict=True):
-            if known.days[day].band.verified:
+            if known.days[day].freshness.verified:
                 verified += 1
                 stale += known.days[day].starts[0] < int(number or 0)
     return {"verified": verified, "stale": stale}
@@ -149,7 +156,7 @@ def writers(part: Mapping[str, Any]) -> dict[str, Any]:
     while time.monotonic() < until:
         day = MONDAY + timedelta(days=random.randrange(part["days"]))
         number = client.hincrby(TRUTH, str(day), 1)
-        cache.forget(forgetting_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=day, last=day, own=False)
+        cache.invalidate(invalidation_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=day, last=day, own=False)
         client.eval(RAISE, 1, f"stage:acknowledged:{day}", number)
         changes += 1
         time.sleep(random.uniform(0, part["pause"]))

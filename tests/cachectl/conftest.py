@@ -9,8 +9,8 @@ import pytest
 from cachectl import cache, keys, loaders
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
-from cachectl.loaders import LoadFailed, Urgency
-from cachectl.lookup import Known
+from cachectl.loaders import LoadError, LoadPriority
+from cachectl.lookup import CacheResult
 from cachectl.singleflight import dates_between
 from tests import redis_time
 
@@ -26,37 +26,44 @@ def minute(day: date, hour: int = 9) -> int:
     return (day - date(1970, 1, 1)).days * 1440 + hour * 60
 
 
-class CountingSource:
+class CountingLoader:
     """Knows the truth, counts who asks, and can be slow or fail."""
 
     def __init__(self) -> None:
         self.truth: dict[date, list[int]] = {}
-        self.loads: list[tuple[int, date, date, Urgency]] = []
+        self.loads: list[tuple[int, date, date, LoadPriority]] = []
         self.failure: Exception | None = None
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.asked = threading.Semaphore(0)
-        self.aloft = 0
+        self.in_flight = 0
         self.most_at_once = 0
 
     def load(
-        self, *, account_id: int, event_type_id: int, first: date, last: date, urgency: Urgency, tenant: int | None
+        self,
+        *,
+        account_id: int,
+        event_type_id: int,
+        first: date,
+        last: date,
+        priority: LoadPriority,
+        tenant: int | None,
     ) -> dict[date, list[int]]:
         """Answer as the truth was when it was asked for."""
-        self.loads.append((event_type_id, first, last, urgency))
+        self.loads.append((event_type_id, first, last, priority))
         answer = {day: list(self.truth.get(day, [minute(day)])) for day in dates_between(first, last)}
-        self.aloft += 1
-        self.most_at_once = max(self.most_at_once, self.aloft)
+        self.in_flight += 1
+        self.most_at_once = max(self.most_at_once, self.in_flight)
         self.asked.release()
         assert self.may_answer.wait(10)
-        self.aloft -= 1
+        self.in_flight -= 1
         if self.failure:
             raise self.failure
         return answer
 
     def fail(self, reason: str = "unavailable", retry_after: float | None = None) -> None:
         """Fail from now on."""
-        self.failure = LoadFailed(reason, retry_after)
+        self.failure = LoadError(reason, retry_after)
 
 
 class RedisTime:
@@ -76,14 +83,14 @@ def _redis_time() -> RedisTime:
 @pytest.fixture
 def known_redis() -> None:
     """Make this Redis one that has been up for long."""
-    redis_client().set(keys.epoch(ACCOUNT), 1)
+    redis_client().set(keys.generation(ACCOUNT), 1)
 
 
 @pytest.fixture
-def source() -> Iterator[CountingSource]:
+def loader() -> Iterator[CountingLoader]:
     """Register a counting source, and give back the one that was there."""
     before, accounts = loaders.current(), loaders._Registry.accounts
-    counting = CountingSource()
+    counting = CountingLoader()
     loaders.register(counting)
     yield counting
     counting.may_answer.set()
@@ -97,8 +104,8 @@ def ask(
     event_type: int = CUT,
     wait: float = 5.0,
     max_age: float | None = None,
-    newer: bool = False,
-) -> Known:
+    revalidate: bool = False,
+) -> CacheResult:
     """Ask for days, as a search does."""
     return cache.read(
         account_id=ACCOUNT,
@@ -107,14 +114,14 @@ def ask(
         last=last or first,
         deadline=Deadline.after(wait),
         max_age=max_age,
-        newer=newer,
+        revalidate=revalidate,
     )
 
 
 def forget(
-    day: date = MONDAY, *, own: bool, event_types: tuple[int, ...] = (CUT,), forgetting: int | None = None
+    day: date = MONDAY, *, own: bool, event_types: tuple[int, ...] = (CUT,), cache_invalidation: int | None = None
 ) -> int:
     """Forget a day, as a booking or a command does."""
-    return cache.forget(
-        forgetting_id=forgetting, account_id=ACCOUNT, event_type_ids=event_types, first=day, last=day, own=own
+    return cache.invalidate(
+        invalidation_id=cache_invalidation, account_id=ACCOUNT, event_type_ids=event_types, first=day, last=day, own=own
     )

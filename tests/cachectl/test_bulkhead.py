@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from cachectl.infra import bulkhead
-from cachectl.infra.bulkhead import Room
+from cachectl.infra.bulkhead import Bulkhead
 from cachectl.infra.deadline import Deadline
-from tests.cachectl.conftest import CUT, MONDAY, CountingSource, ask
+from tests.cachectl.conftest import CUT, MONDAY, CountingLoader, ask
 from tests.monitoring import samples
 
 SALON, PRACTICE = 1, 2
@@ -13,7 +13,7 @@ SALON, PRACTICE = 1, 2
 
 def test_one_account_never_has_all_places() -> None:
     """Invariant 7: whose Cal.com hangs leaves room for the others."""
-    room = Room(places=4, most_of_one=3)
+    room = Bulkhead(places=4, most_of_one=3)
 
     assert [room.enter(SALON) for _ in range(5)] == [True, True, True, False, False]
     assert [room.enter(PRACTICE) for _ in range(2)] == [True, False]
@@ -21,7 +21,7 @@ def test_one_account_never_has_all_places() -> None:
 
 def test_place_that_is_left_is_free_for_anybody() -> None:
     """Nobody is owed a place."""
-    room = Room(places=1, most_of_one=1)
+    room = Bulkhead(places=1, most_of_one=1)
     room.enter(SALON)
     room.leave(SALON)
 
@@ -34,10 +34,10 @@ def test_whoever_finds_no_place_has_no_time(settings) -> None:
     deadline = Deadline.after(5)
 
     def next_one() -> bool:
-        with bulkhead.place(SALON, deadline) as until:
+        with bulkhead.acquire(SALON, deadline) as until:
             return until.passed
 
-    with bulkhead.place(SALON, deadline) as until, ThreadPoolExecutor(1) as another_thread:
+    with bulkhead.acquire(SALON, deadline) as until, ThreadPoolExecutor(1) as another_thread:
         assert until is deadline
         assert another_thread.submit(next_one).result(5) is False  # the second of two threads' places
 
@@ -47,24 +47,24 @@ def test_one_request_takes_one_place(settings) -> None:
     settings.WEB_THREADS = 1
     deadline = Deadline.after(5)
 
-    with bulkhead.place(SALON, deadline), bulkhead.place(SALON, deadline) as inner:
+    with bulkhead.acquire(SALON, deadline), bulkhead.acquire(SALON, deadline) as inner:
         assert inner is deadline
 
 
-def test_question_without_a_place_is_answered_at_once(source: CountingSource, known_redis: None, settings) -> None:
+def test_question_without_a_place_is_answered_at_once(loader: CountingLoader, known_redis: None, settings) -> None:
     """FM-46: when too many wait for a source that hangs, the next one hears what is known, and costs no request."""
     settings.WEB_THREADS = 4  # three places, of which one account may have three
-    source.may_answer.clear()
+    loader.may_answer.clear()
     with ThreadPoolExecutor(8) as callers:
         first = [callers.submit(ask, event_type=CUT + number) for number in range(3)]
         for _ in first:
-            assert source.asked.acquire(timeout=5)
+            assert loader.asked.acquire(timeout=5)
 
         with samples.growth() as grown:
             crowded = callers.submit(ask, event_type=CUT + 9).result(1)
 
-        source.may_answer.set()
+        loader.may_answer.set()
         assert all(answer.result(5).verified for answer in first)
-    assert (crowded.failure, crowded.days[MONDAY].band) == ("deadline", "missing")
-    assert len(source.loads) == 3
-    assert grown["slotline_no_place_total"] == 1
+    assert (crowded.failure, crowded.days[MONDAY].freshness) == ("deadline", "missing")
+    assert len(loader.loads) == 3
+    assert grown["slotline_bulkhead_full_total"] == 1

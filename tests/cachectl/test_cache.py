@@ -13,10 +13,10 @@ from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
 from cachectl import cache, conf, keys, singleflight, store
-from cachectl.freshness import Band
+from cachectl.freshness import Freshness
 from cachectl.infra import executors
 from cachectl.infra.redis import redis_client
-from cachectl.loaders import Urgency
+from cachectl.loaders import LoadPriority
 from script.lib.servers import free_port
 from tests.cachectl.conftest import (
     ACCOUNT,
@@ -24,7 +24,7 @@ from tests.cachectl.conftest import (
     CUT,
     MONDAY,
     TUESDAY,
-    CountingSource,
+    CountingLoader,
     RedisTime,
     ask,
     forget,
@@ -32,16 +32,16 @@ from tests.cachectl.conftest import (
 )
 
 FORTNIGHT = MONDAY + timedelta(days=13)
-BLOCK = timedelta(days=conf.block_days() - 1)
+BLOCK = timedelta(days=conf.prefetch_days() - 1)
 
 pytestmark = pytest.mark.usefixtures("known_redis")
 
 
 def errands_done() -> None:
     """Wait until the pool for errands has done what it was given so far: until all its threads meet here."""
-    everybody = threading.Barrier(executors.ERRAND_THREADS + 1)
-    for _ in range(executors.ERRAND_THREADS):
-        executors.submit_errand(everybody.wait, 5)
+    everybody = threading.Barrier(executors.BACKGROUND_THREADS + 1)
+    for _ in range(executors.BACKGROUND_THREADS):
+        executors.submit_background(everybody.wait, 5)
     everybody.wait(5)
 
 
@@ -69,7 +69,7 @@ def redis_refuses(settings: Settings, known_redis: None) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
 
-def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource) -> None:
+def test_callers_who_ask_for_different_days_share_a_load(loader: CountingLoader) -> None:
     """A block begins at a fixed distance from today: who asks for next week has loaded this week, too."""
     today = datetime.now(UTC).date()
 
@@ -77,32 +77,32 @@ def test_callers_who_ask_for_different_days_share_a_load(source: CountingSource)
     ask(today + timedelta(days=2))
     ask(today + BLOCK)
 
-    assert source.loads == [(CUT, today, today + timedelta(days=10) + BLOCK, Urgency.CALLER)]
+    assert loader.loads == [(CUT, today, today + timedelta(days=10) + BLOCK, LoadPriority.LIVE)]
 
 
-def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(source: CountingSource) -> None:
+def test_cold_search_over_two_weeks_is_one_load_and_a_warm_one_none(loader: CountingLoader) -> None:
     """The unit of truth is the day, the unit of loading the block."""
     cold = ask(MONDAY, FORTNIGHT)
     warm = ask(MONDAY, FORTNIGHT)
 
-    assert source.loads == [(CUT, MONDAY, MONDAY + BLOCK, Urgency.CALLER)]
-    assert (cold.loaded, cold.band, cold.verified) == (True, Band.FRESH, True)
-    assert (warm.loaded, warm.collapsed, warm.band, warm.failure) == (False, False, Band.FRESH, None)
+    assert loader.loads == [(CUT, MONDAY, MONDAY + BLOCK, LoadPriority.LIVE)]
+    assert (cold.loaded, cold.freshness, cold.verified) == (True, Freshness.FRESH, True)
+    assert (warm.loaded, warm.collapsed, warm.freshness, warm.failure) == (False, False, Freshness.FRESH, None)
     assert warm.days[TUESDAY].starts == [minute(TUESDAY)]
     assert warm.age is not None
     assert warm.age < 60
 
 
-def test_question_for_one_day_loads_a_block(source: CountingSource) -> None:
+def test_question_for_one_day_loads_a_block(loader: CountingLoader) -> None:
     """A request costs the same for one day as for weeks; the block begins at the first day that needs it."""
     ask(TUESDAY)
     ask(MONDAY, FORTNIGHT)
 
-    assert source.loads[0][1:3] == (TUESDAY, TUESDAY + BLOCK)
-    assert source.loads[1][1:3] == (MONDAY, MONDAY + BLOCK), "Monday was missing, the others fresh"
+    assert loader.loads[0][1:3] == (TUESDAY, TUESDAY + BLOCK)
+    assert loader.loads[1][1:3] == (MONDAY, MONDAY + BLOCK), "Monday was missing, the others fresh"
 
 
-def test_cached_answer_is_one_round_trip(source: CountingSource) -> None:
+def test_cached_answer_is_one_round_trip(loader: CountingLoader) -> None:
     """The way of a cached answer is one script, whatever the number of days."""
     ask(MONDAY, FORTNIGHT)
     own_database = redis_client().connection_pool.connection_kwargs["db"]
@@ -118,7 +118,7 @@ def test_cached_answer_is_one_round_trip(source: CountingSource) -> None:
     assert seen[seen.index("PING") + 1 :] == ["EVALSHA"]
 
 
-def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource, redis_time: RedisTime) -> None:
+def test_stale_day_is_answered_at_once_and_refreshed_once(loader: CountingLoader, redis_time: RedisTime) -> None:
     """Between two minutes and fifteen nobody waits; however many ask, one refresh is queued."""
     ask(MONDAY, FORTNIGHT)
     redis_time.pass_(121)
@@ -126,8 +126,8 @@ def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource
     answers = [ask(MONDAY, FORTNIGHT) for _ in range(3)]
     errands_done()
 
-    assert {(known.band, known.verified, known.loaded) for known in answers} == {(Band.STALE, True, False)}
-    assert len(source.loads) == 1
+    assert {(known.freshness, known.verified, known.loaded) for known in answers} == {(Freshness.STALE, True, False)}
+    assert len(loader.loads) == 1
     (message,) = queued()
     assert message == {
         "account_id": ACCOUNT,
@@ -138,7 +138,7 @@ def test_stale_day_is_answered_at_once_and_refreshed_once(source: CountingSource
     }
 
 
-def test_refresh_loads_what_is_stale_and_lets_the_next_be_queued(source: CountingSource, redis_time: RedisTime) -> None:
+def test_refresh_loads_what_is_stale_and_lets_the_next_be_queued(loader: CountingLoader, redis_time: RedisTime) -> None:
     """A worker loads in the background, not urgently, and gives the mark back."""
     ask()
     redis_time.pass_(121)
@@ -147,35 +147,35 @@ def test_refresh_loads_what_is_stale_and_lets_the_next_be_queued(source: Countin
     wait = cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY)
 
     assert wait == 0
-    assert [urgency for *_, urgency in source.loads] == [Urgency.CALLER, Urgency.REFRESH]
-    assert ask().band is Band.FRESH
+    assert [priority for *_, priority in loader.loads] == [LoadPriority.LIVE, LoadPriority.REFRESH]
+    assert ask().freshness is Freshness.FRESH
     assert store.mark_refresh(ACCOUNT, CUT, 60)
 
 
 def test_refresh_that_fails_is_not_repeated_at_once_and_not_held_against_callers(
-    source: CountingSource, redis_time: RedisTime
+    loader: CountingLoader, redis_time: RedisTime
 ) -> None:
     """What fails in the background leaves the mark for a moment; a caller may still try."""
     ask()
     redis_time.pass_(901)
     store.mark_refresh(ACCOUNT, CUT, 60)
-    source.fail()
+    loader.fail()
     cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY)
-    source.failure = None
+    loader.failure = None
 
     assert not store.mark_refresh(ACCOUNT, CUT, 60)
-    assert ask().band is Band.FRESH
+    assert ask().freshness is Freshness.FRESH
 
 
 @pytest.mark.parametrize(("retry_after", "wait"), [(0.3, 5), (20, 20), (130, 60)])
 def test_refresh_that_is_refused_for_now_comes_back(
-    source: CountingSource, redis_time: RedisTime, retry_after: float, wait: float
+    loader: CountingLoader, redis_time: RedisTime, retry_after: float, wait: float
 ) -> None:
     """Refused background work goes back to its queue: neither lost nor in a hot loop, nor queued twice."""
     ask()
     redis_time.pass_(121)
     store.mark_refresh(ACCOUNT, CUT, 60)
-    source.fail(retry_after=retry_after)
+    loader.fail(retry_after=retry_after)
 
     assert cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY) == wait
     assert wait * 1000 < redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= (wait + 60) * 1000
@@ -185,57 +185,62 @@ def test_refresh_that_is_refused_for_now_comes_back(
     assert redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= 10_000
 
 
-def test_old_day_is_loaded_before_it_is_answered(source: CountingSource, redis_time: RedisTime) -> None:
+def test_old_day_is_loaded_before_it_is_answered(loader: CountingLoader, redis_time: RedisTime) -> None:
     """After fifteen minutes the answer waits for a load, and shows what changed."""
     ask()
     redis_time.pass_(901)
-    source.truth[MONDAY] = [minute(MONDAY, 11)]
+    loader.truth[MONDAY] = [minute(MONDAY, 11)]
 
     known = ask()
 
     assert (known.loaded, known.verified, known.days[MONDAY].starts) == (True, True, [minute(MONDAY, 11)])
 
 
-def test_old_day_that_cannot_be_loaded_is_answered_unverified(source: CountingSource, redis_time: RedisTime) -> None:
+def test_old_day_that_cannot_be_loaded_is_answered_unverified(loader: CountingLoader, redis_time: RedisTime) -> None:
     """FM-28: who cannot load falls back to what is known, and says so."""
     ask()
     redis_time.pass_(901)
-    source.fail(retry_after=7.0)
+    loader.fail(retry_after=7.0)
 
     known = ask()
 
-    assert (known.band, known.verified, known.failure, known.retry_after) == (Band.OLD, False, "unavailable", 7.0)
+    assert (known.freshness, known.verified, known.failure, known.retry_after) == (
+        Freshness.EXPIRED,
+        False,
+        "unavailable",
+        7.0,
+    )
     assert known.days[MONDAY].starts == [minute(MONDAY)]
 
 
-def test_day_that_is_too_old_to_tell_is_missing(source: CountingSource, redis_time: RedisTime) -> None:
+def test_day_that_is_too_old_to_tell_is_missing(loader: CountingLoader, redis_time: RedisTime) -> None:
     """After a day nothing is known any more."""
     ask()
     redis_time.pass_(86_401)
-    source.fail()
+    loader.fail()
 
     known = ask()
 
-    assert (known.band, known.failure, known.age) == (Band.MISSING, "unavailable", None)
+    assert (known.freshness, known.failure, known.age) == (Freshness.MISSING, "unavailable", None)
     assert not known.days[MONDAY].starts
 
 
-def test_slow_load_is_not_waited_for_beyond_the_deadline_and_still_fills_the_cache(source: CountingSource) -> None:
+def test_slow_load_is_not_waited_for_beyond_the_deadline_and_still_fills_the_cache(loader: CountingLoader) -> None:
     """Invariant 5: the caller gets an answer in time; the next one has what came late."""
-    source.may_answer.clear()
+    loader.may_answer.clear()
 
     began = time.monotonic()
     known = ask(wait=0.2)
     took = time.monotonic() - began
 
-    assert (known.band, known.failure) == (Band.MISSING, "deadline")
+    assert (known.freshness, known.failure) == (Freshness.MISSING, "deadline")
     assert 0.2 <= took < 0.3 + 0.2  # the promise is 100 ms; the rest is for a busy machine
-    source.may_answer.set()
+    loader.may_answer.set()
     assert ask().days[MONDAY].starts
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
-def test_own_appointment_costs_no_request(source: CountingSource) -> None:
+def test_own_appointment_costs_no_request(loader: CountingLoader) -> None:
     """A day that we changed ourselves is due: it is answered, verified, and nobody waits for Cal.com because of it."""
     ask(MONDAY, FORTNIGHT)
 
@@ -243,26 +248,31 @@ def test_own_appointment_costs_no_request(source: CountingSource) -> None:
     known = ask(MONDAY, FORTNIGHT)
     errands_done()
 
-    assert (known.verified, known.loaded, known.days[MONDAY].due, known.days[TUESDAY].due) == (True, False, True, False)
-    assert len(source.loads) == 1
+    assert (known.verified, known.loaded, known.days[MONDAY].needs_refresh, known.days[TUESDAY].needs_refresh) == (
+        True,
+        False,
+        True,
+        False,
+    )
+    assert len(loader.loads) == 1
     assert not queued()
 
 
-def test_who_must_know_of_own_appointments_loads_once_a_load_can(source: CountingSource, redis_time: RedisTime) -> None:
+def test_who_must_know_of_own_appointments_loads_once_a_load_can(loader: CountingLoader, redis_time: RedisTime) -> None:
     """With several hosts somebody may insist: it costs one load, when it can be believed, for all who do."""
     ask()
     redis_time.pass_(10)
     forget(own=True)
 
-    assert not ask(newer=True).loaded
+    assert not ask(revalidate=True).loaded
     redis_time.pass_(2.6)
-    assert [ask(newer=True).loaded for _ in range(2)] == [True, False]
+    assert [ask(revalidate=True).loaded for _ in range(2)] == [True, False]
 
-    assert len(source.loads) == 2
-    assert not ask().days[MONDAY].due
+    assert len(loader.loads) == 2
+    assert not ask().days[MONDAY].needs_refresh
 
 
-def test_refresh_without_need_loads_nothing(source: CountingSource) -> None:
+def test_refresh_without_need_loads_nothing(loader: CountingLoader) -> None:
     """A message that comes twice, or late, costs a look."""
     ask()
     forget(own=True)
@@ -270,12 +280,12 @@ def test_refresh_without_need_loads_nothing(source: CountingSource) -> None:
     for _ in range(2):
         cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY)
 
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
 @pytest.mark.parametrize(("age", "loads"), [(121, 0), (901, 1)])
 def test_what_nobody_would_wait_for_can_be_left_alone(
-    source: CountingSource, redis_time: RedisTime, age: float, loads: int
+    loader: CountingLoader, redis_time: RedisTime, age: float, loads: int
 ) -> None:
     """A stale day is answered at once; an old one has to be loaded before it is."""
     ask()
@@ -283,7 +293,7 @@ def test_what_nobody_would_wait_for_can_be_left_alone(
 
     cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY, stale=False)
 
-    assert len(source.loads) - 1 == loads
+    assert len(loader.loads) - 1 == loads
 
 
 def test_what_was_prepared_is_not_prepared_again_for_a_moment() -> None:
@@ -291,13 +301,13 @@ def test_what_was_prepared_is_not_prepared_again_for_a_moment() -> None:
     days = {"first": MONDAY, "last": FORTNIGHT}
 
     for event_type_ids in ([CUT], [CUT, COLOUR], [COLOUR, CUT]):
-        cache.prepare(account_id=ACCOUNT, event_type_ids=event_type_ids, **days)
+        cache.prefetch(account_id=ACCOUNT, event_type_ids=event_type_ids, **days)
 
     assert [(each["event_type_id"], each["stale"]) for each in queued()] == [(CUT, False), (COLOUR, False)]
 
 
 def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
-    source: CountingSource, redis_time: RedisTime
+    loader: CountingLoader, redis_time: RedisTime
 ) -> None:
     """No load starts that could not be believed; one is scheduled for when it can be."""
     ask()
@@ -306,7 +316,7 @@ def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
     known = ask()
     errands_done()
 
-    assert (known.band, known.failure, known.loaded) == (Band.OLD, "settling", False)
+    assert (known.freshness, known.failure, known.loaded) == (Freshness.EXPIRED, "settling", False)
     assert known.retry_after is not None
     assert 0 < known.retry_after <= 2.5
     assert len(queued()) == 1
@@ -315,18 +325,18 @@ def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
     assert ask().verified
 
 
-def test_missing_day_is_loaded_even_where_that_cannot_be_believed_yet(source: CountingSource) -> None:
+def test_missing_day_is_loaded_even_where_that_cannot_be_believed_yet(loader: CountingLoader) -> None:
     """Something unverified is better than nothing, and it is loaded once for everybody."""
     forget(own=False)
 
     answers = [ask() for _ in range(3)]
 
-    assert {(known.band, known.failure) for known in answers} == {(Band.OLD, "settling")}
+    assert {(known.freshness, known.failure) for known in answers} == {(Freshness.EXPIRED, "settling")}
     assert answers[-1].days[MONDAY].starts == [minute(MONDAY)]
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
-def test_missing_day_with_own_changes_only_is_verified(source: CountingSource) -> None:
+def test_missing_day_with_own_changes_only_is_verified(loader: CountingLoader) -> None:
     """What we changed ourselves we subtract ourselves."""
     ask(MONDAY - BLOCK - timedelta(days=1))  # another day; Monday's memory of changes is there, its slots are not
     store.release(ACCOUNT, CUT, store.lease(ACCOUNT, CUT, [MONDAY], "a").holder)
@@ -334,26 +344,26 @@ def test_missing_day_with_own_changes_only_is_verified(source: CountingSource) -
 
     known = ask()
 
-    assert (known.verified, known.loaded, known.days[MONDAY].due) == (True, True, True)
+    assert (known.verified, known.loaded, known.days[MONDAY].needs_refresh) == (True, True, True)
 
 
 def test_empty_day_that_was_full_is_loaded_twice_before_nothing_is_said(
-    source: CountingSource, redis_time: RedisTime
+    loader: CountingLoader, redis_time: RedisTime
 ) -> None:
     """FM-32: an empty answer after a full day is suspicious."""
     day = date(2090, 1, 2)
-    source.truth[day] = [minute(day)]
+    loader.truth[day] = [minute(day)]
     ask(day)
     redis_time.pass_(901)
-    source.truth[day] = []
+    loader.truth[day] = []
 
     known = ask(day)
 
-    assert len(source.loads) == 3
+    assert len(loader.loads) == 3
     assert (known.verified, known.days[day].starts) == (True, [])
 
 
-def test_caller_may_ask_for_younger_knowledge(source: CountingSource, redis_time: RedisTime) -> None:
+def test_caller_may_ask_for_younger_knowledge(loader: CountingLoader, redis_time: RedisTime) -> None:
     """`Cache-Control: max-age` loads what is older, and only that."""
     ask()
     redis_time.pass_(30)
@@ -362,121 +372,125 @@ def test_caller_may_ask_for_younger_knowledge(source: CountingSource, redis_time
     assert ask(max_age=29).loaded
     redis_time.pass_(1)
     assert ask(max_age=0).loaded
-    assert len(source.loads) == 3
+    assert len(loader.loads) == 3
 
 
-def test_other_event_types_and_accounts_are_not_touched(source: CountingSource) -> None:
+def test_other_event_types_and_accounts_are_not_touched(loader: CountingLoader) -> None:
     """A key belongs to one account, one event type, one date."""
     ask()
     ask(event_type=COLOUR)
 
     forget(own=False, event_types=(COLOUR,))
-    cache.forget(forgetting_id=None, account_id=8, event_type_ids=[CUT], first=MONDAY, last=MONDAY, own=False)
+    cache.invalidate(invalidation_id=None, account_id=8, event_type_ids=[CUT], first=MONDAY, last=MONDAY, own=False)
 
-    assert ask().band is Band.FRESH
-    assert ask(event_type=COLOUR).band is Band.OLD
+    assert ask().freshness is Freshness.FRESH
+    assert ask(event_type=COLOUR).freshness is Freshness.EXPIRED
 
 
-def test_forgetting_counts_days_once_for_each_event_type(source: CountingSource) -> None:
+def test_forgetting_counts_days_once_for_each_event_type(loader: CountingLoader) -> None:
     """FM-22: event types that share a host are forgotten together; FM-27: once."""
     assert forget(own=True) == 1
-    assert forget(own=True, event_types=(1, 2, 3), forgetting=5) == 3
-    assert forget(own=True, event_types=(1, 2, 3), forgetting=5) == 3
+    assert forget(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
+    assert forget(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
 
 
-def test_ranges_are_bounded(source: CountingSource) -> None:
+def test_ranges_are_bounded(loader: CountingLoader) -> None:
     """FM-26: no argument makes us touch 300,000 keys."""
     far = MONDAY + timedelta(days=5000)
     with pytest.raises(ValueError, match="4000"):
-        cache.forget(forgetting_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=far, own=True)
+        cache.invalidate(
+            invalidation_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=far, own=True
+        )
     with pytest.raises(ValueError, match="from first to last"):
         forget_backwards()
     for last in (far, MONDAY - timedelta(days=1)):
         with pytest.raises(ValueError, match="400"):
             ask(MONDAY, last)
 
-    assert not source.loads
+    assert not loader.loads
 
 
 def forget_backwards() -> int:
     """Forget a range whose end lies before its beginning."""
-    return cache.forget(
-        forgetting_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=TUESDAY, last=MONDAY, own=True
+    return cache.invalidate(
+        invalidation_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=TUESDAY, last=MONDAY, own=True
     )
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_without_redis_days_are_loaded_and_nothing_is_kept(source: CountingSource) -> None:
+def test_without_redis_days_are_loaded_and_nothing_is_kept(loader: CountingLoader) -> None:
     """Redis is a help, not a condition: the answer comes from Cal.com, in one flight."""
-    source.may_answer.clear()
+    loader.may_answer.clear()
     with ThreadPoolExecutor(8) as callers:
         questions = [callers.submit(ask, MONDAY, FORTNIGHT) for _ in range(8)]
-        source.asked.acquire()
-        source.may_answer.set()
+        loader.asked.acquire()
+        loader.may_answer.set()
         answers = [question.result() for question in questions]
 
     assert all(known.verified and known.days[MONDAY].loaded_at is None for known in answers)
-    assert source.most_at_once == 1
+    assert loader.most_at_once == 1
 
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_without_redis_nothing_is_prepared_and_nothing_fails() -> None:
     """Whoever calls then waits for the load."""
-    cache.prepare(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=FORTNIGHT)
+    cache.prefetch(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=FORTNIGHT)
 
     assert queued() == []
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_without_redis_and_source_the_answer_says_so(source: CountingSource) -> None:
+def test_without_redis_and_source_the_answer_says_so(loader: CountingLoader) -> None:
     """Never an exception to the caller, never a hang."""
-    source.fail()
+    loader.fail()
 
     known = ask()
 
-    assert (known.band, known.failure) == (Band.MISSING, "unavailable")
+    assert (known.freshness, known.failure) == (Freshness.MISSING, "unavailable")
 
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_without_redis_a_failed_load_is_not_repeated_by_each_caller(
-    source: CountingSource, monkeypatch: pytest.MonkeyPatch
+    loader: CountingLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FM-28: the note of a failure is kept in the process then; a moment later the next one tries again."""
-    source.fail(retry_after=7.0)
+    loader.fail(retry_after=7.0)
     assert [ask().failure for _ in range(3)] == ["unavailable"] * 3
     assert ask().retry_after == 7.0
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
     monkeypatch.setattr(
-        singleflight, "_failed", {lane: (0.0, failure) for lane, (_, failure) in singleflight._failed.items()}
+        singleflight,
+        "_failed",
+        {flight_key: (0.0, failure) for flight_key, (_, failure) in singleflight._failed.items()},
     )
-    source.failure = None
+    loader.failure = None
     assert ask().verified
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_forgetting_without_redis_is_an_error(source: CountingSource) -> None:
+def test_forgetting_without_redis_is_an_error(loader: CountingLoader) -> None:
     """FM-25: an error that is swallowed is never retried."""
     with pytest.raises(RedisConnectionError):
         forget(own=True)
 
 
-def test_redis_that_dies_during_a_load_does_not_cost_a_second_one(settings: Settings, source: CountingSource) -> None:
+def test_redis_that_dies_during_a_load_does_not_cost_a_second_one(settings: Settings, loader: CountingLoader) -> None:
     """What was loaded is answered, though it cannot be kept."""
-    source.may_answer.clear()
+    loader.may_answer.clear()
     with ThreadPoolExecutor(1) as caller:
         question = caller.submit(ask)
-        assert source.asked.acquire(timeout=5)
+        assert loader.asked.acquire(timeout=5)
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
-        source.may_answer.set()
+        loader.may_answer.set()
         known = question.result()
 
     assert (known.verified, known.loaded, known.days[MONDAY].starts) == (True, True, [minute(MONDAY)])
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
 def test_broker_that_refuses_is_not_felt(
-    source: CountingSource, redis_time: RedisTime, monkeypatch: pytest.MonkeyPatch
+    loader: CountingLoader, redis_time: RedisTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refresh that cannot be queued is tried again a moment later; the answer does not know of it."""
     ask()
@@ -488,13 +502,13 @@ def test_broker_that_refuses_is_not_felt(
     known = ask()
     errands_done()
 
-    assert known.band is Band.STALE
+    assert known.freshness is Freshness.STALE
     assert redis_client().pttl(keys.refresh(ACCOUNT, CUT)) <= 1000
 
 
-def test_broken_source_is_a_failed_load(source: CountingSource) -> None:
+def test_broken_source_is_a_failed_load(loader: CountingLoader) -> None:
     """A bug below is noted and shared like an outage; callers get what is known."""
-    source.failure = RuntimeError("a bug")
+    loader.failure = RuntimeError("a bug")
 
     assert (ask().failure, ask().failure) == ("error", "error")
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1

@@ -7,10 +7,10 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from cachectl import conf
-from cachectl.freshness import Band
-from cachectl.models import Forgetting
+from cachectl.freshness import Freshness
+from cachectl.models import CacheInvalidation
 from script.lib.servers import free_port
-from tests.cachectl.conftest import ACCOUNT, CUT, CountingSource, ask
+from tests.cachectl.conftest import ACCOUNT, CUT, CountingLoader, ask
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
@@ -22,27 +22,27 @@ def run(*words: object) -> str:
     return out.getvalue()
 
 
-def test_inspect_cache_prints_what_would_be_answered(source: CountingSource) -> None:
+def test_inspect_cache_prints_what_would_be_answered(loader: CountingLoader) -> None:
     """It loads nothing."""
     ask()
 
-    lines = run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--days", conf.block_days() + 1).splitlines()
+    lines = run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--days", conf.prefetch_days() + 1).splitlines()
 
     assert lines[0] == "2026-11-23  fresh  loaded 0 s ago  1 slots (UTC)  09:00"
     in_berlin = run("inspect_cache", ACCOUNT, CUT, "2026-11-23", "--zone", "Europe/Berlin")
     assert "1 slots (Europe/Berlin)  10:00" in in_berlin
     assert [line.endswith("missing") for line in lines[-2:]] == [False, True]
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
-def test_invalidate_cache_leaves_a_row_and_makes_the_days_old(source: CountingSource) -> None:
+def test_invalidate_cache_leaves_a_row_and_makes_the_days_old(loader: CountingLoader) -> None:
     """What a person knows about a day counts at once."""
     ask()
 
     assert run("invalidate_cache", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Forgot 2 days.\n"
 
-    assert ask().band is Band.OLD
-    assert Forgetting.objects.get().cause == Forgetting.Cause.COMMAND
+    assert ask().freshness is Freshness.EXPIRED
+    assert CacheInvalidation.objects.get().cause == CacheInvalidation.Cause.COMMAND
 
 
 def test_invalidate_cache_refuses_what_makes_no_sense() -> None:
@@ -53,23 +53,23 @@ def test_invalidate_cache_refuses_what_makes_no_sense() -> None:
     with pytest.raises(CommandError, match="argument first"):
         run("invalidate_cache", ACCOUNT, CUT, "24.11.2026")
 
-    assert not Forgetting.objects.exists()
+    assert not CacheInvalidation.objects.exists()
 
 
-def test_cache_stats_shows_demand_bands_and_debts(source: CountingSource) -> None:
+def test_cache_stats_shows_demand_bands_and_debts(loader: CountingLoader) -> None:
     """Which event types callers ask for, how well their next days are known, what is owed."""
     ask()
     ask()
-    Forgetting.objects.create(
+    CacheInvalidation.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first="2026-11-23", last="2026-11-23", cause="own"
     )
 
     header, asked, owed = run("cache_stats", ACCOUNT, "--days", 3).splitlines()
 
-    assert header.split() == ["event", "type", "asked", "fresh", "stale", "old", "missing"]
+    assert header.split() == ["event", "type", "asked", "fresh", "stale", "expired", "missing"]
     assert asked.split()[:2] == [str(CUT), "2"]
     assert sum(map(int, asked.split()[2:])) == 3
-    assert owed == "Forgettings owed: 1"
+    assert owed == "Invalidations owed: 1"
     assert "99" in run("cache_stats", ACCOUNT, "--event-types", 99)
 
 

@@ -41,7 +41,7 @@ def test_account_whose_calls_hang_keeps_no_other_account_waiting(submit) -> None
 
 def test_thread_is_free_while_the_calls_of_several_accounts_hang() -> None:
     """Each account has at most half of what the others leave; what waits starts when threads become free."""
-    gates, pool = [threading.Event() for _ in range(4)], executors.Pool("test", 16)
+    gates, pool = [threading.Event() for _ in range(4)], executors.PerTenantExecutor("test", 16)
     hanging = [
         [pool.submit(account, lambda gate=gate: gate.wait(30)) for _ in range(20)] for account, gate in enumerate(gates)
     ]
@@ -58,7 +58,7 @@ def test_thread_is_free_while_the_calls_of_several_accounts_hang() -> None:
 def test_jobs_above_an_accounts_share_are_done_in_their_order() -> None:
     """They wait for that account's jobs only, and none is lost or starves."""
     gate, done = threading.Event(), []
-    pool = executors.Pool("test", 2)
+    pool = executors.PerTenantExecutor("test", 2)
     first = pool.submit(SALON, lambda: gate.wait(10))
     later = [pool.submit(SALON, lambda number=number: done.append(number)) for number in range(20)]
 
@@ -74,7 +74,7 @@ def test_jobs_above_an_accounts_share_are_done_in_their_order() -> None:
 def test_job_that_nobody_wants_any_more_makes_room_for_the_next() -> None:
     """Cancelled while it waited: it is left out."""
     gate, done = threading.Event(), []
-    pool = executors.Pool("test", 1)
+    pool = executors.PerTenantExecutor("test", 1)
     pool.submit(SALON, lambda: gate.wait(10))
     unwanted, wanted = (pool.submit(SALON, lambda name=name: done.append(name)) for name in ("unwanted", "wanted"))
 
@@ -89,12 +89,12 @@ def test_job_that_nobody_wants_any_more_makes_room_for_the_next() -> None:
 def test_broker_that_is_silent_keeps_no_load_waiting() -> None:
     """Errands have threads of their own, and few."""
     released = threading.Event()
-    errands = [executors.submit_errand(released.wait, 10) for _ in range(20)]
+    background = [executors.submit_background(released.wait, 10) for _ in range(20)]
 
     assert executors.submit_load(SALON, lambda: "loaded").result(5) == "loaded"
 
     released.set()
-    assert all(errand.result(10) for errand in errands)
+    assert all(errand.result(10) for errand in background)
 
 
 def test_job_knows_the_request_it_belongs_to() -> None:

@@ -51,7 +51,7 @@ def test_only_the_first_to_notice_pays() -> None:
     began = time.monotonic()
 
     for ask in (
-        lambda: store.touch(ACCOUNT),
+        lambda: store.ensure_generation(ACCOUNT),
         lambda: store.mark_refresh(ACCOUNT, CUT, 1),
         lambda: store.unmark_refresh(ACCOUNT, CUT),
         lambda: store.demand(ACCOUNT, 48),

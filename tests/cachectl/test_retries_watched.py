@@ -1,4 +1,4 @@
-"""The waits of `forget_range`, watched once in real time: a real worker, a real broker, a Redis that refuses."""
+"""The waits of `invalidate_range`, watched once in real time: a real worker, a real broker, a Redis that refuses."""
 
 import os
 import re
@@ -13,12 +13,12 @@ from django.db import connection
 
 from cachectl import invalidation
 from cachectl.infra.redis import redis_client
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from script.lib.servers import free_port
 from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY
 
 # Published by a process of its own: the broker of the tests is another.
-PUBLISH = "import django; django.setup(); from cachectl.tasks import forget_range; forget_range.delay()"
+PUBLISH = "import django; django.setup(); from cachectl.tasks import invalidate_range; invalidate_range.delay()"
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_failed_forgetting_is_tried_after_5_then_10_then_20_seconds(
     environ: dict[str, str], worker: "subprocess.Popen[str]"
 ) -> None:
     """FM-25: the documented back-off is in force; afterwards the row is still owed."""
-    row = invalidation.owe(
-        account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.OWN
+    row = invalidation.enqueue(
+        account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.OWN
     )
     publisher = subprocess.Popen([sys.executable, "-c", PUBLISH], env=environ)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cachectl import conf, keys, store
-from cachectl.freshness import Band, Day
+from cachectl.freshness import Day, Freshness
 from cachectl.infra.redis import redis_client
-from cachectl.loaders import LoadFailed
+from cachectl.loaders import LoadError
 from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, RedisTime, minute
 
 DAYS = [MONDAY, TUESDAY]
@@ -36,7 +36,7 @@ def begin(event_type: int = CUT, token: str = "a") -> int:
 
 def land(began: int, starts: list[int], event_type: int = CUT) -> int:
     """End a load that saw the same slots on both days."""
-    return store.believe(ACCOUNT, event_type, dict.fromkeys(DAYS, starts), began=began)
+    return store.store_if_current(ACCOUNT, event_type, dict.fromkeys(DAYS, starts), began=began)
 
 
 def monday(event_type: int = CUT) -> Day:
@@ -46,7 +46,7 @@ def monday(event_type: int = CUT) -> Day:
 
 def forget(*, own: bool, mark: str = "1") -> int:
     """Forget both days of the cut."""
-    return store.forget(ACCOUNT, [CUT], DAYS, own=own, mark=mark)
+    return store.invalidate(ACCOUNT, [CUT], DAYS, own=own, mark=mark)
 
 
 def test_it_is_seen_that_somebody_is_loading() -> None:
@@ -64,8 +64,8 @@ def test_load_is_read_back_with_its_slots() -> None:
     land(begin(), [LATE, LATE + 30])
     land(begin(COLOUR), [], COLOUR)
 
-    assert (monday().band, monday().starts) == (Band.FRESH, [LATE, LATE + 30])
-    assert (monday(COLOUR).band, monday(COLOUR).starts) == (Band.FRESH, [])
+    assert (monday().freshness, monday().starts) == (Freshness.FRESH, [LATE, LATE + 30])
+    assert (monday(COLOUR).freshness, monday(COLOUR).starts) == (Freshness.FRESH, [])
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -85,7 +85,7 @@ def test_load_that_began_before_a_change_is_not_believed() -> None:
     forget(own=False)
 
     assert land(began, [1]) == 0
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -94,11 +94,11 @@ def test_own_and_other_changes_are_kept_apart() -> None:
     land(begin(), [1])
 
     forget(own=True, mark="1")
-    assert (monday().band, monday().due) == (Band.FRESH, True)
+    assert (monday().freshness, monday().needs_refresh) == (Freshness.FRESH, True)
 
     forget(own=False, mark="2")
-    assert monday().band is Band.OLD
-    assert monday().due
+    assert monday().freshness is Freshness.EXPIRED
+    assert monday().needs_refresh
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -109,17 +109,17 @@ def test_forgetting_twice_moves_nothing(redis_time: RedisTime) -> None:
     land(begin(), [1])
 
     assert forget(own=False, mark="9") == 2
-    assert monday().band is Band.FRESH
+    assert monday().freshness is Freshness.FRESH
 
 
 def test_load_into_an_emptied_redis_is_not_believed_at_once(redis_time: RedisTime) -> None:
     """Losing Redis must not make an old load true; after the settle time loads count again."""
     assert land(begin(), [1]) == 0
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
     redis_time.pass_(2.6)
     assert land(begin(), [1]) == 2
-    assert monday().band is Band.FRESH
+    assert monday().freshness is Freshness.FRESH
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -130,7 +130,7 @@ def test_load_that_was_under_way_when_redis_was_emptied_is_not_believed(redis_ti
 
     assert land(began, [1]) == 0
     redis_time.pass_(10)
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -140,7 +140,7 @@ def test_load_whose_memory_of_changes_was_evicted_is_not_believed() -> None:
     redis_client().delete(*keys.changes(ACCOUNT, CUT, DAYS))
 
     assert land(began, [1]) == 0
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -153,7 +153,7 @@ def test_next_load_does_not_give_credit_to_one_from_before_an_eviction() -> None
     begin(token="b")
 
     assert land(began, [1]) == 0
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -162,11 +162,11 @@ def test_forgetting_a_day_without_memory_does_not_revive_its_entry() -> None:
     land(begin(), [1])
     time.sleep(0.002)
     redis_client().delete(*keys.changes(ACCOUNT, CUT, DAYS))
-    assert monday().band is Band.MISSING
+    assert monday().freshness is Freshness.MISSING
 
     forget(own=True)
 
-    assert monday().band is Band.OLD
+    assert monday().freshness is Freshness.EXPIRED
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -176,10 +176,10 @@ def test_empty_answer_after_a_full_day_is_doubted_once() -> None:
     land(began, [LATE])
 
     land(began + 1, [])
-    assert (monday().band, monday().worth_loading) == (Band.OLD, True)
+    assert (monday().freshness, monday().reload_helps) == (Freshness.EXPIRED, True)
 
     land(began + 2, [])
-    assert (monday().band, monday().starts) == (Band.FRESH, [])
+    assert (monday().freshness, monday().starts) == (Freshness.FRESH, [])
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -189,12 +189,12 @@ def test_empty_answer_that_has_a_reason_is_not_doubted() -> None:
     land(began, [LATE])
     forget(own=True)
     land(began + 1, [])
-    assert monday().band is Band.FRESH
+    assert monday().freshness is Freshness.FRESH
 
     passed = begin(COLOUR)
     land(passed, [1], COLOUR)
     land(passed + 1, [], COLOUR)
-    assert monday(COLOUR).band is Band.FRESH
+    assert monday(COLOUR).freshness is Freshness.FRESH
 
 
 @pytest.mark.usefixtures("known_redis")
@@ -211,9 +211,9 @@ def test_one_leads_and_the_others_learn_who() -> None:
 def test_failure_is_shared_for_a_moment() -> None:
     """FM-28: a failed load is not repeated by each who waited for it."""
     store.lease(ACCOUNT, CUT, DAYS, "a")
-    store.release(ACCOUNT, CUT, "a", failure=LoadFailed("unavailable", 7.0))
+    store.release(ACCOUNT, CUT, "a", failure=LoadError("unavailable", 7.0))
 
-    with pytest.raises(LoadFailed) as raised:
+    with pytest.raises(LoadError) as raised:
         store.lease(ACCOUNT, CUT, DAYS, "b")
 
     assert (raised.value.reason, raised.value.retry_after) == ("unavailable", 7.0)
@@ -227,7 +227,7 @@ def test_lease_that_somebody_took_over_is_not_given_back() -> None:
     redis_client().delete(keys.lease(ACCOUNT, CUT))
     store.lease(ACCOUNT, CUT, DAYS, "new")
 
-    assert not store.release(ACCOUNT, CUT, "slow", failure=LoadFailed("late"))
+    assert not store.release(ACCOUNT, CUT, "slow", failure=LoadError("late"))
     assert store.lease(ACCOUNT, CUT, DAYS, "third").holder == "new"
 
 
@@ -255,7 +255,7 @@ def test_every_key_goes_by_itself() -> None:
     assert left
     assert all(ms > 0 for ms in left.values()), left
     entry, change = (left[spelled(ACCOUNT, CUT, DAYS)[0]] for spelled in (keys.days, keys.changes))
-    assert entry < min(change, left[keys.epoch(ACCOUNT)])
+    assert entry < min(change, left[keys.generation(ACCOUNT)])
 
 
 def test_keys_of_an_account_share_their_node() -> None:
@@ -263,7 +263,7 @@ def test_keys_of_an_account_share_their_node() -> None:
     land(begin(), [1])
     store.read(ACCOUNT, CUT, DAYS)
 
-    assert all(key.startswith(b"sl1:{7}:") for key in redis_client().keys("*"))
+    assert all(key.startswith(b"sl2:{7}:") for key in redis_client().keys("*"))
 
 
 def test_demand_counts_who_asks() -> None:
@@ -300,7 +300,7 @@ class Interleavings(RuleBasedStateMachine):
         self.passed_at_change = 0
         self.marks = 0
         self.changes = [(0, False)]  # when, in ms of this test's clock; whether by us. The truth is how many.
-        self.aloft: list[Load] = []
+        self.in_flight: list[Load] = []
         self.time = RedisTime()
 
     def now(self) -> int:
@@ -315,13 +315,13 @@ class Interleavings(RuleBasedStateMachine):
     def begin(self, lag: bool) -> None:
         """Begin a load."""
         began = begin() + self.passed
-        self.aloft.append(Load(began, self.truth(began - self.SETTLE if lag else began)))
+        self.in_flight.append(Load(began, self.truth(began - self.SETTLE if lag else began)))
 
-    @precondition(lambda self: self.aloft)
+    @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def land(self, data: st.DataObject) -> None:
         """End one of the loads, whichever."""
-        load = self.aloft.pop(data.draw(st.integers(0, len(self.aloft) - 1)))
+        load = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
         land(load.began - self.passed, [load.saw])
 
     @rule(own=st.booleans())
@@ -353,17 +353,22 @@ class Interleavings(RuleBasedStateMachine):
     def no_change_is_hidden(self) -> None:
         """FM-24: what is verified knows every change but our own, and says that it is due for those."""
         day = monday()
-        if day.band.verified:
+        if day.freshness.verified:
             known = day.starts[0]
             missed = self.changes[known:]
             assert all(own for _, own in missed)
-            assert day.due or not missed
+            assert day.needs_refresh or not missed
 
 
 @pytest.mark.filterwarnings("default")
 def test_no_interleaving_hides_a_change() -> None:
     """FM-24: whatever the order of loads, changes, flushes, evictions and time."""
-    lifetimes = {"CACHECTL_SETTLE": 1.0, "CACHECTL_FRESH": 5, "CACHECTL_STALE": 20, "CACHECTL_OLD": 60}
+    lifetimes = {
+        "CACHE_CONSISTENCY_LAG": 1.0,
+        "CACHE_MAX_AGE": 5,
+        "CACHE_STALE_WHILE_REVALIDATE": 20,
+        "CACHE_STALE_IF_ERROR": 60,
+    }
     with override_settings(**lifetimes):
         state_machine = Interleavings.TestCase
         state_machine.settings = settings(

@@ -13,24 +13,24 @@ from pytest_django.fixtures import Settings
 from redis import ConnectionError as RedisConnectionError
 
 from cachectl import invalidation, keys, store, tasks
-from cachectl.freshness import Band
+from cachectl.freshness import Freshness
 from cachectl.infra.redis import redis_client
-from cachectl.models import Forgetting, Warming
+from cachectl.models import CacheInvalidation, Warming
 from script.lib.servers import free_port
-from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, CountingSource, RedisTime, ask
+from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, CountingLoader, RedisTime, ask
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
 
-def owe() -> Forgetting:
+def owe() -> CacheInvalidation:
     """Owe the forgetting of Monday and Tuesday for two event types, because of an appointment of ours."""
-    return invalidation.owe(
-        account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=Forgetting.Cause.OWN
+    return invalidation.enqueue(
+        account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=CacheInvalidation.Cause.OWN
     )
 
 
 @pytest.fixture
-def owed() -> Forgetting:
+def owed() -> CacheInvalidation:
     """Owe one forgetting."""
     return owe()
 
@@ -43,11 +43,11 @@ def redis_refuses(settings: Settings, known_redis: None) -> None:
 
 @pytest.fixture
 def attempt() -> Iterator[object]:
-    """Return a function that runs the n-th attempt of `forget_range`, as a worker does."""
-    task = tasks.forget_range
+    """Return a function that runs the n-th attempt of `invalidate_range`, as a worker does."""
+    task = tasks.invalidate_range
 
     def run(retries: int) -> None:
-        Forgetting.objects.update(next_attempt_at=Now())  # the pause is over
+        CacheInvalidation.objects.update(next_attempt_at=Now())  # the pause is over
         task.push_request(id="t", retries=retries, called_directly=False, args=[], kwargs={}, delivery_info={})
         try:
             task.run()
@@ -59,54 +59,56 @@ def attempt() -> Iterator[object]:
         messages.clear()
 
 
-def test_forgetting_is_processed_and_written_down(owed: Forgetting) -> None:
+def test_forgetting_is_processed_and_written_down(owed: CacheInvalidation) -> None:
     """FM-26: the row says what is to be done, and what was; arguments of other versions are ignored."""
-    tasks.forget_range(forgetting_id=owed.id, argument_of_a_newer_version=1)
+    tasks.invalidate_range(invalidation_id=owed.id, argument_of_a_newer_version=1)
 
     owed.refresh_from_db()
-    assert (owed.keys_forgotten, owed.attempts, owed.last_error) == (4, 0, "")
+    assert (owed.keys_invalidated, owed.attempts, owed.last_error) == (4, 0, "")
     assert owed.done_at is not None
     assert owed.took is not None
     assert redis_client().exists(*keys.changes(ACCOUNT, CUT, [MONDAY]), *keys.changes(ACCOUNT, COLOUR, [TUESDAY])) == 2
 
 
-def test_forgetting_again_moves_nothing(owed: Forgetting, source: CountingSource, redis_time: RedisTime) -> None:
+def test_forgetting_again_moves_nothing(owed: CacheInvalidation, loader: CountingLoader, redis_time: RedisTime) -> None:
     """FM-27: forgotten after commit, and by the task once or twice: once is what counts."""
-    owed.cause = Forgetting.Cause.COMMAND
+    owed.cause = CacheInvalidation.Cause.COMMAND
     owed.save()
     invalidation.process()
     redis_time.pass_(60)
     ask()
 
-    Forgetting.objects.update(done_at=None, next_attempt_at=Now())  # a crash between Redis and the row
-    tasks.forget_range()
-    tasks.forget_range()
+    CacheInvalidation.objects.update(done_at=None, next_attempt_at=Now())  # a crash between Redis and the row
+    tasks.invalidate_range()
+    tasks.invalidate_range()
 
-    assert ask().band is Band.FRESH
+    assert ask().freshness is Freshness.FRESH
     owed.refresh_from_db()
-    assert (owed.keys_forgotten, owed.attempts) == (4, 0)
+    assert (owed.keys_invalidated, owed.attempts) == (4, 0)
 
 
-def test_forgettings_are_processed_a_hundred_per_message(owed: Forgetting) -> None:
+def test_forgettings_are_processed_a_hundred_per_message(owed: CacheInvalidation) -> None:
     """Whichever message comes first; the others find nothing to do."""
     for _ in range(120):
         owe()
 
     assert [invalidation.process() for _ in range(3)] == [100, 21, 0]
-    assert all(row.done_at and row.took is not None and row.keys_forgotten == 4 for row in Forgetting.objects.all())
+    assert all(
+        row.done_at and row.took is not None and row.keys_invalidated == 4 for row in CacheInvalidation.objects.all()
+    )
 
 
 def test_message_without_rows_is_no_error() -> None:
     """A message may outlive its row."""
-    tasks.forget_range(forgetting_id=404)
+    tasks.invalidate_range(invalidation_id=404)
 
-    assert not Forgetting.objects.exists()
+    assert not CacheInvalidation.objects.exists()
 
 
 @pytest.mark.usefixtures("redis_refuses")
 @pytest.mark.parametrize(("retries", "wait"), [(0, 5), (1, 10), (2, 20)])
 def test_attempts_are_scheduled_after_5_10_and_20_seconds(
-    attempt: object, owed: Forgetting, retries: int, wait: int
+    attempt: object, owed: CacheInvalidation, retries: int, wait: int
 ) -> None:
     """FM-25: the error reaches the task, and the documented waits are those in the message."""
     before = datetime.now(UTC)
@@ -124,7 +126,7 @@ def test_attempts_are_scheduled_after_5_10_and_20_seconds(
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_after_the_last_attempt_the_row_is_still_pending(
-    attempt: object, owed: Forgetting, settings: Settings, caplog: pytest.LogCaptureFixture
+    attempt: object, owed: CacheInvalidation, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FM-25: the message's retries end, the row's do not; an error in the log calls a person, the relay goes on."""
     for retries in range(3):
@@ -141,34 +143,36 @@ def test_after_the_last_attempt_the_row_is_still_pending(
     assert last.levelname == "ERROR"
 
 
-def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(owed: Forgetting) -> None:
+def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(owed: CacheInvalidation) -> None:
     """Invariant 6: at most ten seconds later the days are forgotten."""
     tasks.relay_outbox()
 
     with current_app.connection_for_read() as connection, connection.SimpleQueue("cache") as messages:
         message = messages.get_nowait()
         message.ack()
-    assert message.headers["task"] == "cachectl.forget_range"
+    assert message.headers["task"] == "cachectl.invalidate_range"
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_batch_is_retried_together_while_redis_is_away(owed: Forgetting) -> None:
+def test_batch_is_retried_together_while_redis_is_away(owed: CacheInvalidation) -> None:
     """The first failure ends it: the others would fail as well."""
-    invalidation.owe(account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
+    invalidation.enqueue(
+        account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.COMMAND
+    )
 
     with pytest.raises(RedisConnectionError):
         invalidation.process()
 
     assert invalidation.process() == 0  # not before the pause is over
-    assert sorted(Forgetting.objects.values_list("attempts", "done_at")) == [(1, None), (1, None)]
+    assert sorted(CacheInvalidation.objects.values_list("attempts", "done_at")) == [(1, None), (1, None)]
 
 
-def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: Forgetting) -> None:
+def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: CacheInvalidation) -> None:
     """FM-26: a range beyond all bounds is refused, noted, and left to a person."""
-    absurd = Forgetting.objects.create(
+    absurd = CacheInvalidation.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY + timedelta(days=9000), cause="command"
     )
-    Forgetting.objects.filter(pk=absurd.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
+    CacheInvalidation.objects.filter(pk=absurd.pk).update(next_attempt_at=Now() - timedelta(seconds=1))
 
     assert invalidation.process() == 1
 
@@ -182,19 +186,19 @@ def test_owing_is_bounded() -> None:
     """FM-26: nobody can write down a range that is larger than any change."""
     for event_types, last in (([], MONDAY), ([1], MONDAY - timedelta(days=1)), ([1], MONDAY + timedelta(days=9000))):
         with pytest.raises(ValueError, match="4000"):
-            invalidation.owe(
-                account_id=1, event_type_ids=event_types, first=MONDAY, last=last, cause=Forgetting.Cause.COMMAND
+            invalidation.enqueue(
+                account_id=1, event_type_ids=event_types, first=MONDAY, last=last, cause=CacheInvalidation.Cause.COMMAND
             )
 
 
-def test_emptied_redis_is_noticed(owed: Forgetting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emptied_redis_is_noticed(owed: CacheInvalidation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads are believed from the settle time after Redis was first seen empty: better before a caller sees it."""
     monkeypatch.setattr("cachectl.loaders._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
     redis_client().flushdb()
 
     tasks.ensure_generation()
 
-    assert redis_client().exists(keys.epoch(ACCOUNT), keys.epoch(8)) == 2
+    assert redis_client().exists(keys.generation(ACCOUNT), keys.generation(8)) == 2
 
 
 def test_worker_looks_at_redis_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,24 +207,24 @@ def test_worker_looks_at_redis_when_it_starts(monkeypatch: pytest.MonkeyPatch) -
 
     worker_ready.send(sender=None)
 
-    assert redis_client().exists(keys.epoch(8))
+    assert redis_client().exists(keys.generation(8))
 
 
-def test_refresh_loads_stale_days(source: CountingSource, redis_time: RedisTime) -> None:
+def test_refresh_loads_stale_days(loader: CountingLoader, redis_time: RedisTime) -> None:
     """The message carries ids and ISO dates, and may carry more one day."""
     ask()
     redis_time.pass_(121)
 
-    tasks.refresh(account_id=ACCOUNT, event_type_id=CUT, first="2026-11-23", last="2026-11-23", newer=True)
+    tasks.refresh(account_id=ACCOUNT, event_type_id=CUT, first="2026-11-23", last="2026-11-23", revalidate=True)
 
-    assert ask().band is Band.FRESH
-    assert len(source.loads) == 2
+    assert ask().freshness is Freshness.FRESH
+    assert len(loader.loads) == 2
 
 
-def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(source: CountingSource) -> None:
+def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(loader: CountingLoader) -> None:
     """A load that could not be believed is put off until it can."""
     ask()
-    store.forget(ACCOUNT, [CUT], [MONDAY], own=False, mark="1")
+    store.invalidate(ACCOUNT, [CUT], [MONDAY], own=False, mark="1")
 
     with pytest.raises(Retry) as raised:
         tasks.refresh.apply(
@@ -229,31 +233,33 @@ def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(source: Cou
         )
 
     assert 2 < raised.value.when < 3
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
-def test_history_goes_after_14_days_and_debts_do_not(owed: Forgetting) -> None:
+def test_history_goes_after_14_days_and_debts_do_not(owed: CacheInvalidation) -> None:
     """History is for looking; what is owed is for doing."""
     old = datetime.now(UTC) - timedelta(days=15)
-    Forgetting.objects.update(created_at=old)
-    done = invalidation.owe(account_id=1, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=Forgetting.Cause.COMMAND)
-    Forgetting.objects.filter(id=done.id).update(created_at=old, done_at=old)
+    CacheInvalidation.objects.update(created_at=old)
+    done = invalidation.enqueue(
+        account_id=1, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.COMMAND
+    )
+    CacheInvalidation.objects.filter(id=done.id).update(created_at=old, done_at=old)
     Warming.objects.create(started_at=old)
     Warming.objects.create()
 
     tasks.prune()
 
-    assert list(Forgetting.objects.all()) == [owed]
+    assert list(CacheInvalidation.objects.all()) == [owed]
     assert Warming.objects.count() == 1
 
 
 def test_every_task_has_its_queue() -> None:
-    """Forgetting never waits behind anything; loads have a queue of their own."""
+    """CacheInvalidation never waits behind anything; loads have a queue of their own."""
     routes = django_settings.CELERY_TASK_ROUTES
     queues = {name: routes.get(name, {}).get("queue") for name in current_app.tasks if name.startswith("cachectl.")}
 
     assert queues == {
-        "cachectl.forget_range": "cache",
+        "cachectl.invalidate_range": "cache",
         "cachectl.relay_outbox": "cache",
         "cachectl.ensure_generation": "cache",
         "cachectl.refresh": "refresh",

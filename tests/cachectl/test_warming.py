@@ -13,12 +13,12 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from cachectl import conf, keys, store, warming
-from cachectl.freshness import Band
+from cachectl.freshness import Freshness
 from cachectl.infra.redis import redis_client
-from cachectl.loaders import THROTTLED, LoadFailed, Urgency
+from cachectl.loaders import THROTTLED, LoadError, LoadPriority
 from cachectl.models import Warming
 from script.lib.servers import free_port
-from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, CountingSource, RedisTime, ask, forget
+from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, CountingLoader, RedisTime, ask, forget
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
@@ -45,7 +45,7 @@ def offers() -> Iterator[dict[int, dict[int, int]]]:
     warming._Registry.offers = before
 
 
-class Eventful(CountingSource):
+class Eventful(CountingLoader):
     """A source to which something happens when it is asked for the n-th time."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Eventful(CountingSource):
 
 
 @pytest.fixture
-def eventful(source: CountingSource) -> Eventful:
+def eventful(loader: CountingLoader) -> Eventful:
     """Register it; `source` gives back the one that was there."""
     eventful = Eventful()
     warming.cache.loaders.register(eventful)
@@ -68,7 +68,7 @@ def eventful(source: CountingSource) -> Eventful:
 
 def fails(reason: str, retry_after: float | None = None) -> Callable[[], None]:
     def fail() -> None:
-        raise LoadFailed(reason, retry_after)
+        raise LoadError(reason, retry_after)
 
     return fail
 
@@ -87,20 +87,20 @@ def run_in_vain(*words: object) -> CommandError:
     return failed.value
 
 
-def loaded(source: CountingSource) -> list[int]:
-    return [event_type for event_type, *_ in source.loads]
+def loaded(loader: CountingLoader) -> list[int]:
+    return [event_type for event_type, *_ in loader.loads]
 
 
 def last_row() -> Warming:
     return Warming.objects.latest("id")
 
 
-def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, source):
+def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, loader):
     """One request for each event type, the one that is wanted most first; what nobody wants is left."""
     said = run("--days", 28)
 
-    last = today() + timedelta(days=conf.block_days() - 1)
-    assert source.loads == [(CUT, today(), last, Urgency.WARMING), (COLOUR, today(), last, Urgency.WARMING)]
+    last = today() + timedelta(days=conf.prefetch_days() - 1)
+    assert loader.loads == [(CUT, today(), last, LoadPriority.WARMING), (COLOUR, today(), last, LoadPriority.WARMING)]
     assert said == "Warmed 2 of 2 event types, 56 days, with 2 requests in 0 s.\n"
     row = last_row()
     assert (row.account_id, row.planned, row.event_types, row.days, row.requests) == (ACCOUNT, 2, 2, 56, 2)
@@ -108,53 +108,53 @@ def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, source)
     assert row.finished_at >= row.started_at
 
 
-def test_next_caller_waits_for_nobody(offers, source):
+def test_next_caller_waits_for_nobody(offers, loader):
     """FM-29: that is what it is for."""
     run()
 
     known = ask(today(), today() + timedelta(days=13))
 
-    assert (known.band, known.loaded, len(source.loads)) == (Band.FRESH, False, 2)
+    assert (known.freshness, known.loaded, len(loader.loads)) == (Freshness.FRESH, False, 2)
 
 
-def test_questions_of_callers_decide(offers, source, redis_time: RedisTime):
+def test_questions_of_callers_decide(offers, loader, redis_time: RedisTime):
     """Demand is counted when it is asked; warming itself asks for nothing."""
     for _ in range(100):
         ask(today(), event_type=BEARD)
     redis_time.pass_(3600)
-    source.loads.clear()
+    loader.loads.clear()
 
     run("--top", 1)
     redis_time.pass_(3600)
     run("--top", 1)
 
-    assert loaded(source) == [BEARD, BEARD]
+    assert loaded(loader) == [BEARD, BEARD]
     assert store.demand(ACCOUNT, 1) == {BEARD: 100}
 
 
-def test_second_run_loads_nothing(offers, source):
+def test_second_run_loads_nothing(offers, loader):
     """Safe to run twice: what is fresh costs no request."""
     run()
 
     assert run() == "Nothing to warm: what callers want is fresh.\n"
 
-    assert len(source.loads) == 2
+    assert len(loader.loads) == 2
     assert last_row().requests == 0
 
 
-def test_days_that_grow_stale_are_loaded_again(offers, source, redis_time: RedisTime):
+def test_days_that_grow_stale_are_loaded_again(offers, loader, redis_time: RedisTime):
     """And those only."""
     run("--top", 1)
     redis_time.pass_(121)
     ask(today(), event_type=COLOUR)
-    source.loads.clear()
+    loader.loads.clear()
 
     run("--days", 14)
 
-    assert loaded(source) == [CUT]
+    assert loaded(loader) == [CUT]
 
 
-def test_day_that_changed_a_moment_ago_is_left_to_who_asks(offers, source):
+def test_day_that_changed_a_moment_ago_is_left_to_who_asks(offers, loader):
     """FM-24: no load could be believed yet."""
     run("--days", 1)
     forget(today(), own=False, event_types=(CUT, COLOUR))
@@ -162,28 +162,28 @@ def test_day_that_changed_a_moment_ago_is_left_to_who_asks(offers, source):
     assert "Nothing to warm" in run("--days", 1)
 
 
-def test_dry_run_only_says_what_would_be_loaded(offers, source):
+def test_dry_run_only_says_what_would_be_loaded(offers, loader):
     """No request, no row, no lease."""
     header, cut, colour = run("--dry-run", "--days", 5).splitlines()
 
     assert header.split("  ") == ["account", "event type", "wanted/h", "days to load"]
     assert cut.split() == [str(ACCOUNT), str(CUT), "0.06", "5"]
     assert colour.split() == [str(ACCOUNT), str(COLOUR), "0.03", "5"]
-    assert source.loads == []
+    assert loader.loads == []
     assert not Warming.objects.exists()
     assert not redis_client().exists(keys.warming(ACCOUNT))
 
 
-def test_company_is_passed_on(offers, source):
+def test_company_is_passed_on(offers, loader):
     """FM-26: who offers what is not for this app to know, and an unknown name is said to be one."""
     run("--company", "salon")
     failed = run_in_vain("--company", "saloon")
 
-    assert len(source.loads) == 2
+    assert len(loader.loads) == 2
     assert (str(failed), failed.returncode) == ("There is no company “saloon”.", 1)
 
 
-def test_without_offers_there_is_nothing_to_do(offers, source):
+def test_without_offers_there_is_nothing_to_do(offers, loader):
     """Status 0, for cron."""
     offers.clear()
 
@@ -191,10 +191,10 @@ def test_without_offers_there_is_nothing_to_do(offers, source):
 
 
 @pytest.mark.parametrize("words", [("--top", 0), ("--days", 0), ("--days", 401), ("--hours", 49), ("--minutes", 0)])
-def test_wrong_numbers_are_refused(offers, source, words):
+def test_wrong_numbers_are_refused(offers, loader, words):
     """Bounds are said, not found out."""
     assert f"{words[0]} " in str(run_in_vain(*words))
-    assert source.loads == []
+    assert loader.loads == []
 
 
 def test_refused_run_waits_as_told(offers, eventful):
@@ -234,16 +234,16 @@ def test_one_account_waits_while_another_is_served(offers, eventful):
     assert dict(Warming.objects.values_list("account_id", "stopped_early")) == {ACCOUNT: "budget", OTHER_ACCOUNT: ""}
 
 
-def test_run_ends_when_its_time_is_over(offers, source):
+def test_run_ends_when_its_time_is_over(offers, loader):
     """What is left is left to the next run."""
     failed = run_in_vain("--minutes", 0.000001)
 
     assert failed.returncode == 75
     assert "time was over" in str(failed)
-    assert source.loads == []
+    assert loader.loads == []
 
 
-def test_only_one_run_warms_an_account(offers, source):
+def test_only_one_run_warms_an_account(offers, loader):
     """Status 75, no request."""
     store.lease_warming(ACCOUNT, "another run")
 
@@ -251,7 +251,7 @@ def test_only_one_run_warms_an_account(offers, source):
 
     assert failed.returncode == 75
     assert "another warming" in str(failed)
-    assert source.loads == []
+    assert loader.loads == []
     assert redis_client().get(keys.warming(ACCOUNT)) == b"another run"
 
 
@@ -269,7 +269,7 @@ def test_run_that_lost_its_account_leaves_it(offers, eventful, monkeypatch):
     assert loaded(eventful) == [CUT]
 
 
-def test_killed_run_keeps_the_next_one_for_as_long_as_its_lease(offers, source):
+def test_killed_run_keeps_the_next_one_for_as_long_as_its_lease(offers, loader):
     """Killed at any moment: the lease runs out by itself, and the row says what happened."""
     store.lease_warming(ACCOUNT, "killed run")
     killed = Warming.objects.create(account_id=ACCOUNT, planned=9, event_types=3)
@@ -283,7 +283,7 @@ def test_killed_run_keeps_the_next_one_for_as_long_as_its_lease(offers, source):
     assert last_row().stopped_early == ""
 
 
-def test_run_gives_its_account_back(offers, source):
+def test_run_gives_its_account_back(offers, loader):
     """Nobody waits for the end of a lease."""
     run()
 
@@ -301,19 +301,19 @@ def test_event_type_that_cannot_be_loaded_keeps_nobody_from_it(offers, eventful)
     assert (last_row().event_types, last_row().failures, last_row().stopped_early) == (1, 1, "")
 
 
-def test_calendar_that_does_not_answer_is_left_alone(offers, source):
+def test_calendar_that_does_not_answer_is_left_alone(offers, loader):
     """FM-44: three failures in a row, and no more requests are spent."""
     offers[ACCOUNT] = dict.fromkeys(range(100, 110), 5)
-    source.fail()
+    loader.fail()
 
     failed = run_in_vain()
 
-    assert (failed.returncode, len(source.loads)) == (1, 3)
+    assert (failed.returncode, len(loader.loads)) == (1, 3)
     assert "the calendar could not be asked" in str(failed)
     assert last_row().stopped_early == "source"
 
 
-def test_without_redis_nothing_is_planned(offers, source, settings: Settings):
+def test_without_redis_nothing_is_planned(offers, loader, settings: Settings):
     """A clear sentence instead of a trace."""
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
@@ -354,7 +354,7 @@ def test_interrupted_run_says_so_and_lets_the_next_one_begin(offers, eventful, n
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_bar_is_shown_on_a_terminal_only(offers, source, capsys, monkeypatch):
+def test_bar_is_shown_on_a_terminal_only(offers, loader, capsys, monkeypatch):
     """Cron gets one line."""
     run("--top", 1)
     assert capsys.readouterr().err == ""

@@ -5,15 +5,15 @@ from datetime import date
 import pytest
 
 from cachectl import warming_priority
-from cachectl.freshness import Band, Day, missing
+from cachectl.freshness import Day, Freshness, missing
 from cachectl.warming_priority import Candidate
 
 NOW = 100_000.0
 MONDAY = date(2026, 11, 23)
-FRESH = Day(MONDAY, (), NOW - 60, Band.FRESH)
-STALE = Day(MONDAY, (), NOW - 450, Band.STALE)
-OLD = Day(MONDAY, (), NOW - 7200, Band.OLD, worth_loading=True)
-JUST_CHANGED = Day(MONDAY, (), NOW - 60, Band.OLD, worth_loading=False)
+FRESH = Day(MONDAY, (), NOW - 60, Freshness.FRESH)
+STALE = Day(MONDAY, (), NOW - 450, Freshness.STALE)
+OLD = Day(MONDAY, (), NOW - 7200, Freshness.EXPIRED, reload_helps=True)
+JUST_CHANGED = Day(MONDAY, (), NOW - 60, Freshness.EXPIRED, reload_helps=False)
 MISSING = missing(MONDAY)
 
 

@@ -8,10 +8,10 @@ from celery import current_app
 from django.db import transaction
 from django.utils import timezone
 
-from cachectl.cache import Band
+from cachectl.cache import Freshness
 from cachectl.infra import executors
 from cachectl.infra.deadline import Deadline
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom import contradictions, tasks
 from calcom.errors import Refused
 from calcom.models import Account, EventType
@@ -36,8 +36,8 @@ ANNAS = NewBooking(
 
 def requested_syncs() -> list[dict[str, int]]:
     """Take the syncs that were handed to workers."""
-    executors._pool("errands").finish()
-    executors._pool.cache_clear()
+    executors._executor("background").finish()
+    executors._executor.cache_clear()
     found = []
     with current_app.connection_for_read() as connection, connection.SimpleQueue("default") as waiting:
         while len(waiting):
@@ -86,8 +86,8 @@ def test_a_sync_invalidates_the_lists_of_what_changed(whole, calcom: CalcomServi
         else:
             sync_event_type(account=salon.account, calcom_id=1, now=timezone.now())
 
-    assert listed(calcom, salon.cut.event_type, deadline=Deadline.after(0)).band is Band.OLD
-    assert listed(calcom, salon.beard.event_type, deadline=Deadline.after(0)).band is Band.FRESH
+    assert listed(calcom, salon.cut.event_type, deadline=Deadline.after(0)).freshness is Freshness.EXPIRED
+    assert listed(calcom, salon.beard.event_type, deadline=Deadline.after(0)).freshness is Freshness.FRESH
 
 
 def test_a_sync_is_requested_once_in_a_while(calcom: CalcomService, salon: factories.Salon):
@@ -122,7 +122,7 @@ def test_a_deleted_event_type_is_not_offered_any_more(
     simulator.delete_event_type("haircut")
 
     if operation == "load":
-        assert listed(calcom, event_type, max_age=0).band is Band.MISSING
+        assert listed(calcom, event_type, max_age=0).freshness is Freshness.MISSING
     elif operation == "book":
         with pytest.raises(Refused):
             calcom.create_booking(event_type=event_type, booking=replace(ANNAS, start=at(11)))
@@ -133,7 +133,7 @@ def test_a_deleted_event_type_is_not_offered_any_more(
     event_type.refresh_from_db()
     known = listed(calcom, event_type)
     assert event_type.active is False
-    assert (known.band, known.failure) == (Band.MISSING, "not_found")
+    assert (known.freshness, known.failure) == (Freshness.MISSING, "not_found")
     assert requested_syncs() == [{"account_id": salon.account.pk, "calcom_id": 1}]
 
 
@@ -159,7 +159,7 @@ def test_a_404_that_is_not_about_the_event_type_ends_nothing(calcom: CalcomServi
 
     salon.cut.event_type.refresh_from_db()
     assert salon.cut.event_type.active
-    assert known.band is Band.FRESH
+    assert known.freshness is Freshness.FRESH
 
 
 # --- lists of more than host time --------------------------------------------------------------------------------
@@ -196,32 +196,32 @@ def test_an_own_change_expires_lists_of_more_than_host_time(reach, far, calcom: 
         calcom.open_slots(event_type=event_type, first=days[0], last=days[-1], deadline=Deadline.after(PATIENCE))
 
     with transaction.atomic():
-        rows = calcom.write_forgettings(
+        rows = calcom.record_invalidations(
             event_type=salon.colour.event_type,
             start=at(10),
             end=at(11),
             host_ids=[salon.emma.host_id],
-            cause=Forgetting.Cause.OWN,
+            cause=CacheInvalidation.Cause.OWN,
         )
     calcom.availability_changed(rows)
 
-    def bands(event_type):
+    def freshnesses(event_type):
         known = calcom.open_slots(event_type=event_type, first=days[0], last=days[-1], deadline=Deadline.after(0)).known
-        return [known.days[day.date()].band for day in days[:-1]]
+        return [known.days[day.date()].freshness for day in days[:-1]]
 
-    assert set(bands(cut)) == {Band.FRESH if far is None else Band.OLD}
-    assert set(bands(emmas)) == {Band.FRESH}
+    assert set(freshnesses(cut)) == {Freshness.FRESH if far is None else Freshness.EXPIRED}
+    assert set(freshnesses(emmas)) == {Freshness.FRESH}
 
 
 def test_a_refusal_expires_the_day_in_every_time_zone(calcom: CalcomService, salon: factories.Salon):
     """A closed morning may begin the UTC day before."""
     with transaction.atomic():
-        rows = calcom.write_forgettings(
+        rows = calcom.record_invalidations(
             event_type=salon.cut.event_type,
             start=at(9),
             end=at(9, 30),
             host_ids=[salon.emma.host_id],
-            cause=Forgetting.Cause.REFUSED,
+            cause=CacheInvalidation.Cause.REFUSED,
         )
 
     days = {row.first for row in rows} | {row.last for row in rows}

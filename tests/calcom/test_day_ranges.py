@@ -6,24 +6,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calcom.day_ranges import MINUTE, Shape, touched
+from calcom.day_ranges import MINUTE, SlotFootprint, affected_days
 
-CUT = Shape(30)
+CUT = SlotFootprint(30)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-shapes = st.builds(Shape, st.integers(1, 600), st.integers(0, 120), st.integers(0, 120))
+shapes = st.builds(SlotFootprint, st.integers(1, 600), st.integers(0, 120), st.integers(0, 120))
 instants = st.integers(0, 2 * 86_400).map(lambda s: datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=s))
 
 
-def days(start: datetime, end: datetime, *, changed: Shape = CUT, asked: Shape = CUT) -> tuple[date, date]:
+def days(
+    start: datetime, end: datetime, *, changed: SlotFootprint = CUT, asked: SlotFootprint = CUT
+) -> tuple[date, date]:
     """Return the days touched of one event type."""
-    [(found, _)] = touched(start=start, end=end, changed=changed, others={1: asked}).items()
+    [(found, _)] = affected_days(start=start, end=end, changed=changed, others={1: asked}).items()
     return found
 
 
 def test_an_appointment_at_noon_touches_its_own_day_only():
     """FM-22: three event types that share the host are forgotten together, one day each."""
-    groups = touched(start=NOON, end=NOON + 30 * MINUTE, changed=CUT, others={3: CUT, 1: CUT, 2: Shape(60, 15, 15)})
+    groups = affected_days(
+        start=NOON, end=NOON + 30 * MINUTE, changed=CUT, others={3: CUT, 1: CUT, 2: SlotFootprint(60, 15, 15)}
+    )
 
     assert groups == {(NOON.date(), NOON.date()): [1, 2, 3]}
 
@@ -41,7 +45,7 @@ def test_a_long_event_type_reaches_into_the_day_before():
     """FM-23: a three-hour slot at 22:00 meets what happens at half past midnight; a half-hour slot does not."""
     early = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)
 
-    groups = touched(start=early, end=early + 30 * MINUTE, changed=CUT, others={1: CUT, 2: Shape(180)})
+    groups = affected_days(start=early, end=early + 30 * MINUTE, changed=CUT, others={1: CUT, 2: SlotFootprint(180)})
 
     assert groups == {
         (date(2026, 11, 25), date(2026, 11, 25)): [1],
@@ -53,7 +57,7 @@ def test_what_only_meets_at_the_edge_is_not_touched():
     """FM-23: the slot that ends when the appointment begins stays as it was."""
     midnight = datetime(2026, 11, 25, tzinfo=UTC)
 
-    found = days(midnight, midnight + 30 * MINUTE, asked=Shape(1))
+    found = days(midnight, midnight + 30 * MINUTE, asked=SlotFootprint(1))
 
     assert found == (date(2026, 11, 25), date(2026, 11, 25))
 
@@ -88,4 +92,4 @@ def test_exactly_the_days_of_overlapping_slots_are_touched(start, seconds, chang
 def test_a_change_without_bounds_is_refused(start, end):
     """FM-26: no input makes us forget a year."""
     with pytest.raises(ValueError, match="change"):
-        touched(start=start, end=end, changed=CUT, others={1: CUT})
+        affected_days(start=start, end=end, changed=CUT, others={1: CUT})

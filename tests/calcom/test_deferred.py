@@ -15,7 +15,7 @@ from cachectl.tasks import relay_outbox
 from calcom.models import Cursor, DeferredBooking
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.webhooks import deferred, events, polling
-from calcom.webhooks.events import BookingRead, NotYet, Useless
+from calcom.webhooks.events import BookingSnapshot, Ignored, RetryLater
 from tests.calcom.webhooks import handed_out
 from tests.factories import at
 from tests.monitoring import samples
@@ -28,10 +28,10 @@ class Listener:
     """Refuses to be told of bookings for as long as there is trouble."""
 
     def __init__(self) -> None:
-        self.trouble: Exception | None = NotYet("not settled")
+        self.trouble: Exception | None = RetryLater("not settled")
         self.heard: list[str] = []
 
-    def __call__(self, _account: object, event: BookingRead) -> str:
+    def __call__(self, _account: object, event: BookingSnapshot) -> str:
         self.heard.append(event.booking.uid)
         if self.trouble is not None:
             raise self.trouble
@@ -42,7 +42,7 @@ class Listener:
 def listener(monkeypatch) -> Listener:
     """What listens to Cal.com."""
     listener = Listener()
-    monkeypatch.setattr(events._Registry, "listener", staticmethod(listener))
+    monkeypatch.setattr(events._Registry, "handler", staticmethod(listener))
     return listener
 
 
@@ -97,7 +97,7 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
         pass_time(seconds=6)
         look()
 
-    assert (row().state, row().attempts, row().last_error) == ("dead_letter", MOST_ATTEMPTS, "NotYet")
+    assert (row().state, row().attempts, row().last_error) == ("dead_letter", MOST_ATTEMPTS, "RetryLater")
     assert caplog.text.count("calcom.deferred_booking_given_up") == 1
     assert samples.now()["slotline_deferred_bookings_given_up"] == 1
     pass_time(days=1)
@@ -105,12 +105,12 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
     assert simulator.count(READ) == MOST_ATTEMPTS - 1
 
 
-@pytest.mark.parametrize("what", ["gone", "useless"])
+@pytest.mark.parametrize("what", ["gone", "ignored"])
 def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulator, listener, what):
     """Cal.com does not know it any more, or it concerns no company."""
     if what == "gone":
         DeferredBooking.objects.update(remote_uid="no-such-booking")
-    listener.trouble = Useless("nobody's")
+    listener.trouble = Ignored("nobody's")
     pass_time(seconds=31)
 
     look()
@@ -120,7 +120,7 @@ def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulato
 
 def test_look_without_a_permit_is_no_attempt(account, simulator, listener):
     """Nothing was sent, so nothing can be said about the booking."""
-    limiter_for(account.api_key, account.requests_per_minute).hold_back(300)
+    limiter_for(account.api_key, account.requests_per_minute).pause_background(300)
     pass_time(seconds=31)
 
     look()
@@ -189,7 +189,7 @@ def test_staff_has_a_booking_read_again(account, simulator, listener, client):
 
 def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, simulator, listener):
     """A comparison is of one account."""
-    other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", last_error="NotYet")
+    other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", last_error="RetryLater")
     listener.trouble = None
 
     deferred.look_at_all(account)

@@ -19,7 +19,7 @@ from calcom import tasks
 from calcom.errors import Unavailable
 from calcom.models import Account, WebhookDelivery
 from calcom.webhooks import events, inbox, views
-from calcom.webhooks.events import BookingTold, NotYet
+from calcom.webhooks.events import BookingWebhook, RetryLater
 from tests import factories
 from tests.bookings.helpers import let_jobs_finish
 from tests.calcom.test_webhooks import OLD_UID, TOLD, UID
@@ -48,7 +48,7 @@ def listener(monkeypatch):
             self.heard: list[str] = []
             self.answers = []
 
-        def __call__(self, _account: Account, event: BookingTold) -> str:
+        def __call__(self, _account: Account, event: BookingWebhook) -> str:
             self.heard.append(event.booking.state.value)
             answer = self.answers.pop(0) if self.answers else "understood"
             if isinstance(answer, Exception):
@@ -56,7 +56,7 @@ def listener(monkeypatch):
             return str(answer)
 
     listener = Listener()
-    monkeypatch.setattr(events._Registry, "listener", staticmethod(listener))
+    monkeypatch.setattr(events._Registry, "handler", staticmethod(listener))
     return listener
 
 
@@ -181,7 +181,7 @@ def test_what_nobody_can_use_is_kept_and_flagged(account, listener, trigger):
 
     inbox.process()
 
-    assert (row().state, row().note) == ("useless", "nothing to do for this trigger")
+    assert (row().state, row().note) == ("ignored", "nothing to do for this trigger")
     assert listener.heard == []
 
 
@@ -304,7 +304,9 @@ def test_other_bookings_and_accounts_do_not_wait(account, listener):
     assert list(WebhookDelivery.objects.order_by("pk").values_list("state", flat=True)) == ["failed", "done", "done"]
 
 
-@pytest.mark.parametrize("failure", [NotYet("a change of ours is open"), Unavailable("down"), RuntimeError("a bug")])
+@pytest.mark.parametrize(
+    "failure", [RetryLater("a change of ours is open"), Unavailable("down"), RuntimeError("a bug")]
+)
 def test_failures_are_tried_again_and_end_with_a_person(account, listener, failure):
     """5, 10, 20 s and so on; then it is a dead letter, and nothing else waits for it."""
     post(account.pk, CREATED)
@@ -413,7 +415,7 @@ def test_a_dead_letter_is_given_up(account, staff, listener):
 
     WebhookDelivery.objects.update(state="dead_letter")
     assert "1 put aside." in choose(staff, "give_up")
-    assert (row().state, row().note) == ("useless", "put aside by staff")
+    assert (row().state, row().note) == ("ignored", "put aside by staff")
 
 
 def test_only_who_may_change_deliveries_decides(account, listener, staff_admitted):

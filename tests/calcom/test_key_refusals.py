@@ -249,7 +249,7 @@ def test_staff_are_told_by_health_log_figures_and_page(
     browser.force_login(User.objects.get())
 
     health = browser.get("/health")
-    page = browser.get("/admin/calcom/governor/").text
+    page = browser.get("/admin/calcom/ratelimit/").text
     seen = samples.now()
 
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
@@ -317,7 +317,7 @@ def test_warming_asks_once(simulator: Simulator, salon: factories.Salon) -> None
 def test_deferred_booking_keeps_its_attempts(simulator: Simulator, account: Account) -> None:
     """It waits for a key instead of becoming a dead letter."""
     simulator.revoke_key(SALON_CREDENTIAL)
-    row = DeferredBooking.objects.create(account=account, remote_uid="uid", last_error="NotYet")
+    row = DeferredBooking.objects.create(account=account, remote_uid="uid", last_error="RetryLater")
 
     deferred.process()
 
@@ -332,7 +332,7 @@ def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.Monkey
     def handler(*_: object) -> str:
         raise KeyRefused("refused", retry_after=60.0)
 
-    monkeypatch.setattr(events._Registry, "listener", staticmethod(handler))
+    monkeypatch.setattr(events._Registry, "handler", staticmethod(handler))
     body = {"triggerEvent": "BOOKING_CANCELLED", "payload": {"uid": "uid", "startTime": at(10).isoformat()}}
     delivery = WebhookDelivery.objects.create(account=account, trigger="BOOKING_CANCELLED", identity="1", body=body)
 

@@ -10,7 +10,7 @@ from requests.structures import CaseInsensitiveDict
 from calcom.errors import OutcomeUnknown, Reason, Refused, Unavailable
 from calcom.http import parsing
 from calcom.http.transport import Answer
-from calcom.types import Obstacle, RemoteState
+from calcom.types import RemoteState, UnsupportedReason
 
 UID = "k7Qp2ZtW9aXcV4bN8mLs1D"
 BUSY = "User either already has booking at this time or is not available"
@@ -285,7 +285,7 @@ def test_an_event_type_without_obstacles_is_read():
     assert (haircut.id, list(haircut.lengths), haircut.before_buffer, haircut.notice) == (1, [30], 0, 0)
     assert [host.id for host in haircut.hosts] == [102]
     assert list(haircut.required_fields) == []
-    assert list(haircut.obstacles) == []
+    assert list(haircut.unsupported_reasons) == []
 
 
 def test_required_fields_are_read_with_their_options():
@@ -305,32 +305,32 @@ def test_required_fields_are_read_with_their_options():
         {"slug": "insurance", "type": "select", "options": ["A", "b"]},
         {"slug": "attendeePhoneNumber", "type": "phone", "options": [], "label": "Mobile"},
     ]
-    assert list(haircut.obstacles) == []
+    assert list(haircut.unsupported_reasons) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "obstacle"),
+    ("changes", "unsupported_reason"),
     [
-        ({"seats": {"disabled": False, "seatsPerTimeSlot": 3}}, Obstacle.SEATS),
-        ({"recurrence": {"disabled": False, "interval": 1}}, Obstacle.RECURRENCE),
-        ({"schedulingType": "managed"}, Obstacle.MANAGED),
-        ({"bookingFields": [{"type": "email", "slug": "email", "required": False}]}, Obstacle.PHONE_FIRST),
+        ({"seats": {"disabled": False, "seatsPerTimeSlot": 3}}, UnsupportedReason.SEATS),
+        ({"recurrence": {"disabled": False, "interval": 1}}, UnsupportedReason.RECURRENCE),
+        ({"schedulingType": "managed"}, UnsupportedReason.MANAGED),
+        ({"bookingFields": [{"type": "email", "slug": "email", "required": False}]}, UnsupportedReason.PHONE_FIRST),
         (
             {"bookingFields": [{"type": "email", "slug": "email", "required": True, "hidden": True}]},
-            Obstacle.PHONE_FIRST,
+            UnsupportedReason.PHONE_FIRST,
         ),
-        ({"bookingFields": [{"type": "number", "slug": "age", "required": True}]}, Obstacle.NUMBER_FIELD),
-        ({"requiresBookerEmailVerification": True}, Obstacle.EMAIL_CODE),
-        ({"price": 4500}, Obstacle.PAYMENT),
-        ({"users": []}, Obstacle.NO_HOSTS),
+        ({"bookingFields": [{"type": "number", "slug": "age", "required": True}]}, UnsupportedReason.NUMBER_FIELD),
+        ({"requiresBookerEmailVerification": True}, UnsupportedReason.EMAIL_CODE),
+        ({"price": 4500}, UnsupportedReason.PAYMENT),
+        ({"users": []}, UnsupportedReason.NO_HOSTS),
     ],
 )
-def test_what_cannot_be_served_is_noticed(changes, obstacle):
+def test_what_cannot_be_served_is_noticed(changes, unsupported_reason):
     """FM-61: each with a sentence for staff."""
     [found] = parsing.event_types([{**EVENT_TYPE, **changes}])
 
-    assert list(found.obstacles) == [obstacle]
-    assert obstacle.sentence
+    assert list(found.unsupported_reasons) == [unsupported_reason]
+    assert unsupported_reason.sentence
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_hosts_who_attend_each_booking_are_read(scheduling, fixed):
     found = parsing.event_type({**EVENT_TYPE, "hosts": hosts, "schedulingType": scheduling})
 
     assert [host.fixed for host in found.hosts] == fixed
-    assert list(found.obstacles) == []
+    assert list(found.unsupported_reasons) == []
 
 
 def test_everybody_whom_a_booking_names_is_read():

@@ -188,7 +188,7 @@ def test_nothing_is_sent_while_the_database_cannot_say(clock: Stopwatch, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(one._stored_pause, "left_s", fail)
-        with pytest.raises(Throttled, match="distrusted") as refusal:
+        with pytest.raises(Throttled, match="recovering") as refusal:
             ask(one)
         assert refusal.value.retry_after == 1.0
 

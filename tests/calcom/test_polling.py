@@ -13,7 +13,7 @@ from calcom.models import Cursor, DeferredBooking, WebhookDelivery
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority
 from calcom.webhooks import events, polling
-from calcom.webhooks.events import BookingRead, NotYet, Useless
+from calcom.webhooks.events import BookingSnapshot, Ignored, RetryLater
 from tests.contract.api_user import ApiUser
 from tests.factories import at
 
@@ -29,14 +29,14 @@ def listener(monkeypatch):
             self.heard: list[str] = []
             self.trouble: dict[str, Exception] = {}
 
-        def __call__(self, _account: object, event: BookingRead) -> str:
+        def __call__(self, _account: object, event: BookingSnapshot) -> str:
             self.heard.append(event.booking.uid)
             if event.booking.uid in self.trouble:
                 raise self.trouble[event.booking.uid]
             return "heard"
 
     listener = Listener()
-    monkeypatch.setattr(events._Registry, "listener", staticmethod(listener))
+    monkeypatch.setattr(events._Registry, "handler", staticmethod(listener))
     return listener
 
 
@@ -89,7 +89,7 @@ def test_pages_go_on_by_time(account, simulator, listener, monkeypatch):
     assert set(listener.heard) == uids
 
 
-@pytest.mark.parametrize("trouble", [NotYet("not settled"), Unavailable("down"), RuntimeError("a bug")])
+@pytest.mark.parametrize("trouble", [RetryLater("not settled"), Unavailable("down"), RuntimeError("a bug")])
 def test_poll_advances_and_sets_aside_what_cannot_be_applied(account, simulator, listener, trouble, caplog):
     """The others are applied all the same; the next polls do not read it again, however often it is in their list."""
     late = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
@@ -112,7 +112,7 @@ def test_poll_passes_what_concerns_no_company(account, simulator, listener):
     """Nothing is to be done about it, now or later."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
-    listener.trouble = {odd: Useless("nobody's")}
+    listener.trouble = {odd: Ignored("nobody's")}
 
     polling.poll(account)
 
@@ -155,7 +155,7 @@ def test_without_an_answer_nothing_is_lost(account, simulator, listener):
 def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator, listener):
     """Refused background work goes back to its queue, which is the row; the waiting is not a loop."""
     polling.due_accounts()
-    limiter_for(account.api_key, account.requests_per_minute).hold_back(30)
+    limiter_for(account.api_key, account.requests_per_minute).pause_background(30)
 
     tasks.poll_account(account_id=account.pk)
     assert polling.due_accounts() == []

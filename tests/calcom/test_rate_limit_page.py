@@ -21,7 +21,7 @@ from calcom.types import Priority
 from script.lib.servers import free_port
 from tests import factories
 
-PAGE = "/admin/calcom/governor/"
+PAGE = "/admin/calcom/ratelimit/"
 pytestmark = pytest.mark.usefixtures("staff_admitted")
 
 
@@ -37,7 +37,7 @@ def browser(*rights: str) -> Client:
 @pytest.fixture
 def staff(db) -> Client:
     """Somebody who may see and change the governor, and nothing else."""
-    return browser("view_governor", "change_governor")
+    return browser("view_ratelimit", "change_ratelimit")
 
 
 def take(account: Account, priority: Priority, times: int) -> None:
@@ -229,7 +229,7 @@ class TestRights:
 
     def test_who_may_only_see_has_no_buttons(self, db, salon: factories.Salon) -> None:
         """And pressing them all the same is refused."""
-        reader = browser("view_governor")
+        reader = browser("view_ratelimit")
 
         assert "<button name=" not in reader.get(PAGE).text
         assert reader.post(PAGE, {"account": salon.account.pk, "verb": "pause"}).status_code == 403

@@ -134,14 +134,14 @@ def test_account_that_polls_no_more_has_no_reserve(clock: Stopwatch) -> None:
     ("priority", "ceiling"),
     [(Priority.WRITE, 118), (Priority.LIVE, 102), (Priority.REFRESH, 72), (Priority.BACKGROUND, 48)],
 )
-def test_each_priority_has_its_ceiling(clock: Stopwatch, priority: Priority, ceiling: int) -> None:
+def test_each_priority_has_its_ceiling(clock: Stopwatch, priority: Priority, priority_cap: int) -> None:
     """FM-44: health checks and sync do not eat the callers' budget."""
     limiter = settled(clock)
 
     count = admitted(limiter, priority)
 
-    assert count == ceiling
-    assert admitted(limiter, Priority.WRITE) == 118 - ceiling
+    assert count == priority_cap
+    assert admitted(limiter, Priority.WRITE) == 118 - priority_cap
 
 
 def test_a_permit_counts_until_60_s_after_its_call_ended(clock: Stopwatch) -> None:
@@ -241,7 +241,7 @@ def test_after_a_loss_of_memory_only_cal_coms_count_is_believed(clock: Stopwatch
     clock.flush_redis()
 
     probe = ask(limiter, Priority.LIVE)
-    with pytest.raises(Throttled, match="distrusted"):
+    with pytest.raises(Throttled, match="recovering"):
         ask(limiter)
     probe.ended(said(remaining=50, reset=59), 200)
 
@@ -261,7 +261,7 @@ def test_losing_only_the_log_or_only_the_knowledge_counts_as_loss(clock: Stopwat
         clock.pass_(200)
 
         assert state
-        assert state.distrusted_until
+        assert state.recovering_until
 
 
 def test_others_use_of_the_key_is_left_to_them(clock: Stopwatch) -> None:
@@ -274,8 +274,8 @@ def test_others_use_of_the_key_is_left_to_them(clock: Stopwatch) -> None:
     count = admitted(limiter, Priority.WRITE)
 
     assert state
-    assert state.foreign >= 40
-    assert count == 118 - state.foreign
+    assert state.external >= 40
+    assert count == 118 - state.external
     clock.pass_(600)
     assert admitted(limiter, Priority.WRITE) == 118
 
@@ -294,7 +294,7 @@ def test_own_requests_are_never_taken_for_foreign(clock: Stopwatch) -> None:
 
     state = limiter.state()
     assert state
-    assert state.foreign == 0
+    assert state.external == 0
     assert state.remaining == 119
 
 
@@ -364,7 +364,7 @@ def test_above_the_second_level_only_writes_go(clock: Stopwatch) -> None:
     full = limiter.state()
 
     assert full
-    assert (full.spent, full.spent - full.foreign) == (115, 115 - state.foreign)
+    assert (full.spent, full.spent - full.external) == (115, 115 - state.external)
     assert admitted(limiter, Priority.WRITE, tenant="quiet") == 3
 
 
@@ -446,7 +446,7 @@ def test_what_was_sent_without_redis_is_a_gap_in_its_log(clock: Stopwatch) -> No
 
     state = limiter.state()
     assert state
-    assert state.distrusted_until
+    assert state.recovering_until
 
 
 def test_a_hiccup_of_redis_without_a_request_is_no_gap(clock: Stopwatch) -> None:
@@ -461,7 +461,7 @@ def test_a_hiccup_of_redis_without_a_request_is_no_gap(clock: Stopwatch) -> None
 
     state = limiter.state()
     assert state
-    assert state.distrusted_until is None
+    assert state.recovering_until is None
 
 
 def test_a_dead_redis_fails_nobody(clock: Stopwatch) -> None:
@@ -479,11 +479,11 @@ def test_staff_hold_background_work_back(clock: Stopwatch) -> None:
     """Pause and resume."""
     limiter = settled(clock)
 
-    limiter.hold_back(300)
+    limiter.pause_background(300)
     with pytest.raises(Throttled, match="paused"):
         ask(limiter, Priority.REFRESH)
     ask(limiter, Priority.LIVE)
-    limiter.hold_back(0)
+    limiter.pause_background(0)
 
     ask(limiter, Priority.REFRESH)
 
@@ -501,8 +501,8 @@ def test_the_state_tells_people_where_the_budget_stands(clock: Stopwatch) -> Non
         levels.append(state.level)
 
     assert levels == ["ok", "warning", "critical"]
-    assert (state.used[Priority.WRITE], state.in_flight, state.foreign) == (118, 18, 0)
-    assert (state.remaining, state.ceilings[Priority.LIVE]) == (20, 102)
+    assert (state.used[Priority.WRITE], state.in_flight, state.external) == (118, 18, 0)
+    assert (state.remaining, state.priority_caps[Priority.LIVE]) == (20, 102)
 
 
 def test_the_key_is_in_no_key_and_no_value(clock: Stopwatch) -> None:

@@ -101,7 +101,7 @@ class World:
             permit.ended(headers, status)
             state = limiter.state()
             assert state is not None
-            self.external.append(state.foreign)
+            self.external.append(state.external)
 
         self.later(self.random.uniform(*self.delivery_s), arrive)
 

@@ -10,10 +10,10 @@ from kombu.exceptions import OperationalError
 from redis import ConnectionError as RedisConnectionError
 
 from cachectl import store, tasks
-from cachectl.freshness import Band
+from cachectl.freshness import Freshness
 from cachectl.infra import executors
 from cachectl.infra.deadline import Deadline
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.errors import Refused
 from calcom.models import EventType
 from calcom.service import CalcomService, OpenSlots
@@ -24,7 +24,7 @@ from tests.bookings.helpers import PATIENCE
 from tests.factories import TUESDAY, WEDNESDAY, at
 
 SLOTS = "GET /v2/slots"
-OWN = Forgetting.Cause.OWN
+OWN = CacheInvalidation.Cause.OWN
 ANNAS = NewBooking(
     start=at(10),
     attendee_name=factories.ANNA.name,
@@ -66,21 +66,21 @@ def _empty_queues():
 
 def jobs_done() -> None:
     """Wait for what was left to the pool for errands."""
-    executors._pool("errands").finish()
-    executors._pool.cache_clear()
+    executors._executor("background").finish()
+    executors._executor.cache_clear()
 
 
 def forget(
     calcom: CalcomService, event_type: EventType, *host_ids: int, start: datetime = TEN, cause=OWN
-) -> list[Forgetting]:
+) -> list[CacheInvalidation]:
     """Do what a confirmed booking does."""
     end = start + timedelta(minutes=event_type.length_minutes)
     with transaction.atomic():
-        forgettings = calcom.write_forgettings(
+        invalidations = calcom.record_invalidations(
             event_type=event_type, start=start, end=end, host_ids=host_ids, cause=cause
         )
-    calcom.availability_changed(forgettings)
-    return forgettings
+    calcom.availability_changed(invalidations)
+    return invalidations
 
 
 def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: CalcomService, salon: factories.Salon):
@@ -91,7 +91,7 @@ def test_a_window_is_answered_exactly_and_from_one_request(simulator, calcom: Ca
     assert morning.starts[0] == minute(at(9))
     assert all(minute(at(9)) <= start < minute(at(12)) for start in morning.starts)
     assert morning.known.loaded
-    assert next_week.known.band is Band.FRESH
+    assert next_week.known.freshness is Freshness.FRESH
     assert next_week.starts == sorted(set(next_week.starts))
     assert simulator.count(SLOTS) == 1
 
@@ -141,40 +141,40 @@ def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator
 
 def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: factories.Salon):
     """FM-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
-    [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+    [cache_invalidation] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
 
-    assert set(forgetting.event_type_ids) == {
+    assert set(cache_invalidation.event_type_ids) == {
         salon.colour.event_type_id,
         salon.cut.event_type_id,
         salon.emmas_cut.event_type_id,
     }
-    assert (forgetting.first, forgetting.last) == (TUESDAY, TUESDAY)
-    assert Forgetting.objects.get() == forgetting
+    assert (cache_invalidation.first, cache_invalidation.last) == (TUESDAY, TUESDAY)
+    assert CacheInvalidation.objects.get() == cache_invalidation
 
 
 def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: factories.Salon):
     """FM-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
     midnight = datetime.combine(WEDNESDAY, datetime.min.time(), UTC)
 
-    forgettings = forget(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
+    invalidations = forget(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
 
-    assert {(each.first, each.last) for each in forgettings} == {(TUESDAY, WEDNESDAY)}
-    assert sum(len(each.event_type_ids) for each in forgettings) == 3
+    assert {(each.first, each.last) for each in invalidations} == {(TUESDAY, WEDNESDAY)}
+    assert sum(len(each.event_type_ids) for each in invalidations) == 3
 
 
 def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: factories.Salon):
     """FM-22: also when nobody knows whose time it was."""
-    [forgetting] = forget(calcom, salon.beard.event_type)
+    [cache_invalidation] = forget(calcom, salon.beard.event_type)
 
-    assert forgetting.event_type_ids == [salon.beard.event_type_id]
+    assert cache_invalidation.event_type_ids == [salon.beard.event_type_id]
 
 
 def test_no_other_account_is_forgotten(calcom: CalcomService, salon: factories.Salon, practice: factories.Practice):
     """FM-26: hosts of another tenant are not ours to forget."""
-    [forgetting] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
+    [cache_invalidation] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
 
-    assert forgetting.event_type_ids == [salon.beard.event_type_id]
-    assert forgetting.account_id == salon.account.id
+    assert cache_invalidation.event_type_ids == [salon.beard.event_type_id]
+    assert cache_invalidation.account_id == salon.account.id
 
 
 def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: factories.Salon):
@@ -184,7 +184,7 @@ def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomS
     forget(calcom, salon.colour.event_type, salon.emma.host_id)
 
     day = slots_of(calcom, salon.colour.event_type).days[TUESDAY]
-    assert (day.due, day.band) == (True, Band.FRESH)
+    assert (day.needs_refresh, day.freshness) == (True, Freshness.FRESH)
     assert simulator.count(SLOTS) == 1
 
 
@@ -193,11 +193,13 @@ def test_the_task_does_it_once_more(calcom: CalcomService, salon: factories.Salo
     forget(calcom, salon.beard.event_type, salon.ben.host_id)
 
     jobs_done()
-    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None}]
+    assert published("cache") == [{"task": "cachectl.invalidate_range", "eta": None}]
 
 
-@pytest.mark.parametrize("cause", [Forgetting.Cause.OWN, Forgetting.Cause.ELSEWHERE])
-def test_what_changed_is_loaded_by_who_asks(calcom: CalcomService, salon: factories.Salon, cause: Forgetting.Cause):
+@pytest.mark.parametrize("cause", [CacheInvalidation.Cause.OWN, CacheInvalidation.Cause.ELSEWHERE])
+def test_what_changed_is_loaded_by_who_asks(
+    calcom: CalcomService, salon: factories.Salon, cause: CacheInvalidation.Cause
+):
     """FM-24, FM-27: no change causes requests that nobody needs, however many hosts there are."""
     forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
 
@@ -216,15 +218,15 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: f
 
     with monkeypatch.context() as outage:
         outage.setattr(store, "_call", away)
-        outage.setattr(tasks.forget_range, "apply_async", no_broker)
-        [forgetting] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+        outage.setattr(tasks.invalidate_range, "apply_async", no_broker)
+        [cache_invalidation] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
         jobs_done()
 
-    assert list(Forgetting.objects.due()) == [forgetting]
+    assert list(CacheInvalidation.objects.due()) == [cache_invalidation]
     tasks.relay_outbox()
-    assert published("cache") == [{"task": "cachectl.forget_range", "eta": None}]
-    tasks.forget_range()
-    assert Forgetting.objects.get().done_at is not None
+    assert published("cache") == [{"task": "cachectl.invalidate_range", "eta": None}]
+    tasks.invalidate_range()
+    assert CacheInvalidation.objects.get().done_at is not None
 
 
 def test_a_booking_of_the_salon_is_not_private_in_print(salon: factories.Salon):

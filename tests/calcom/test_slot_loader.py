@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cachectl import loaders
-from cachectl.loaders import THROTTLED, LoadFailed, Urgency
+from cachectl.loaders import THROTTLED, LoadError, LoadPriority
 from calcom.simulator import Hours, Kind, Simulator, World
 from calcom.simulator.world import WEEKDAYS
 from calcom.slot_loader import CalcomDays
@@ -21,7 +21,7 @@ def load(service, first=TUESDAY, last=TUESDAY, **changes):
     """Load days of a service."""
     event_type = service.event_type
     question = {"account_id": event_type.account_id, "event_type_id": event_type.id, "first": first, "last": last}
-    return CalcomDays().load(**{**question, "urgency": Urgency.CALLER, "tenant": None, **changes})
+    return CalcomDays().load(**{**question, "priority": LoadPriority.LIVE, "tenant": None, **changes})
 
 
 def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: factories.Salon):
@@ -80,7 +80,7 @@ def test_a_day_is_never_filled_from_another_account(
     simulator: Simulator, salon: factories.Salon, practice: factories.Practice
 ):
     """FM-26: ids that do not belong together cost no request and yield nothing."""
-    with pytest.raises(LoadFailed, match="unknown_event_type"):
+    with pytest.raises(LoadError, match="unknown_event_type"):
         load(salon.cut, account_id=practice.account.id)
 
     assert simulator.count(SLOTS) == 0
@@ -91,7 +91,7 @@ def test_a_load_that_fails_says_so_and_until_when(simulator: Simulator, salon: f
     """FM-28, FM-43: in one word, for everybody who waits; the pause that Cal.com asks for goes with it."""
     simulator.fail(SLOTS, kind)
 
-    with pytest.raises(LoadFailed) as failed:
+    with pytest.raises(LoadError) as failed:
         load(salon.cut)
 
     assert failed.value.reason == "unavailable"
@@ -103,7 +103,7 @@ def test_a_refused_load_says_why(simulator: Simulator, salon: factories.Salon):
     salon.cut.event_type.calcom_id = 999
     salon.cut.event_type.save()
 
-    with pytest.raises(LoadFailed) as failed:
+    with pytest.raises(LoadError) as failed:
         load(salon.cut)
 
     assert failed.value.reason == "not_found"
@@ -115,9 +115,9 @@ def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator
     for _ in range(4):  # background work stops at 40 %
         load(salon.cut)
 
-    with pytest.raises(LoadFailed) as refused:
-        load(salon.cut, urgency=Urgency.WARMING)
-    load(salon.cut, urgency=Urgency.REFRESH)
+    with pytest.raises(LoadError) as refused:
+        load(salon.cut, priority=LoadPriority.WARMING)
+    load(salon.cut, priority=LoadPriority.REFRESH)
 
     assert refused.value.reason == THROTTLED
     assert 0 < (refused.value.retry_after or 0) <= 61

@@ -44,7 +44,7 @@ def test_a_sync_mirrors_hosts_and_event_types(simulator: Simulator):
     assert {host.name for host in types[1, 30].hosts.all()} == {"Emma", "Ben"}
     assert {each.calcom_id for each in EventType.objects.sharing_hosts_with(types[2, 60])} == {1, 2, 4}
     assert types[2, 60].after_buffer_minutes == 15
-    assert types[1, 30].cannot_serve == []
+    assert types[1, 30].unsupported_reasons == []
     assert synced.owner.name == "Salon Berlin"
     assert Account.objects.get(id=account.id).synced_at is not None
 
@@ -61,7 +61,7 @@ def test_each_length_is_an_event_type_of_its_own(simulator: Simulator):
     assert types[11, 30].required_fields == [
         {"slug": "insurance", "type": "select", "options": ["Public", "Private", "None"], "label": "Insurance"}
     ]
-    assert types[13, 15].cannot_serve == []
+    assert types[13, 15].unsupported_reasons == []
     assert Host.objects.get(account=account).time_zone == "America/New_York"
 
 
@@ -91,7 +91,7 @@ def test_what_changed_at_calcom_changes_here(db):
 
     cut = mirrored(account)[1, 30]
     assert [host.name for host in cut.hosts.all()] == ["Ben"]
-    assert (cut.title, cut.before_buffer_minutes, cut.cannot_serve) == ("Cut", 10, ["seats"])
+    assert (cut.title, cut.before_buffer_minutes, cut.unsupported_reasons) == ("Cut", 10, ["seats"])
 
 
 def test_what_vanished_becomes_inactive_and_may_come_back(db):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calcom.http.parsing import METADATA_KEY
 from calcom.types import RemoteState
 from calcom.webhooks import messages
-from calcom.webhooks.events import AbsenceMarked, BookingTold, HostAway, MeetingEnded, Useless
+from calcom.webhooks.events import AbsenceMarked, BookingWebhook, HostAway, Ignored, MeetingEnded
 from tests.calcom.webhooks import SECRET, body_of, sign
 from tests.contract import recordings
 
@@ -28,10 +28,10 @@ TOLD = {
 TEN = datetime(2027, 3, 1, 10, tzinfo=UTC)
 
 
-def told(trigger: str, **changes: object) -> BookingTold:
+def told(trigger: str, **changes: object) -> BookingWebhook:
     """Parse what a message tells of a booking."""
     event = messages.parse(messages.read(body_of(trigger, **{**TOLD, **changes})))
-    assert isinstance(event, BookingTold)
+    assert isinstance(event, BookingWebhook)
     return event
 
 
@@ -78,7 +78,7 @@ def test_recorded_messages_are_genuine_and_understood(name):
 
     assert messages.label(body).uid
     if body["triggerEvent"] == "MEETING_STARTED":
-        with pytest.raises(Useless):
+        with pytest.raises(Ignored):
             messages.parse(body)
     else:
         assert messages.parse(body)
@@ -93,7 +93,7 @@ def test_documented_messages_are_understood_or_useless(name):
     label = messages.label(body)
     try:
         understood = bool(messages.parse(body))
-    except Useless:
+    except Ignored:
         understood = False
 
     assert label.trigger == body["triggerEvent"]
@@ -174,7 +174,7 @@ def test_absence_and_holidays_are_understood():
 )
 def test_what_cannot_be_used_says_so(wrong):
     """FM-75: kept and flagged; the reason quotes nothing of the body."""
-    with pytest.raises(Useless, match="of another shape than known") as caught:
+    with pytest.raises(Ignored, match="of another shape than known") as caught:
         told("BOOKING_CREATED", **wrong)
     assert caught.value.__cause__ is None
 
@@ -281,5 +281,5 @@ def test_no_body_of_any_shape_is_an_error(trigger, payload):
         body = messages.read(orjson.dumps({"triggerEvent": trigger, "payload": payload}))
         messages.label(body)
         messages.parse(body)
-    except Useless:
+    except Ignored:
         pass

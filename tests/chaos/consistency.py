@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from bookings.models import LIVE_STATES, Appointment, AppointmentState, Change, Claim
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import DeferredBooking, WebhookDelivery
 from calcom.simulator.client import SimulatorClient
@@ -52,7 +52,7 @@ def left_over() -> list[str]:
         "claims of no appointment that lives, or beside its time": Claim.objects.filter(ended | beside).count(),
         "confirmed appointments without their claim": _unclaimed(),
         "conflicting claims": Claim.objects.filter(conflicting=True).count(),
-        "forgettings owed": Forgetting.objects.filter(done_at__isnull=True).count(),
+        "invalidations owed": CacheInvalidation.objects.filter(done_at__isnull=True).count(),
         "webhooks owed": WebhookDelivery.objects.pending().count(),
         "webhooks dead": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD_LETTER).count(),
         "bookings set aside": DeferredBooking.objects.count(),

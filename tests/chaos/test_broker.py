@@ -32,7 +32,7 @@ def took(send: Application) -> float:
     """Send a message that the broker does not take; return the seconds until that was clear."""
     began = time.monotonic()
     with pytest.raises(OperationalError):
-        send.send_task("cachectl.forget_range")
+        send.send_task("cachectl.invalidate_range")
     return time.monotonic() - began
 
 
@@ -76,7 +76,7 @@ def test_broker_circuit_closes_when_a_message_is_taken(monkeypatch: pytest.Monke
     sending = application("memory://")
     sending.breaker.open()
 
-    sending.send_task("cachectl.forget_range")
+    sending.send_task("cachectl.invalidate_range")
 
     assert sending.breaker.current_state == "closed"
 

@@ -14,9 +14,9 @@ FULL = bool(os.environ.get("FAULTS_FULL"))
 @pytest.mark.slow
 def test_no_stale_day_is_ever_believed() -> None:
     """Experiment 12, FM-24: 8 readers, 2 writers, slow loads that may see what was true 0.2 s before they began."""
-    redis_client().set(keys.epoch(ACCOUNT), 1)
+    redis_client().set(keys.generation(ACCOUNT), 1)
     seconds = 600 if FULL else 5
-    environ = {"CACHECTL_SETTLE": "0.25", "REDIS_TIMEOUT": "5"}
+    environ = {"CACHE_CONSISTENCY_LAG": "0.25", "REDIS_TIMEOUT": "5"}
     part = {"seconds": seconds, "days": 20, "takes": [0.0, 0.2], "lag": 0.2, "wait": 1.0}
     readers = Callers("readers", 8, environ, **part)
     writers = Callers("writers", 2, environ, pause=0.25, **part)

@@ -9,10 +9,10 @@ import pytest
 
 from cachectl import conf, keys, store
 from cachectl.infra.redis import redis_client
-from tests.cachectl.callers import ACCOUNT, ALOFT, CUT, LOADS, MONDAY, MOST, Callers, started
-from tests.cachectl.conftest import CountingSource, ask, source
+from tests.cachectl.callers import ACCOUNT, CUT, IN_FLIGHT, LOADS, MONDAY, MOST, Callers, started
+from tests.cachectl.conftest import CountingLoader, ask, loader
 
-__all__ = ["source"]
+__all__ = ["loader"]
 
 # Two cores carry all processes here: a late thread must not look like an absent Redis.
 PATIENT = {"REDIS_TIMEOUT": "5"}
@@ -20,7 +20,7 @@ PATIENT = {"REDIS_TIMEOUT": "5"}
 
 @pytest.fixture(autouse=True)
 def _known_redis() -> None:
-    redis_client().set(keys.epoch(ACCOUNT), 1)
+    redis_client().set(keys.generation(ACCOUNT), 1)
 
 
 def test_500_callers_on_one_cold_key_cost_one_request() -> None:
@@ -70,11 +70,11 @@ def test_waiters_outlive_the_death_of_the_loader() -> None:
     assert all(verified for _, verified, _, _ in answers)
     assert max(seconds for seconds, *_ in answers) < 2.5 + 1.5
     assert redis_client().zscore(MOST, "most") == 2, "the dead one never landed"
-    assert redis_client().get(ALOFT) == b"1"
+    assert redis_client().get(IN_FLIGHT) == b"1"
     assert redis_client().exists(*keys.days(ACCOUNT, CUT, [MONDAY + timedelta(days=i) for i in range(14)])) == 14
 
 
-def test_empty_redis_gives_no_lease_for_a_moment(source: CountingSource) -> None:
+def test_empty_redis_gives_no_lease_for_a_moment(loader: CountingLoader) -> None:
     """Experiment 9: whoever was loading when Redis lost everything has time to put their lease back."""
     redis_client().flushdb()
     began = time.monotonic()
@@ -82,15 +82,15 @@ def test_empty_redis_gives_no_lease_for_a_moment(source: CountingSource) -> None
     assert ask().days
 
     assert time.monotonic() - began > conf.NO_LEASE
-    assert len(source.loads) == 1
+    assert len(loader.loads) == 1
 
 
-def test_lease_that_redis_lost_is_put_back(source: CountingSource) -> None:
+def test_lease_that_redis_lost_is_put_back(loader: CountingLoader) -> None:
     """Experiment 9: after a FLUSHALL in the middle of a load the next process waits for it, and loads nothing."""
-    source.may_answer.clear()
+    loader.may_answer.clear()
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask)
-        assert source.asked.acquire(timeout=10)
+        assert loader.asked.acquire(timeout=10)
         redis_client().flushdb()
 
         other = store.lease(ACCOUNT, CUT, [MONDAY], "other")
@@ -99,7 +99,7 @@ def test_lease_that_redis_lost_is_put_back(source: CountingSource) -> None:
         other = store.lease(ACCOUNT, CUT, [MONDAY], "other")
         assert other.holder
 
-        source.may_answer.set()
+        loader.may_answer.set()
         assert store.wait(ACCOUNT, other.holder, 5)
         asking.result()
     assert store.lease(ACCOUNT, CUT, [MONDAY], "other").began is not None

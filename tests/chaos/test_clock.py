@@ -30,7 +30,7 @@ def test_everybody_reads_the_same_time(clock, salon):
     conversation = Conversation.objects.annotate(said=Now(), this_moment=ClockTimestamp()).get(
         pk=Conversation.objects.create(company=salon.company).pk
     )
-    redis_says = datetime.fromtimestamp(store.touch(99) / 1000, UTC)
+    redis_says = datetime.fromtimestamp(store.ensure_generation(99) / 1000, UTC)
 
     read = [clock.now(), conversation.said, conversation.this_moment, conversation.started_at, redis_says]
     assert all(timedelta() <= time - NOON < timedelta(seconds=5) for time in read), read
@@ -45,7 +45,7 @@ def test_when_time_passes_what_is_known_grows_older(clock, salon, calcom, simula
     clock.pass_by(180)
 
     again = calcom.open_slots(**window)
-    assert (again.known.band, simulator.count("GET /v2/slots")) == (cache.Band.STALE, 1)
+    assert (again.known.freshness, simulator.count("GET /v2/slots")) == (cache.Freshness.STALE, 1)
     assert again.known.age > 179
     assert redis_client().get("a note") is None
 

@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from bookings.models import Appointment
 from cachectl import invalidation
 from cachectl.infra.redis import redis_client
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.simulator import Simulator
 from config.broker import Application
 from monitoring import collectors, probes
@@ -82,12 +82,12 @@ def test_what_was_offered_is_held_and_booked_without_redis(
     assert took < 1.5
     assert Appointment.objects.get().state == "confirmed"
     assert simulator.count("POST /v2/bookings") == 1
-    assert Forgetting.objects.filter(done_at=None).exists()
+    assert CacheInvalidation.objects.filter(done_at=None).exists()
 
     redis_is_asked_again()
-    Forgetting.objects.update(next_attempt_at=Now())  # whatever failed meanwhile waits for its next attempt
+    CacheInvalidation.objects.update(next_attempt_at=Now())  # whatever failed meanwhile waits for its next attempt
     invalidation.process()
-    assert not Forgetting.objects.filter(done_at=None).exists()
+    assert not CacheInvalidation.objects.filter(done_at=None).exists()
 
 
 @pytest.mark.django_db(transaction=True)

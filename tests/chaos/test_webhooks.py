@@ -123,7 +123,7 @@ def test_whatever_becomes_of_webhooks_the_end_is_what_cal_com_says(line, salon, 
     assert again["new"] == 0
     assert old["new"] == lost
     assert forged == 0
-    assert set(WebhookDelivery.objects.values_list("state", flat=True)) <= {"done", "useless"}
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) <= {"done", "ignored"}
     assert Claim.objects.exclude(appointment__state="confirmed").count() == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from bookings import tasks
 from bookings.models import Appointment, Change
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from tests.bookings.helpers import let_jobs_finish, pass_time
 from tests.factories import ANNA, KARL, TUESDAY, at
 
@@ -63,10 +63,10 @@ def test_a_booking_forgets_the_booked_day_and_nothing_else(agent, salon):
 
     agent.book(salon.colour, at(14))
 
-    forgettings = Forgetting.objects.all()
-    assert {(each.first, each.last) for each in forgettings} == {(TUESDAY, TUESDAY)}
-    assert sum(len(each.event_type_ids) for each in forgettings) == 3
-    assert {each.cause for each in forgettings} == {Forgetting.Cause.OWN}
+    invalidations = CacheInvalidation.objects.all()
+    assert {(each.first, each.last) for each in invalidations} == {(TUESDAY, TUESDAY)}
+    assert sum(len(each.event_type_ids) for each in invalidations) == 3
+    assert {each.cause for each in invalidations} == {CacheInvalidation.Cause.OWN}
 
 
 def test_a_slow_booking_is_followed_to_its_end(agent, salon, simulator):

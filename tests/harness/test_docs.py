@@ -57,7 +57,7 @@ def test_alerts_ask_for_what_there_is():
     assert len(asked) > 5
     assert asked <= series
     assert {4.0, 6.5} <= set(metrics.CALCOM_SECONDS._upper_bounds)
-    assert 100.0 in metrics.CHANGE_DAYS._upper_bounds
+    assert 100.0 in metrics.CHANGE_DAYS_INVALIDATED._upper_bounds
 
 
 def _of(*kinds):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from bookings.models import OPEN_STATES, Appointment, Change, Claim
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import WebhookDelivery
 from calcom.simulator.client import SimulatorClient
@@ -83,5 +83,5 @@ def unfinished() -> int:
     return (
         Change.objects.filter(state__in=OPEN_STATES).count()
         + WebhookDelivery.objects.pending().count()
-        + Forgetting.objects.filter(done_at=None).count()
+        + CacheInvalidation.objects.filter(done_at=None).count()
     )

@@ -9,7 +9,7 @@ from django.conf import settings
 from redis import Redis
 
 from cachectl import invalidation, tasks
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import EventType
 from script.lib.company import Tenant
 from script.lib.processes import StageError
@@ -21,19 +21,19 @@ WITHIN = 60.0
 
 
 def enqueue(number: int, tenants: Sequence[Tenant]) -> list[int]:
-    """Owe so many forgettings, of all event types in turn, and enqueue a job for each; return their ids."""
+    """Owe so many invalidations, of all event types in turn, and enqueue a job for each; return their ids."""
     made = [
-        invalidation.owe(
+        invalidation.enqueue(
             account_id=account_id,
             event_type_ids=[event_type_id],
             first=day,
             last=day,
-            cause=Forgetting.Cause.OWN,
+            cause=CacheInvalidation.Cause.OWN,
         )
         for account_id, event_type_id, day in islice(_days(tenants), number)
     ]
     for row in made:
-        tasks.forget_range.delay(forgetting_id=row.pk)
+        tasks.invalidate_range.delay(invalidation_id=row.pk)
     return [row.pk for row in made]
 
 
@@ -54,7 +54,7 @@ def worked_off(ids: Sequence[int]) -> dict[str, float]:
     """
     until = time.monotonic() + WITHIN
     consuming = _consuming(until)
-    rows = Forgetting.objects.filter(pk__in=ids)
+    rows = CacheInvalidation.objects.filter(pk__in=ids)
     while rows.filter(done_at=None).exists():
         _refuse_after(until, f"{rows.filter(done_at=None).count()} of {len(ids)} clearing jobs were never done")
         time.sleep(0.02)

@@ -73,7 +73,7 @@ class _Show:
     folder: Path
     marks: dict[str, float] = field(default_factory=dict)
     jobs: list[int] = field(default_factory=list)
-    """Forgettings that wait for the worker."""
+    """Invalidations that wait for the worker."""
 
     @property
     def ledger(self) -> Path:
@@ -127,7 +127,7 @@ class _Show:
         self.here.stage.kill(self._worker)
 
     def _enqueue(self) -> None:
-        """Owe forgettings, as bookings do, and enqueue a job for each, while nobody works them off."""
+        """Owe invalidations, as bookings do, and enqueue a job for each, while nobody works them off."""
         from tests.load import invalidation_jobs  # noqa: PLC0415  models, which need the settings
 
         self.jobs = invalidation_jobs.enqueue(QUEUED_JOBS, list(self.here.tenants.values()))

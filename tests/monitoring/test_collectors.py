@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from bookings.models import Change
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import Account, WebhookDelivery
 from calcom.resilience import circuit_breaker
 from calcom.resilience.rate_limiter import limiter_for
@@ -51,22 +51,22 @@ class TestBudget:
         assert seen[f"slotline_rate_spent{{{account}}}"] == 4
         assert seen[f"slotline_rate_in_flight{{{account}}}"] == 4
         assert seen[f'slotline_rate_used{{{account},priority="write"}}'] == 3
-        assert seen[f'slotline_rate_ceiling{{{account},priority="live"}}'] == 102
+        assert seen[f'slotline_rate_priority_cap{{{account},priority="live"}}'] == 102
         assert seen[f'slotline_rate_free{{{account},priority="background"}}'] == 44
         assert seen[f"slotline_pause_seconds{{{account}}}"] == 0
-        assert f"slotline_rate_told_remaining{{{account}}}" not in seen
+        assert f"slotline_rate_reported_remaining{{{account}}}" not in seen
 
     def test_pauses_are_seconds_by_rediss_clock(self, salon: Salon) -> None:
         """A host whose clock is wrong shows no wrong pause."""
         limiter = limiter_for(salon.account.api_key, 120)
         limiter.permit(Priority.LIVE, tenant=None, longest_call_s=8, deadline_left_s=0).ended({}, 429)
-        limiter.hold_back(600)
+        limiter.pause_background(600)
 
         seen = samples.now()
 
         account = f'account="{salon.account.pk}"'
         assert 58 < seen[f"slotline_pause_seconds{{{account}}}"] <= 61
-        assert 598 < seen[f"slotline_held_back_seconds{{{account}}}"] <= 600
+        assert 598 < seen[f"slotline_background_paused_seconds{{{account}}}"] <= 600
 
     def test_breakers_by_kind(self, salon: Salon) -> None:
         """0 closed, 1 open."""
@@ -105,15 +105,15 @@ class TestOwed:
         """The size, and how long the first one is overdue by the database's clock."""
         ago = timezone.now() - timedelta(seconds=90)
         days = {"event_type_ids": [1], "first": ago.date(), "last": ago.date(), "cause": "own", "account_id": 1}
-        Forgetting.objects.create(**days, next_attempt_at=ago)
-        Forgetting.objects.create(**days)
-        Forgetting.objects.create(**days, done_at=ago, next_attempt_at=ago - timedelta(hours=1))
+        CacheInvalidation.objects.create(**days, next_attempt_at=ago)
+        CacheInvalidation.objects.create(**days)
+        CacheInvalidation.objects.create(**days, done_at=ago, next_attempt_at=ago - timedelta(hours=1))
         WebhookDelivery.objects.create(account=salon.account, trigger="X", identity="1", body={}, state="dead")
 
         seen = samples.now()
 
-        assert seen['slotline_outbox_size{outbox="forgettings"}'] == 2
-        assert 90 <= seen['slotline_outbox_overdue_seconds{outbox="forgettings"}'] < 95
+        assert seen['slotline_outbox_size{outbox="invalidations"}'] == 2
+        assert 90 <= seen['slotline_outbox_overdue_seconds{outbox="invalidations"}'] < 95
         assert seen['slotline_outbox_size{outbox="webhooks"}'] == 0
         assert seen['slotline_outbox_overdue_seconds{outbox="changes"}'] == 0
 
@@ -121,7 +121,7 @@ class TestOwed:
         ("rows", "index"),
         [
             (Change.objects.open(), "change_open_by_time"),
-            (Forgetting.objects.pending(), "forgetting_owed_by_time"),
+            (CacheInvalidation.objects.pending(), "cache_invalidation_pending"),
             (WebhookDelivery.objects.filter(state__in=["received", "failed"]), "webhook_delivery_owed_by_time"),
         ],
     )
@@ -140,7 +140,7 @@ class TestOwed:
         """The alert at 50 reads the queue `cache`; an empty one has depth 0."""
         with current_app.connection_for_write() as broker:
             for _ in range(3):
-                current_app.send_task("cachectl.forget_range", kwargs={"forgetting_id": 0}, connection=broker)
+                current_app.send_task("cachectl.invalidate_range", kwargs={"invalidation_id": 0}, connection=broker)
 
         seen = samples.now()
 
@@ -162,7 +162,7 @@ class TestUnreadable:
         seen = samples.now()
 
         assert time.monotonic() - began < 2
-        assert seen['slotline_readable{part="governor"}'] == 0
+        assert seen['slotline_readable{part="rate_limiter"}'] == 0
         assert seen['slotline_readable{part="changes"}'] == 1
         assert "slotline_calcom_rate_limited_total" in seen
         assert not [line for line in seen if line.startswith("slotline_rate_")]

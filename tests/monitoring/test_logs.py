@@ -123,13 +123,13 @@ def test_what_operators_need_comes_through(lines) -> None:
 
 def test_celery_can_still_say_which_task_it_ran(lines) -> None:
     """Its message has the task's name and id as arguments; both are harmless, what it returned is not."""
-    given = {"name": "cachectl.forget_range", "id": str(UUID(int=7)), "runtime": 0.25, "return_value": "'Anna'"}
+    given = {"name": "cachectl.invalidate_range", "id": str(UUID(int=7)), "runtime": 0.25, "return_value": "'Anna'"}
 
     logging.getLogger("celery.app.trace").info(
         "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s", given
     )
 
-    assert lines()[0]["event"] == f"Task cachectl.forget_range[{UUID(int=7)}] succeeded in 0.25s: {MASK}"
+    assert lines()[0]["event"] == f"Task cachectl.invalidate_range[{UUID(int=7)}] succeeded in 0.25s: {MASK}"
 
 
 @given(

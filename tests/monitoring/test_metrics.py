@@ -10,7 +10,7 @@ from redis import RedisError
 
 from bookings.models import Change
 from cachectl import invalidation, tasks
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.errors import CalcomError
 from calcom.resilience.circuit_breaker import POLICY
 from calcom.service import CalcomService
@@ -93,9 +93,9 @@ class TestChanges:
         for name in ("change_seconds", "change_calcom_seconds", "change_own_seconds"):
             assert grown[f'slotline_{name}_count{{operation="create"}}'] == 1
             assert 0 < grown[f'slotline_{name}_sum{{operation="create"}}'] < 5
-        assert grown["slotline_change_days_count"] == 1
+        assert grown["slotline_cache_invalidation_days_count"] == 1
         # Emma and Ben share haircuts, and whoever is chosen has event types of his own.
-        assert grown["slotline_change_days_sum"] == Forgetting.objects.get().days
+        assert grown["slotline_cache_invalidation_days_sum"] == CacheInvalidation.objects.get().days
         assert grown['slotline_calcom_requests_total{operation="create_booking",outcome="ok",priority="write"}'] == 1
 
     def test_a_refusal_is_counted_by_its_reason(self, agent: Agent, salon: Salon, simulator: Simulator) -> None:
@@ -164,10 +164,10 @@ class TestForgetting:
 
         with samples.growth() as grown:
             for _ in range(2):
-                tasks.forget_range()
+                tasks.invalidate_range()
 
-        assert {line: count for line, count in grown.items() if "days_forgotten" in line} == {
-            'slotline_days_forgotten_total{cause="command"}': 4
+        assert {line: count for line, count in grown.items() if "cache_invalidations" in line} == {
+            'slotline_cache_invalidations_total{cause="command"}': 4
         }
 
     def test_the_third_failure_in_a_row_can_be_told_from_the_first(self, salon: Salon, settings) -> None:
@@ -177,25 +177,25 @@ class TestForgetting:
 
         with samples.growth() as grown:
             for _ in range(5):
-                Forgetting.objects.update(next_attempt_at=Now())
+                CacheInvalidation.objects.update(next_attempt_at=Now())
                 with pytest.raises(RedisError):
                     invalidation.process()
 
-        failures = {line: count for line, count in grown.items() if "forgetting_failures" in line}
+        failures = {line: count for line, count in grown.items() if "cache_invalidation_failures" in line}
         assert failures == {
-            f'slotline_forgetting_failures_total{{attempt="{attempt}"}}': count
+            f'slotline_cache_invalidation_failures_total{{attempt="{attempt}"}}': count
             for attempt, count in {"1": 1, "2": 1, "3": 1, "more": 2}.items()
         }
 
 
-def owed(salon: Salon) -> Forgetting:
+def owed(salon: Salon) -> CacheInvalidation:
     """Owe two days of two event types."""
-    return invalidation.owe(
+    return invalidation.enqueue(
         account_id=salon.account.pk,
         event_type_ids=[salon.cut.event_type_id, salon.colour.event_type_id],
         first=TUESDAY,
         last=TUESDAY + timedelta(days=1),
-        cause=Forgetting.Cause.COMMAND,
+        cause=CacheInvalidation.Cause.COMMAND,
     )
 
 
@@ -212,7 +212,7 @@ class TestGovernor:
                     calcom.get_booking(uid="nobody")
 
         assert grown["slotline_calcom_rate_limited_total"] == 1
-        assert grown['slotline_governor_refusals_total{priority="write",reason="paused"}'] == 1
+        assert grown['slotline_rate_limiter_refusals_total{priority="write",reason="paused"}'] == 1
         assert (
             grown['slotline_calcom_requests_total{operation="get_booking",outcome="throttled",priority="write"}'] == 1
         )

@@ -98,7 +98,7 @@ def test_without_redis_the_rest_is_told_in_time(client: Client, salon: Salon, se
 
     assert time.monotonic() - began < 2
     assert said["accounts"] is None
-    assert said["unreadable"] == {"governor": "Redis does not answer"}
+    assert said["unreadable"] == {"rate_limiter": "Redis does not answer"}
     assert said["outboxes"]["changes"] == {"size": 0, "overdue_s": 0}
 
 

@@ -192,7 +192,7 @@ def _calendars(service: Service, people: Sequence[Staff], *, anybody: bool) -> l
     own = people_of(service).get(people[0]) if len(people) == 1 else None
     if own is None:
         return []
-    others = own.event_type != service.event_type and not service.obstacle()
+    others = own.event_type != service.event_type and not service.unsupported_reason()
     return [own, any_host] if others else [own]
 
 

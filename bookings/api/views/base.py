@@ -39,7 +39,7 @@ from bookings.errors import (
 from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
 from bookings.scheduling import booking, cancelling, conversations, execution, holds
 from bookings.scheduling.execution import Booked
-from cachectl.cache import Band, Known
+from cachectl.cache import CacheResult, Freshness
 from cachectl.infra.deadline import Deadline
 from calcom.models import EventType
 from calcom.service import CalcomService
@@ -265,18 +265,18 @@ def _refuse_hopeless(question: Question, now: datetime) -> None:
         raise TooFar("The window is further ahead than callers may book.")
 
 
-def _status(known: Known, *, is_free: bool) -> str:
+def _status(known: CacheResult, *, is_free: bool) -> str:
     """Return `degraded` for a list that is old, and for one without slots that hides what may be free."""
-    if not known.band.verified or (known.uncertain and not is_free):
+    if not known.freshness.verified or (known.uncertain and not is_free):
         return "degraded"
     return "available" if is_free else "none"
 
 
-def _unknown_days(known: Known) -> list[str]:
+def _unknown_days(known: CacheResult) -> list[str]:
     """Return the UTC dates of which nothing is known; when nothing is known at all, that is no answer."""
-    if known.band is not Band.MISSING:
+    if known.freshness is not Freshness.MISSING:
         return []
-    unknown = [day.date.isoformat() for day in known.days.values() if day.band is Band.MISSING]
+    unknown = [day.date.isoformat() for day in known.days.values() if day.freshness is Freshness.MISSING]
     if len(unknown) < len(known.days):
         return unknown
     if known.failure == "deadline":

@@ -9,13 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
 
 from cachectl import conf, store
-from cachectl.freshness import Band
-from cachectl.models import Forgetting
+from cachectl.freshness import Freshness
+from cachectl.models import CacheInvalidation
 from cachectl.singleflight import dates_between
 
 
 class Command(BaseCommand):
-    """Print demand, known days by band, and forgettings that are owed."""
+    """Print demand, known days by band, and invalidations that are owed."""
 
     help = "Show, for an account, which event types callers ask for and how well their next days are known."
 
@@ -40,20 +40,20 @@ class Command(BaseCommand):
             self._demand(account, event_types, days, hours)
         except RedisError as exc:
             raise CommandError(f"Redis did not answer: {exc}") from exc
-        owed = Forgetting.objects.filter(account_id=account, done_at=None).count()
-        self.stdout.write(f"Forgettings owed: {owed}")
+        owed = CacheInvalidation.objects.filter(account_id=account, done_at=None).count()
+        self.stdout.write(f"Invalidations owed: {owed}")
 
     def _demand(self, account: int, event_types: list[int] | None, days: int, hours: int) -> None:
         demand = store.demand(account, hours)
         asked_most = sorted(demand, key=lambda event_type: -demand[event_type])
-        self.stdout.write("event type  asked  " + "  ".join(Band))
+        self.stdout.write("event type  asked  " + "  ".join(Freshness))
         for event_type in event_types or asked_most:
             known = _bands(account, event_type, days)
-            counts = "  ".join(f"{known[band]:{len(band)}}" for band in Band)
+            counts = "  ".join(f"{known[freshness]:{len(freshness)}}" for freshness in Freshness)
             self.stdout.write(f"{event_type:10}  {demand.get(event_type, 0):5}  {counts}")
 
 
-def _bands(account: int, event_type: int, days: int) -> Counter[Band]:
+def _bands(account: int, event_type: int, days: int) -> Counter[Freshness]:
     today = datetime.now(UTC).date()
     snapshot = store.read(account, event_type, dates_between(today, today + timedelta(days=days - 1)), asked=False)
-    return Counter(day.band for day in snapshot.days)
+    return Counter(day.freshness for day in snapshot.days)

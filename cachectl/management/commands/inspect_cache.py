@@ -52,8 +52,8 @@ def _zone(name: str) -> ZoneInfo:
 
 def _line(day: Day, now: float, zone: ZoneInfo) -> str:
     if day.loaded_at is None:
-        return f"{day.date}  {day.band}"
+        return f"{day.date}  {day.freshness}"
     slots = " ".join(datetime.fromtimestamp(start * 60, zone).strftime("%H:%M") for start in day.starts)
-    due = ", due" if day.due else ""
+    needs_refresh = ", due" if day.needs_refresh else ""
     listed = f"{len(day.starts)} slots ({zone})  {slots}"
-    return f"{day.date}  {day.band}{due}  loaded {now - day.loaded_at:.0f} s ago  {listed}"
+    return f"{day.date}  {day.freshness}{needs_refresh}  loaded {now - day.loaded_at:.0f} s ago  {listed}"

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from redis import RedisError
 
 from cachectl import invalidation
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 
 
 class Command(BaseCommand):
@@ -28,14 +28,14 @@ class Command(BaseCommand):
     ) -> None:
         """Write the forgetting down, and forget the days now; a worker does it once more, which changes nothing."""
         try:
-            row = invalidation.owe(
+            row = invalidation.enqueue(
                 account_id=account,
                 event_type_ids=[event_type],
                 first=first,
                 last=last or first,
-                cause=Forgetting.Cause.COMMAND,
+                cause=CacheInvalidation.Cause.COMMAND,
             )
-            forgotten = invalidation.forget(row)
+            forgotten = invalidation.apply(row)
         except ValueError as exc:
             raise CommandError(str(exc)) from exc
         except RedisError as exc:

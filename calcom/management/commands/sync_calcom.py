@@ -10,7 +10,7 @@ from django.utils import timezone
 from calcom.errors import CalcomError
 from calcom.models import Account, EventType
 from calcom.sync import Synced, sync
-from calcom.types import Obstacle
+from calcom.types import UnsupportedReason
 
 
 class Command(BaseCommand):
@@ -51,17 +51,17 @@ def _accounts(account_id: int | None) -> Sequence[Account]:
 
 
 def _report(account: Account, synced: Synced) -> Iterator[str]:
-    can = [each for each in synced.event_types if not each.cannot_serve]
+    can = [each for each in synced.event_types if not each.unsupported_reasons]
     yield f"{account}: key of {synced.owner.name}; {len(can)} of {len(synced.event_types)} event types can be served."
     for event_type in synced.event_types:
-        answer = "no" if event_type.cannot_serve else "yes"
+        answer = "no" if event_type.unsupported_reasons else "yes"
         yield f"  {answer:<4} {event_type.calcom_id:>8}  {event_type}{_remark(event_type)}"
     for event_type in synced.vanished:
         yield f"  gone {event_type.calcom_id:>8}  {event_type}: no longer at Cal.com, inactive from now on"
 
 
 def _remark(event_type: EventType) -> str:
-    if event_type.cannot_serve:
-        return ": " + "; ".join(Obstacle(each).sentence for each in event_type.cannot_serve)
+    if event_type.unsupported_reasons:
+        return ": " + "; ".join(UnsupportedReason(each).sentence for each in event_type.unsupported_reasons)
     slugs = [each["slug"] for each in event_type.required_fields]
     return f": callers are asked for {', '.join(slugs)}, unless the service answers it" if slugs else ""

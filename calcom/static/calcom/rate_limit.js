@@ -1,7 +1,7 @@
 // Keeps the accounts on the page up to date: the same page is asked for its changing part every few seconds.
 (() => {
-  const accounts = document.getElementById("governor");
-  const age = document.getElementById("governor-age");
+  const accounts = document.getElementById("rate_limiter");
+  const age = document.getElementById("rate-limit-age");
   if (!accounts) return;
   let heard = Date.now();
 

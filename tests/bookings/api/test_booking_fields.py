@@ -215,7 +215,7 @@ def test_required_number_field_makes_a_service_unbookable(simulator: Simulator, 
     listed = {each["name"]: each["bookable"] for each in agent.get("services").json()["services"]}
 
     assert listed["Haircut"] is False
-    assert "number" in salon.cut.obstacle()
+    assert "number" in salon.cut.unsupported_reason()
 
 
 # --- repeats -----------------------------------------------------------------------------------------------------

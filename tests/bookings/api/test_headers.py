@@ -4,7 +4,7 @@ import pytest
 
 from bookings.api import headers
 from bookings.api.problem_catalog import RequestInvalid
-from cachectl.cache import Band, Known
+from cachectl.cache import CacheResult, Freshness
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_quotes_are_no_part_of_an_idempotency_key() -> None:
 @pytest.mark.parametrize(
     ("known", "status", "hit"),
     [
-        (Known({}, Band.FRESH, 33.4), "Slotline; hit; ttl=86", "true"),
-        (Known({}, Band.FRESH, None), "Slotline; hit; ttl=120", "true"),
-        (Known({}, Band.STALE, 300.0), "Slotline; fwd=stale", "true"),
-        (Known({}, Band.OLD, 3000.0), "Slotline; fwd=stale", "true"),
-        (Known({}, Band.FRESH, 0.2, loaded=True), "Slotline; fwd=miss", "false"),
-        (Known({}, Band.FRESH, 0.2, collapsed=True), "Slotline; fwd=miss; collapsed", "false"),
-        (Known({}, Band.MISSING, None), "Slotline; fwd=miss", "false"),
+        (CacheResult({}, Freshness.FRESH, 33.4), "Slotline; hit; ttl=86", "true"),
+        (CacheResult({}, Freshness.FRESH, None), "Slotline; hit; ttl=120", "true"),
+        (CacheResult({}, Freshness.STALE, 300.0), "Slotline; fwd=stale", "true"),
+        (CacheResult({}, Freshness.EXPIRED, 3000.0), "Slotline; fwd=stale", "true"),
+        (CacheResult({}, Freshness.FRESH, 0.2, loaded=True), "Slotline; fwd=miss", "false"),
+        (CacheResult({}, Freshness.FRESH, 0.2, collapsed=True), "Slotline; fwd=miss; collapsed", "false"),
+        (CacheResult({}, Freshness.MISSING, None), "Slotline; fwd=miss", "false"),
     ],
 )
-def test_where_the_answer_came_from(known: Known, status: str, hit: str) -> None:
+def test_where_the_answer_came_from(known: CacheResult, status: str, hit: str) -> None:
     """RFC 9211, in one line, and in one word for those who want no more."""
     told = headers.of_cache(known)
 

@@ -122,9 +122,9 @@ def test_a_number_that_nobody_vouches_for_opens_nothing(
 ) -> None:
     """FM-57, FM-58: a model can write any number. Without the scope it is as if none had been sent."""
     agent.book(salon.colour, at(14))
-    doubtful = agent_with(salon, scopes=[scope for scope in AgentKey.Scope.values if scope != missing])
+    askable = agent_with(salon, scopes=[scope for scope in AgentKey.Scope.values if scope != missing])
 
-    answer = begin(doubtful, caller_phone=ANNA.phone)
+    answer = begin(askable, caller_phone=ANNA.phone)
 
     assert (answer.json()["caller"], answer.json()["appointments"]) == ({"known": False, "name": None}, [])
     assert ANNA.name not in answer.text

@@ -181,8 +181,8 @@ def test_what_is_certain_is_held_as_ever(simulator: Simulator, agent: Agent, sal
 def test_a_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Cal.com answers, so the booking itself asks whether the time is still free."""
     ask(agent, salon)
-    cache.forget(
-        forgetting_id=None,
+    cache.invalidate(
+        invalidation_id=None,
         account_id=salon.account.pk,
         event_type_ids=[salon.cut.event_type_id],
         first=TUESDAY,

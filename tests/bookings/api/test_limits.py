@@ -118,7 +118,7 @@ def test_limits_are_read_and_decide_how_far_a_list_changes(simulator: Simulator,
     cut = EventType.objects.get(pk=salon.cut.event_type_id)
 
     assert cut.booking_limits == {"count": {"week": 5}, "duration": {"day": 60}}
-    assert (cut.list_reach, cut.cannot_serve) == ("week", [])
+    assert (cut.list_reach, cut.unsupported_reasons) == ("week", [])
 
 
 # --- limits of each caller ---------------------------------------------------------------------------------------

@@ -374,7 +374,7 @@ def test_what_was_known_is_read_out_as_uncertain(
 ) -> None:
     """An outage within the day: the answer says that it is not certain, and so does the sentence."""
     search(agent, salon, when=TEN)
-    settings.CACHECTL_FRESH = settings.CACHECTL_STALE = 0
+    settings.CACHE_MAX_AGE = settings.CACHE_STALE_WHILE_REVALIDATE = 0
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     body = search(agent, salon, when=TEN).json()

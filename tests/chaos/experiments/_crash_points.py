@@ -149,12 +149,12 @@ class Unpublished(Standstill):
     def _await_sweep(self) -> None:
         """Owe a forgetting that only a sweep finds, and wait until it is done."""
         from cachectl.invalidation import owe  # noqa: PLC0415
-        from cachectl.models import Forgetting  # noqa: PLC0415  models, which need the settings
+        from cachectl.models import CacheInvalidation  # noqa: PLC0415  models, which need the settings
 
         day = self.day.date()
         account_id = self.here.tenant().account_id
-        row = owe(account_id=account_id, event_type_ids=[1], first=day, last=day, cause=Forgetting.Cause.COMMAND)
-        done = Forgetting.objects.filter(pk=row.pk, done_at__isnull=False)
+        row = owe(account_id=account_id, event_type_ids=[1], first=day, last=day, cause=CacheInvalidation.Cause.COMMAND)
+        done = CacheInvalidation.objects.filter(pk=row.pk, done_at__isnull=False)
         self.here.stage.wait_until(done.exists, what="No sweep came by", within=REACHED_WITHIN)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bookings.models import Appointment, AppointmentState, Change, ChangeState
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import WebhookDelivery
 from calcom.simulator.client import SimulatorClient
 from tests.chaos import consistency
@@ -86,7 +86,7 @@ def swept_after(deaths: Sequence[Death]) -> tuple[float | None, int]:
 
 def _waits(death: Death) -> list[float]:
     at = datetime.fromtimestamp(death.killed_at, UTC)
-    owed = Forgetting.objects.filter(created_at__lt=at, done_at__gt=at).values_list("done_at", flat=True)
+    owed = CacheInvalidation.objects.filter(created_at__lt=at, done_at__gt=at).values_list("done_at", flat=True)
     return [done_at.timestamp() - death.killed_at for done_at in owed if done_at]
 
 

@@ -134,8 +134,8 @@ class _Company:
         from cachectl import cache  # noqa: PLC0415
 
         today = datetime.now(UTC).date()
-        cache.forget(
-            forgetting_id=None,
+        cache.invalidate(
+            invalidation_id=None,
             account_id=self.tenant.account_id,
             event_type_ids=[Service.objects.get(pk=_pk(self.tenant.services["old"])).event_type_id],
             first=today,

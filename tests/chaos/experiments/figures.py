@@ -87,13 +87,13 @@ def _call(ground: Ground, slug: str, questions: int) -> int:
 
 def _missed(ground: Ground, grown: _Counts, asked: int) -> dict[str, Found]:
     """Compare with what Cal.com, the callers and our rows say."""
-    from cachectl.models import Forgetting  # noqa: PLC0415  models, which need the settings
+    from cachectl.models import CacheInvalidation  # noqa: PLC0415  models, which need the settings
 
     sent = _total(grown, "slotline_calcom_requests_total", without=_NOT_SENT)
     seen = ground.simulator.count()
     answered = _total(grown, "slotline_availability_answers_total")
-    days = _total(grown, "slotline_days_forgotten_total")
-    owed = sum(row.days for row in Forgetting.objects.all())
+    days = _total(grown, "slotline_cache_invalidations_total")
+    owed = sum(row.days for row in CacheInvalidation.objects.all())
     booked = _total(grown, "slotline_changes_total", having='operation="create",outcome="done"')
     print(f"  requests: counted {sent:.0f}, Cal.com saw {seen}; bookings: counted {booked:.0f}")
     print(f"  answers: counted {answered:.0f}, callers heard {asked}; days: counted {days:.0f}, our rows {owed}")

@@ -204,5 +204,5 @@ def _found(here: Ground, deaths: "list[Death]", rested_at: float) -> dict[str, F
         "kill9_lost": Found(len(books.lost), f"of {wishes} wishes, in {len(deaths)} deaths"),
         "kill9_double": Found(len(books.doubled)),
         "kill9_settle_s": Found(slowest, "from its return, the slowest"),
-        "kill9_swept_s": Found(swept, f"from the kill; {owed} forgettings that nobody was told of"),
+        "kill9_swept_s": Found(swept, f"from the kill; {owed} invalidations that nobody was told of"),
     }

@@ -114,7 +114,7 @@ def _brought_up(seed: int) -> Iterator[tuple[SimulatorClient, Fleet, Fleet, str]
     for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     os.environ.update(local.environment(), LOG_LEVEL="WARNING")
-    with Stage(local.LOGS / "governor") as stage:
+    with Stage(local.LOGS / "rate_limiter") as stage:
         stage.finally_call(lambda: shutil.rmtree(place))
         bring_servers(stage, place / "postgres")
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=local.ROOT, check=True)

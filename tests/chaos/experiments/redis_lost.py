@@ -112,7 +112,7 @@ def _send_jobs(number: int) -> None:
     from cachectl import tasks  # noqa: PLC0415  needs the settings
 
     for _ in range(number):
-        tasks.forget_range.delay(forgetting_id=0)
+        tasks.invalidate_range.delay(invalidation_id=0)
 
 
 def _waiting(queues: "Redis") -> dict[str, int]:
@@ -129,7 +129,7 @@ def _fill(redis: "Redis") -> int:
     days = {datetime.fromisoformat(_salon.date(1)).date(): list(range(10**6, 10**6 + 100))}
     before = int(redis.info("stats")["evicted_keys"])
     for event_type_id in range(NOWHERE, NOWHERE + 20_000):
-        store.believe(NOWHERE, event_type_id, days, began=1)
+        store.store_if_current(NOWHERE, event_type_id, days, began=1)
         evicted = int(redis.info("stats")["evicted_keys"]) - before
         if evicted >= EVICTIONS:
             return evicted

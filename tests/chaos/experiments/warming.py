@@ -138,7 +138,7 @@ class Callers:
         from calcom.models import EventType as Mirrored  # noqa: PLC0415
 
         _, known, *_ = limiter_keys(CREDENTIAL)
-        redis_client().hset(known, "distrusted", 0)  # no request was forgotten: this Redis is new, not emptied
+        redis_client().hset(known, "recovering", 0)  # no request was forgotten: this Redis is new, not emptied
         account_id = self._tenant.account_id
         ids = dict(Mirrored.objects.filter(account=account_id).values_list("slug", "pk"))
         for number in range(WARMED):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from cachectl import keys, store
-from cachectl.freshness import Band, Day
+from cachectl.freshness import Day, Freshness
 from cachectl.infra.redis import redis_client
 from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
 from script.lib import environment
@@ -65,7 +65,7 @@ DATES = 45
 PATIENCE = 10.0
 
 
-class Question(NamedTuple):
+class CacheLookup(NamedTuple):
     """What a caller asks."""
 
     at: float
@@ -91,7 +91,7 @@ class House:
     openings: list[bool] = field(default_factory=list)
     _touched: dict[int, float] = field(default_factory=dict)
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: CacheLookup) -> None:
         """Ask, and let workers refresh what was stale."""
         self._let_pass(question.event_type, question.at)
         day = self.today + timedelta(days=question.ahead)
@@ -110,7 +110,7 @@ class House:
         for place in range(EVENT_TYPES):
             self._let_pass(place, until)
 
-    def hear_of(self, questions: Sequence[Question]) -> None:
+    def hear_of(self, questions: Sequence[CacheLookup]) -> None:
         """Count questions as demand, without an answer."""
         for question in questions:
             self._near(question, asked=True)
@@ -123,16 +123,16 @@ class House:
             redis_time.let_pass([*keys.days(*of_type), *keys.changes(*of_type)], passed)
         self._touched[place] = until
 
-    def _await_refresh(self, question: Question) -> None:
+    def _await_refresh(self, question: CacheLookup) -> None:
         """Wait until nothing is stale of what was looked at, and the worker is ready for the next refresh."""
         mark = keys.refresh(self.tenant.account_id, self.event_types[question.event_type])
         until = time.monotonic() + PATIENCE
-        while any(day.band is Band.STALE for day in self._near(question)) or redis_client().exists(mark):
+        while any(day.freshness is Freshness.STALE for day in self._near(question)) or redis_client().exists(mark):
             if time.monotonic() > until:
                 raise StageError("No worker refreshed what was stale.")
             time.sleep(0.005)
 
-    def _near(self, question: Question, *, asked: bool = False) -> Sequence[Day]:
+    def _near(self, question: CacheLookup, *, asked: bool = False) -> Sequence[Day]:
         first = max(0, question.ahead - BEFORE)
         near = [self.today + timedelta(days=number) for number in range(first, first + NEAR)]
         return store.read(self.tenant.account_id, self.event_types[question.event_type], near, asked=asked).days
@@ -174,7 +174,7 @@ def _found(houses: Mapping[str, House], asked: Mapping[str, int], hours: int) ->
     }
 
 
-def _play(morning: Sequence[Question], houses: Mapping[str, House], hours: int) -> None:
+def _play(morning: Sequence[CacheLookup], houses: Mapping[str, House], hours: int) -> None:
     """Let questions and cron's runs come in their order."""
     runs = [
         (minute * MINUTE - EARLY, name)
@@ -182,7 +182,7 @@ def _play(morning: Sequence[Question], houses: Mapping[str, House], hours: int) 
         if every
         for minute in range(0, hours * 60, every)
     ]
-    events: list[tuple[float, Question | str]] = [*runs, *((question.at, question) for question in morning)]
+    events: list[tuple[float, CacheLookup | str]] = [*runs, *((question.at, question) for question in morning)]
     for at, event in sorted(events, key=lambda event: event[0]):
         if isinstance(event, str):
             houses[event].let_all_pass(at)
@@ -201,7 +201,7 @@ def _warm(*words: str) -> str:
     return done.stdout.strip()
 
 
-def _calls(chance: random.Random, begin: float, hours: float) -> list[Question]:
+def _calls(chance: random.Random, begin: float, hours: float) -> list[CacheLookup]:
     """Return the questions of calls that come by chance, each for one event type."""
     liked = [1 / place for place in range(1, EVENT_TYPES + 1)]
     questions, at = [], begin
@@ -210,7 +210,7 @@ def _calls(chance: random.Random, begin: float, hours: float) -> list[Question]:
         for later in QUESTIONS:
             # Near days are asked for more often than far ones.
             ahead = 1 + min(chance.randrange(NEAR), chance.randrange(NEAR))
-            questions.append(Question(at + later, event_type, ahead, opens=later == 0))
+            questions.append(CacheLookup(at + later, event_type, ahead, opens=later == 0))
     return sorted(questions)
 
 
@@ -240,7 +240,7 @@ def _opened(here: Ground, name: str) -> Iterator[House]:
 
     tenant = here.tenant(name)
     ids = dict(Mirrored.objects.filter(account=tenant.account_id).values_list("slug", "pk"))
-    redis_client().set(keys.epoch(tenant.account_id), 1)
+    redis_client().set(keys.generation(tenant.account_id), 1)
     with here.agent(name) as agent:
         yield House(tenant, agent, [ids[_slug(place)] for place in range(EVENT_TYPES)], datetime.now(UTC).date())
 

@@ -53,27 +53,27 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
 def _owe(here: Ground, jobs: int) -> Sequence[int]:
     """Write down days to be forgotten, and send a message for each, as a booking does; return the ids of the rows."""
     from cachectl import invalidation, tasks  # noqa: PLC0415  models, which need the settings
-    from cachectl.models import Forgetting  # noqa: PLC0415
+    from cachectl.models import CacheInvalidation  # noqa: PLC0415
     from calcom.models import EventType  # noqa: PLC0415
 
     event_type = EventType.objects.filter(account=here.tenant().account_id).latest("id")
-    own = Forgetting.Cause.OWN
+    own = CacheInvalidation.Cause.OWN
     ids = [
-        invalidation.owe(
+        invalidation.enqueue(
             account_id=event_type.account_id, event_type_ids=[event_type.pk], first=FAR, last=FAR, cause=own
         ).pk
         for _ in range(jobs)
     ]
-    for forgetting_id in ids:
-        tasks.forget_range.delay(forgetting_id=forgetting_id)
+    for invalidation_id in ids:
+        tasks.invalidate_range.delay(invalidation_id=invalidation_id)
     return ids
 
 
 def _left(ids: Sequence[int]) -> int:
     """Return how many of the jobs are not done."""
-    from cachectl.models import Forgetting  # noqa: PLC0415  models, which need the settings
+    from cachectl.models import CacheInvalidation  # noqa: PLC0415  models, which need the settings
 
-    return Forgetting.objects.filter(pk__in=ids, done_at__isnull=True).count()
+    return CacheInvalidation.objects.filter(pk__in=ids, done_at__isnull=True).count()
 
 
 def _await(ids: Sequence[int], within: float, *, leaving: int = 0) -> int:

@@ -8,7 +8,7 @@ from bookings.availability.occupancy import with_buffers
 from bookings.availability.rules import Rules
 from bookings.models import Appointment, AppointmentState, Change, Claim
 from bookings.sync.classify import Drift
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom import tasks as calcom_tasks
 from calcom.day_ranges import EPOCH, MINUTE, minute_from
 from calcom.http.parsing import METADATA_KEY
@@ -59,12 +59,12 @@ def _left_to_do() -> str:
     """Return what is not settled; empty when all is."""
     changes = list(Change.objects.open().values_list("operation", "state"))
     told = list(WebhookDelivery.objects.pending().values_list("trigger", "last_error"))
-    forgettings = Forgetting.objects.filter(done_at=None).count()
+    invalidations = CacheInvalidation.objects.filter(done_at=None).count()
     holds = Appointment.objects.held().count()
     deferred = list(DeferredBooking.objects.values_list("state", "last_error"))
-    if not (changes or told or forgettings or holds or deferred):
+    if not (changes or told or invalidations or holds or deferred):
         return ""
-    return f"{changes} {told} {deferred} {forgettings} forgettings, {holds} holds"
+    return f"{changes} {told} {deferred} {invalidations} invalidations, {holds} holds"
 
 
 def check(play: Play, dice: Random) -> None:
@@ -79,7 +79,7 @@ def check(play: Play, dice: Random) -> None:
         if getattr(difference, "drift", None) is not Drift.ENDED:
             play.object(f"differs: {difference}")
     _compare_words(play)
-    dead = WebhookDelivery.objects.exclude(state__in=["done", "useless"]).values_list("trigger", "state", "last_error")
+    dead = WebhookDelivery.objects.exclude(state__in=["done", "ignored"]).values_list("trigger", "state", "last_error")
     if dead:
         play.object(f"webhooks without an end: {list(dead)}")
 

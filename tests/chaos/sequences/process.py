@@ -128,17 +128,17 @@ class Process:
         def run() -> Any:
             return job(*args, **kwargs)
 
-        if pool == "errands":  # done when the request has been answered, or never if the process is dead by then
+        if pool == "background":  # done when the request has been answered, or never if the process is dead by then
             self._afterwards.append(run)
             return Future()
         if pool == "writes" and self.a_write_may_hang:
             return self._let_hang(tidy, run)
         return _done(run)
 
-    def _join(self, block: singleflight.Block) -> "tuple[Future[singleflight.Landing], bool]":
+    def _join(self, block: singleflight.Block) -> "tuple[Future[singleflight.LoadResult], bool]":
         """Load at once: nobody else is there to wait with."""
-        singleflight._aloft[block.lane] = Future()
-        return _done(lambda: singleflight._fly(block)), True
+        singleflight._in_flight[block.flight_key] = Future()
+        return _done(lambda: singleflight._run(block)), True
 
     def _await_load(self, _account_id: int, _token: str, seconds: float) -> bool:
         """Wait for a load of somebody's who will not come: there is nobody else, or Redis was emptied just now."""
@@ -153,7 +153,7 @@ class Process:
             self._thread.life = life
             return run()
 
-        self._hanging.append(_SUBMIT("writes", tidy, executors.NOBODYS, of_this_process))
+        self._hanging.append(_SUBMIT("writes", tidy, executors.ALL_ACCOUNTS, of_this_process))
         return self._hanging[-1]
 
     # --- its waits

@@ -27,7 +27,7 @@ from bookings.models import (
     ToolCall,
 )
 from cachectl.infra.redis import redis_client
-from cachectl.models import Forgetting
+from cachectl.models import CacheInvalidation
 from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, RateLimitPause, WebhookDelivery
 from calcom.simulator import Simulator
 from calcom.simulator.state import Webhook
@@ -58,7 +58,7 @@ _OURS = tuple(
         Cursor,
         DeferredBooking,
         RateLimitPause,
-        Forgetting,
+        CacheInvalidation,
     )
 )
 

@@ -2,11 +2,11 @@
 -- KEYS[1] log      zset: permit -> ms until which it counts; and the epoch's marker. A permit is the first letter of
 --                  its priority, twelve of its nonce, and the tenant: cutting is ten times faster than matching
 -- KEYS[2] known    hash: what answers told us (all times in ms of Redis's clock)
--- KEYS[3] foreign  zset: ms at which a window was first heard of -> requests that others send in it with the same key
+-- KEYS[3] external  zset: ms at which a window was first heard of -> requests that others send in it with the same key
 -- KEYS[4] tenants  zset: tenant -> ms until which it counts as a user of the key
 -- KEYS[5] polls    zset: account -> ms at which it last polled from polling's reserve    (same {hash tag}: one node)
 -- include cachectl/infra/clock.lua
-local log, known, foreign, tenants, polls = unpack(KEYS, 1, 5)
+local log, known, external, tenants, polls = unpack(KEYS, 1, 5)
 
 local WINDOW = 60100         -- Cal.com's 60 s, and 100 ms for rounding and for clocks that run at unlike speeds
 local KEPT = 86400000        -- what nobody touched for a day is forgotten
@@ -14,7 +14,7 @@ local FOREVER = 8e15         -- score of the marker: above every time
 local MARGIN = 2             -- requests that are never spent
 local SHARES = {write = 1, live = 0.85, refresh = 0.6, background = 0.4}
 local FIELDS = {'epoch', 'limit', 'remaining', 'as_of', 'earliest_end', 'latest_end', 'window',
-                'foreign_now', 'told_at', 'paused', 'held_back', 'distrusted', 'level', 'checked'}
+                'external_now', 'reported_at', 'paused', 'background_paused', 'recovering', 'level', 'checked'}
 -- The reports' levels at 120 a minute: above the first a warning, above the second only writes go.
 local WARNING, CRITICAL, OF = 100, 115, 120
 
@@ -23,7 +23,7 @@ local function at_most(limit, requests)
 end
 
 -- Requests that may count at once before `priority` has to wait, others' included.
-local function ceiling(limit, priority)
+local function priority_cap(limit, priority)
   return at_most(limit, limit * SHARES[priority])
 end
 
@@ -44,7 +44,7 @@ end
 
 -- The most that others sent in one of the last ten windows.
 local function most_of_theirs(now)
-  local most, windows = 0, redis.call('ZRANGE', foreign, 0, -1, 'WITHSCORES')
+  local most, windows = 0, redis.call('ZRANGE', external, 0, -1, 'WITHSCORES')
   for i = 1, #windows, 2 do
     if tonumber(windows[i]) > now - 10 * WINDOW then most = math.max(most, tonumber(windows[i + 1])) end
   end
@@ -57,9 +57,9 @@ local function expected(most)
 end
 
 local function note_theirs(window, requests)
-  redis.call('ZADD', foreign, requests, window)
-  redis.call('ZREMRANGEBYRANK', foreign, 0, -21)
-  redis.call('PEXPIRE', foreign, 10 * WINDOW)
+  redis.call('ZADD', external, requests, window)
+  redis.call('ZREMRANGEBYRANK', external, 0, -21)
+  redis.call('PEXPIRE', external, 10 * WINDOW)
 end
 
 local function letter_of(permit) return string.sub(permit, 1, 1) end
@@ -83,9 +83,9 @@ local function recalled(now, limit, distrust, gap)
   if whole and not gap then return memory end
   redis.call('ZREMRANGEBYSCORE', log, FOREVER, FOREVER)
   redis.call('ZADD', log, FOREVER, 'epoch:' .. now)
-  memory.epoch, memory.distrusted, memory.earliest_end, memory.latest_end = now, now + distrust, 0, 0
+  memory.epoch, memory.recovering, memory.earliest_end, memory.latest_end = now, now + distrust, 0, 0
   memory.checked = 0
-  redis.call('HSET', known, 'epoch', now, 'distrusted', memory.distrusted, 'earliest_end', 0, 'latest_end', 0,
+  redis.call('HSET', known, 'epoch', now, 'recovering', memory.recovering, 'earliest_end', 0, 'latest_end', 0,
              'checked', 0)
   redis.call('PEXPIRE', log, KEPT)
   redis.call('PEXPIRE', known, KEPT)
@@ -98,10 +98,10 @@ end
 -- Returns them with what may come unseen; without that; and by our log alone.
 local function spent(memory, now, ours, others, fleet)
   local by_log = ours + others
-  local distrusted = now < memory.distrusted
-  if now >= memory.latest_end or not (distrusted or others > 0) then return by_log, by_log, by_log end
+  local recovering = now < memory.recovering
+  if now >= memory.latest_end or not (recovering or others > 0) then return by_log, by_log, by_log end
   local unseen = math.max(0, redis.call('ZCOUNT', log, memory.as_of + WINDOW, '(' .. FOREVER) - 1)
   local counted = memory.limit - memory.remaining + unseen
-  local coming = math.max(0, others - memory.foreign_now) + (distrusted and fleet or 0)
+  local coming = math.max(0, others - memory.external_now) + (recovering and fleet or 0)
   return math.max(by_log, counted + coming), math.max(by_log, counted), by_log
 end

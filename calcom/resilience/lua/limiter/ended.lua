@@ -20,7 +20,7 @@ local silence = tonumber(ARGV[6])
 local function learn_window(earliest, latest)
   if latest < memory.earliest_end then return false end
   if earliest > memory.latest_end then
-    memory.remaining, memory.as_of, memory.foreign_now = remaining, taken, 0
+    memory.remaining, memory.as_of, memory.external_now = remaining, taken, 0
     memory.earliest_end, memory.latest_end, memory.window = earliest, latest, now
   else
     memory.remaining, memory.as_of = math.min(memory.remaining, remaining), math.max(memory.as_of, taken)
@@ -36,13 +36,13 @@ end
 -- counted beyond the permits that last until then was sent by others. That is a proof only while the window lasts:
 -- later the log has dropped permits that it had counted. Answers may come out of order: of a window the most counts.
 -- What is proven is projected to the whole window, or steady usage that is new to us would cost a second block.
-local function learn_foreign()
-  if now < memory.distrusted or now >= memory.earliest_end then return end
+local function learn_external()
+  if now < memory.recovering or now >= memory.earliest_end then return end
   local ours = redis.call('ZCOUNT', log, memory.earliest_end, '(' .. FOREVER)
-  local others = math.max(memory.foreign_now, limit - remaining - ours)
+  local others = math.max(memory.external_now, limit - remaining - ours)
   if others <= 0 then return end
   local elapsed = math.max(TELLING, now - (memory.latest_end - WINDOW))
-  memory.foreign_now = others
+  memory.external_now = others
   note_theirs(memory.window, math.ceil(others * math.max(1, WINDOW / elapsed)))
 end
 
@@ -61,12 +61,12 @@ redis.call('ZREMRANGEBYSCORE', log, '-inf', now)
 redis.call('ZADD', log, now + WINDOW, ARGV[1])
 if limit and silence == 0 then
   local earliest, latest = taken + (reset - 1) * 1000, now + (reset + 1) * 1000
-  memory.limit, memory.told_at = limit, now
-  if learn_window(earliest, latest) then learn_foreign() end
+  memory.limit, memory.reported_at = limit, now
+  if learn_window(earliest, latest) then learn_external() end
 end
 if silence > 0 then
   memory.paused = math.max(memory.paused, now + silence)
-  if ARGV[7] == '1' then memory.held_back = math.max(memory.held_back, memory.paused + WINDOW) end
+  if ARGV[7] == '1' then memory.background_paused = math.max(memory.background_paused, memory.paused + WINDOW) end
 end
 keep_what_changed()
 redis.call('PEXPIRE', log, KEPT)

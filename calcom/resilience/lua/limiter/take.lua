@@ -7,7 +7,7 @@
 -- ARGV[11] the account that polls, or '' for any other request
 -- ARGV[12] 1 when the pause of ARGV[9] includes what the database says
 -- Returns {1, taken at ms, level risen to, requests spent, others' a minute, what writes may send beyond live reads}
---      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'distrusted'}
+--      or {0, ms to wait, level risen to, requests spent, others' a minute, 'paused' | 'budget' | 'recovering'}
 --      or {0, 0, 0, 0, 0, 'unchecked'}: ask again, with ARGV[12] = 1
 -- include calcom/resilience/lua/limiter/common.lua
 local ANSWER = 50  -- ms: when only a call in flight can tell more
@@ -30,13 +30,13 @@ local function paused_until()
     memory.paused = now + told
     redis.call('HSET', known, 'paused', memory.paused)
   end
-  return urgent and memory.paused or math.max(memory.paused, memory.held_back)
+  return urgent and memory.paused or math.max(memory.paused, memory.background_paused)
 end
 
 -- What others use is lost with the memory, but not to the processes that had heard of it.
 local function heard_of_theirs()
   local most, told = most_of_theirs(now), tonumber(ARGV[10])
-  if told <= most or now >= memory.distrusted then return most end
+  if told <= most or now >= memory.recovering then return most end
   note_theirs(now, told)
   return told
 end
@@ -46,7 +46,7 @@ end
 local function floors()
   local names = redis.call('ZRANGEBYSCORE', tenants, '(' .. now, '+inf')
   if #names < 2 then return 0, false end
-  local floor = math.floor(ceiling(limit, 'live') / 2 / #names)
+  local floor = math.floor(priority_cap(limit, 'live') / 2 / #names)
   local used, kept = {}, 0
   for _, permit in ipairs(redis.call('ZRANGEBYSCORE', log, '(' .. now, '(' .. FOREVER)) do
     local owner = tenant_of(permit)
@@ -71,8 +71,8 @@ end
 -- Requests from which on this one has to wait. A tenant below his floor may go as far as anybody but writes; whoever is
 -- not leaves the others theirs.
 local function top(used)
-  local most, critical = ceiling(limit, priority), at_most(limit, limit * CRITICAL / OF)
-  if used < math.min(most, critical - ceiling(limit, 'live') / 2) then return most end  -- there is enough for everybody
+  local most, critical = priority_cap(limit, priority), at_most(limit, limit * CRITICAL / OF)
+  if used < math.min(most, critical - priority_cap(limit, 'live') / 2) then return most end  -- there is enough for everybody
   most = math.min(most, at_most(limit, limit) - redis.call('ZCOUNT', polls, now - SEEN, '+inf'))
   local kept, below = floors()
   if below and urgent then return math.max(most, critical) end
@@ -109,8 +109,8 @@ local pause = paused_until()
 if now < pause then return {0, pause - now, 0, 0, 0, 'paused'} end
 
 local ours, most = total(now), heard_of_theirs()
-if now < memory.distrusted and now >= memory.latest_end and in_flight(now) > 0 then
-  return {0, ANSWER, 0, 0, most, 'distrusted'}
+if now < memory.recovering and now >= memory.latest_end and in_flight(now) > 0 then
+  return {0, ANSWER, 0, 0, most, 'recovering'}
 end
 
 if tenant ~= '' then note_tenant() end
@@ -118,7 +118,7 @@ local used, seen, by_log = spent(memory, now, ours, expected(most), tonumber(ARG
 local polls_now = poll_is_due()
 local missing = used - (polls_now and at_most(limit, limit) or top(used)) + 1
 if missing > 0 then
-  local reason, wait = now < memory.distrusted and 'distrusted' or 'budget', WINDOW
+  local reason, wait = now < memory.recovering and 'recovering' or 'budget', WINDOW
   if used > by_log then
     wait = in_flight(now) > 0 and ANSWER or memory.latest_end - now
   else
@@ -130,5 +130,5 @@ end
 
 redis.call('ZADD', log, now + tonumber(ARGV[4]) + WINDOW, ARGV[3])
 if polls_now then note_poll() end
-local beyond_live = ceiling(limit, 'write') - math.max(used + 1, ceiling(limit, 'live'))
+local beyond_live = priority_cap(limit, 'write') - math.max(used + 1, priority_cap(limit, 'live'))
 return {1, now, risen_to(seen + 1), seen + 1, most, math.max(0, beyond_live)}
