@@ -8,7 +8,7 @@ Note [A lease that was lost]
     Redis may be emptied in the middle of a load. At peak the next process asks within a millisecond, and would load the
     same. So whoever loads looks every 150 ms whether its lease still stands, and puts it back; and for half a second
     from the epoch, the moment it was first seen empty, Redis gives no lease to anybody
-    (docs/decisions/0025-a-lease-is-looked-after-while-a-load-lasts.md).
+    (docs/adr/0025-lease-renewal.md).
 """
 
 import threading

@@ -365,7 +365,7 @@ RELEASE = env.text("RELEASE", tomllib.loads((BASE_DIR / "pyproject.toml").read_t
 # Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only, and no proxy between.
 MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
 # The directory in which web, workers and commands of one machine count together: on a disk of that machine, or a volume
-# that its containers share. docs/decisions/0007 has the rest.
+# that its containers share. docs/adr/0007 has the rest.
 PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics"))
 # The least important lines that are written: DEBUG, INFO, WARNING, ERROR.
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

@@ -4,7 +4,7 @@ The gunicorn worker that serves web: waitress receives the requests, so that a t
 gunicorn supervises the processes: it replaces one that died or hangs, and ends them gracefully. In each process
 waitress reads and writes all connections on the main thread, without blocking, and hands complete requests to threads.
 A client that sends slowly or not at all, or keeps its socket open after the answer, costs a file descriptor and no
-thread. docs/decisions/0018-threads-see-whole-requests-only.md has the reasons and the measurements.
+thread. docs/adr/0018-waitress-under-gunicorn.md has the reasons and the measurements.
 """
 
 import os

@@ -2,7 +2,7 @@
 How several processes count together: prometheus_client's multiprocess mode, with files that are used again.
 
 A process counts in the files of a slot, whose lock it holds as long as it lives. The next process that takes the slot
-adds to what stands there, so that no total ever falls and no files pile up (docs/decisions/0007).
+adds to what stands there, so that no total ever falls and no files pile up (docs/adr/0007).
 """
 
 import fcntl

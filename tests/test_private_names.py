@@ -83,7 +83,7 @@ def test_module_uses_no_private_name_of_a_library(path: str) -> None:
 @pytest.mark.parametrize("decision", set(ALLOWED.values()))
 def test_decision_on_a_private_name_exists(decision: str) -> None:
     """A reader can look up why."""
-    assert (ROOT / "docs" / "decisions" / decision).exists()
+    assert (ROOT / "docs" / "adr" / decision).exists()
 
 
 @pytest.mark.parametrize(

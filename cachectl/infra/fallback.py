@@ -1,4 +1,4 @@
-"""The one policy while Redis is away: each process answers by what it knows itself (docs/decisions/0024)."""
+"""The one policy while Redis is away: each process answers by what it knows itself (docs/adr/0024)."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -2,7 +2,7 @@
 The budget of requests that Cal.com allows a credential, shared by all processes.
 
 A permit is taken just before a request is sent and counts until 60 s after its call has ended, so that no window of
-Cal.com's, however it lies, holds more than its limit (docs/decisions/0004). What Cal.com's answers say is learned.
+Cal.com's, however it lies, holds more than its limit (docs/adr/0004). What Cal.com's answers say is learned.
 """
 
 import re

@@ -61,7 +61,7 @@ def test_throttle_memory_is_bounded_while_redis_is_away(settings, monkeypatch: p
 
 
 def test_answers_within_a_process_share_are_counted_while_redis_is_away(settings) -> None:
-    """An alert stands on it (docs/decisions/0024)."""
+    """An alert stands on it (docs/adr/0024)."""
     Throttle("test", "2/day").hit("anna")
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 

@@ -38,7 +38,7 @@ def unexplained(
     Return the refusals of a time for which a host was free all the while, from question to answer.
 
     A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
-    chosen, because nobody knows whom Cal.com will choose (`docs/decisions/0005`). For the same reason nothing is booked
+    chosen, because nobody knows whom Cal.com will choose (`docs/adr/0005`). For the same reason nothing is booked
     that could be given a host whose time is held for somebody else, and a hold, which is a promise, is refused where
     one of several hosts was taken so lately that no list can know of it: a list proves one host, and it may have been
     that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before its time.
