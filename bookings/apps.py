@@ -10,7 +10,7 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
-        from bookings.availability.bookable import offered  # noqa: PLC0415
+        from bookings.availability.bookable import bookable_event_types  # noqa: PLC0415
         from bookings.models import Change  # noqa: PLC0415
         from bookings.sync import apply  # noqa: PLC0415  models are ready only now
         from bookings.tasks import settle  # noqa: PLC0415
@@ -21,6 +21,6 @@ class BookingsConfig(AppConfig):
         from monitoring.collectors import register_collector  # noqa: PLC0415
 
         events.register(apply.handle)
-        warming.register(offered)
+        warming.register(bookable_event_types)
         register_collector("changes", lambda: outbox_depth.read("changes", Change.objects.open()))
         outbox.register("changes", Change.objects.all(), settle)

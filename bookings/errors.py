@@ -222,7 +222,7 @@ class IdempotencyKeyReused(Final):
     code = "idempotency_key_reused"
 
 
-class SearchForgotten(Final):
+class SearchExpired(Final):
     """No search goes on under this token: it was never one of ours, or is too long ago."""
 
     code = "more_token_unknown"

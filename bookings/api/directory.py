@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from bookings.api.matching import named, ranked
 from bookings.api.problem_catalog import ServiceAmbiguous, ServiceNotOffered
 from bookings.api.ttl_cache import Remembered
-from bookings.availability.calendars import Calendar
+from bookings.availability.calendar_view import Calendar
 from bookings.models import AgentKey, Company, Service, Staff, StaffService
 from calcom.models import EventType
 

@@ -12,7 +12,6 @@ import orjson
 from django.utils import timezone
 
 from bookings.language import booking_sentences, english, german
-from bookings.language.read_back import read_back
 from bookings.models import Appointment, AppointmentState, Branch, CallbackRequest, Change, Service
 from bookings.scheduling import identity
 from bookings.scheduling.booking_fields import asked_of_callers, needs_phone
@@ -162,7 +161,7 @@ def hold(held: Held, *, staff: str, language: str) -> dict[str, object]:
     if held.expires_at is None:
         sentence = booking_sentences.changed("create", appointment.state, language)
     else:
-        sentence = read_back(
+        sentence = booking_sentences.read_back(
             service=appointment.service.name if appointment.service else "",
             staff=staff,
             start=appointment.start.astimezone(zone),

@@ -1,1 +1,1 @@
-"""The way of a question: when a caller would like to come, and which real times are offered. Changes nothing."""
+"""From a time that a caller asks for to real free times. Reads only; imports models and the Cal.com service."""

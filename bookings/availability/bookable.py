@@ -1,4 +1,4 @@
-"""What callers can ask for, and how much of it is booked: so that the cache knows what is worth warming."""
+"""Which event types callers can book, and how much they are booked: what the cache warms, and in which order."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -13,15 +13,15 @@ from calcom.models import EventType
 _BOOKED = (AppointmentState.CONFIRMED, AppointmentState.COMPLETED, AppointmentState.NO_SHOW)
 
 
-def offered(company: str | None) -> Mapping[int, Mapping[int, int]]:
+def bookable_event_types(company: str | None) -> Mapping[int, Mapping[int, int]]:
     """
-    Return, by account, the event types that can be booked through us, with their appointments in the weeks around now.
+    Return by account id the event types that can be booked through us, with their appointments in the weeks around now.
 
     Args:
-        company: the slug of the one whose offers are meant; None for those of all.
+        company: the slug of one company; None for all.
 
     Raises:
-        LookupError: no company that is served has this slug.
+        LookupError: no active company has this slug.
     """
     companies = Company.objects.filter(active=True, account__active=True)
     if company is not None:
@@ -36,9 +36,9 @@ def offered(company: str | None) -> Mapping[int, Mapping[int, int]]:
 
 
 def _event_types(companies: "QuerySet[Company]") -> Iterator[EventType]:
-    """Yield what books the companies' services, with anybody or with one person."""
+    """Yield the event types that book the companies' services, with any host or with one person."""
     services = Service.objects.filter(branch__company__in=companies, active=True)
-    # An event type of another account cannot be chosen for a service; one that got there all the same stays out.
+    # Validation forbids an event type of another account; leave out rows that got past it.
     whole = services.filter(event_type__account=F("branch__company__account")).select_related("event_type")
     yield from (service.event_type for service in whole if not service.unsupported_reason())
     own = StaffService.objects.filter(
@@ -50,7 +50,7 @@ def _event_types(companies: "QuerySet[Company]") -> Iterator[EventType]:
 
 
 def _appointments(companies: "QuerySet[Company]", now: datetime) -> dict[int, int]:
-    """Return how many appointments each event type has, by our ids."""
+    """Return how many appointments each event type has, by its primary key."""
     around = Appointment.objects.filter(
         company__in=companies, start__gte=now - BOOKED_BEFORE, start__lt=now + BOOKED_AFTER, state__in=_BOOKED
     )

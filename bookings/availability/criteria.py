@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from bookings.errors import TimeAmbiguous, TimeNonexistent, TimeNotUnderstood
-from calcom.day_ranges import minute_from
+from calcom.day_ranges import EPOCH, MINUTES_A_DAY, minute_from
 
 A_DAY = timedelta(days=1)
 
@@ -49,25 +49,25 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller asked for. Whatever words or numbers said it, the search knows only this."""
+class TimeCriteria:
+    """When the caller would like to come, however it was said."""
 
     windows: tuple[Window, ...]
     """Ascending and apart from each other; never empty."""
     start: int | None = None
-    """The one start asked for, in epoch minutes, where it was one."""
+    """The one start asked for, in epoch minutes; None where there were several."""
     part: PartOfDay | None = None
 
     @classmethod
     def at(cls, start: datetime) -> Self:
-        """Want one start."""
+        """Return criteria for one start."""
         minute = minute_from(start)
         return cls((Window(minute, minute + 1),), minute)
 
     @classmethod
     def between(cls, windows: Iterable[tuple[datetime, datetime]], part: PartOfDay | None = None) -> Self:
         """
-        Want a start in one of the windows.
+        Return criteria for a start in one of the windows.
 
         Raises:
             TimeNotUnderstood: one ends before it begins.
@@ -88,7 +88,7 @@ class Wanted:
         cls, days: Sequence[date], zone: ZoneInfo, *, part: PartOfDay | None = None, not_before: time | None = None
     ) -> Self:
         """
-        Want a start on one of the local dates, in that part of the day and not before that time.
+        Return criteria for a start on one of the local dates, in that part of the day and not before that time.
 
         Raises:
             TimeAmbiguous, TimeNonexistent: clocks are changed there at that time.
@@ -107,16 +107,22 @@ class Wanted:
         )
 
     def covers(self, start: int) -> bool:
-        """Return whether a slot at this epoch minute is what was asked for."""
+        """Return whether a slot at this epoch minute meets the criteria."""
         return any(first <= start < last for first, last in self.windows)
 
     def among(self, starts: Sequence[int]) -> list[int]:
-        """Return those of the epoch minutes, ascending, that are what was asked for."""
+        """Return those of the epoch minutes, ascending, that meet the criteria."""
         return [
             start
             for first, last in self.windows
             for start in starts[bisect_left(starts, first) : bisect_left(starts, last)]
         ]
+
+    def touches(self, day: date, margin: int = 0) -> bool:
+        """Return whether the UTC date has time of a window, or lies within `margin` minutes of one."""
+        first = (day - EPOCH.date()).days * MINUTES_A_DAY - margin
+        last = first + MINUTES_A_DAY + 2 * margin
+        return any(window.first < last and first < window.last for window in self.windows)
 
 
 def instant_of(day: date, clock: time, zone: ZoneInfo) -> datetime:
@@ -137,6 +143,6 @@ def instant_of(day: date, clock: time, zone: ZoneInfo) -> datetime:
 
 
 def _hour_of(day: date, hour: int, zone: ZoneInfo) -> datetime:
-    """Return where a day or a part of it begins or ends: bounds of ours, about which nobody has to be asked."""
+    """Return where a day or a part of it begins or ends; of a skipped or repeated hour either reading will do."""
     days, hour = divmod(hour, 24)
     return datetime.combine(day + days * A_DAY, time(hour), zone).astimezone(UTC)

@@ -1,7 +1,7 @@
 """
-Where a search left off, under a token that goes on from there.
+Saved searches: a `more_token` continues one with the times that were not offered yet.
 
-Kept in Redis for as long as what was offered can be booked. It may get lost: then the search is asked anew.
+Kept in Redis for as long as an offer can be booked. It may be lost; then the agent searches again.
 """
 
 import secrets
@@ -10,60 +10,57 @@ from typing import Any, Self
 
 from django.core.cache import cache
 
-from bookings.availability.criteria import PartOfDay, Wanted, Window
-from bookings.errors import SearchForgotten
+from bookings.availability.criteria import PartOfDay, TimeCriteria, Window
+from bookings.errors import SearchExpired
 from bookings.models import ID_ALPHABET, Company
 
-KEPT = 30 * 60  # seconds
+LIFETIME_S = 30 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SavedSearch:
     """A search, and what it has offered so far."""
 
     service_id: int
     staff_id: int | None
-    wanted: Wanted
+    criteria: TimeCriteria
     offered: frozenset[int]
     """Epoch minutes."""
 
     @classmethod
-    def read(cls, written: dict[str, Any]) -> Self:
-        """Return what `written` says."""
-        part, windows = written["part"], tuple(Window(*window) for window in written["windows"])
-        wanted = Wanted(windows, written["start"], PartOfDay(part) if part else None)
-        return cls(written["service"], written["staff"], wanted, frozenset(written["offered"]))
+    def from_json(cls, saved: dict[str, Any]) -> Self:
+        part, windows = saved["part"], tuple(Window(*window) for window in saved["windows"])
+        criteria = TimeCriteria(windows, saved["start"], PartOfDay(part) if part else None)
+        return cls(saved["service"], saved["staff"], criteria, frozenset(saved["offered"]))
 
-    @property
-    def written(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+    def to_json(self) -> dict[str, Any]:
         return {
             "service": self.service_id,
             "staff": self.staff_id,
-            "windows": self.wanted.windows,
-            "start": self.wanted.start,
-            "part": self.wanted.part,
+            "windows": self.criteria.windows,
+            "start": self.criteria.start,
+            "part": self.criteria.part,
             "offered": sorted(self.offered),
         }
 
 
-def remember(search: Search, *, company: Company) -> str | None:
-    """Return a token under which `recall` finds the search again; None while Redis does not answer."""
+def save(search: SavedSearch, *, company: Company) -> str | None:
+    """Return a token for `load`; None while Redis does not answer."""
     token = "mt_" + "".join(secrets.choice(ID_ALPHABET) for _ in range(10))
-    return token if cache.add(_key(company, token), search.written, timeout=KEPT) else None
+    return token if cache.add(_key(company, token), search.to_json(), timeout=LIFETIME_S) else None
 
 
-def recall(token: str, *, company: Company) -> Search:
+def load(token: str, *, company: Company) -> SavedSearch:
     """
-    Return the search that one of the company's agents was given `token` for.
+    Return the search that was saved under `token` for an agent of the company.
 
     Raises:
-        SearchForgotten: none, or it is too long ago.
+        SearchExpired: there is none, or it was saved too long ago.
     """
-    written = cache.get(_key(company, token))
-    if written is None:
-        raise SearchForgotten("No search goes on under this more_token.")
-    return Search.read(written)
+    saved = cache.get(_key(company, token))
+    if saved is None:
+        raise SearchExpired("No search is saved under this more_token.")
+    return SavedSearch.from_json(saved)
 
 
 def _key(company: Company, token: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from bookings.availability.criteria import Wanted
+from bookings.availability.criteria import TimeCriteria
 
 MAX_OFFERS = 3
 MINUTES_A_DAY = 1440
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
     start: int
     """Epoch minutes."""
     same_staff: bool = True
-    """With whom the caller asked for; true as well where nobody was asked for."""
+    """With whom the caller asked for; true as well where the caller named no one."""
 
 
 class Features(NamedTuple):
@@ -57,25 +57,25 @@ class Features(NamedTuple):
 
 
 def rank(
-    candidates: Iterable[Candidate], *, wanted: Wanted, zone: ZoneInfo, after: int, most: int = MAX_OFFERS
+    candidates: Iterable[Candidate], *, criteria: TimeCriteria, zone: ZoneInfo, after: int, limit: int = MAX_OFFERS
 ) -> list[Candidate]:
     """
-    Return at most `most` of the candidates that start after the epoch minute `after`, the most convenient first.
+    Return at most `limit` of the candidates that start after the epoch minute `after`, the most convenient first.
 
     No start comes twice: where two have the same, the one with whom the caller asked for stands for both.
     """
-    asked = _Asked(wanted, zone)
+    local = _LocalCriteria(criteria, zone)
     best: dict[int, Candidate] = {}
     for candidate in candidates:
         if candidate.start > after and (candidate.same_staff or candidate.start not in best):
             best[candidate.start] = candidate
-    places = [_Place(asked.features(each), each, asked.clock.read(each.start)[0]) for each in best.values()]
-    return _spread(sorted(places, key=_Place.rank), asked.gaps, most)
+    places = [_Place(local.features(each), each, local.clock.read(each.start)[0]) for each in best.values()]
+    return _spread(sorted(places, key=_Place.rank), local.gaps, limit)
 
 
-def features(candidate: Candidate, *, wanted: Wanted, zone: ZoneInfo) -> Features:
+def features(candidate: Candidate, *, criteria: TimeCriteria, zone: ZoneInfo) -> Features:
     """Return what a slot differs in from what was asked for."""
-    return _Asked(wanted, zone).features(candidate)
+    return _LocalCriteria(criteria, zone).features(candidate)
 
 
 class _Place(NamedTuple):
@@ -90,18 +90,18 @@ class _Place(NamedTuple):
         return self.features.cost, self.features.days, self.candidate
 
     def is_apart(self, other: "_Place", gap: int) -> bool:
-        """Return whether both make a choice. On a day that nobody asked for, one is enough."""
+        """Return whether both make a choice. One is enough on a day that was not asked for."""
         if self.day != other.day:
             return True
         return abs(self.candidate.start - other.candidate.start) >= gap and (self.features.days == 0 or gap == 0)
 
 
-def _spread(ranked: Sequence[_Place], gaps: Sequence[int], most: int) -> list[Candidate]:
+def _spread(ranked: Sequence[_Place], gaps: Sequence[int], limit: int) -> list[Candidate]:
     """Take the best that are `gap` apart on each day; only when these are too few, those that are closer."""
     taken: list[_Place] = []
     for gap in gaps:
         for place in ranked:
-            if len(taken) < most and place not in taken and all(place.is_apart(each, gap) for each in taken):
+            if len(taken) < limit and place not in taken and all(place.is_apart(each, gap) for each in taken):
                 taken.append(place)
     return [place.candidate for place in ranked if place in taken]
 
@@ -142,17 +142,17 @@ class _Span(NamedTuple):
         )
 
 
-class _Asked:
+class _LocalCriteria:
     """What was asked for, as dates and times of day."""
 
-    def __init__(self, wanted: Wanted, zone: ZoneInfo) -> None:
+    def __init__(self, criteria: TimeCriteria, zone: ZoneInfo) -> None:
         self.clock = _Clock(zone)
-        self.part = wanted.part
+        self.part = criteria.part
         self.spans: list[_Span] = []
-        for first, last in wanted.windows:
+        for first, last in criteria.windows:
             for span in _spans(self.clock.read(first), self.clock.read(last - 1)):
                 self._add(span)
-        self.gaps = FOR_ONE_TIME if wanted.start is not None else self._gaps_of_days()
+        self.gaps = FOR_ONE_TIME if criteria.start is not None else self._gaps_of_days()
 
     def _add(self, span: _Span) -> None:
         """Add a span, joined to the last one where that is the same stretch up to the day before."""

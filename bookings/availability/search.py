@@ -1,88 +1,98 @@
 """
 The answer to "Do you have something on Tuesday?": what was asked for, or up to three real times instead and why not it.
 
-Note [One request, however far]: what is known decides how far Cal.com is asked. Two weeks around the wish are looked at
-first, and cost no request. If they leave the question open, Cal.com is asked once: for these two weeks, if even old
-knowledge of them promises a slot, else for all the time for which callers may book. Where somebody is loading just
-then, as for a call that has begun, what that brings is waited for first: it may do.
+Note [One request, however far]: what the cache knows decides how far Cal.com is asked. Two weeks around the criteria
+are read first, without a request. If they do not settle the question, Cal.com is asked once: for these two weeks if
+even outdated data of them has a slot, else for all the time for which callers may book. A load that another request has
+under way for these two weeks is awaited first, because it may be enough.
 
-Note [Doubt costs a request only where it matters]: of an event type with several hosts, what one of them was booked for
-since the list was loaded is hidden (Note [A list proves one host]). Whoever wishes for just that is not told "taken"
-before a newer list says so; for everybody else it can wait until the list is stale.
+Note [Uncertainty costs a request only where it matters]: for an event type with several hosts, a slot is hidden if one
+of them was booked since the list was loaded (Note [A list proves one host]). A caller who asks for that very slot is
+not told "taken" before a newer list says so; for any other question the cached list is good enough.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bookings import metrics
-from bookings.availability.calendars import BEFORE, Calendar, Seen, Span, known_of, look, spans
-from bookings.availability.criteria import Wanted
-from bookings.availability.open_times import OpenTimes, open_times
+from bookings.availability.calendar_view import Calendar, CalendarView, open_times
+from bookings.availability.criteria import A_DAY, TimeCriteria
 from bookings.availability.ranking import MAX_OFFERS, Candidate, rank
 from bookings.availability.rules import Reason, Rules
 from bookings.models import Service
-from cachectl.cache import CacheResult, Day
+from cachectl.cache import CacheResult, Day, Freshness
+from cachectl.freshness import WORST_FIRST
+from cachectl.infra import bulkhead, executors
 from cachectl.infra.deadline import Deadline
-from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
+from calcom.day_ranges import EPOCH, MINUTE, minute_from
 from calcom.service import CalcomService
 
 NO_WAIT = 0.0
+NEAR = 14 * A_DAY
+"""How much is read first: as much as one load carries anyway."""
+NEAR_BEFORE = 3 * A_DAY
+"""How much of that lies before the criteria."""
+FARTHEST = 365 * A_DAY
+_TIMED_OUT = CacheResult(days={}, freshness=Freshness.MISSING, age=None, failure="deadline")
 
 
 class Status(StrEnum):
-    """What came of a search."""
+    """The outcome of a search."""
 
     AVAILABLE = "available"
     ALTERNATIVES = "alternatives"
     NONE = "none"
     DEGRADED = "degraded"
-    """Some days that decide could not be looked up just now: offers are not certain, and without any nobody knows."""
+    """Some days that decide could not be looked up: offers are not certain, and their absence proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question of a caller."""
+class AvailabilityQuery:
+    """What a caller asks for. Its methods compare it with what a calendar shows; starts are epoch minutes."""
 
     service: Service
     calendars: Sequence[Calendar]
     """The one that was asked for, then those that may serve instead."""
-    wanted: Wanted
+    criteria: TimeCriteria
     offered: frozenset[int] = frozenset()
-    """Starts, in epoch minutes, that the caller has heard already."""
-    most: int = MAX_OFFERS
+    """Starts that were offered to the caller before."""
+    max_offers: int = MAX_OFFERS
 
-    def new(self, seen: Seen) -> Sequence[int]:
-        """Return the starts that the caller has not heard yet, ascending."""
-        return [start for start in seen.starts if start not in self.offered] if self.offered else seen.starts
+    def new_starts(self, view: CalendarView) -> Sequence[int]:
+        """Return the starts that were not offered yet, ascending."""
+        return [start for start in view.starts if start not in self.offered] if self.offered else view.starts
 
-    def wished(self, seen: Seen) -> list[int]:
-        """Return those of them that are what was asked for."""
-        return self.wanted.among(self.new(seen))
+    def matches(self, view: CalendarView) -> list[int]:
+        """Return those of the new starts that meet the criteria."""
+        return self.criteria.among(self.new_starts(view))
 
-    def doubts(self, seen: Seen) -> bool:
-        """Return whether a newer list could have what was asked for, and this one has not."""
-        return self._may_have(seen, seen.askable)
+    def needs_newer_list(self, view: CalendarView) -> bool:
+        """Return whether nothing matches and a newer list could change that."""
+        return self._may_be_hidden(view, view.askable)
 
-    def is_uncertain(self, seen: Seen) -> bool:
-        """Return whether what was asked for may be free although it is not shown: nothing says that it is taken."""
-        return self._may_have(seen, seen.uncertain)
+    def is_uncertain(self, view: CalendarView) -> bool:
+        """Return whether nothing matches although a host may be free then."""
+        return self._may_be_hidden(view, view.uncertain)
 
-    def _may_have(self, seen: Seen, hidden: Sequence[int]) -> bool:
-        """Return whether what was asked for is not shown, and is among what is hidden or on a day that was freed."""
-        if self.wished(seen):
+    def _may_be_hidden(self, view: CalendarView, hidden: Sequence[int]) -> bool:
+        """Return whether nothing matches, but one of the `hidden` starts or a day with freed time could."""
+        if self.matches(view):
             return False
-        if any(start not in self.offered for start in self.wanted.among(hidden)):
+        if any(start not in self.offered for start in self.criteria.among(hidden)):
             return True
-        return any(day.freed and _touches(self.wanted, day) for day in seen.known.days.values())
+        return any(day.freed and self.criteria.touches(day.date) for day in view.known.days.values())
 
     @property
     def was_met(self) -> bool:
-        """Return whether the caller has heard what was asked for, and wants something else."""
-        return any(self.wanted.covers(start) for start in self.offered)
+        """Return whether a match was offered before, and the caller wants something else."""
+        return any(self.criteria.covers(start) for start in self.offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,142 +102,210 @@ class Offer:
     start: datetime
     calendar: Calendar
     loaded_at: float | None = None
-    """When the load of the list began that has it, in epoch seconds."""
+    """When the load of its list began, in epoch seconds."""
     verified: bool = True
-    """Whether a caller may be told of it without reserve."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The answer."""
+class AvailabilityResult:
+    """The answer to a query."""
 
     status: Status
     reason: Reason | None
-    """Why it is not what was asked for, where that is so and anybody knows."""
+    """Why the criteria are not met; None where they are, or where that is not known."""
     offers: list[Offer]
     """In the order of time."""
     known: CacheResult
-    """How well those days are known that the answer stands on."""
+    """How well the days are known that the answer rests on."""
     until: datetime
-    """Up to when was looked."""
+    """The end of the time that was searched."""
     more: bool
-    """Whether asking on may find something else."""
+    """Whether searching on may find something else."""
 
 
-def find(
-    asked: Asked, *, now: datetime, calcom: CalcomService, deadline: Deadline, max_age: float | None = None
-) -> Found:
+class Span(NamedTuple):
+    """From `first` on and before `last`."""
+
+    first: datetime
+    last: datetime
+
+
+def search(
+    query: AvailabilityQuery,
+    *,
+    now: datetime,
+    calcom: CalcomService,
+    deadline: Deadline,
+    max_age: float | None = None,
+) -> AvailabilityResult:
     """
     Return what was asked for, or the best that is free instead; at the deadline, what is known.
 
-    Where nothing is found and not everything could be looked up, nobody may say that nothing is free.
+    If nothing is found and not everything could be looked up, the status is DEGRADED and not NONE.
 
     Raises:
         ConfigurationError: the service cannot be booked through us.
     """
 
-    def read(calendar: Calendar, span: Span, deadline: Deadline, *, suspect: bool = False) -> OpenTimes:
+    def read(calendar: Calendar, span: Span, deadline: Deadline, *, revalidate: bool = False) -> CalendarView:
         return open_times(
-            service=asked.service,
-            event_type=calendar.event_type,
+            service=query.service,
+            calendar=calendar,
             first=span.first,
             last=span.last,
             now=now,
             calcom=calcom,
             deadline=deadline,
             max_age=max_age,
-            revalidate=suspect and calendar is asked.calendars[0],
+            revalidate=revalidate and calendar is query.calendars[0],
         )
 
-    rules = Rules.of(asked.service, now, asked.calendars[0].event_type)
-    near, far = spans(asked.wanted, rules)
+    rules = Rules.of(query.service, now, query.calendars[0].event_type)
+    near, far = search_spans(query.criteria, rules)
     # Note [One request, however far]
-    seen = look(read, asked.calendars, near, Deadline.after(NO_WAIT))
-    certain = [each.certain for each in seen]
-    # Note [Doubt costs a request only where it matters]
-    suspect = asked.doubts(certain[0])
-    if max_age is None and not suspect and _settles(asked, certain):
-        return _answer(asked, rules, certain, until=near.last, end=far.last)
-    if suspect or _promises(asked, seen) or any(each.known.loading for each in seen):
-        seen = look(partial(read, suspect=suspect), asked.calendars, near, deadline)
-        if _promises(asked, seen) or any(each.known.loaded or each.known.failure for each in seen):
-            return _answer(asked, rules, seen, until=near.last, end=far.last)
-    beyond = look(read, asked.calendars, far, deadline)
-    beyond = [replace(each, known=each.known.after(before.known)) for each, before in zip(beyond, seen, strict=True)]
-    return _answer(asked, rules, beyond, until=far.last, end=far.last)
+    views = read_calendars(read, query.calendars, near, Deadline.after(NO_WAIT))
+    certain = [view.certain for view in views]
+    # Note [Uncertainty costs a request only where it matters]
+    revalidate = query.needs_newer_list(certain[0])
+    if max_age is None and not revalidate and _is_settled(query, certain):
+        return _result(query, rules, certain, until=near.last, end=far.last)
+    if revalidate or _has_slots(query, views) or any(view.known.loading for view in views):
+        views = read_calendars(partial(read, revalidate=revalidate), query.calendars, near, deadline)
+        if _has_slots(query, views) or any(view.known.loaded or view.known.failure for view in views):
+            return _result(query, rules, views, until=near.last, end=far.last)
+    beyond = read_calendars(read, query.calendars, far, deadline)
+    beyond = [replace(view, known=view.known.after(before.known)) for view, before in zip(beyond, views, strict=True)]
+    return _result(query, rules, beyond, until=far.last, end=far.last)
 
 
-def _promises(asked: Asked, seen: Sequence[Seen]) -> bool:
-    """Return whether there are slots that the caller has not heard of."""
-    return any(asked.new(each) for each in seen)
+def search_spans(criteria: TimeCriteria, rules: Rules) -> tuple[Span, Span]:
+    """
+    Return two weeks around the criteria, and all the time for which callers may book.
+
+    Where the criteria lie outside of that time, the two weeks lie at its nearest end.
+    """
+    first, last = (EPOCH + minute * MINUTE for minute in (criteria.windows[0].first, criteria.windows[-1].last))
+    # A slot that begins at this very moment has begun.
+    soonest = max(rules.earliest, rules.now + timedelta.resolution)
+    latest = min(rules.latest, soonest + FARTHEST)
+    beginning = max(soonest, min(first - NEAR_BEFORE, latest - NEAR))
+    # Whole days of UTC, the unit of the cache: similar questions then share one load.
+    midnight = EPOCH + (beginning - EPOCH) // A_DAY * A_DAY
+    return Span(beginning, min(max(midnight + NEAR, last), latest)), Span(soonest, latest)
 
 
-def _settles(asked: Asked, certain: Sequence[Seen]) -> bool:
-    """Return whether what is certain without a request answers the question as well as a request would."""
-    if asked.wished(certain[0]):
+def read_calendars(
+    read: Callable[[Calendar, Span, Deadline], CalendarView],
+    calendars: Sequence[Calendar],
+    span: Span,
+    deadline: Deadline,
+) -> list[CalendarView]:
+    """Return a view of each calendar, read concurrently; after the deadline only what the cache has."""
+    account_id = calendars[0].event_type.account_id
+    with bulkhead.acquire(account_id, deadline) as until:
+        if until.passed:
+            return [read(calendar, span, until) for calendar in calendars]
+        others = [executors.submit_question(account_id, read, each, span, until) for each in calendars[1:]]
+        first = read(calendars[0], span, until)
+        return [first, *(_await(*pair, until) for pair in zip(others, calendars[1:], strict=True))]
+
+
+def _await(view: "Future[CalendarView]", calendar: Calendar, deadline: Deadline) -> CalendarView:
+    try:
+        return view.result(timeout=deadline.left)
+    except FutureTimeoutError:
+        return CalendarView(calendar, [], _TIMED_OUT)
+
+
+def _has_slots(query: AvailabilityQuery, views: Sequence[CalendarView]) -> bool:
+    return any(query.new_starts(view) for view in views)
+
+
+def _is_settled(query: AvailabilityQuery, certain: Sequence[CalendarView]) -> bool:
+    """Return whether what is certain without a request answers the query as well as a request would."""
+    if query.matches(certain[0]):
         return True
-    slots = {start for each in certain for start in asked.new(each)}
-    if all(each.known.verified for each in certain):
+    slots = {start for view in certain for start in query.new_starts(view)}
+    if all(view.known.verified for view in certain):
         return bool(slots)
-    return len(slots) >= asked.most and all(_is_certain_around(asked.wanted, each) for each in certain)
+    return len(slots) >= query.max_offers and all(_is_certain_around(query.criteria, view) for view in certain)
 
 
-def _is_certain_around(wanted: Wanted, seen: Seen) -> bool:
-    margin = BEFORE // MINUTE
-    return all(day.freshness.verified for day in seen.known.days.values() if _touches(wanted, day, margin))
+def _is_certain_around(criteria: TimeCriteria, view: CalendarView) -> bool:
+    margin = NEAR_BEFORE // MINUTE
+    return all(day.freshness.verified for day in view.known.days.values() if criteria.touches(day.date, margin))
 
 
-def _touches(wanted: Wanted, day: Day, margin: int = 0) -> bool:
-    """Return whether the day has time of a window, or within `margin` minutes of one."""
-    first = (day.date - EPOCH.date()).days * MINUTES_A_DAY - margin
-    last = first + MINUTES_A_DAY + 2 * margin
-    return any(window.first < last and first < window.last for window in wanted.windows)
-
-
-def _answer(asked: Asked, rules: Rules, seen: Sequence[Seen], *, until: datetime, end: datetime) -> Found:
-    shown = {Candidate(start, each is seen[0]): each for each in seen for start in asked.new(each)}
-    wished = [Candidate(start) for start in asked.wished(seen[0])]
+def _result(
+    query: AvailabilityQuery, rules: Rules, views: Sequence[CalendarView], *, until: datetime, end: datetime
+) -> AvailabilityResult:
+    found = {Candidate(start, view is views[0]): view for view in views for start in query.new_starts(view)}
+    matches = [Candidate(start) for start in query.matches(views[0])]
     best = rank(
-        wished or shown,
-        wanted=asked.wanted,
-        zone=ZoneInfo(asked.service.branch.time_zone),
+        matches or found,
+        criteria=query.criteria,
+        zone=ZoneInfo(query.service.branch.time_zone),
         after=minute_from(rules.now),
-        most=asked.most,
+        limit=query.max_offers,
     )
-    reason = None if wished or asked.was_met else rules.reason(asked.wanted.windows)
-    decisive = _decisive(asked, seen, {each: shown[each] for each in best}, reason)
-    known = known_of(seen, decisive, uncertain=asked.is_uncertain(seen[0]))
+    reason = None if matches or query.was_met else rules.reason(query.criteria.windows)
+    decisive = _decisive_days(query, views, {each: found[each] for each in best}, reason)
+    known = _knowledge_of(decisive, views, uncertain=query.is_uncertain(views[0]))
     metrics.count_answer(known)
-    return Found(
-        status=_status(wished, best, known),
+    return AvailabilityResult(
+        status=_status(matches, best, known),
         reason=reason if known.verified or reason is not Reason.FULLY_BOOKED else None,
-        offers=[_offer(each.start, shown[each]) for each in sorted(best)],
+        offers=[_offer(each.start, found[each]) for each in sorted(best)],
         known=known,
         until=until,
-        more=(known.verified or bool(best)) and (len({each.start for each in shown}) > len(best) or until < end),
+        more=(known.verified or bool(best)) and (len({each.start for each in found}) > len(best) or until < end),
     )
 
 
-def _offer(start: int, shown: Seen) -> Offer:
-    day = shown.day(start)
-    return Offer(EPOCH + start * MINUTE, shown.calendar, day.loaded_at, day.freshness.verified)
+def _offer(start: int, view: CalendarView) -> Offer:
+    day = view.day(start)
+    return Offer(EPOCH + start * MINUTE, view.calendar, day.loaded_at, day.freshness.verified)
 
 
-def _decisive(
-    asked: Asked, seen: Sequence[Seen], best: Mapping[Candidate, Seen], reason: Reason | None
-) -> list[tuple[Seen, Day]]:
-    """Return the days that the answer stands on: of the offers, and of the wish where these days say no."""
+def _decisive_days(
+    query: AvailabilityQuery,
+    views: Sequence[CalendarView],
+    best: Mapping[Candidate, CalendarView],
+    reason: Reason | None,
+) -> list[tuple[CalendarView, Day]]:
+    """Return the days that the answer rests on: those of the offers, and those of the criteria where they are full."""
     if not best:
-        return [(each, day) for each in seen for day in each.known.days.values()]
-    days = [(shown, shown.day(offer.start)) for offer, shown in best.items()]
+        return [(view, day) for view in views for day in view.known.days.values()]
+    days = [(view, view.day(offer.start)) for offer, view in best.items()]
     if reason is Reason.FULLY_BOOKED:
-        days += [(seen[0], day) for day in seen[0].known.days.values() if _touches(asked.wanted, day)]
+        days += [(views[0], day) for day in views[0].known.days.values() if query.criteria.touches(day.date)]
     return days
 
 
-def _status(wished: Collection[Candidate], best: Collection[Candidate], known: CacheResult) -> Status:
+def _knowledge_of(
+    decisive: Sequence[tuple[CalendarView, Day]], views: Sequence[CalendarView], *, uncertain: bool
+) -> CacheResult:
+    """Return how well the `decisive` days are known, and what the whole query cost."""
+    known = [view.known for view in views]
+    # There are no days where rules alone decided, or where all calendars timed out.
+    freshnesses = {day.freshness for _, day in decisive} or {each.freshness for each in known}
+    freshness = next(freshness for freshness in WORST_FIRST if freshness in freshnesses)
+    failed = None if freshness.verified else next((each for each in known if each.failure), None)
+    return CacheResult(
+        days={day.date: day for _, day in decisive},
+        freshness=freshness,
+        age=max((age for view, day in decisive if (age := view.age(day)) is not None), default=None),
+        loaded=any(each.loaded for each in known),
+        collapsed=any(each.collapsed for each in known),
+        failure=failed.failure if failed else "uncertain" if uncertain else None,
+        retry_after=failed.retry_after if failed else None,
+        uncertain=uncertain,
+    )
+
+
+def _status(matches: Collection[Candidate], best: Collection[Candidate], known: CacheResult) -> Status:
     if not known.freshness.verified or (known.uncertain and not best):
         return Status.DEGRADED
     if not best:
         return Status.NONE
-    return Status.AVAILABLE if wished else Status.ALTERNATIVES
+    return Status.AVAILABLE if matches else Status.ALTERNATIVES

@@ -1,6 +1,10 @@
-"""What callers are told about their appointments: booked, moved, cancelled, found. Only what is known is promised."""
+"""What callers hear about holds and appointments: read back, booked, moved, cancelled, found."""
 
 from collections.abc import Mapping
+from datetime import date, datetime
+
+from bookings.language.dates import dated
+from bookings.language.sentences import LANGUAGES, LONGEST
 
 Sentence = Mapping[str, str]
 """By language."""
@@ -48,6 +52,12 @@ _AWAITING: Mapping[str, Sentence] = {
         "en": "I have requested the new time. It is only certain once it has been confirmed.",
     },
 }
+_WITH: Sentence = {"de": "bei", "en": "with"}
+_AGREED: Sentence = {"de": "Ist das so richtig?", "en": "Is that right?"}
+_AHEAD: Mapping[str, tuple[str, ...]] = {
+    "de": ("heute", "morgen", "übermorgen"),
+    "en": ("today", "tomorrow", "the day after tomorrow"),
+}
 _BOOKED: Sentence = {"de": "Ihr Termin steht.", "en": "Your appointment is booked."}
 _MOVED: Sentence = {"de": "Ihr Termin ist verlegt.", "en": "Your appointment has been moved."}
 _TAKES_NOW: Sentence = {"de": "Er dauert jetzt {minutes} Minuten.", "en": "It takes {minutes} minutes now."}
@@ -82,9 +92,24 @@ _CALLED_BEFORE: Sentence = {
 }
 
 
+def read_back(*, service: str, staff: str, start: datetime, today: date, language: str) -> str:
+    """Return the details of a hold for the caller to confirm. `start` is in the branch's zone; `staff` may be empty."""
+    words, _ = LANGUAGES[language]
+    when = f"{words.on(dated(start.date(), today))} {words.at_clocks([start.time()], '')}"
+    spoken = f"{service} {_WITH[language]} {staff} {when}. {_AGREED[language]}" if staff else ""
+    return spoken if 0 < len(spoken) <= LONGEST else f"{service} {when}. {_AGREED[language]}"
+
+
+def day_name(day: date, today: date, language: str) -> str:
+    """Return a day as people call it, such as tomorrow, Saturday, the twenty-second of November."""
+    ahead, names = (day - today).days, _AHEAD[language]
+    spelled = LANGUAGES[language][0].alone(dated(day, today))
+    return f"{names[ahead]}, {spelled}" if 0 <= ahead < len(names) else spelled
+
+
 def changed(operation: str, status: str, language: str) -> str:
     """
-    Return what may be said about a change.
+    Return what may be said about an operation.
 
     `status` is `pending`, `waiting` where it is pending because Cal.com cannot be asked, or the state that the
     appointment is in after it.
@@ -103,17 +128,17 @@ def changed(operation: str, status: str, language: str) -> str:
 
 
 def takes_now(minutes: int, language: str) -> str:
-    """Return what is said where an appointment takes another time than it did before."""
+    """Return what is said where the length of an appointment has changed."""
     return _TAKES_NOW[language].format(minutes=minutes)
 
 
 def called_back(*, done: bool, own_number: bool, language: str) -> str:
-    """Return what whoever wants to be called back may be told. The number itself is read out to nobody."""
+    """Return what a caller who asked for a callback may hear; the number itself is never read out."""
     sentence = _CALLED_BEFORE if done else _CALL_THIS_NUMBER if own_number else _CALL_THE_NUMBER
     return sentence[language]
 
 
 def found(number: int, language: str) -> str:
-    """Return what may be said to a caller who is known, about so many appointments of theirs."""
+    """Return what an identified caller hears who has so many upcoming appointments."""
     sentence = _FOUND_NONE if number == 0 else _FOUND_ONE if number == 1 else _FOUND_SEVERAL
     return sentence[language]

@@ -1,4 +1,4 @@
-"""What is said around times and names, in each language. Braces stand for what is put in."""
+"""What is said around times and names, in each language. Docstrings of fields name their placeholders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from bookings.availability.rules import Reason
 class Phrases:
     """The phrases of a language. All but the parts of an offer are sentences."""
 
-    anybody: str
+    with_anyone: str
     """{times}"""
     with_person: str
     """{times} and {staff}"""
     with_other: str
-    """{times} with somebody else than the caller asked for."""
+    """{times} with another person than the caller asked for."""
     offer: str
     """{times}, with whom: parts as above"""
     otherwise: str
-    """The same, to a caller who did not like what was offered before."""
+    """The same, to a caller who declined what was offered before."""
     uncertain: str
     yes: str
     yes_with_person: str
@@ -44,7 +44,7 @@ class Phrases:
     do_you_mean: str
     """{names}"""
     who: str
-    nobody_in_particular: str
+    no_certain_person: str
     parts: Mapping[PartOfDay, str]
     since: str
     """{clock}"""
@@ -55,7 +55,7 @@ class Phrases:
 
 
 GERMAN = Phrases(
-    anybody="{times}",
+    with_anyone="{times}",
     with_person="bei {staff} {times}",
     with_other="bei jemand anderem {times}",
     offer="Ich hätte {parts} noch etwas frei.",
@@ -84,7 +84,7 @@ GERMAN = Phrases(
     several_people="Da kommen mehrere infrage.",
     do_you_mean="Meinen Sie {names}?",
     who="Zu wem möchten Sie?",
-    nobody_in_particular="Mit wem der Termin ist, kann ich dabei nicht zusagen. Ist Ihnen auch jemand anders recht?",
+    no_certain_person="Mit wem der Termin ist, kann ich dabei nicht zusagen. Ist Ihnen auch jemand anders recht?",
     parts={
         PartOfDay.MORNING: "vormittags",
         PartOfDay.NOON: "mittags",
@@ -97,7 +97,7 @@ GERMAN = Phrases(
 )
 
 ENGLISH = Phrases(
-    anybody="we are free {times}",
+    with_anyone="we are free {times}",
     with_person="{staff} is free {times}",
     with_other="somebody else is free {times}",
     offer="{parts}.",
@@ -126,7 +126,7 @@ ENGLISH = Phrases(
     several_people="There are several people by that name.",
     do_you_mean="Do you mean {names}?",
     who="Who would you like to see?",
-    nobody_in_particular="I cannot promise who it will be with. Would somebody else suit you as well?",
+    no_certain_person="I cannot promise who it will be with. Would somebody else suit you as well?",
     parts={
         PartOfDay.MORNING: "in the morning",
         PartOfDay.NOON: "around noon",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bookings.availability import pagination
-from bookings.availability.search import Asked, Found, Offer, Status, find
+from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Offer, Status, search
 from bookings.errors import AnotherTime
 from bookings.models import Company, Conversation, SlotToken
 from bookings.scheduling import holds
@@ -19,7 +19,7 @@ from calcom.service import CalcomService
 class Offered:
     """What a caller is offered."""
 
-    found: Found
+    result: AvailabilityResult
     tokens: Sequence[SlotToken]
     """One for each offer that was found, in the same order."""
     held: Held | None
@@ -29,7 +29,7 @@ class Offered:
 
 
 def offer(
-    asked: Asked,
+    query: AvailabilityQuery,
     *,
     company: Company,
     conversation: Conversation | None,
@@ -42,19 +42,19 @@ def offer(
     """
     Return what was found, ready to be chosen from. With `hold` the one time that was asked for is held, if it is free.
 
-    Raises like `find`, and as `holds.hold` does where it could not be tried.
+    Raises like `search`, and as `holds.hold` does where it could not be tried.
     """
-    table = _Table(asked, company, conversation, now)
-    found = find(asked, now=now, calcom=calcom, deadline=deadline, max_age=max_age)
-    if not (hold and found.status is Status.AVAILABLE and asked.wanted.start is not None):
-        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
+    table = _Table(query, company, conversation, now)
+    result = search(query, now=now, calcom=calcom, deadline=deadline, max_age=max_age)
+    if not (hold and result.status is Status.AVAILABLE and query.criteria.start is not None):
+        return Offered(result, table.lay(result.offers), None, _more_token(query, result, company))
     try:
-        token, held = _hold(table, found.offers[0], calcom, deadline)
+        token, held = _hold(table, result.offers[0], calcom, deadline)
     except AnotherTime:
         # Somebody was faster. What could not be held is not offered, so the question is asked once more.
-        found = find(asked, now=now, calcom=calcom, deadline=deadline)
-        return Offered(found, table.lay(found.offers), None, _more_token(asked, found, company))
-    return Offered(found, [token], held, _more_token(asked, found, company))
+        result = search(query, now=now, calcom=calcom, deadline=deadline)
+        return Offered(result, table.lay(result.offers), None, _more_token(query, result, company))
+    return Offered(result, [token], held, _more_token(query, result, company))
 
 
 def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
@@ -71,7 +71,7 @@ def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadli
 class _Table:
     """Where offers are laid for a caller."""
 
-    asked: Asked
+    query: AvailabilityQuery
     company: Company
     conversation: Conversation | None
     now: datetime
@@ -81,7 +81,7 @@ class _Table:
         return holds.new_offer(
             company=self.company,
             conversation=self.conversation,
-            service=self.asked.service,
+            service=self.query.service,
             start=offer.start,
             staff=offer.calendar.staff,
             event_type=offer.calendar.event_type,
@@ -93,10 +93,10 @@ class _Table:
         return SlotToken.objects.bulk_create(self.new(each) for each in offers)
 
 
-def _more_token(asked: Asked, found: Found, company: Company) -> str | None:
-    if not found.more:
+def _more_token(query: AvailabilityQuery, result: AvailabilityResult, company: Company) -> str | None:
+    if not result.more:
         return None
-    staff = asked.calendars[0].staff
-    heard = asked.offered | {minute_from(each.start) for each in found.offers}
-    search = pagination.Search(asked.service.pk, staff.pk if staff else None, asked.wanted, heard)
-    return pagination.remember(search, company=company)
+    staff = query.calendars[0].staff
+    heard = query.offered | {minute_from(each.start) for each in result.offers}
+    saved = pagination.SavedSearch(query.service.pk, staff.pk if staff else None, query.criteria, heard)
+    return pagination.save(saved, company=company)

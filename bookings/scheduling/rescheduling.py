@@ -17,8 +17,8 @@ from django.utils import timezone
 # Not that of functools: before Python 3.12 it holds one lock for all instances while it computes, and this one waits.
 from django.utils.functional import cached_property
 
-from bookings.availability import open_times
-from bookings.availability.criteria import Wanted
+from bookings.availability import calendar_view
+from bookings.availability.criteria import TimeCriteria
 from bookings.availability.occupancy import Conflict, check_conflict, read_occupancy
 from bookings.availability.ranking import Candidate, rank
 from bookings.availability.rules import Rules
@@ -174,7 +174,7 @@ def _refuse_unmovable(ask: Change, now: datetime) -> None:
     if ask.asked_by and appointment.moves >= appointment.company.max_moves:
         raise TooManyMoves("It was moved as often as the company allows.")
     if appointment.service:
-        open_times.refuse_unbookable(appointment.service)
+        calendar_view.refuse_unbookable(appointment.service)
     elif unsupported_reason := ", ".join(appointment.event_type.unsupported_reasons):
         raise ConfigurationError(unsupported_reason)
 
@@ -239,7 +239,7 @@ class _Calendar:
         except BookingError:
             return []
         zone = ZoneInfo(self.appointment.branch.time_zone)
-        best = rank(map(Candidate, free), wanted=Wanted.at(start), zone=zone, after=minute_from(self.now))
+        best = rank(map(Candidate, free), criteria=TimeCriteria.at(start), zone=zone, after=minute_from(self.now))
         return [EPOCH + candidate.start * MINUTE for candidate in best]
 
     @cached_property

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.availability.occupancy import read_occupancy
 from bookings.availability.rules import Rules
 from bookings.errors import (
@@ -68,7 +68,7 @@ class Slot:
         """
         if not self.event_type.active and self.service.event_type.active:
             raise SlotNotOffered("Its event type has another length since.")
-        open_times.refuse_unbookable(self.service, self.event_type)
+        calendar_view.refuse_unbookable(self.service, self.event_type)
 
     def listing(self, *, revalidate: bool = False) -> Listing:
         """
@@ -84,7 +84,7 @@ class Slot:
         listed = self._look(self.deadline, revalidate=revalidate)
         if not revalidate and not self._is_in(listed) and _is_outdated(listed):
             listed = self._look(self.deadline, revalidate=True)
-        open_times.refuse_deleted(listed.known)
+        calendar_view.refuse_deleted(listed.known)
         if self._is_in(listed):
             (day,) = listed.days.values()
             return Listing(day.loaded_at, listed.known.verified, listed.known.failure == "settling")
@@ -97,11 +97,11 @@ class Slot:
         if listed.known.failure == "deadline":
             raise DeadlineExceeded("Cal.com's slots did not come in time.")
         if not listed.known.verified:
-            raise open_times.unavailable(listed.known)
+            raise calendar_view.unavailable(listed.known)
         if read_occupancy(self.event_type, self.start, self.start + self.event_type.length_minutes * MINUTE).rows:
             raise SlotTaken("Somebody else has it.")
         if _is_outdated(listed):
-            raise open_times.unavailable(listed.known)
+            raise calendar_view.unavailable(listed.known)
         raise SlotNotOffered("Cal.com does not offer it.")
 
     def _is_in(self, listed: OpenSlots) -> bool:
@@ -135,15 +135,15 @@ class Slot:
         if on_other_days:
             zone = ZoneInfo(self.service.branch.time_zone)
             reach = timedelta(days=ListReach(self.event_type.list_reach).days)
-            found = self._alternatives(open_times.ALTERNATIVES_WITHIN + reach)
+            found = self._alternatives(calendar_view.ALTERNATIVES_WITHIN + reach)
             return [each for each in found if each.astimezone(zone).date() != self.start.astimezone(zone).date()]
-        return self._alternatives(open_times.ALTERNATIVES_WITHIN)
+        return self._alternatives(calendar_view.ALTERNATIVES_WITHIN)
 
     def _alternatives(self, within: timedelta) -> list[datetime]:
-        return open_times.alternatives(
+        return calendar_view.alternatives(
             service=self.service,
             event_type=self.event_type if self.event_type.active else None,
-            wished=self.start,
+            start=self.start,
             within=within,
             now=self.now,
             calcom=self.calcom,

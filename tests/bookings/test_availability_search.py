@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bookings.availability.calendars import Calendar
-from bookings.availability.criteria import PartOfDay, Wanted
+from bookings.availability import search as availability_search
+from bookings.availability.calendar_view import Calendar
+from bookings.availability.criteria import PartOfDay, TimeCriteria
 from bookings.availability.rules import Reason
-from bookings.availability.search import Asked, Found, Status, find
+from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Status
 from bookings.errors import ConfigurationError
 from cachectl import cache
 from cachectl.cache import CacheResult, Day, Freshness
@@ -29,21 +30,23 @@ LIST = "GET /v2/slots"
 A_DAY = timedelta(days=1)
 
 
-def asked(service, wanted, *, staff=None, own=None, offered=(), most=3):
+def asked(service, wanted, *, staff=None, own=None, offered=(), max_offers=3):
     """A question, with anybody unless it is for one person."""
     calendars = [Calendar(own, staff)] if own else []
-    return Asked(
+    return AvailabilityQuery(
         service=service,
         calendars=[*calendars, Calendar(service.event_type)],
-        wanted=wanted,
+        criteria=wanted,
         offered=frozenset(int(start.timestamp()) // 60 for start in offered),
-        most=most,
+        max_offers=max_offers,
     )
 
 
-def search(calcom, question, *, now=None, wait=PATIENCE, max_age=None) -> Found:
+def search(calcom, question, *, now=None, wait=PATIENCE, max_age=None) -> AvailabilityResult:
     """Ask it."""
-    return find(question, now=now or timezone.now(), calcom=calcom, deadline=Deadline.after(wait), max_age=max_age)
+    return availability_search.search(
+        question, now=now or timezone.now(), calcom=calcom, deadline=Deadline.after(wait), max_age=max_age
+    )
 
 
 def starts(found):
@@ -103,7 +106,7 @@ def noons(*days):
 def test_what_used_to_be_free_decides_how_far_to_ask(always_open):
     """Old knowledge promises a slot, so two weeks are asked for; it was wrong, so the answer says how far it looked."""
     diary = Diary({day: (Freshness.EXPIRED, noons(day)) for day in IN_NOVEMBER[:30]}, truth=noons(*IN_NOVEMBER[40:]))
-    question = asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN))
+    question = asked(always_open, TimeCriteria.on([IN_NOVEMBER[2]], BERLIN))
 
     found = search(diary, question, now=NOON)
     further = search(diary, question, now=NOON)
@@ -119,7 +122,7 @@ def test_what_somebody_is_loading_is_waited_for_before_more_is_asked(always_open
     """A call begins, its days are being loaded, and the first question comes: that load is the only request."""
     diary = Diary({}, truth=noons(*IN_NOVEMBER[first_free:]), loading=True)
 
-    found = search(diary, asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
+    found = search(diary, asked(always_open, TimeCriteria.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
 
     assert found.offers[0].start.date() == IN_NOVEMBER[first_free]
     assert [(last - first).days for first, last in diary.loads] == looked
@@ -140,7 +143,7 @@ def test_only_days_that_decide_are_loaded(always_open, known, loads):
     """What was asked for is known to be free, or not known well enough to say so."""
     diary = Diary({day: (freshness, noons(day)) for day, freshness in known.items()}, truth=noons(*IN_NOVEMBER))
 
-    found = search(diary, asked(always_open, Wanted.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
+    found = search(diary, asked(always_open, TimeCriteria.on([IN_NOVEMBER[2]], BERLIN)), now=NOON)
 
     assert (found.status, len(diary.loads)) == (Status.AVAILABLE, loads)
 
@@ -165,7 +168,7 @@ def test_however_little_is_known_one_request_is_enough(always_open, known, free,
         truth=noons(*free),
     )
     lists = {start for _, starts in diary.known.values() for start in starts} | diary.truth
-    question = asked(always_open, Wanted.on(sorted(wished), BERLIN))
+    question = asked(always_open, TimeCriteria.on(sorted(wished), BERLIN))
     question = replace(question, offered=frozenset(noons(*heard)))
 
     found = search(diary, question, now=NOON)
@@ -176,15 +179,15 @@ def test_however_little_is_known_one_request_is_enough(always_open, known, free,
     assert all(NOON < offer.start <= NOON + 90 * A_DAY for offer in found.offers)
     assert found.known.verified
     if found.status is Status.AVAILABLE:
-        assert all(question.wanted.covers(minute) for minute in minutes)
+        assert all(question.criteria.covers(minute) for minute in minutes)
     if found.status is Status.NONE and not found.more:
         assert not (diary.truth - question.offered) & set(noons(*IN_NOVEMBER[1:90]))
 
 
 def test_what_was_asked_for_is_the_answer(salon, calcom, simulator):
     """One time was asked for and is free: one offer, one request, and then none."""
-    cold = search(calcom, asked(salon.cut, Wanted.at(at(10))))
-    warm = search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    cold = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
+    warm = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
 
     assert (cold.status, cold.reason, starts(cold)) == (Status.AVAILABLE, None, [at(10)])
     assert starts(warm) == [at(10)]
@@ -194,8 +197,8 @@ def test_what_was_asked_for_is_the_answer(salon, calcom, simulator):
 
 def test_a_cached_answer_costs_one_query(salon, calcom, simulator, django_assert_num_queries):
     """The claims, and nothing else."""
-    search(calcom, asked(salon.cut, Wanted.at(at(10))))
-    question = asked(salon.cut, Wanted.at(at(10)))
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
+    question = asked(salon.cut, TimeCriteria.at(at(10)))
 
     with django_assert_num_queries(1):
         search(calcom, question)
@@ -203,10 +206,10 @@ def test_a_cached_answer_costs_one_query(salon, calcom, simulator, django_assert
 
 def test_a_taken_time_has_alternatives_and_a_reason(salon, calcom, simulator):
     """FM-53: real ones, on that day first, and none of them is the time that was refused."""
-    search(calcom, asked(salon.colour, Wanted.at(at(14))))
+    search(calcom, asked(salon.colour, TimeCriteria.at(at(14))))
     book(wish(salon.colour, at(14)), calcom)
 
-    found = search(calcom, asked(salon.colour, Wanted.at(at(14))))
+    found = search(calcom, asked(salon.colour, TimeCriteria.at(at(14))))
 
     assert (found.status, found.reason) == (Status.ALTERNATIVES, Reason.FULLY_BOOKED)
     assert starts(found) == [at(14, on=TUESDAY - A_DAY), at(12), at(16)]
@@ -216,11 +219,11 @@ def test_a_taken_time_has_alternatives_and_a_reason(salon, calcom, simulator):
 @pytest.mark.parametrize(
     ("wanted", "reason", "first_day"),
     [
-        (lambda now: Wanted.on([SUNDAY], BERLIN), Reason.CLOSED, SUNDAY - 2 * A_DAY),
-        (lambda now: Wanted.at(at(20)), Reason.CLOSED, TUESDAY),
-        (lambda now: Wanted.at(now - A_DAY), Reason.DATE_IN_PAST, None),
-        (lambda now: Wanted.at(now + timedelta(minutes=10)), Reason.TOO_SOON, None),
-        (lambda now: Wanted.at(now + 100 * A_DAY), Reason.TOO_FAR, None),
+        (lambda now: TimeCriteria.on([SUNDAY], BERLIN), Reason.CLOSED, SUNDAY - 2 * A_DAY),
+        (lambda now: TimeCriteria.at(at(20)), Reason.CLOSED, TUESDAY),
+        (lambda now: TimeCriteria.at(now - A_DAY), Reason.DATE_IN_PAST, None),
+        (lambda now: TimeCriteria.at(now + timedelta(minutes=10)), Reason.TOO_SOON, None),
+        (lambda now: TimeCriteria.at(now + 100 * A_DAY), Reason.TOO_FAR, None),
     ],
     ids=["closed all day", "closed in the evening", "past", "too soon", "too far"],
 )
@@ -241,8 +244,8 @@ def test_rules_say_why_not_and_the_nearest_is_offered(salon, calcom, simulator, 
 def test_a_wish_that_is_far_ahead_is_searched_around_its_day(salon, calcom, simulator):
     """Two weeks, the wish among them, or the last two that callers may book."""
     far = TUESDAY + 35 * A_DAY
-    near_the_end = search(calcom, asked(salon.cut, Wanted.at(timezone.now() + 100 * A_DAY)))
-    found = search(calcom, asked(salon.cut, Wanted.on([far], BERLIN, part=PartOfDay.MORNING)))
+    near_the_end = search(calcom, asked(salon.cut, TimeCriteria.at(timezone.now() + 100 * A_DAY)))
+    found = search(calcom, asked(salon.cut, TimeCriteria.on([far], BERLIN, part=PartOfDay.MORNING)))
 
     assert {start.astimezone(BERLIN).date() for start in starts(found)} == {far}
     assert all(start > timezone.now() + 80 * A_DAY for start in starts(near_the_end))
@@ -253,7 +256,7 @@ def test_it_looks_as_far_as_it_must_with_one_request(salon, calcom, simulator):
     today = timezone.now().astimezone(BERLIN).date()
     salon.branch.closures = [{"first": str(today), "last": str(today + 21 * A_DAY)}]
 
-    found = search(calcom, asked(salon.cut, Wanted.on([TUESDAY], BERLIN)))
+    found = search(calcom, asked(salon.cut, TimeCriteria.on([TUESDAY], BERLIN)))
 
     assert (found.status, found.reason, len(found.offers)) == (Status.ALTERNATIVES, Reason.CLOSED, 3)
     assert starts(found)[0].astimezone(BERLIN).date() - today <= 23 * A_DAY
@@ -269,7 +272,7 @@ def test_known_weeks_without_a_slot_cost_one_request_more_and_no_loop(salon, cal
     )  # fmt: skip
     salon.branch.closures = [{"first": str(first - A_DAY), "last": str(first + 40 * A_DAY)}]
 
-    found = search(calcom, asked(salon.cut, Wanted.on([TUESDAY], BERLIN)))
+    found = search(calcom, asked(salon.cut, TimeCriteria.on([TUESDAY], BERLIN)))
 
     assert len(found.offers) == 3
     assert simulator.count(LIST) == 2
@@ -283,8 +286,8 @@ def test_days_known_to_somebody_else_are_enough(salon, calcom, simulator):
         first=first, last=first + 13 * A_DAY, deadline=Deadline.after(PATIENCE),
     )  # fmt: skip
 
-    met = search(calcom, asked(salon.cut, Wanted.at(at(10))))
-    closed = search(calcom, asked(salon.cut, Wanted.at(at(20))))
+    met = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
+    closed = search(calcom, asked(salon.cut, TimeCriteria.at(at(20))))
 
     assert (met.status, closed.status) == (Status.AVAILABLE, Status.ALTERNATIVES)
     assert simulator.count(LIST) == 1
@@ -295,7 +298,7 @@ def test_nothing_at_all_says_how_far_it_looked(salon, calcom, simulator):
     salon.branch.closures = [{"first": "2020-01-01", "last": "2099-12-31"}]
     now = timezone.now()
 
-    found = search(calcom, asked(salon.cut, Wanted.on([TUESDAY], BERLIN)), now=now)
+    found = search(calcom, asked(salon.cut, TimeCriteria.on([TUESDAY], BERLIN)), now=now)
 
     assert (found.status, found.reason, found.offers, found.more) == (Status.NONE, Reason.CLOSED, [], False)
     assert found.until == now + salon.cut.horizon_days * A_DAY
@@ -306,7 +309,7 @@ def test_asking_on_never_repeats_an_offer(salon, calcom, simulator):
     """FM-54: page after page until the day is over, then other days, without a request."""
     heard, reasons = [], []
     for _ in range(8):
-        found = search(calcom, asked(salon.colour, Wanted.on([TUESDAY], BERLIN), offered=heard))
+        found = search(calcom, asked(salon.colour, TimeCriteria.on([TUESDAY], BERLIN), offered=heard))
         assert not set(starts(found)) & set(heard)
         heard += starts(found)
         reasons.append(found.reason)
@@ -320,7 +323,7 @@ def test_asking_on_never_repeats_an_offer(salon, calcom, simulator):
 def test_somebody_by_name_is_offered_first_and_others_at_their_times(salon, calcom, simulator):
     """FM-11: free means that she is free; at the time she is not, somebody else may be, and the offer says so."""
     emma, own = salon.emma, salon.emmas_cut.event_type
-    question = asked(salon.cut, Wanted.at(at(10)), staff=emma, own=own)
+    question = asked(salon.cut, TimeCriteria.at(at(10)), staff=emma, own=own)
     first = search(calcom, question)
     book(wish(salon.colour, at(10)), calcom)
     requests = simulator.count(LIST)
@@ -336,7 +339,7 @@ def test_somebody_by_name_is_offered_first_and_others_at_their_times(salon, calc
 
 def test_two_calendars_are_loaded_side_by_side(salon, calcom, simulator):
     """Emma's own and everybody's: two requests, in flight at the same moment."""
-    question = asked(salon.cut, Wanted.at(at(20)), staff=salon.emma, own=salon.emmas_cut.event_type)
+    question = asked(salon.cut, TimeCriteria.at(at(20)), staff=salon.emma, own=salon.emmas_cut.event_type)
 
     with simulator.holding(LIST):
         found = search(calcom, question, wait=0.5)
@@ -348,7 +351,7 @@ def test_an_outage_is_no_full_diary(salon, calcom, simulator):
     """FM-32: where nothing is known, nobody is told that nothing is free."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
-    found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
 
     assert (found.status, found.reason, found.offers, found.more) == (Status.DEGRADED, None, [], False)
     assert (found.known.freshness, found.known.failure) == (Freshness.MISSING, "unavailable")
@@ -356,11 +359,11 @@ def test_an_outage_is_no_full_diary(salon, calcom, simulator):
 
 def test_what_was_known_before_is_offered_as_uncertain(salon, calcom, simulator, settings):
     """CacheResult availability is still read out in an outage, marked as what it is."""
-    search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
     settings.CACHE_MAX_AGE = settings.CACHE_STALE_WHILE_REVALIDATE = 0
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
-    found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
 
     assert (found.status, starts(found), found.known.verified) == (Status.DEGRADED, [at(10)], False)
 
@@ -369,7 +372,7 @@ def test_nobody_waits_beyond_the_deadline(salon, calcom, simulator):
     """FM-46: at the deadline the answer is that nobody knows yet, and the load goes on."""
     with simulator.holding(LIST):
         began = datetime.now(UTC)
-        found = search(calcom, asked(salon.cut, Wanted.at(at(10))), wait=0.3)
+        found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))), wait=0.3)
         assert (found.status, found.known.failure) == (Status.DEGRADED, "deadline")
         assert datetime.now(UTC) - began < timedelta(seconds=5)
 
@@ -379,7 +382,7 @@ def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     began = datetime.now(UTC)
 
-    found = search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
 
     assert (found.status, found.known.failure) == (Status.DEGRADED, "throttled")
     assert datetime.now(UTC) - began < timedelta(seconds=5)
@@ -387,27 +390,29 @@ def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
 
 def test_doubt_costs_a_request_where_just_that_is_wished_for(salon, calcom, simulator):
     """Of two hosts one was booked: who wants that time hears whether the other is free; others do not need to."""
-    search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
     book(wish(salon.cut, at(14)), calcom)
 
-    assert search(calcom, asked(salon.cut, Wanted.at(at(14)))).status is Status.ALTERNATIVES  # no list could know yet
+    assert (
+        search(calcom, asked(salon.cut, TimeCriteria.at(at(14)))).status is Status.ALTERNATIVES
+    )  # no list could know yet
     let_lists_know()
-    assert search(calcom, asked(salon.cut, Wanted.on([TUESDAY], BERLIN))).status is Status.AVAILABLE
-    assert search(calcom, asked(salon.cut, Wanted.at(at(14)), offered=[at(14)])).status is Status.ALTERNATIVES
+    assert search(calcom, asked(salon.cut, TimeCriteria.on([TUESDAY], BERLIN))).status is Status.AVAILABLE
+    assert search(calcom, asked(salon.cut, TimeCriteria.at(at(14)), offered=[at(14)])).status is Status.ALTERNATIVES
     assert simulator.count(LIST) == 1
 
     for _ in range(2):
-        found = search(calcom, asked(salon.cut, Wanted.at(at(14))))
+        found = search(calcom, asked(salon.cut, TimeCriteria.at(at(14))))
         assert (found.status, starts(found)) == (Status.AVAILABLE, [at(14)])
     assert simulator.count(LIST) == 2
 
 
 def test_an_agent_may_insist_on_a_newer_answer(salon, calcom, simulator):
     """max_age is about the answer, whatever is known."""
-    search(calcom, asked(salon.cut, Wanted.at(at(10))))
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
 
-    search(calcom, asked(salon.cut, Wanted.at(at(10))), max_age=60)
-    search(calcom, asked(salon.cut, Wanted.at(at(10))), max_age=0)
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))), max_age=60)
+    search(calcom, asked(salon.cut, TimeCriteria.at(at(10))), max_age=0)
 
     assert simulator.count(LIST) == 2
 
@@ -416,13 +421,13 @@ def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simula
     """Staff reads why; callers are not told times that nobody could book."""
     service = cannot_be_booked(practice.vaccination)
     with pytest.raises(ConfigurationError):
-        search(practice_calcom, asked(service, Wanted.on([TUESDAY], ZoneInfo("America/New_York"))))
+        search(practice_calcom, asked(service, TimeCriteria.on([TUESDAY], ZoneInfo("America/New_York"))))
     assert simulator.count() == 0
 
 
 def test_nobody_elses_appointments_are_seen(salon, practice, calcom, practice_calcom):
     """A tenant's claims are on its own hosts."""
-    question = asked(practice.follow_up, Wanted.on([WEDNESDAY], ZoneInfo("America/New_York")))
+    question = asked(practice.follow_up, TimeCriteria.on([WEDNESDAY], ZoneInfo("America/New_York")))
     before = search(practice_calcom, question)
     book(wish(salon.colour, at(16), KARL), calcom)
 

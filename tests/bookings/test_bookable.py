@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from bookings.availability.bookable import offered
+from bookings.availability.bookable import bookable_event_types
 from bookings.models import Appointment, Branch, Company
 from cachectl import store, warming
 from cachectl.models import Warming
@@ -53,7 +53,7 @@ def test_offers_are_what_can_be_booked_through_us(salon, practice):
     cannot_be_booked(practice.vaccination)
     own = salon.emmas_cut.event_type
 
-    assert offered(None) == {
+    assert bookable_event_types(None) == {
         salon.account.pk: dict.fromkeys(
             [salon.cut.event_type_id, own.pk, salon.colour.event_type_id, salon.beard.event_type_id], 0
         ),
@@ -70,7 +70,7 @@ def test_appointments_count_by_what_was_booked(salon):
     for state in ("cancelled", "expired", "rejected"):
         appoint(salon.colour, now, state=state)
 
-    counts = offered(None)[salon.account.pk]
+    counts = bookable_event_types(None)[salon.account.pk]
 
     assert {each: count for each, count in counts.items() if count} == {salon.cut.event_type_id: 3, own.pk: 1}
 
@@ -82,8 +82,8 @@ def test_offers_of_one_company_are_its_own(salon, practice):
     service = factories._service(branch, salon.beard.event_type)
     appoint(salon.beard, timezone.now())
 
-    assert offered("nails") == {salon.account.pk: {service.event_type_id: 0}}
-    assert set(offered("practice")) == {practice.account.pk}
+    assert bookable_event_types("nails") == {salon.account.pk: {service.event_type_id: 0}}
+    assert set(bookable_event_types("practice")) == {practice.account.pk}
 
 
 def test_who_is_not_served_offers_nothing(salon, practice):
@@ -91,10 +91,10 @@ def test_who_is_not_served_offers_nothing(salon, practice):
     Company.objects.filter(pk=salon.company.pk).update(active=False)
     Account.objects.filter(pk=practice.account.pk).update(active=False)
 
-    assert offered(None) == {}
+    assert bookable_event_types(None) == {}
     for slug in ("salon", "practice", "nobody"):
         with pytest.raises(LookupError, match=f"no company “{slug}”"):
-            offered(slug)
+            bookable_event_types(slug)
 
 
 def test_event_type_of_another_account_is_never_warmed(salon, practice):
@@ -104,7 +104,7 @@ def test_event_type_of_another_account_is_never_warmed(salon, practice):
     salon.emmas_cut.event_type = practice.follow_up.event_type
     salon.emmas_cut.save()
 
-    assert set(offered("salon")[salon.account.pk]) == {salon.cut.event_type_id, salon.colour.event_type_id}
+    assert set(bookable_event_types("salon")[salon.account.pk]) == {salon.cut.event_type_id, salon.colour.event_type_id}
 
 
 def test_warming_loads_in_the_background(simulator, wanted, salon, practice):

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -40,7 +40,7 @@ def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simu
 
     assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
     assert not Claim.objects.exists()
-    slots = open_times.open_times(
+    slots = calendar_view.open_times(
         service=salon.colour,
         first=at(9),
         last=at(18),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.availability.criteria import PartOfDay, Wanted, Window, instant_of
+from bookings.availability.criteria import PartOfDay, TimeCriteria, Window, instant_of
 from bookings.errors import TimeAmbiguous, TimeNonexistent, TimeNotUnderstood
 from calcom.day_ranges import EPOCH, MINUTE
 
@@ -37,20 +37,20 @@ def window(first: str, last: str) -> Window:
 )
 def test_a_day_and_its_parts(asked: dict[str, object], expected: Window) -> None:
     """FM-50: on the branch's clocks."""
-    assert Wanted.on([TUESDAY], BERLIN, **asked).windows == (expected,)
+    assert TimeCriteria.on([TUESDAY], BERLIN, **asked).windows == (expected,)
 
 
 def test_a_part_of_the_day_that_is_over_is_asked_back() -> None:
     """The morning, but not before two, is nothing that can be searched for."""
     with pytest.raises(TimeNotUnderstood):
-        Wanted.on([TUESDAY], BERLIN, part=PartOfDay.MORNING, not_before=time(14))
+        TimeCriteria.on([TUESDAY], BERLIN, part=PartOfDay.MORNING, not_before=time(14))
 
 
 def test_windows_that_touch_are_one() -> None:
     """Ascending and apart from each other, whatever order they were sent in."""
     hours = [datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in range(24)]
 
-    asked = Wanted.between(
+    asked = TimeCriteria.between(
         [(hours[12], hours[14]), (hours[8], hours[10]), (hours[9], hours[11]), (hours[14], hours[15])]
     )
 
@@ -59,12 +59,12 @@ def test_windows_that_touch_are_one() -> None:
         window("2026-11-24T12:00", "2026-11-24T15:00"),
     )
     with pytest.raises(TimeNotUnderstood):
-        Wanted.between([(hours[9], hours[9])])
+        TimeCriteria.between([(hours[9], hours[9])])
 
 
 def test_one_time_is_one_minute() -> None:
     """What begins a minute later is something else."""
-    asked = Wanted.at(datetime(2026, 11, 24, 9, tzinfo=UTC))
+    asked = TimeCriteria.at(datetime(2026, 11, 24, 9, tzinfo=UTC))
 
     assert asked.start is not None
     assert asked.covers(asked.start)
@@ -78,7 +78,9 @@ def test_one_time_is_one_minute() -> None:
 )
 def test_among_many_starts_those_are_found_that_are_covered(starts: list[int], windows: list[tuple[int, int]]) -> None:
     """FM-53: brute force agrees, and their order stays."""
-    wanted = Wanted.between((EPOCH + first * MINUTE, EPOCH + (first + minutes) * MINUTE) for first, minutes in windows)
+    wanted = TimeCriteria.between(
+        (EPOCH + first * MINUTE, EPOCH + (first + minutes) * MINUTE) for first, minutes in windows
+    )
 
     assert wanted.among(starts) == [start for start in starts if wanted.covers(start)]
 
@@ -93,7 +95,7 @@ def test_a_time_that_comes_twice_is_never_guessed() -> None:
         "2026-10-25T02:30:00+01:00",
     ]
     with pytest.raises(TimeAmbiguous):
-        Wanted.on([AUTUMN], BERLIN, not_before=time(2))
+        TimeCriteria.on([AUTUMN], BERLIN, not_before=time(2))
 
 
 def test_a_time_that_is_skipped_is_never_guessed() -> None:
@@ -101,14 +103,14 @@ def test_a_time_that_is_skipped_is_never_guessed() -> None:
     with pytest.raises(TimeNonexistent):
         instant_of(SPRING, time(2, 30), BERLIN)
     with pytest.raises(TimeNonexistent):
-        Wanted.on([SPRING], BERLIN, not_before=time(2, 30))
+        TimeCriteria.on([SPRING], BERLIN, not_before=time(2, 30))
     assert instant_of(SPRING, time(3), BERLIN) == datetime(2027, 3, 28, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("day", "hours"), [(AUTUMN, 25), (SPRING, 23), (TUESDAY, 24)])
 def test_a_day_is_as_long_as_its_clocks_say(day: date, hours: int) -> None:
     """Experiment 19: from midnight to midnight, 23 to 25 hours; nobody has to be asked about that."""
-    ((first, last),) = Wanted.on([day], BERLIN).windows
+    ((first, last),) = TimeCriteria.on([day], BERLIN).windows
 
     assert last - first == hours * 60
 

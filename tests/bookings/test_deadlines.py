@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.errors import DeadlineExceeded
 from bookings.models import Change, Conversation
 from bookings.scheduling import claims
@@ -268,7 +268,7 @@ def test_no_property_is_cached_under_a_lock_of_its_class():
 def calcom_is_known(service, calcom):
     """Load the day, so that nothing but a lock is waited for."""
     day = at(0)
-    open_times.open_times(
+    calendar_view.open_times(
         service=service, first=day, last=at(23), now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
     )
 

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings import tasks
-from bookings.availability.open_times import open_times as search_open_times
+from bookings.availability.calendar_view import open_times as search_open_times
 from bookings.errors import (
     ConfigurationError,
     ConfirmTokenInvalid,

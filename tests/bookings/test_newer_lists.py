@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.availability import open_times
-from bookings.availability.calendars import Calendar
-from bookings.availability.criteria import Wanted
+from bookings.availability import calendar_view
+from bookings.availability.calendar_view import Calendar
+from bookings.availability.criteria import TimeCriteria
 from bookings.availability.rules import Reason
-from bookings.availability.search import Asked, Status, find
+from bookings.availability.search import AvailabilityQuery, Status, search
 from bookings.errors import BookingError, SlotTaken, UpstreamUnavailable
 from bookings.models import Appointment, Claim, Conversation
 from bookings.scheduling import holds
@@ -29,7 +29,7 @@ BOOK = "POST /v2/bookings"
 def on_tuesday(service, calcom, **options):
     """The slots of Tuesday, as `search.open_times` has them."""
     options = {"deadline": Deadline.after(PATIENCE), "first": at(0), "last": at(23, 59), **options}
-    return open_times.open_times(service=service, now=timezone.now(), calcom=calcom, **options)
+    return calendar_view.open_times(service=service, now=timezone.now(), calcom=calcom, **options)
 
 
 def instants(found):
@@ -39,8 +39,8 @@ def instants(found):
 
 def ask(service, calcom, wanted, *, wait=PATIENCE):
     """Search with anybody."""
-    question = Asked(service, [Calendar(service.event_type)], wanted)
-    return find(question, now=timezone.now(), calcom=calcom, deadline=Deadline.after(wait))
+    question = AvailabilityQuery(service, [Calendar(service.event_type)], wanted)
+    return search(question, now=timezone.now(), calcom=calcom, deadline=Deadline.after(wait))
 
 
 def renew(service, calcom):
@@ -74,7 +74,7 @@ def test_a_host_added_since_the_sync_is_offered(salon, calcom, colour_with_ben, 
 
     renew(salon.colour, calcom)
 
-    found = ask(salon.colour, calcom, Wanted.at(at(14)))
+    found = ask(salon.colour, calcom, TimeCriteria.at(at(14)))
     assert (found.status, found.reason, found.known.verified) == (Status.AVAILABLE, None, True)
     let_jobs_finish()
     assert requested == [2]
@@ -171,7 +171,7 @@ def test_a_time_that_may_be_free_is_not_told_as_taken(salon, calcom, simulator):
     on_tuesday(salon.cut, calcom)
     book(wish(salon.colour, at(14)), calcom)
 
-    found = ask(salon.cut, calcom, Wanted.at(at(14)))
+    found = ask(salon.cut, calcom, TimeCriteria.at(at(14)))
 
     assert found.reason is None
     assert (found.known.verified, found.status) == (False, Status.ALTERNATIVES)
@@ -185,7 +185,7 @@ def test_a_time_that_is_being_booked_may_leave_another_host(salon, calcom, simul
         on_tuesday(service, calcom)
     with simulator.holding(BOOK):
         book(wish(salon.cut, at(14)), calcom, wait=0.2)
-        cut, beard = (ask(service, calcom, Wanted.at(at(14))) for service in (salon.cut, salon.beard))
+        cut, beard = (ask(service, calcom, TimeCriteria.at(at(14))) for service in (salon.cut, salon.beard))
 
     assert (cut.reason, cut.known.verified) == (None, False)
     assert (beard.reason, beard.known.verified) == (Reason.FULLY_BOOKED, True)
@@ -199,7 +199,7 @@ def test_what_certainly_is_taken_is_told_so(salon, calcom, simulator):
         book(wish(salon.cut, at(14), caller), calcom)
 
     for service in (salon.cut, salon.colour):
-        found = ask(service, calcom, Wanted.at(at(14)))
+        found = ask(service, calcom, TimeCriteria.at(at(14)))
         assert (found.status, found.reason) == (Status.ALTERNATIVES, Reason.FULLY_BOOKED)
         assert found.known.verified
 
@@ -213,7 +213,7 @@ def test_where_nothing_else_is_left_an_uncertain_time_is_no_full_calendar(salon,
     on_tuesday(salon.cut, calcom)
     book(wish(salon.cut, at(14)), calcom)
 
-    found = ask(salon.cut, calcom, Wanted.at(at(14)))
+    found = ask(salon.cut, calcom, TimeCriteria.at(at(14)))
 
     assert (found.status, found.reason, found.offers) == (Status.DEGRADED, None, [])
     assert found.known.verified is False
@@ -224,8 +224,8 @@ def test_an_uncertain_time_does_not_touch_other_wishes(salon, calcom):
     on_tuesday(salon.cut, calcom)
     book(wish(salon.colour, at(14)), calcom)
 
-    assert ask(salon.cut, calcom, Wanted.at(at(10))).known.verified
-    assert ask(salon.cut, calcom, Wanted.on([TUESDAY], BERLIN)).known.verified
+    assert ask(salon.cut, calcom, TimeCriteria.at(at(10))).known.verified
+    assert ask(salon.cut, calcom, TimeCriteria.on([TUESDAY], BERLIN)).known.verified
 
 
 def test_a_list_of_slots_says_that_it_hides_an_uncertain_one(salon, calcom, agent):
@@ -253,7 +253,7 @@ def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
     """A list that was loaded while it was booked does not have it: nothing says that it is taken, and then one asks."""
     booked = book(wish(salon.colour, at(14)), calcom).appointment
     renew(salon.colour, calcom)
-    assert ask(salon.colour, calcom, Wanted.at(at(14))).reason is Reason.FULLY_BOOKED
+    assert ask(salon.colour, calcom, TimeCriteria.at(at(14))).reason is Reason.FULLY_BOOKED
 
     if way == "cancelled":
         cancel(booked, calcom)
@@ -264,15 +264,15 @@ def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
         apply.release(booked, calcom)
     requests = simulator.count(LIST)
 
-    at_once = ask(salon.colour, calcom, Wanted.at(at(14)))
+    at_once = ask(salon.colour, calcom, TimeCriteria.at(at(14)))
     assert (at_once.reason, at_once.known.verified) == (None, False)
-    assert ask(salon.colour, calcom, Wanted.at(at(16))).known.verified
+    assert ask(salon.colour, calcom, TimeCriteria.at(at(16))).known.verified
     assert simulator.count(LIST) == requests
 
     redis_time.let_all_pass(3)
-    found = ask(salon.colour, calcom, Wanted.at(at(14)))
+    found = ask(salon.colour, calcom, TimeCriteria.at(at(14)))
     assert (found.status, found.known.verified, found.known.loaded) == (Status.AVAILABLE, True, True)
-    assert ask(salon.colour, calcom, Wanted.at(at(14))).known.verified
+    assert ask(salon.colour, calcom, TimeCriteria.at(at(14))).known.verified
     assert simulator.count(LIST) == requests + 1
 
 
@@ -373,7 +373,7 @@ def test_a_search_after_a_refusal_is_not_answered_from_the_refuted_list(salon, c
         book(wish(salon.beard, at(9)), calcom)
 
     for service in (salon.beard, salon.cut):
-        found = ask(service, calcom, Wanted.at(at(10)))
+        found = ask(service, calcom, TimeCriteria.at(at(10)))
         assert (found.reason, found.known.verified) == (Reason.FULLY_BOOKED, True)
 
 
@@ -435,7 +435,7 @@ def test_a_deleted_event_type_is_not_searched_any_more(salon, calcom, simulator)
     with pytest.raises(UpstreamUnavailable):
         on_tuesday(salon.beard, calcom, max_age=0)
     with pytest.raises(UpstreamUnavailable):
-        ask(salon.beard, calcom, Wanted.at(at(10)))
+        ask(salon.beard, calcom, TimeCriteria.at(at(10)))
     salon.beard.event_type.refresh_from_db()
     assert salon.beard.unsupported_reason()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.errors import ConfigurationError
 from cachectl.infra.deadline import Deadline
 from tests.bookings.helpers import PATIENCE, book, let_jobs_finish, let_lists_know, wish
@@ -17,7 +17,7 @@ BOOK = "POST /v2/bookings"
 
 def starts_of(service, calcom, first=None, last=None, *, now=None):
     """When it can be booked on Tuesday, as instants."""
-    found = open_times.open_times(
+    found = calendar_view.open_times(
         service=service,
         first=first or at(0),
         last=last or at(23, 59),
@@ -140,8 +140,8 @@ def test_alternatives_are_the_nearest_in_the_week_after(salon, calcom):
     """FM-53: each of them is a slot of the list."""
 
     def near(wished):
-        return open_times.alternatives(
-            service=salon.colour, wished=wished, now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
+        return calendar_view.alternatives(
+            service=salon.colour, start=wished, now=timezone.now(), calcom=calcom, deadline=Deadline.after(PATIENCE)
         )
 
     assert near(at(14)) == [at(13), at(15), at(12)]

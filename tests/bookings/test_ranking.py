@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.availability.criteria import PartOfDay, Wanted
+from bookings.availability.criteria import PartOfDay, TimeCriteria
 from bookings.availability.ranking import Candidate, Features, features, rank
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -28,14 +28,14 @@ def free(*times: str, others: tuple[str, ...] = ()) -> list[Candidate]:
     return own + [Candidate(minute(when), same_staff=False) for when in others]
 
 
-def at(when: str) -> Wanted:
+def at(when: str) -> TimeCriteria:
     """One time."""
-    return Wanted.at(EPOCH + timedelta(minutes=minute(when)))
+    return TimeCriteria.at(EPOCH + timedelta(minutes=minute(when)))
 
 
-def on(*days: str, part: str | None = None, not_before: str | None = None) -> Wanted:
+def on(*days: str, part: str | None = None, not_before: str | None = None) -> TimeCriteria:
     """Days, a part of the day."""
-    return Wanted.on(
+    return TimeCriteria.on(
         [DAYS[day] for day in days],
         BERLIN,
         part=PartOfDay(part) if part else None,
@@ -79,9 +79,11 @@ A_WEEK = free(*(f"{day} {hour:02}:{half}" for day in DAYS for hour in range(9, 1
         ([], at("Tu 10:00"), []),
     ],
 )  # fmt: skip
-def test_what_a_good_receptionist_would_offer(candidates: list[Candidate], wanted: Wanted, expected: list[str]) -> None:
+def test_what_a_good_receptionist_would_offer(
+    candidates: list[Candidate], wanted: TimeCriteria, expected: list[str]
+) -> None:
     """FM-54: three at most, the most convenient first, none twice; and a choice where there is one."""
-    ranked = rank(candidates, wanted=wanted, zone=BERLIN, after=minute("Mo 00:00"))
+    ranked = rank(candidates, criteria=wanted, zone=BERLIN, after=minute("Mo 00:00"))
 
     assert said(ranked) == expected
 
@@ -98,18 +100,18 @@ def test_what_a_good_receptionist_would_offer(candidates: list[Candidate], wante
         (on(*DAYS, part="noon"), ["Mo 11:00", "Tu 11:00", "We 11:00"]),
     ],
 )
-def test_what_was_asked_for_is_offered_as_a_choice(wanted: Wanted, expected: list[str]) -> None:
+def test_what_was_asked_for_is_offered_as_a_choice(wanted: TimeCriteria, expected: list[str]) -> None:
     """Spread over the day; of several days one time on each, then the next best."""
     wished = [candidate for candidate in A_WEEK if wanted.covers(candidate.start)]
 
-    assert said(rank(wished, wanted=wanted, zone=BERLIN, after=minute("Mo 00:00"))) == expected
+    assert said(rank(wished, criteria=wanted, zone=BERLIN, after=minute("Mo 00:00"))) == expected
 
 
 def test_with_whom_stays_with_the_offer() -> None:
     """Where both could take the caller, it is the one who was asked for."""
     both = [Candidate(minute("Tu 11:00"), same_staff=False), Candidate(minute("Tu 11:00"))]
 
-    assert rank(both, wanted=at("Tu 10:00"), zone=BERLIN, after=0) == [Candidate(minute("Tu 11:00"))]
+    assert rank(both, criteria=at("Tu 10:00"), zone=BERLIN, after=0) == [Candidate(minute("Tu 11:00"))]
 
 
 @pytest.mark.parametrize(
@@ -124,18 +126,18 @@ def test_with_whom_stays_with_the_offer() -> None:
         ("We 10:00", on("Tu", "Th"), Features(1, 0)),
     ],
 )
-def test_features_are_what_people_compare(when: str, wanted: Wanted, expected: Features) -> None:
+def test_features_are_what_people_compare(when: str, wanted: TimeCriteria, expected: Features) -> None:
     """Days between the dates, minutes between the clocks, and the part of the day."""
-    assert features(Candidate(minute(when)), wanted=wanted, zone=BERLIN) == expected
+    assert features(Candidate(minute(when)), criteria=wanted, zone=BERLIN) == expected
 
 
 def test_a_clock_that_was_changed_is_read_as_it_shows() -> None:
     """FM-50: nine o'clock is nine o'clock, an hour of sleep more or less."""
-    before = Wanted.at(datetime(2026, 10, 24, 9, tzinfo=BERLIN))
+    before = TimeCriteria.at(datetime(2026, 10, 24, 9, tzinfo=BERLIN))
     nine, ten = (datetime(2026, 10, 25, hour, tzinfo=BERLIN) for hour in (9, 10))
     candidates = [Candidate(int(each.timestamp()) // 60) for each in (ten, nine)]
 
-    best = rank(candidates, wanted=before, zone=BERLIN, after=0, most=1)
+    best = rank(candidates, criteria=before, zone=BERLIN, after=0, limit=1)
 
     assert best == [candidates[1]]
 
@@ -143,14 +145,14 @@ def test_a_clock_that_was_changed_is_read_as_it_shows() -> None:
 NOW = minute("Mo 00:00")
 STARTS = st.integers(min_value=NOW - 10_000, max_value=NOW + 100_000)
 WANTED = st.one_of(
-    STARTS.map(lambda start: Wanted.at(EPOCH + timedelta(minutes=start))),
+    STARTS.map(lambda start: TimeCriteria.at(EPOCH + timedelta(minutes=start))),
     st.lists(st.tuples(STARTS, st.integers(1, 40_000)), min_size=1, max_size=10).map(
-        lambda spans: Wanted.between(
+        lambda spans: TimeCriteria.between(
             (EPOCH + timedelta(minutes=first), EPOCH + timedelta(minutes=first + span)) for first, span in spans
         )
     ),
     st.builds(
-        lambda days, part: Wanted.on(sorted(days), BERLIN, part=part),
+        lambda days, part: TimeCriteria.on(sorted(days), BERLIN, part=part),
         st.sets(st.sampled_from(list(DAYS.values())), min_size=1),
         st.sampled_from(PartOfDay) | st.none(),
     ),
@@ -161,31 +163,31 @@ WANTED = st.one_of(
     candidates=st.lists(st.builds(Candidate, STARTS, st.booleans()), max_size=60),
     wanted=WANTED,
     zone=st.sampled_from(ZONES).map(ZoneInfo),
-    most=st.integers(1, 3),
+    limit=st.integers(1, 3),
     data=st.data(),
 )
 def test_whatever_is_free_the_offers_are_sound(
-    candidates: list[Candidate], wanted: Wanted, zone: ZoneInfo, most: int, data: st.DataObject
+    candidates: list[Candidate], wanted: TimeCriteria, zone: ZoneInfo, limit: int, data: st.DataObject
 ) -> None:
     """FM-53, FM-54: each is a slot of the list, none comes twice or is past, and the order of the list is nothing."""
-    ranked = rank(candidates, wanted=wanted, zone=zone, after=NOW, most=most)
+    ranked = rank(candidates, criteria=wanted, zone=zone, after=NOW, limit=limit)
     starts = [each.start for each in ranked]
     future = {each.start for each in candidates if each.start > NOW}
 
     assert set(ranked) <= set(candidates)
     assert set(starts) <= future
-    assert len(set(starts)) == len(starts) == min(most, len(future))
-    assert rank(data.draw(st.permutations(candidates)), wanted=wanted, zone=zone, after=NOW, most=most) == ranked
-    costs = [features(each, wanted=wanted, zone=zone).cost for each in ranked]
+    assert len(set(starts)) == len(starts) == min(limit, len(future))
+    assert rank(data.draw(st.permutations(candidates)), criteria=wanted, zone=zone, after=NOW, limit=limit) == ranked
+    costs = [features(each, criteria=wanted, zone=zone).cost for each in ranked]
     assert costs == sorted(costs)
 
 
 @given(candidates=st.lists(st.builds(Candidate, STARTS), max_size=40), wanted=WANTED)
-def test_nothing_free_is_better_than_the_first_offer(candidates: list[Candidate], wanted: Wanted) -> None:
+def test_nothing_free_is_better_than_the_first_offer(candidates: list[Candidate], wanted: TimeCriteria) -> None:
     """However the others are spread, the first is the most convenient there is."""
-    best = rank(candidates, wanted=wanted, zone=BERLIN, after=NOW)[:1]
+    best = rank(candidates, criteria=wanted, zone=BERLIN, after=NOW)[:1]
 
     for candidate in candidates:
         if candidate.start > NOW:
-            cost = features(candidate, wanted=wanted, zone=BERLIN).cost
-            assert features(best[0], wanted=wanted, zone=BERLIN).cost <= cost
+            cost = features(candidate, criteria=wanted, zone=BERLIN).cost
+            assert features(best[0], criteria=wanted, zone=BERLIN).cost <= cost

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.language.read_back import day_name, read_back
+from bookings.language.booking_sentences import day_name, read_back
 
 FRIDAY = date(2026, 11, 20)
 HALF_PAST_TEN = datetime(2026, 11, 24, 10, 30)  # noqa: DTZ001  in the branch's zone, whichever that is

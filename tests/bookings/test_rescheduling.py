@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -101,7 +101,7 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
     move(appointment, at(16), calcom)
     requests = simulator.count(LIST)
 
-    slots = open_times.open_times(
+    slots = calendar_view.open_times(
         service=salon.colour,
         first=at(9),
         last=at(18),

@@ -21,7 +21,7 @@ from bookings.api.serializers.requests import (
     TimeAnswer,
     local_date,
 )
-from bookings.availability.criteria import A_DAY, PartOfDay, Wanted, instant_of
+from bookings.availability.criteria import A_DAY, PartOfDay, TimeCriteria, instant_of
 from bookings.availability.ranking import MAX_OFFERS
 from bookings.availability.rules import Reason
 from bookings.availability.search import Status
@@ -125,7 +125,7 @@ class SearchRequest(AgentSerializer):
         return attrs
 
 
-def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> Wanted:
+def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> TimeCriteria:
     """
     Return what `when` asks for, on the clocks of `zone`.
 
@@ -139,11 +139,11 @@ def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> 
     if when.get("windows") is not None:
         return _of_windows(when["windows"])
     if when.get("time") is not None:
-        return Wanted.at(instant_of(local_date(when["date"]), _clock(when["time"]), zone))
+        return TimeCriteria.at(instant_of(local_date(when["date"]), _clock(when["time"]), zone))
     first = now.astimezone(zone).date()
     days = [local_date(when["date"])] if when.get("date") else [first + ahead * A_DAY for ahead in range(DAYS_AHEAD)]
     part, not_before = when.get("part_of_day"), when.get("not_before")
-    return Wanted.on(
+    return TimeCriteria.on(
         days,
         zone,
         part=PartOfDay(part) if part else None,
@@ -151,13 +151,13 @@ def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> 
     )
 
 
-def _of_windows(windows: list[Mapping[str, datetime]]) -> Wanted:
+def _of_windows(windows: list[Mapping[str, datetime]]) -> TimeCriteria:
     if len(windows) == 1 and windows[0]["to"] is None:
-        return Wanted.at(windows[0]["from"])
+        return TimeCriteria.at(windows[0]["from"])
     spans = [(window["from"], window["to"] or window["from"] + MINUTE) for window in windows]
     if any(last - first > LONGEST_WINDOW for first, last in spans):
         raise WindowTooLong(f"A window may have at most {LONGEST_WINDOW.days} days.")
-    return Wanted.between(spans)
+    return TimeCriteria.between(spans)
 
 
 def _clock(text: str) -> time:

@@ -19,11 +19,10 @@ from bookings.api.problem_catalog import ScopeMissing
 from bookings.api.serializers.search import NEEDS_CLARIFICATION, SearchRequest, wanted_of
 from bookings.api.views.base import AgentView
 from bookings.availability import pagination
-from bookings.availability.calendars import Calendar
-from bookings.availability.criteria import Wanted
-from bookings.availability.search import Asked, Found, Offer, Status
+from bookings.availability.calendar_view import Calendar
+from bookings.availability.criteria import TimeCriteria
+from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Offer, Status
 from bookings.language import sentences
-from bookings.language.understood import understood
 from bookings.models import AgentKey, Service, SlotToken, Staff
 from bookings.scheduling.offering import Offered, offer
 from cachectl.infra.deadline import Deadline
@@ -59,7 +58,7 @@ class _Question:
     """What is asked, whether from the beginning or from where an earlier search left off."""
 
     service: Service
-    wanted: Wanted
+    criteria: TimeCriteria
     staff: str
     """Id or name; empty for anybody."""
     offered: frozenset[int] = frozenset()
@@ -90,9 +89,9 @@ class Search(AgentView):
         calendars = _calendars(service, people, anybody=not question.staff)
         if not calendars:
             return Response(self._clarification(question, people, now))
-        asked = Asked(service, calendars, question.wanted, question.offered, body["max_offers"])
+        query = AvailabilityQuery(service, calendars, question.criteria, question.offered, body["max_offers"])
         offered = offer(
-            asked,
+            query,
             company=self.key.company,
             conversation=conversation,
             hold=body["hold"] is not None,
@@ -101,37 +100,37 @@ class Search(AgentView):
             now=now,
             max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
-        found = offered.found
-        told = headers.of_cache(found.known)
-        if _nobody_knows(found) and not _is_access_refused(found):
-            told |= headers.retry_after(found.known.retry_after)
-        return Response(self._answer(asked, offered, now), headers=told)
+        result = offered.result
+        told = headers.of_cache(result.known)
+        if _nobody_knows(result) and not _is_access_refused(result):
+            told |= headers.retry_after(result.known.retry_after)
+        return Response(self._answer(query, offered, now), headers=told)
 
     def _question(self, body: Mapping[str, Any], now: datetime) -> _Question:
         """Return what is asked, or what was asked before; the service is known first, for its zone and language."""
         if body["more_token"] is not None:
-            before = pagination.recall(body["more_token"], company=self.key.company)
+            before = pagination.load(body["more_token"], company=self.key.company)
             self.service = service_of(self.key, str(before.service_id))
-            return _Question(self.service, before.wanted, str(before.staff_id or ""), before.offered)
+            return _Question(self.service, before.criteria, str(before.staff_id or ""), before.offered)
         self.service = service_of(self.key, body["service"])
         return _Question(self.service, wanted_of(body["when"], _zone(self.service), now), body["staff"] or "")
 
-    def _answer(self, asked: Asked, offered: Offered, now: datetime) -> dict[str, object]:
-        found, staff = offered.found, asked.calendars[0].staff
-        return self._frame(asked.service, asked.wanted, now) | {
-            "status": found.status,
-            "reason": found.reason,
+    def _answer(self, query: AvailabilityQuery, offered: Offered, now: datetime) -> dict[str, object]:
+        result, staff = offered.result, query.calendars[0].staff
+        return self._frame(query.service, query.criteria, now) | {
+            "status": result.status,
+            "reason": result.reason,
             "offers": [
                 self._offer(number, each, token, now)
-                for number, (each, token) in enumerate(zip(found.offers, offered.tokens, strict=True), start=1)
+                for number, (each, token) in enumerate(zip(result.offers, offered.tokens, strict=True), start=1)
             ],
             "hold": presenters.hold(offered.held, staff=_name(staff) or "", language=self.language)
             if offered.held
             else None,
             "more_token": offered.more_token,
-            "spoken": sentences.result(_spoken_about(asked, offered, now), self.language),
+            "spoken": sentences.search_result(_spoken_about(query, offered, now), self.language),
             "agent_hint": _hint(offered),
-            "freshness": presenters.freshness(found.known),
+            "freshness": presenters.freshness(result.known),
         }
 
     def _offer(self, number: int, offer: Offer, token: SlotToken, now: datetime) -> dict[str, object]:
@@ -152,17 +151,19 @@ class Search(AgentView):
         candidates = people if len(people) > 1 else bookable
         reason = ("staff_unknown", "staff_not_bookable", "staff_ambiguous")[min(len(people), 2)]
         names = [one.name for one in candidates]
-        return self._frame(question.service, question.wanted, now, ambiguous=True) | {
+        return self._frame(question.service, question.criteria, now, ambiguous=True) | {
             "status": NEEDS_CLARIFICATION,
             "reason": reason,
             "candidates": [{"id": f"st_{one.pk}", "name": one.name} for one in candidates[:MOST_CANDIDATES]],
-            "spoken": sentences.nobody_in_particular(self.language)
+            "spoken": sentences.any_person(self.language)
             if len(people) == 1
             else sentences.which_person(names, several=len(people) > 1, language=self.language),
             "agent_hint": _STAFF_HINT,
         }
 
-    def _frame(self, service: Service, wanted: Wanted, now: datetime, *, ambiguous: bool = False) -> dict[str, object]:
+    def _frame(
+        self, service: Service, criteria: TimeCriteria, now: datetime, *, ambiguous: bool = False
+    ) -> dict[str, object]:
         """Return what every answer has, in its order; the other members are empty as yet."""
         zone = _zone(service)
         return {
@@ -170,7 +171,7 @@ class Search(AgentView):
             "status": None,
             "reason": None,
             "request": {
-                "understood": understood(wanted, zone, now.astimezone(zone).date(), self.language),
+                "understood": sentences.understood(criteria, zone, now.astimezone(zone).date(), self.language),
                 "ambiguous": ambiguous,
             },
             "service": presenters.service(service),
@@ -196,37 +197,37 @@ def _calendars(service: Service, people: Sequence[Staff], *, anybody: bool) -> l
     return [own, any_host] if others else [own]
 
 
-def _spoken_about(asked: Asked, offered: Offered, now: datetime) -> sentences.Result:
-    found, zone, wished = offered.found, _zone(asked.service), asked.calendars[0]
-    return sentences.Result(
-        status=found.status,
-        times=[sentences.Time(each.start.astimezone(zone), each.calendar != wished) for each in found.offers],
+def _spoken_about(query: AvailabilityQuery, offered: Offered, now: datetime) -> sentences.SearchResult:
+    result, zone, preferred = offered.result, _zone(query.service), query.calendars[0]
+    return sentences.SearchResult(
+        status=result.status,
+        times=[sentences.Time(each.start.astimezone(zone), each.calendar != preferred) for each in result.offers],
         today=now.astimezone(zone).date(),
-        until=(found.until - MINUTE).astimezone(zone).date(),
-        reason=found.reason,
-        staff=_name(wished.staff) or "",
-        exact=asked.wanted.start is not None,
+        until=(result.until - MINUTE).astimezone(zone).date(),
+        reason=result.reason,
+        staff=_name(preferred.staff) or "",
+        exact=query.criteria.start is not None,
         held=offered.held is not None,
-        further=found.more,
-        access_refused=_is_access_refused(found),
+        further=result.more,
+        access_refused=_is_access_refused(result),
     )
 
 
-def _nobody_knows(found: Found) -> bool:
-    return found.status is Status.DEGRADED and not found.offers
+def _nobody_knows(result: AvailabilityResult) -> bool:
+    return result.status is Status.DEGRADED and not result.offers
 
 
-def _is_access_refused(found: Found) -> bool:
+def _is_access_refused(result: AvailabilityResult) -> bool:
     """Return whether Cal.com could not be asked because it refuses us."""
-    return found.known.failure == ACCESS_REFUSED
+    return result.known.failure == ACCESS_REFUSED
 
 
 def _hint(offered: Offered) -> str:
     if offered.held:
         return _HELD_HINT
-    if not _nobody_knows(offered.found):
-        return _HINTS[offered.found.status]
-    return _ACCESS_REFUSED_HINT if _is_access_refused(offered.found) else _NOBODY_KNOWS_HINT
+    if not _nobody_knows(offered.result):
+        return _HINTS[offered.result.status]
+    return _ACCESS_REFUSED_HINT if _is_access_refused(offered.result) else _NOBODY_KNOWS_HINT
 
 
 def _name(staff: Staff | None) -> str | None:

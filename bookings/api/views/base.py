@@ -28,7 +28,7 @@ from bookings.api.directory import service_of, services_of
 from bookings.api.matching import ranked
 from bookings.api.problem_catalog import IdempotencyKeyRequired, RequestError, RequestInvalid, told_of
 from bookings.api.serializers.requests import BookingRequest, CancelRequest, Question, phone_number
-from bookings.availability import open_times
+from bookings.availability import calendar_view
 from bookings.errors import (
     BookingNotFound,
     ConversationEnded,
@@ -230,7 +230,7 @@ class Availability(AgentView):
         question = Question.parse(request.query_params, self.key)
         self.service, now = question.service, timezone.now()
         _refuse_hopeless(question, now)
-        found = open_times.open_times(
+        found = calendar_view.open_times(
             service=question.service,
             first=question.first,
             last=question.last,
@@ -242,7 +242,7 @@ class Availability(AgentView):
         metrics.count_answer(found.known_in_full)
         return Response(self._answer(question.service, found), headers=headers.of_cache(found.known))
 
-    def _answer(self, service: Service, found: open_times.OpenTimes) -> dict[str, object]:
+    def _answer(self, service: Service, found: calendar_view.CalendarView) -> dict[str, object]:
         zone, known = service.branch.time_zone, found.known_in_full
         return {
             "ok": True,
@@ -281,7 +281,7 @@ def _unknown_days(known: CacheResult) -> list[str]:
         return unknown
     if known.failure == "deadline":
         raise DeadlineExceeded("The calendar did not answer in time.", retry_after=known.retry_after or 1.0)
-    raise open_times.unavailable(known)
+    raise calendar_view.unavailable(known)
 
 
 class Bookings(AgentView):

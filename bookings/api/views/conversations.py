@@ -17,7 +17,7 @@ from bookings.api.problem_catalog import RequestInvalid
 from bookings.api.serializers.requests import ConversationRequest, HoldRequest, phone_number
 from bookings.api.views.base import AgentView, appointment_of
 from bookings.errors import PhoneAmbiguous
-from bookings.language.read_back import day_name
+from bookings.language.booking_sentences import day_name
 from bookings.models import AgentKey, AppointmentState, Branch, Conversation, Service
 from bookings.scheduling import conversations, holds
 from calcom.service import CalcomService

@@ -146,14 +146,14 @@ def test_a_token_of_nobody_or_somebody_else_goes_nowhere(
 
 def test_a_search_is_written_and_read_as_it_was(salon: Salon) -> None:
     """Windows, the one start, the part of the day, and what was offered."""
-    wanted = pagination.Wanted.on([TUESDAY], BERLIN, part=pagination.PartOfDay.MORNING)
-    one = pagination.Search(7, None, pagination.Wanted.at(at(10)), frozenset({3, 2}))
-    other = pagination.Search(7, 5, wanted, frozenset())
+    wanted = pagination.TimeCriteria.on([TUESDAY], BERLIN, part=pagination.PartOfDay.MORNING)
+    one = pagination.SavedSearch(7, None, pagination.TimeCriteria.at(at(10)), frozenset({3, 2}))
+    other = pagination.SavedSearch(7, 5, wanted, frozenset())
 
     for search_ in (one, other):
-        token = pagination.remember(search_, company=salon.company)
+        token = pagination.save(search_, company=salon.company)
         assert token
-        assert pagination.recall(token, company=salon.company) == search_
+        assert pagination.load(token, company=salon.company) == search_
 
 
 def test_offers_are_tokens_of_this_conversation(simulator: Simulator, agent: Agent, salon: Salon) -> None:
@@ -196,15 +196,15 @@ def test_what_could_not_be_held_is_not_offered(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FM-06: somebody is faster between the search and the hold, so the caller hears of other times only."""
-    find, hurried = offering.find, []
+    find, hurried = offering.search, []
 
-    def find_and_be_late(*args: Any, **more: Any) -> Any:
+    def search_and_be_late(*args: Any, **more: Any) -> Any:
         found = find(*args, **more)
         if not hurried:
             hurried.append(agent.book(salon.cut, at(10), caller=KARL))
         return found
 
-    monkeypatch.setattr(offering, "find", find_and_be_late)
+    monkeypatch.setattr(offering, "search", search_and_be_late)
 
     body = search(agent, salon, when=TEN, hold="exact_match").json()
 

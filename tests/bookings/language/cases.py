@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from bookings.availability.rules import Reason
 from bookings.availability.search import Status
 from bookings.language import sentences
-from bookings.language.sentences import Result, Time
+from bookings.language.sentences import SearchResult, Time
 
 FRIDAY = date(2026, 11, 20)
 
@@ -18,8 +18,8 @@ def at(days: int, hour: int, minute: int = 0, *, other: bool = False) -> Time:
 
 def result(status: Status, *times: Time, until: int = 13, **more: object) -> Callable[[str], str]:
     """What is said about a search, by language."""
-    found = Result(status, times, FRIDAY, FRIDAY + timedelta(days=until), **more)
-    return lambda language: sentences.result(found, language)
+    found = SearchResult(status, times, FRIDAY, FRIDAY + timedelta(days=until), **more)
+    return lambda language: sentences.search_result(found, language)
 
 
 _FREE, _OTHERS, _NONE, _UNSURE = Status.AVAILABLE, Status.ALTERNATIVES, Status.NONE, Status.DEGRADED
@@ -69,5 +69,5 @@ CASES: dict[str, Callable[[str], str]] = {
     "several are called so": lambda language: sentences.which_person(
         ["Anna Kurz", "Anna Lang"], several=True, language=language
     ),
-    "nobody in particular can be promised": sentences.nobody_in_particular,
+    "nobody in particular can be promised": sentences.any_person,
 }

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookings.availability.criteria import PartOfDay, Wanted
+from bookings.availability.criteria import PartOfDay, TimeCriteria
 from bookings.availability.rules import Reason
 from bookings.availability.search import Status
 from bookings.language import sentences
-from bookings.language.sentences import Result, Time
-from bookings.language.understood import understood
+from bookings.language.sentences import SearchResult, Time
 from tests.bookings.language.cases import CASES, FRIDAY
 
 LANGUAGES = ("de", "en")
@@ -75,9 +74,9 @@ def test_whatever_was_found_can_be_spoken(*, status, times, reason, staff, today
         when = when[:1]
     staff = re.sub(r"[A-ZÄÖÜ]", "a", staff)
     until = today + timedelta(days=times[0][0])
-    found = Result(status, when, today, until, reason, staff, exact=exact, held=held, further=further)
+    found = SearchResult(status, when, today, until, reason, staff, exact=exact, held=held, further=further)
 
-    speakable(sentences.result(found, language))
+    speakable(sentences.search_result(found, language))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -120,15 +119,15 @@ def test_names_are_words(name: str, spoken: str) -> None:
     assert sentences.speakable(name) == spoken
 
 
-def _on(*days: int, **more: object) -> Wanted:
-    return Wanted.on([date(2026, 11, day) for day in days], BERLIN, **more)
+def _on(*days: int, **more: object) -> TimeCriteria:
+    return TimeCriteria.on([date(2026, 11, day) for day in days], BERLIN, **more)
 
 
 @pytest.mark.parametrize(
     ("wanted", "german", "english"),
     [
         (
-            Wanted.at(datetime(2026, 11, 24, 10, 30, tzinfo=BERLIN)),
+            TimeCriteria.at(datetime(2026, 11, 24, 10, 30, tzinfo=BERLIN)),
             "Dienstag, vierundzwanzigster November, um zehn Uhr dreißig",
             "Tuesday, the twenty-fourth of November, at ten thirty in the morning",
         ),
@@ -160,14 +159,16 @@ def _on(*days: int, **more: object) -> Wanted:
             "Monday, the twenty-third of November to Thursday, the twenty-sixth of November, around noon",
         ),
         (
-            Wanted.between([(datetime(2027, 1, 1, 9, tzinfo=BERLIN), datetime(2027, 1, 1, 11, 15, tzinfo=BERLIN))]),
+            TimeCriteria.between(
+                [(datetime(2027, 1, 1, 9, tzinfo=BERLIN), datetime(2027, 1, 1, 11, 15, tzinfo=BERLIN))]
+            ),
             "Freitag, erster Januar zweitausendsiebenundzwanzig, ab neun Uhr bis elf Uhr fünfzehn",
             "Friday, the first of January twenty twenty-seven,"
             " from nine in the morning until eleven fifteen in the morning",
         ),
     ],
 )
-def test_what_was_understood(wanted: Wanted, german: str, english: str) -> None:
+def test_what_was_understood(wanted: TimeCriteria, german: str, english: str) -> None:
     """An agent that meant another day can see so: the date is always in it."""
-    assert understood(wanted, BERLIN, FRIDAY, "de") == german
-    assert understood(wanted, BERLIN, FRIDAY, "en") == english
+    assert sentences.understood(wanted, BERLIN, FRIDAY, "de") == german
+    assert sentences.understood(wanted, BERLIN, FRIDAY, "en") == english
