@@ -1,8 +1,9 @@
 # One image for every process of Slotline; docker-compose.yml says which command makes it which.
 FROM python:3.12-slim AS packages
-COPY requirements.txt /requirements.txt
+COPY requirements.lock /requirements.lock
 # yacron is cron for containers: it needs neither root nor a mail system.
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r /requirements.txt yacron==0.19.0
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.lock \
+    && /venv/bin/pip install --no-cache-dir yacron==0.19.0
 
 FROM python:3.12-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHITENOISE_USE_FINDERS=0

@@ -92,7 +92,7 @@ def _prepare(calcom_url: str, tuesday: date) -> None:
         call_command("seed_demo", calcom_url=calcom_url)
         # A Redis that REDIS_URL names may know Tuesday from an earlier demo.
         for account_id, id_ in apps.get_model("calcom", "EventType").objects.values_list("account_id", "id"):
-            call_command("forget_days", account_id, id_, tuesday - timedelta(days=1), tuesday)
+            call_command("invalidate_cache", account_id, id_, tuesday - timedelta(days=1), tuesday)
     connections.close_all()
 
 

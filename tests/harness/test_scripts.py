@@ -1,6 +1,7 @@
 """The shell scripts, as a stranger runs them: from anywhere, and when something is missing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,15 +24,14 @@ def run(script: Path, *arguments: str, cwd: Path, **environ: str) -> "subprocess
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A checkout with nothing but the scripts and requirements that name a package nobody has."""
+    """A checkout with nothing but the scripts and a lock that names a package that does not exist."""
     folder = tmp_path / "a checkout"
     shutil.copytree(ROOT / "script", folder / "script", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "requirements.txt").write_text("")
-    (folder / "requirements-dev.txt").write_text("-r requirements.txt\n./there-is-no-such-package\n")
+    (folder / "requirements-dev.lock").write_text("./there-is-no-such-package\n")
     return folder
 
 
-@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench", "faults", "loadtest"])
+@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench", "faults", "loadtest", "lock"])
 def test_scripts_are_posix_sh(name):
     """Debian's sh is dash: nothing of bash may creep in."""
     script = ROOT / "script" / name
@@ -50,6 +50,20 @@ def test_setup_says_which_python_it_needs(checkout, tmp_path):
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_lock_has_each_direct_dependency_at_its_version(name):
+    """A changed requirement needs `script/lock`: what is installed is the lock."""
+    direct, locked = (_pinned(ROOT / f"{name}.{suffix}") for suffix in ("txt", "lock"))
+
+    assert direct
+    assert direct <= locked
+
+
+def _pinned(file):
+    pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", file.read_text(), re.MULTILINE)
+    return {(package.lower().replace(".", "-"), version) for package, version in pins}
+
+
 @pytest.mark.slow
 def test_failed_install_is_said_and_tried_again(checkout, tmp_path):
     """A package that cannot be installed ends `setup` with its log's name; the next run does not think it was done."""
@@ -64,11 +78,11 @@ def test_failed_install_is_said_and_tried_again(checkout, tmp_path):
 @pytest.mark.slow
 def test_setup_installs_only_when_the_requirements_changed(checkout, tmp_path):
     """The second run is silent; a changed file installs again."""
-    (checkout / "requirements-dev.txt").write_text("-r requirements.txt\n")
+    (checkout / "requirements-dev.lock").write_text("")
     setup = checkout / "script" / "setup"
 
     first, second = run(setup, cwd=tmp_path), run(setup, cwd=tmp_path)
-    (checkout / "requirements.txt").write_text("# changed\n")
+    (checkout / "requirements-dev.lock").write_text("# changed\n")
     third = run(setup, cwd=tmp_path)
 
     assert (first.returncode, second.returncode, third.returncode) == (0, 0, 0)
@@ -128,7 +142,7 @@ def private_checkout(request: pytest.FixtureRequest) -> Iterator[tuple[list[str]
 
 
 def _requirements() -> bytes:
-    return b"".join((ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt"))
+    return (ROOT / "requirements-dev.lock").read_bytes()
 
 
 @pytest.mark.slow
