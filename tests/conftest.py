@@ -118,7 +118,7 @@ def staff_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Cal.com on loopback, answering at once, with the cast in it."""
-    with Simulator.running(world=factories.world()) as running:
+    with Simulator.running(factories.dataset()) as running:
         yield running
 
 

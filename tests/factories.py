@@ -1,7 +1,7 @@
 """
 The cast of every test: a salon in Berlin, a practice in New York, and the people who call them.
 
-`world()` is what Cal.com knows of them; `cast_salon()` and `cast_practice()` write the rows that a sync would leave.
+`dataset()` is what Cal.com knows of them; `cast_salon()` and `cast_practice()` write the rows that a sync would leave.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from bookings.models import AgentKey, Branch, Company, Service, Staff, StaffService
 from calcom.models import Account, EventType, EventTypeHost, Host
-from calcom.simulator.world import WEEKDAYS, Hours, User, World
-from calcom.simulator.world import EventType as RemoteType
+from calcom.simulator import WEEKDAYS, Dataset, Hours, User
+from calcom.simulator import EventType as RemoteType
 from calcom.types import UnsupportedReason
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -101,11 +101,11 @@ _INSURANCE = {
 }
 
 
-def world() -> World:
+def dataset() -> Dataset:
     """Return Cal.com as it is before anybody calls."""
     salon = {"time_zone": "Europe/Berlin", "hours": (Hours(days=WEEKDAYS[:6], start="09:00", end="18:00"),)}
     practice = {"time_zone": "America/New_York"}
-    return World(
+    return Dataset(
         users=(
             User(101, "salon", "Salon Berlin", api_key=SALON_CREDENTIAL, **salon),
             User(102, "emma", "Emma", **salon),
@@ -124,9 +124,9 @@ def world() -> World:
     )
 
 
-def shared_world() -> World:
+def shared_dataset() -> Dataset:
     """Return the same, where Ben has a key and an event type of his own."""
-    alone = world()
+    alone = dataset()
     users = tuple(replace(user, api_key=BENS_CREDENTIAL) if user.username == "ben" else user for user in alone.users)
     massage = RemoteType(MASSAGE, "ben", "massage", "Massage", 30)
     return replace(alone, users=users, event_types=(*alone.event_types, massage))

@@ -1,17 +1,25 @@
 """
 Cal.com on loopback, as it was recorded to behave: state, limits, latency, races and faults.
 
-It knows nothing of the rest of this project. Every oddity in here was recorded, or read in the source of API v2, and
-says which; the recorded exchanges are replayed against it in `tests/contract/`.
+A program of its own that imports nothing else of this project. What deviates from Cal.com's documentation was recorded
+or read in the source of API v2, and says so; `tests/contract/` replays the recorded exchanges against it.
 """
 
+from calcom.simulator.app import App
 from calcom.simulator.client import SimulatorClient, SimulatorError
-from calcom.simulator.faults import Kind
-from calcom.simulator.running import Simulator, serving
-from calcom.simulator.world import EventType, Hours, Override, User, World, demo
+from calcom.simulator.dataset import WEEKDAYS, Dataset, EventType, Hours, Override, User, demo
+from calcom.simulator.runner import Simulator, serving
+from calcom.simulator.traffic import LIMIT, Fault, Kind
+from calcom.simulator.webhooks import TRIGGERS, sign
 
 __all__ = [
+    "LIMIT",
+    "TRIGGERS",
+    "WEEKDAYS",
+    "App",
+    "Dataset",
     "EventType",
+    "Fault",
     "Hours",
     "Kind",
     "Override",
@@ -19,7 +27,7 @@ __all__ = [
     "SimulatorClient",
     "SimulatorError",
     "User",
-    "World",
     "demo",
     "serving",
+    "sign",
 ]

@@ -1,14 +1,15 @@
-"""What Cal.com demands of the body of a booking before it looks at any calendar."""
+"""What Cal.com checks before it looks at a calendar: body, notice and booking window, limits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from calcom.simulator import slots, times
-from calcom.simulator.call import Call
-from calcom.simulator.errors import coded, refuse_wrong, refused, wrong
-from calcom.simulator.state import Attendee, State
-from calcom.simulator.world import EventType, Json
+from calcom.simulator.dataset import EventType, Json
+from calcom.simulator.request import Request, bare, coded, refuse_wrong, refused, wrong
+from calcom.simulator.state import Attendee, Booking, State
 
 _KNOWN = frozenset(
     (
@@ -45,8 +46,8 @@ _ANSWER_TYPES: dict[str, type] = {"boolean": bool, "multiemail": list, **dict.fr
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A booking as it was asked for, after all checks that need no calendar."""
+class RequestedBooking:
+    """A booking as requested, valid except for the calendar."""
 
     event_type: EventType
     start: int
@@ -59,22 +60,21 @@ class Wish:
 
     @property
     def notes(self) -> str:
-        """What the description of the booking will be."""
         return str(self.responses.get("notes", ""))
 
 
-def read_wish(call: Call) -> Wish:
-    """Read the body of POST /v2/bookings, or refuse it for the first thing that is wrong."""
-    fields = call.fields
+def parse_booking(request: Request) -> RequestedBooking:
+    """Return the booking that the body of POST /v2/bookings requests, or refuse it."""
+    fields = request.fields
     refuse_wrong(*_complaints(fields))
-    event_type = _event_type(call.state, fields)
-    _refuse_strangers(call, event_type)
+    event_type = _event_type(request.state, fields)
+    _refuse_unauthorized(request, event_type)
     minutes = _minutes(event_type, fields)
     _refuse_missing_answers(event_type, fields.get("bookingFieldsResponses", {}))
     start = times.parse(fields["start"]) or 0
-    refuse_impossible_start(call.state, event_type, start)
+    refuse_impossible_start(request.state, event_type, start)
     attendee = _attendee(event_type, fields["attendee"])
-    return Wish(
+    return RequestedBooking(
         event_type=event_type,
         start=start,
         end=start + 60 * minutes,
@@ -86,8 +86,8 @@ def read_wish(call: Call) -> Wish:
     )
 
 
-def read_start(fields: Json) -> int:
-    """Read the new start of a move."""
+def parse_start(fields: Json) -> int:
+    """Return the start in the body of a reschedule, or refuse it."""
     start = times.parse(fields.get("start"))
     if start is None:
         raise refused(400, wrong("start", "start must be a valid ISO 8601 date string"))
@@ -95,7 +95,7 @@ def read_start(fields: Json) -> int:
 
 
 def refuse_impossible_start(state: State, event_type: EventType, start: int) -> None:
-    """Refuse the past, and what notice or booking window exclude."""
+    """Refuse a start in the past, or outside notice and booking window."""
     now = state.now()
     if start < now:
         raise refused(400, "Attempting to book a meeting in the past.")
@@ -150,16 +150,16 @@ def _event_type(state: State, fields: Json) -> EventType:
     raise refused(404, f"Event type with slug {slug} not found.")
 
 
-def _refuse_strangers(call: Call, event_type: EventType) -> None:
+def _refuse_unauthorized(request: Request, event_type: EventType) -> None:
     if not event_type.requires_authentication:
         return
-    if call.user is None:
+    if request.user is None:
         raise refused(
             401,
             "checkBookingRequiresAuthentication - request must be authenticated by passing credentials belonging to "
             "event type owner, host or team or org admin or owner.",
         )
-    if call.user.username not in {event_type.owner, *event_type.hosts}:
+    if request.user.username not in {event_type.owner, *event_type.hosts}:
         raise refused(
             403,
             "checkBookingRequiresAuthentication - user is not authorized to access this event type. User has to be "
@@ -188,9 +188,9 @@ def _minutes(event_type: EventType, fields: Json) -> int:
 
 def _refuse_missing_answers(event_type: EventType, responses: Json) -> None:
     """
-    Refuse what the custom booking fields do not allow.
+    Refuse responses that the custom booking fields do not allow.
 
-    A required number cannot be answered (seen 2026-11-30). How an answer of another type is refused is a guess.
+    A required number cannot be given (seen 2026-11-30). How a response of another type is refused is a guess.
     """
     for field in event_type.fields:
         slug, options = field["slug"], field.get("options")
@@ -214,16 +214,16 @@ def _refuse_missing_answers(event_type: EventType, responses: Json) -> None:
             raise _field_error(slug, "Invalid input")
 
 
-def _chosen(field: Json, answer: object) -> list[object]:
+def _chosen(field: Json, response: object) -> list[object]:
     if field["type"] not in _SEVERAL:
-        return [answer]
-    if not isinstance(answer, list):
+        return [response]
+    if not isinstance(response, list):
         raise _field_error(field["slug"], "Invalid input")
-    return answer
+    return response
 
 
 def _attendee(event_type: EventType, fields: Json) -> Attendee:
-    """Read the attendee; a phone number replaces the e-mail address only where the event type asks for it."""
+    """Return the attendee; a phone number replaces the e-mail address only if the event type asks for it."""
     email, phone = fields.get("email"), fields.get("phoneNumber")
     if event_type.phone_first or event_type.phone_required:
         if not phone:
@@ -244,7 +244,7 @@ def _field_error(slug: str, problem: str) -> Exception:
 
 
 def _location(event_type: EventType, wanted: Json | None, attendee: Attendee) -> str:
-    """Decide where it takes place: as asked for, the first place of the event type, or Cal Video."""
+    """Return the location: the requested one, the first of the event type, or Cal Video."""
     if wanted is None:
         wanted = event_type.locations[0] if event_type.locations else {}
     elif wanted.get("type") not in (kinds := [place["type"] for place in event_type.locations] or ["integration"]):
@@ -272,3 +272,71 @@ def _responses(fields: Json, attendee: Attendee) -> Json:
         "displayEmail": attendee.email,
         **({"displayGuests": guests} if guests else {}),
     }
+
+
+_NO_UIDS: frozenset[str] = frozenset()
+
+
+# How many bookings an event type allows by period, and each booker: the refusals were seen 2026-11-30. Not recorded:
+# that periods are in the owner's zone with weeks from Monday, that slots respect the limits, that pending ones count.
+
+
+def refuse_over_limit(
+    state: State, event_type: EventType, start: int, minutes: int, ignored: Container[str] = _NO_UIDS
+) -> None:
+    """Refuse a booking in a period that is full; those in `ignored` do not count."""
+    if not _fits(state, event_type, start, minutes, ignored):
+        raise bare(401, "booking_limit_reached")
+
+
+def refuse_over_booker_limit(state: State, event_type: EventType, email: str) -> None:
+    """Refuse an attendee with the most future bookings that the event type allows."""
+    now = state.now()
+    active = [each for each in _of_type(state, event_type) if each.end > now and each.has_attendee(email)]
+    if event_type.booker_limit and len(active) >= event_type.booker_limit:
+        raise refused(
+            400,
+            "Attendee with this email can't book because the maximum number of active bookings has been reached.",
+        )
+
+
+def within_limits(
+    state: State, event_type: EventType, starts: list[int], minutes: int, ignored: Container[str] = _NO_UIDS
+) -> list[int]:
+    """Return the starts at which the limits allow one more booking."""
+    if not (event_type.limits_count or event_type.limits_duration):
+        return starts
+    return [start for start in starts if _fits(state, event_type, start, minutes, ignored)]
+
+
+def _fits(state: State, event_type: EventType, start: int, minutes: int, ignored: Container[str]) -> bool:
+    zone = ZoneInfo(state.owner(event_type).time_zone)
+    for limits, one_more in ((event_type.limits_count, 1), (event_type.limits_duration, minutes)):
+        for period, most in (limits or {}).items():
+            first, last = _period(period, start, zone)
+            booked = [each for each in _of_type(state, event_type) if first <= each.start < last]
+            counted = [each for each in booked if each.uid not in ignored]
+            used = len(counted) if one_more == 1 else sum((each.end - each.start) // 60 for each in counted)
+            if used + one_more > most:
+                return False
+    return True
+
+
+def _of_type(state: State, event_type: EventType) -> Iterator[Booking]:
+    return (each for each in state.bookings.values() if each.is_live and each.event_type.id == event_type.id)
+
+
+def _period(period: str, start: int, zone: ZoneInfo) -> tuple[float, float]:
+    day = datetime.fromtimestamp(start, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == "day":
+        first, last = day, day + timedelta(days=1)
+    elif period == "week":
+        first = day - timedelta(days=day.weekday())
+        last = first + timedelta(days=7)
+    elif period == "month":
+        first = day.replace(day=1)
+        last = (first + timedelta(days=32)).replace(day=1)
+    else:
+        first = day.replace(month=1, day=1)
+        last = first.replace(year=first.year + 1)
+    return first.timestamp(), last.timestamp()

@@ -1,4 +1,4 @@
-"""The simulator's own endpoint: what was seen, what shall go wrong, what a human does at Cal.com."""
+"""The simulator's own routes: read the request log, add faults, change settings, act as a human at Cal.com."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -10,11 +10,11 @@ import orjson
 from aiohttp import web
 
 from calcom.simulator import bookings, payloads, times
-from calcom.simulator.errors import RefusedError
-from calcom.simulator.faults import Fault, Kind
-from calcom.simulator.program import Program
+from calcom.simulator.app import App
+from calcom.simulator.dataset import EventType, Json, User
+from calcom.simulator.request import RefusedError
 from calcom.simulator.state import Attendee, Booking
-from calcom.simulator.world import EventType, Json, User
+from calcom.simulator.traffic import Fault, Kind
 
 PREFIX = "/_simulator/"
 
@@ -23,26 +23,26 @@ Action = Callable[[Json], Awaitable[Any]]
 
 class Control:
     """
-    Everything under `/_simulator/`, outside limit and log.
+    The routes below `/_simulator/`, which are neither limited nor logged.
 
-    An action gets the JSON body, or the query where there is none, as keyword arguments by its own names.
+    An action takes the members of the JSON body, or of the query if there is no body.
     """
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, app: App) -> None:
+        self._app = app
         self._actions: dict[str, Action] = {
-            "GET seen": self._seen,
+            "GET requests": self._requests,
             "GET faults": self._list_faults,
             "POST faults": self._add_fault,
             "DELETE faults": self._clear_faults,
             "POST reset": self._reset,
             "GET settings": self._settings,
-            "POST settings": self._set,
+            "POST settings": self._configure,
             "POST busy": self._block,
             "DELETE busy": self._unblock,
             "GET bookings": self._bookings,
             "POST bookings": self._book,
-            "POST bookings/move": self._move,
+            "POST bookings/reschedule": self._reschedule,
             "POST bookings/cancel": self._cancel,
             "POST bookings/decide": self._decide,
             "POST event-types": self._change_event_type,
@@ -53,11 +53,11 @@ class Control:
             "GET deliveries": self._deliveries,
             "POST deliveries": self._deliver,
             "POST meetings": self._announce_meeting,
-            "GET world": self._world,
+            "GET dataset": self._dataset,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Do what is asked; a wrong request is told what is wrong with it."""
+        """Perform an action; an unknown one gets 404, wrong fields get 400 with the reason."""
         action = self._actions.get(f"{request.method} {request.path.removeprefix(PREFIX)}")
         if action is None:
             return _json({"error": "no such action", "actions": list(self._actions)}, 404)
@@ -71,108 +71,108 @@ class Control:
 
     # Traffic
 
-    async def _seen(self, asked: Json) -> Json:
-        journal, operation = self._program.journal, asked.get("operation")
-        entries = [entry for entry in journal.entries if operation in {None, entry.operation}]
-        shown = {} if asked.get("entries") == "0" else {"requests": [entry.to_json() for entry in entries]}
-        return {**journal.summary(), "breaches": self._program.throttle.breaches, **shown}
+    async def _requests(self, fields: Json) -> Json:
+        log, route = self._app.request_log, fields.get("route")
+        entries = [entry for entry in log.entries if route in {None, entry.route}]
+        shown = {} if fields.get("entries") == "0" else {"requests": [entry.to_json() for entry in entries]}
+        return {**log.summary(), "breaches": self._app.throttle.breaches, **shown}
 
-    async def _reset(self, asked: Json) -> Json:
-        if asked.get("log_only"):
-            self._program.forget_traffic()
+    async def _reset(self, fields: Json) -> Json:
+        if fields.get("log_only"):
+            self._app.reset_traffic()
         else:
-            self._program.start_over()
+            self._app.reset()
         return {}
 
     # Faults
 
     async def _list_faults(self, _: Json) -> Json:
-        return {"faults": self._program.faults.waiting()}
+        return {"faults": [fault.to_json() for fault in self._app.faults.waiting]}
 
-    async def _add_fault(self, asked: Json) -> Json:
-        return self._program.faults.add(Fault(**{**asked, "kind": Kind(asked["kind"])})).to_json()
+    async def _add_fault(self, fields: Json) -> Json:
+        return self._app.faults.add(Fault(**{**fields, "kind": Kind(fields["kind"])})).to_json()
 
-    async def _clear_faults(self, asked: Json) -> Json:
-        self._program.faults.clear(int(asked["id"]) if "id" in asked else None)
+    async def _clear_faults(self, fields: Json) -> Json:
+        self._app.faults.clear(int(fields["id"]) if "id" in fields else None)
         return {}
 
     # Settings
 
     async def _settings(self, _: Json) -> Json:
-        program = self._program
+        app = self._app
         return {
-            "latency": program.latency.scale,
-            "limit": program.throttle.limit,
-            "window_s": program.throttle.window_s,
-            "keep_alive_s": program.keep_alive_s,
-            "slots_cache_s": program.state.slots_cache.lifetime_s,
-            "webhooks": program.messenger.mode,
-            "webhook_loss": program.messenger.loss,
-            "unreachable_calendars": sorted(program.state.unreachable_calendars),
-            "cancels_what_was_moved": program.state.cancels_what_was_moved,
-            "now": program.now().isoformat(),
+            "latency": app.latency.scale,
+            "limit": app.throttle.limit,
+            "window_s": app.throttle.window_s,
+            "keep_alive_s": app.keep_alive_s,
+            "slots_cache_s": app.state.slots_cache.lifetime_s,
+            "webhooks": app.messenger.mode,
+            "webhook_loss": app.messenger.loss,
+            "unreachable_calendars": sorted(app.state.unreachable_calendars),
+            "cancels_rescheduled": app.state.cancels_rescheduled,
+            "now": app.now().isoformat(),
         }
 
-    async def _set(self, asked: Json) -> Json:
-        program = self._program
+    async def _configure(self, fields: Json) -> Json:
+        app = self._app
         changes: dict[str, Callable[[Any], None]] = {
-            "latency": partial(setattr, program.latency, "scale"),
-            "limit": partial(setattr, program.throttle, "limit"),
-            "window_s": partial(setattr, program.throttle, "window_s"),
-            "keep_alive_s": partial(setattr, program, "keep_alive_s"),
-            "slots_cache_s": partial(setattr, program.state.slots_cache, "lifetime_s"),
-            "webhooks": partial(setattr, program.messenger, "mode"),
-            "webhook_loss": partial(setattr, program.messenger, "loss"),
-            "unreachable_calendars": lambda names: setattr(program.state, "unreachable_calendars", set(names)),
-            "cancels_what_was_moved": partial(setattr, program.state, "cancels_what_was_moved"),
-            "now": lambda moment: program.set_now(times.moment(moment)),
+            "latency": partial(setattr, app.latency, "scale"),
+            "limit": partial(setattr, app.throttle, "limit"),
+            "window_s": partial(setattr, app.throttle, "window_s"),
+            "keep_alive_s": partial(setattr, app, "keep_alive_s"),
+            "slots_cache_s": partial(setattr, app.state.slots_cache, "lifetime_s"),
+            "webhooks": partial(setattr, app.messenger, "mode"),
+            "webhook_loss": partial(setattr, app.messenger, "loss"),
+            "unreachable_calendars": lambda names: setattr(app.state, "unreachable_calendars", set(names)),
+            "cancels_rescheduled": partial(setattr, app.state, "cancels_rescheduled"),
+            "now": lambda moment: app.set_now(times.moment(moment)),
         }
-        for name, value in asked.items():
+        for name, value in fields.items():
             changes[name](value)
         return await self._settings({})
 
-    async def _world(self, _: Json) -> Json:
-        return self._program.world.to_json()
+    async def _dataset(self, _: Json) -> Json:
+        return self._app.dataset.to_json()
 
-    # What happens at Cal.com without us
+    # What a human does at Cal.com
 
-    async def _block(self, asked: Json) -> Json:
-        host = self._user(asked["host"])
-        return {"uid": self._program.state.block(host, _instant(asked["start"]), _instant(asked["end"]))}
+    async def _block(self, fields: Json) -> Json:
+        host = self._user(fields["host"])
+        return {"uid": self._app.state.block(host, _instant(fields["start"]), _instant(fields["end"]))}
 
-    async def _unblock(self, asked: Json) -> Json:
-        self._program.state.unblock(asked["uid"])
+    async def _unblock(self, fields: Json) -> Json:
+        self._app.state.unblock(fields["uid"])
         return {}
 
     async def _bookings(self, _: Json) -> Json:
-        stored = list(self._program.state.bookings.values())
+        stored = list(self._app.state.bookings.values())
         return {
-            "bookings": [_truth(booking) for booking in stored],
+            "bookings": [_booking_json(booking) for booking in stored],
             "overlaps": [[first.uid, second.uid] for first, second in _overlaps(stored)],
         }
 
-    async def _book(self, asked: Json) -> Json:
-        """Book without asking whether the time is free, as a human at Cal.com may."""
-        state = self._program.state
-        event_type = self._event_type(asked["event_type"])
-        start = _instant(asked["start"])
+    async def _book(self, fields: Json) -> Json:
+        """Book whether or not the time is free."""
+        state = self._app.state
+        event_type = self._event_type(fields["event_type"])
+        start = _instant(fields["start"])
         attendee = Attendee(
-            name=asked.get("name", "Walk-in"),
-            email=asked.get("email", "walk-in@example.com"),
-            time_zone=asked.get("time_zone", "UTC"),
-            phone=asked.get("phone"),
+            name=fields.get("name", "Walk-in"),
+            email=fields.get("email", "walk-in@example.com"),
+            time_zone=fields.get("time_zone", "UTC"),
+            phone=fields.get("phone"),
         )
         booking = Booking(
             event_type=event_type,
             owner=state.owner(event_type),
-            host=self._user(asked["host"]) if asked.get("host") else state.hosts(event_type)[0],
+            host=self._user(fields["host"]) if fields.get("host") else state.hosts(event_type)[0],
             start=start,
-            end=start + 60 * (asked.get("minutes") or event_type.minutes),
-            status=asked.get("status", "accepted"),
+            end=start + 60 * (fields.get("minutes") or event_type.minutes),
+            status=fields.get("status", "accepted"),
             attendees=[attendee],
-            location=asked.get("location", "integrations:daily"),
-            description=asked.get("description", ""),
-            metadata=asked.get("metadata") or {},
+            location=fields.get("location", "integrations:daily"),
+            description=fields.get("description", ""),
+            metadata=fields.get("metadata") or {},
             responses={
                 "email": attendee.email,
                 **({"attendeePhoneNumber": attendee.phone} if attendee.phone else {}),
@@ -182,78 +182,81 @@ class Control:
             external=True,
         )
         state.add(booking, even_if_taken=True)
-        if asked.get("webhook", True):
-            await bookings.announce_creation(self._program.messenger, booking)
-        return _truth(booking)
+        if fields.get("webhook", True):
+            await payloads.announce_creation(self._app.messenger.announce, booking)
+        return _booking_json(booking)
 
-    async def _move(self, asked: Json) -> Json:
-        before = self._program.state.bookings[asked["uid"]]
-        fields = {"reschedulingReason": asked.get("reason"), "rescheduledBy": before.owner.address}
-        start = _instant(asked["start"])
-        booking = bookings.move(
-            self._program.state, before, start=start, host=before.host, fields=fields, even_if_taken=True
+    async def _reschedule(self, fields: Json) -> Json:
+        before = self._app.state.bookings[fields["uid"]]
+        booking = bookings.replace_booking(
+            self._app.state,
+            before,
+            start=_instant(fields["start"]),
+            host=before.host,
+            fields={"reschedulingReason": fields.get("reason"), "rescheduledBy": before.owner.address},
+            even_if_taken=True,
         )
-        if asked.get("webhook", True):
-            await bookings.announce_move(self._program.messenger, booking)
-        return _truth(booking)
+        if fields.get("webhook", True):
+            await payloads.announce_reschedule(self._app.messenger.announce, booking)
+        return _booking_json(booking)
 
-    async def _cancel(self, asked: Json) -> Json:
-        booking = self._program.state.bookings[asked["uid"]]
-        booking.cancellation_reason = asked.get("reason") or ""
-        self._program.state.change(booking, "cancelled")
-        if asked.get("webhook", True):
-            await bookings.announce_cancellation(self._program.messenger, booking)
-        return _truth(booking)
+    async def _cancel(self, fields: Json) -> Json:
+        booking = self._app.state.bookings[fields["uid"]]
+        booking.cancellation_reason = fields.get("reason") or ""
+        self._app.state.set_status(booking, "cancelled")
+        if fields.get("webhook", True):
+            await payloads.announce_cancellation(self._app.messenger.announce, booking)
+        return _booking_json(booking)
 
-    async def _decide(self, asked: Json) -> Json:
-        booking = self._program.state.bookings[asked["uid"]]
-        self._program.state.change(booking, "accepted" if asked["confirm"] else "rejected")
-        if asked.get("webhook", True):
-            await bookings.announce_decision(self._program.messenger, booking)
-        return _truth(booking)
+    async def _decide(self, fields: Json) -> Json:
+        booking = self._app.state.bookings[fields["uid"]]
+        self._app.state.set_status(booking, "accepted" if fields["confirm"] else "rejected")
+        if fields.get("webhook", True):
+            await payloads.announce_decision(self._app.messenger.announce, booking)
+        return _booking_json(booking)
 
-    async def _change_event_type(self, asked: Json) -> Json:
-        """Change an event type, by the names of `world.EventType`; its bookings stay what they are."""
-        before = self._event_type(asked["event_type"])
-        written: Json = asked["fields"]
-        fields: Json = {name: tuple(value) if isinstance(value, list) else value for name, value in written.items()}
-        self._program.state.put_event_type(replace(before, **fields))
+    async def _change_event_type(self, fields: Json) -> Json:
+        """Change an event type, by the names of `dataset.EventType`; its bookings stay as they are."""
+        before = self._event_type(fields["event_type"])
+        changes: Json = fields["fields"]
+        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+        self._app.state.put_event_type(replace(before, **changes))
         return {}
 
-    async def _delete_event_type(self, asked: Json) -> Json:
-        self._program.state.delete_event_type(self._event_type(asked["event_type"]))
+    async def _delete_event_type(self, fields: Json) -> Json:
+        self._app.state.delete_event_type(self._event_type(fields["event_type"]))
         return {}
 
-    # Webhooks
+    # Keys and webhooks
 
-    async def _issue_key(self, asked: Json) -> Json:
-        self._program.state.keys[asked["key"]] = self._user(asked["owner"])
+    async def _issue_key(self, fields: Json) -> Json:
+        self._app.state.keys[fields["key"]] = self._user(fields["owner"])
         return {}
 
-    async def _expire_key(self, asked: Json) -> Json:
-        self._program.state.expired_keys.add(asked["key"])
+    async def _expire_key(self, fields: Json) -> Json:
+        self._app.state.expired_keys.add(fields["key"])
         return {}
 
-    async def _revoke_key(self, asked: Json) -> Json:
-        del self._program.state.keys[asked["key"]]
+    async def _revoke_key(self, fields: Json) -> Json:
+        del self._app.state.keys[fields["key"]]
         return {}
 
     async def _deliveries(self, _: Json) -> Json:
-        return {"deliveries": [delivery.to_json() for delivery in self._program.messenger.deliveries]}
+        return {"deliveries": [delivery.to_json() for delivery in self._app.messenger.deliveries]}
 
-    async def _deliver(self, asked: Json) -> Json:
-        return (await self._program.messenger.deliver(asked["id"])).to_json()
+    async def _deliver(self, fields: Json) -> Json:
+        return (await self._app.messenger.deliver(fields["id"])).to_json()
 
-    async def _announce_meeting(self, asked: Json) -> Json:
-        booking, trigger = self._program.state.bookings[asked["uid"]], asked["trigger"]
-        await self._program.messenger.announce(trigger, booking, partial(payloads.meeting, trigger=trigger))
+    async def _announce_meeting(self, fields: Json) -> Json:
+        booking, trigger = self._app.state.bookings[fields["uid"]], fields["trigger"]
+        await self._app.messenger.announce(trigger, booking, partial(payloads.meeting, trigger=trigger))
         return {}
 
     def _user(self, username: str) -> User:
-        return self._program.state.usernames[username]
+        return self._app.state.usernames[username]
 
     def _event_type(self, wanted: int | str) -> EventType:
-        state = self._program.state
+        state = self._app.state
         if isinstance(wanted, int):
             return state.event_types[wanted]
         if found := state.find_event_type(wanted):
@@ -269,7 +272,7 @@ def _instant(text: str) -> int:
     return int(times.moment(text).timestamp())
 
 
-def _truth(booking: Booking) -> Json:
+def _booking_json(booking: Booking) -> Json:
     attendee = booking.attendees[0]
     return {
         "uid": booking.uid,
@@ -277,7 +280,7 @@ def _truth(booking: Booking) -> Json:
         "event_type_id": booking.event_type.id,
         "event_type": booking.event_type.slug,
         "host": booking.host.username,
-        "hosts": [host.username for host in booking.everybody],
+        "hosts": [host.username for host in booking.all_hosts],
         "start": times.plain(booking.start),
         "end": times.plain(booking.end),
         "status": booking.status,
@@ -289,25 +292,25 @@ def _truth(booking: Booking) -> Json:
         "bookingFieldsResponses": booking.responses,
         "created_at": times.millis(booking.created_at),
         "updated_at": times.millis(booking.updated_at),
-        "moved_from": booking.moved_from and booking.moved_from.uid,
-        "moved_to": booking.moved_to and booking.moved_to.uid,
-        "foreign": booking.external,
+        "rescheduled_from": booking.rescheduled_from and booking.rescheduled_from.uid,
+        "rescheduled_to": booking.rescheduled_to and booking.rescheduled_to.uid,
+        "external": booking.external,
     }
 
 
 def _overlaps(stored: list[Booking]) -> list[tuple[Booking, Booking]]:
-    """Pair the accepted bookings of one host that share some time, buffers aside."""
+    """Return the pairs of accepted bookings of one host that overlap, buffers aside."""
     by_host: defaultdict[int, list[Booking]] = defaultdict(list)
     for booking in stored:
         if booking.status == "accepted":
-            for host in booking.everybody:
+            for host in booking.all_hosts:
                 by_host[host.id].append(booking)
     pairs = []
     for booked in by_host.values():
         booked.sort(key=lambda booking: booking.start)
-        open_ones: list[Booking] = []
+        running: list[Booking] = []
         for booking in booked:
-            open_ones = [earlier for earlier in open_ones if earlier.end > booking.start]
-            pairs += [(earlier, booking) for earlier in open_ones]
-            open_ones.append(booking)
+            running = [earlier for earlier in running if earlier.end > booking.start]
+            pairs += [(earlier, booking) for earlier in running]
+            running.append(booking)
     return pairs

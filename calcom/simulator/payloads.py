@@ -1,12 +1,12 @@
-"""The bodies of webhooks: alike, but with other fields and other spellings of time for each trigger."""
+"""The bodies of webhook messages; each trigger has its own fields and spelling of times."""
 
 from collections.abc import Callable
 
 from calcom.simulator import times
-from calcom.simulator.event_types import BOOKER_URL
+from calcom.simulator.catalog import BOOKER_URL
+from calcom.simulator.dataset import Json
+from calcom.simulator.request import Announce
 from calcom.simulator.state import Attendee, Booking
-from calcom.simulator.webhooks import stamped
-from calcom.simulator.world import Json
 
 _LABELS = {
     "attendeePhoneNumber": "phone_number",
@@ -26,23 +26,23 @@ def created(booking: Booking, now: float) -> Json:
     """BOOKING_CREATED; one for each seat, with the same uid."""
     seat = booking.attendees[-1].seat_uid
     payload = _confirmed(booking) | {"iCalUID": booking.ics_uid, "iCalSequence": 0, "metadata": booking.metadata}
-    return stamped("BOOKING_CREATED", now, payload | ({"attendeeSeatId": seat} if seat else {}))
+    return _stamped("BOOKING_CREATED", now, payload | ({"attendeeSeatId": seat} if seat else {}))
 
 
 def rescheduled(booking: Booking, now: float) -> Json:
     """BOOKING_RESCHEDULED: `uid` is the new booking's, `rescheduleUid` the old one's."""
-    before = booking.moved_from or booking
+    before = booking.rescheduled_from or booking
     payload = _confirmed(booking) | {
         "iCalSequence": 1,
         "videoCallData": {"type": "daily_video", "id": None, "password": None, "url": None},
-        **({"rescheduledBy": before.moved_by} if before.moved_by else {}),
+        **({"rescheduledBy": before.rescheduled_by} if before.rescheduled_by else {}),
         "rescheduleId": before.id,
         "rescheduleUid": before.uid,
         "rescheduleStartTime": times.plain(before.start),
         "rescheduleEndTime": times.plain(before.end),
         "metadata": {"videoCallUrl": booking.location, **booking.metadata},
     }
-    return stamped("BOOKING_RESCHEDULED", now, payload)
+    return _stamped("BOOKING_RESCHEDULED", now, payload)
 
 
 def requested(booking: Booking, now: float) -> Json:
@@ -69,7 +69,7 @@ def requested(booking: Booking, now: float) -> Json:
         "price": 0,
         "metadata": booking.metadata,
     }
-    return stamped("BOOKING_REQUESTED", now, payload)
+    return _stamped("BOOKING_REQUESTED", now, payload)
 
 
 def cancelled(booking: Booking, now: float) -> Json:
@@ -87,7 +87,7 @@ def cancelled(booking: Booking, now: float) -> Json:
         "price": None,
         "requestReschedule": False,
     }
-    return stamped("BOOKING_CANCELLED", now, payload)
+    return _stamped("BOOKING_CANCELLED", now, payload)
 
 
 def rejected(booking: Booking, now: float) -> Json:
@@ -103,19 +103,19 @@ def rejected(booking: Booking, now: float) -> Json:
         "rejectionReason": booking.rejection_reason,
         "price": 0,
     }
-    return stamped("BOOKING_REJECTED", now, payload)
+    return _stamped("BOOKING_REJECTED", now, payload)
 
 
 def no_show(booking: Booking, now: float, *, marked: dict[str, bool]) -> Json:
-    """BOOKING_NO_SHOW_UPDATED: says `bookingUid` where others say `uid`."""
-    verdicts = ", ".join(f"{email} {'marked' if absent else 'unmarked'} as no-show" for email, absent in marked.items())
+    """BOOKING_NO_SHOW_UPDATED: has `bookingUid` instead of `uid`."""
+    marks = ", ".join(f"{email} {'marked' if absent else 'unmarked'} as no-show" for email, absent in marked.items())
     payload = {
-        "message": verdicts,
+        "message": marks,
         "attendees": [{"email": email, "noShow": absent} for email, absent in marked.items()],
         "bookingUid": booking.uid,
         "bookingId": booking.id,
     }
-    return stamped("BOOKING_NO_SHOW_UPDATED", now, payload)
+    return _stamped("BOOKING_NO_SHOW_UPDATED", now, payload)
 
 
 def meeting(booking: Booking, _now: float, *, trigger: str) -> Json:
@@ -230,14 +230,14 @@ def _common(booking: Booking, spell: Callable[[int], str]) -> Json:
 
 
 def _team(booking: Booking) -> Json:
-    """Name the hosts beside the organizer, by id (seen 2026-11-30); their other members are a guess (unreplayed)."""
-    others = booking.everybody[1:]
+    """Return the hosts beside the organizer, by id (seen 2026-11-30); other members are a guess (unreplayed)."""
+    others = booking.all_hosts[1:]
     members = [{"id": host.id, "name": host.name, "email": host.address, "timeZone": host.time_zone} for host in others]
     return {"team": {"name": booking.event_type.title, "members": members}} if others else {}
 
 
 def _confirmed(booking: Booking) -> Json:
-    """What CREATED and RESCHEDULED have in common."""
+    """Return the members that CREATED and RESCHEDULED share."""
     return _common(booking, times.plain) | {
         **_SETTINGS,
         "attendees": [
@@ -274,7 +274,7 @@ def _introduced(attendee: Attendee, start: int) -> Json:
 
 
 def _responses(booking: Booking, *, with_phone_and_place: bool = False) -> Json:
-    """Write every field of the form with its label, and its value if it has one."""
+    """Return each field of the form with its label and, if it has one, its value."""
     attendee = booking.attendees[0]
     values: Json = {"name": attendee.name, "email": attendee.email}
     names = [name for name in _LABELS if name != "attendeePhoneNumber"]
@@ -301,3 +301,36 @@ def _own_fields(booking: Booking) -> Json:
         for field in booking.event_type.fields
         if field["slug"] in booking.responses
     }
+
+
+async def announce_creation(announce: Announce, booking: Booking) -> None:
+    """Announce a new booking, accepted or pending."""
+    if booking.status == "pending":
+        await announce("BOOKING_REQUESTED", booking, requested)
+    else:
+        await announce("BOOKING_CREATED", booking, created)
+
+
+async def announce_reschedule(announce: Announce, booking: Booking) -> None:
+    """Announce a rescheduled booking; the old one is not announced (recorded 2026-11-21)."""
+    if booking.status == "pending":
+        await announce("BOOKING_REQUESTED", booking, requested)
+    else:
+        await announce("BOOKING_RESCHEDULED", booking, rescheduled)
+
+
+async def announce_cancellation(announce: Announce, booking: Booking) -> None:
+    await announce("BOOKING_CANCELLED", booking, cancelled)
+
+
+async def announce_decision(announce: Announce, booking: Booking) -> None:
+    """Announce that the host has confirmed or declined a booking."""
+    if booking.status == "accepted":
+        await announce("BOOKING_CREATED", booking, created)
+    else:
+        await announce("BOOKING_REJECTED", booking, rejected)
+
+
+def _stamped(trigger: str, now: float, payload: Json) -> Json:
+    """Wrap a payload in the envelope of most messages."""
+    return {"triggerEvent": trigger, "createdAt": times.millis(now), "payload": payload}

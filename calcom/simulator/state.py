@@ -1,17 +1,57 @@
-"""What Cal.com has stored, and the indexes that keep questions about it fast."""
+"""What Cal.com has stored, with indexes by host and time."""
 
 import string
 import uuid
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from random import Random
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from calcom.simulator.diary import Diary, Span
-from calcom.simulator.world import EventType, Json, User, World
+from calcom.simulator.dataset import Dataset, EventType, Json, User
+
+
+class Span(NamedTuple):
+    """A half-open interval, buffers included, and the uid of the booking or appointment that fills it."""
+
+    start: int
+    end: int
+    uid: str
+
+
+class BusyTimes:
+    """The spans of one host; they may overlap, because Cal.com lets them."""
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+        self._longest = 0
+
+    def add(self, span: Span) -> None:
+        insort(self._spans, span)
+        self._longest = max(self._longest, span.end - span.start)
+
+    def remove(self, span: Span) -> None:
+        """Remove a span if it is there."""
+        at = bisect_left(self._spans, span)
+        if at < len(self._spans) and self._spans[at] == span:
+            del self._spans[at]
+
+    def overlapping(self, start: int, end: int, ignored: Container[str] = ()) -> Iterator[Span]:
+        """Yield the spans that overlap the interval, by start, except the uids in `ignored`."""
+        for at in range(bisect_left(self._spans, (start - self._longest,)), len(self._spans)):
+            span = self._spans[at]
+            if span.start >= end:
+                return
+            if span.end > start and span.uid not in ignored:
+                yield span
+
+    def is_free(self, start: int, end: int, ignored: Container[str] = ()) -> bool:
+        """Return whether no span overlaps the interval, except the uids in `ignored`."""
+        return next(self.overlapping(start, end, ignored), None) is None
+
 
 Status = Literal["accepted", "pending", "cancelled", "rejected"]
 Now = Callable[[], datetime]
@@ -22,7 +62,7 @@ _UID_LENGTH = 22
 
 @dataclass
 class Attendee:
-    """Somebody who comes; `seat_uid` is set where several share the booking."""
+    """An attendee; `seat_uid` is set if the event type has seats."""
 
     name: str
     email: str
@@ -60,52 +100,50 @@ class Booking:
     cancellation_reason: str = ""
     rejection_reason: str = ""
     rescheduling_reason: str | None = None
-    moved_by: str | None = None
-    moved_from: "Booking | None" = None
-    moved_to: "Booking | None" = None
+    rescheduled_by: str | None = None
+    rescheduled_from: "Booking | None" = None
+    rescheduled_to: "Booking | None" = None
     series: str | None = None
     host_absent: bool = False
-    lost_its_type: bool = False
+    event_type_deleted: bool = False
     fixed: "list[User]" = field(default_factory=list)
 
     @property
-    def everybody(self) -> list[User]:
+    def all_hosts(self) -> list[User]:
         """All hosts who attend: the organizer, then the others."""
         return [*self.fixed, *([] if self.host in self.fixed else [self.host])]
 
     @property
     def organizer(self) -> User:
-        """The one host whom answers name as such; who it is where one of several is fixed is a guess (unreplayed)."""
-        return self.everybody[0]
+        """The host that responses name; which one if some of several are fixed is a guess (unreplayed)."""
+        return self.all_hosts[0]
 
     @property
     def event_type_id(self) -> int | None:
-        """The id that answers and messages name; none where the event type was deleted."""
-        return None if self.lost_its_type else self.event_type.id
+        """The id in responses and messages; `None` if the event type was deleted."""
+        return None if self.event_type_deleted else self.event_type.id
 
     @property
     def is_live(self) -> bool:
-        """Whether it still stands, confirmed or waiting."""
+        """Whether it is accepted or pending."""
         return self.status in {"accepted", "pending"}
 
     @property
     def title(self) -> str:
-        """What the calendar shows."""
         return f"{self.event_type.title} between {self.organizer.name} and {self.attendees[0].name}"
 
     def has_attendee(self, email: str) -> bool:
-        """Tell whether somebody with this address comes."""
         return any(attendee.email == email for attendee in self.attendees)
 
     def span(self) -> Span:
-        """Return the time it takes, with the buffers of its event type."""
+        """Return its time with the buffers of its event type."""
         before, after = self.event_type.before_minutes * 60, self.event_type.after_minutes * 60
         return Span(self.start - before, self.end + after, self.uid)
 
 
 @dataclass
 class Reservation:
-    """A hold on a time, which hides it from slots and refuses nothing."""
+    """A reservation hides a time from slots; it refuses no booking."""
 
     uid: str
     event_type: EventType
@@ -132,7 +170,7 @@ class Webhook:
 
 class SlotsCache:
     """
-    Remembers answers by their exact query.
+    Caches responses by their exact query.
 
     Cal.com caches slot lists for 2 s, and a booking does not clear them (recorded 2026-11-21).
     """
@@ -142,14 +180,14 @@ class SlotsCache:
         self._answers: dict[str, tuple[float, bytes]] = {}
 
     def read(self, query: str, now: float) -> bytes | None:
-        """Return the remembered answer, if it is young enough."""
+        """Return the cached body, or `None` if it is missing or too old."""
         answered_at, body = self._answers.get(query, (0.0, None))
         return body if now - answered_at < self.lifetime_s else None
 
     def store(self, query: str, now: float, body: bytes) -> None:
-        """Remember an answer, and forget all old ones now and then."""
+        """Cache a body; drop expired ones now and then."""
         if len(self._answers) > 1000:
-            self._answers = {asked: kept for asked, kept in self._answers.items() if now - kept[0] < self.lifetime_s}
+            self._answers = {fields: kept for fields, kept in self._answers.items() if now - kept[0] < self.lifetime_s}
         self._answers[query] = (now, body)
 
 
@@ -158,52 +196,49 @@ class DoubleBookingError(Exception):
 
 
 class State:
-    """The tables; every change to them goes through here so that the indexes stay true."""
+    """The tables. All changes go through its methods, which keep the indexes consistent."""
 
-    def __init__(self, world: World, seed: int, now: Now) -> None:
+    def __init__(self, dataset: Dataset, seed: int, now: Now) -> None:
         self.clock = now
         self.random = Random(seed)
-        self.users = {user.id: user for user in world.users}
-        self.usernames = {user.username: user for user in world.users}
-        self.keys = {user.api_key: user for user in world.users if user.api_key}
+        self.users = {user.id: user for user in dataset.users}
+        self.usernames = {user.username: user for user in dataset.users}
+        self.keys = {user.api_key: user for user in dataset.users if user.api_key}
         self.expired_keys: set[str] = set()
-        self.event_types = {event_type.id: event_type for event_type in world.event_types}
+        self.event_types = {event_type.id: event_type for event_type in dataset.event_types}
         self.bookings: dict[str, Booking] = {}
         self.reservations: dict[str, Reservation] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.unreachable_calendars: set[str] = set()
-        self.cancels_what_was_moved = False
+        self.cancels_rescheduled = False
         self.slots_cache = SlotsCache()
-        self._diaries: defaultdict[int, Diary] = defaultdict(Diary)
+        self._busy_times: defaultdict[int, BusyTimes] = defaultdict(BusyTimes)
         self._busy: dict[str, tuple[int, Span]] = {}
         self._exact: dict[tuple[int, int, int], str] = {}
         self._turns: dict[int, int] = {}
         self._ids = count(1)
 
     def now(self) -> float:
-        """Return the moment, in seconds since 1970, that the rules go by."""
+        """Return the time of the booking rules in seconds since 1970."""
         return self.clock().timestamp()
 
-    # People and event types
+    # Users and event types
 
     def owner(self, event_type: EventType) -> User:
-        """Return the user to whom the event type belongs."""
         return self.usernames[event_type.owner]
 
     def hosts(self, event_type: EventType) -> list[User]:
-        """Return who can serve the event type."""
         return [self.usernames[name] for name in event_type.hosts or (event_type.owner,)]
 
     def fixed_hosts(self, event_type: EventType) -> list[User]:
-        """Return who attends each booking of the event type."""
+        """Return the hosts who attend each booking of the event type."""
         return [self.usernames[name] for name in event_type.fixed]
 
     def event_types_of(self, user: User) -> list[EventType]:
-        """Return the event types that belong to the user."""
         return [event_type for event_type in self.event_types.values() if event_type.owner == user.username]
 
     def find_event_type(self, slug: str, username: str | None = None) -> EventType | None:
-        """Find an event type by slug and the name of its owner."""
+        """Find an event type by slug and, if given, the username of its owner."""
         for event_type in self.event_types.values():
             if event_type.slug == slug and username in {None, event_type.owner}:
                 return event_type
@@ -217,37 +252,36 @@ class State:
         return event_type
 
     def delete_event_type(self, event_type: EventType) -> None:
-        """Remove an event type. Its bookings stay, and name none any more (seen 2026-11-30, not recorded)."""
+        """Remove an event type. Its bookings stay, without an event type (seen 2026-11-30, not recorded)."""
         del self.event_types[event_type.id]
         for booking in self.bookings.values():
             if booking.event_type.id == event_type.id:
-                booking.lost_its_type = True
+                booking.event_type_deleted = True
 
     # Time
 
-    def diary(self, host: User) -> Diary:
-        """Return what occupies the host."""
-        return self._diaries[host.id]
+    def busy_times(self, host: User) -> BusyTimes:
+        return self._busy_times[host.id]
 
     def take_turns(self, hosts: list[User]) -> User:
-        """Choose the host who was booked least recently."""
+        """Return the host who was booked least recently."""
         return min(hosts, key=lambda host: self._turns.get(host.id, 0))
 
     def block(self, host: User, start: int, end: int) -> str:
-        """Write an appointment of an outside calendar down and return its uid."""
+        """Add an appointment of an outside calendar and return its uid."""
         uid = self.new_uid()
         span = Span(start, end, uid)
         self._busy[uid] = (host.id, span)
-        self._diaries[host.id].add(span)
+        self._busy_times[host.id].add(span)
         return uid
 
     def unblock(self, uid: str) -> None:
-        """Strike an appointment of an outside calendar out; raises `KeyError` for an unknown one."""
+        """Remove an appointment of an outside calendar; raises `KeyError` for an unknown uid."""
         host_id, span = self._busy.pop(uid)
-        self._diaries[host_id].remove(span)
+        self._busy_times[host_id].remove(span)
 
-    def holds(self, host: User) -> Iterator[Reservation]:
-        """Yield the holds in force on the host's time, of whichever event type (recorded 2026-11-21)."""
+    def reservations_of(self, host: User) -> Iterator[Reservation]:
+        """Yield the reservations in force on the host's time, of any event type (recorded 2026-11-21)."""
         now = self.now()
         for uid in [uid for uid, reservation in self.reservations.items() if reservation.until <= now]:
             del self.reservations[uid]
@@ -259,10 +293,10 @@ class State:
 
     def add(self, booking: Booking, *, even_if_taken: bool = False) -> Booking:
         """
-        Store a booking and give it its ids.
+        Store a booking and set its ids.
 
         Raises:
-            DoubleBookingError: The one thing the database checks: same host, same start, same end, both accepted.
+            DoubleBookingError: An accepted booking of the host has the same start and end; no more is checked here.
 
         """
         booking.fixed = self.fixed_hosts(booking.event_type)
@@ -278,17 +312,16 @@ class State:
         self._occupy(booking)
         return booking
 
-    def change(self, booking: Booking, status: Status) -> None:
-        """Move a booking to another status."""
+    def set_status(self, booking: Booking, status: Status) -> None:
         self._vacate(booking)
         booking.status = status
         booking.updated_at = self.now()
         self._occupy(booking)
 
     def find_booking(self, event_type: EventType, start: int, email: str | None = None) -> Booking | None:
-        """Find a live booking of the event type that starts then, of that attendee if one is named."""
+        """Find a live booking of the event type by start and, if given, by attendee."""
         hosts = self.hosts(event_type)
-        spans = (span for host in hosts for span in self.diary(host).overlapping(start, start + 1))
+        spans = (span for host in hosts for span in self.busy_times(host).overlapping(start, start + 1))
         waiting = (uid for uid, booking in self.bookings.items() if booking.status == "pending")
         for uid in (*(span.uid for span in spans), *(waiting if event_type.confirmation else ())):
             booking = self.bookings.get(uid)
@@ -302,23 +335,23 @@ class State:
         return None
 
     def new_uid(self) -> str:
-        """Make up a uid as bookings have them."""
+        """Return a new uid of a booking."""
         return "".join(self.random.choices(_UID_LETTERS, k=_UID_LENGTH))
 
     def new_uuid(self) -> str:
-        """Make up a uid as seats, reservations, series and webhooks have them."""
+        """Return a new uid of a seat, reservation, series or webhook."""
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def _occupy(self, booking: Booking) -> None:
         if booking.status == "accepted" or (booking.status == "pending" and booking.event_type.pending_blocks):
-            for host in booking.everybody:
-                self._diaries[host.id].add(booking.span())
+            for host in booking.all_hosts:
+                self._busy_times[host.id].add(booking.span())
         if booking.status == "accepted":
             self._exact[booking.organizer.id, booking.start, booking.end] = booking.uid
 
     def _vacate(self, booking: Booking) -> None:
-        for host in booking.everybody:
-            self._diaries[host.id].remove(booking.span())
+        for host in booking.all_hosts:
+            self._busy_times[host.id].remove(booking.span())
         key = (booking.organizer.id, booking.start, booking.end)
         if self._exact.get(key) == booking.uid:
             del self._exact[key]

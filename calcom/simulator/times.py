@@ -1,4 +1,4 @@
-"""Instants as seconds since 1970, and the spellings in which Cal.com reads and writes them."""
+"""Instants as seconds since 1970, and how Cal.com reads and writes them."""
 
 import re
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def parse_exact(text: object) -> float | None:
-    """Read an ISO 8601 text, in UTC unless it says otherwise; `None` if it is not one."""
+    """Parse ISO 8601, UTC by default; `None` for anything else."""
     if not isinstance(text, str):
         return None
     try:
@@ -23,13 +23,13 @@ def parse_exact(text: object) -> float | None:
 
 
 def parse(text: object) -> int | None:
-    """Read an ISO 8601 text to the second."""
+    """Parse ISO 8601 to whole seconds; `None` for anything else."""
     instant = parse_exact(text)
     return None if instant is None else int(instant)
 
 
 def moment(text: str) -> datetime:
-    """Read an ISO 8601 text as an aware instant; raises `ValueError` for anything else."""
+    """Parse ISO 8601 as an aware instant; raises `ValueError` for anything else."""
     instant = parse_exact(text)
     if instant is None:
         raise ValueError(f"{text!r} is not an ISO 8601 date and time")
@@ -37,12 +37,11 @@ def moment(text: str) -> datetime:
 
 
 def is_date(text: str) -> bool:
-    """Tell a date from an instant."""
+    """Return whether the text is a date without a time."""
     return _DATE.fullmatch(text) is not None
 
 
 def is_zone(name: object) -> bool:
-    """Tell whether `name` is an IANA time zone."""
     return name in _ZONES
 
 
@@ -69,7 +68,7 @@ def offset(instant: int) -> str:
 
 
 def utc_offset_minutes(instant: int, zone: str) -> int:
-    """How far the zone's clocks are ahead of UTC at that instant."""
+    """Return how far the zone is ahead of UTC at that instant."""
     ahead = datetime.fromtimestamp(instant, ZoneInfo(zone)).utcoffset()
     return int(ahead.total_seconds()) // 60 if ahead else 0
 

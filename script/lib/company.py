@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from bookings.models import AgentKey, Branch, Company, Service
 from calcom.models import Account, EventType
-from calcom.simulator.world import User
+from calcom.simulator import User
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections
 from redis import RedisError
 
-from calcom.simulator.client import SimulatorClient
+from calcom.simulator import SimulatorClient
 from script.lib import call, local, programs
 from script.lib.processes import Stage, StageError, claim_port
 from script.lib.servers import bring_servers

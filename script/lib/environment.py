@@ -16,8 +16,7 @@ import django
 from django.core.management import call_command
 from django.db import connections
 
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import World
+from calcom.simulator import Dataset, SimulatorClient
 from script.lib import local, programs
 from script.lib.agent import PATIENCE, Agent
 from script.lib.processes import Stage, free_port
@@ -42,7 +41,7 @@ class Ground:
     """Of web; empty where none was started."""
     tenants: Mapping[str, "Tenant"]
     """By the username of the API key's owner."""
-    world: Path
+    dataset: Path
     """The file that says what Cal.com knew at the beginning."""
 
     def agent(self, tenant: str = "", url: str = "", patience: float = PATIENCE) -> Agent:
@@ -63,7 +62,7 @@ class Ground:
 
 @contextmanager
 def brought_up(
-    world: World,
+    dataset: Dataset,
     *,
     log: str,
     limit: int = 120,
@@ -80,7 +79,7 @@ def brought_up(
     Bring everything up for the length of the context; once in a process, because Django is set up in it.
 
     Args:
-        world: what Cal.com knows; each user with an API key becomes a tenant.
+        dataset: what Cal.com knows; each user with an API key becomes a tenant.
         log: the folder of the logs, below `.local/log`.
         limit: requests a minute that Cal.com allows.
         latency: 1 is as slow as Cal.com, 0 answers at once.
@@ -105,12 +104,12 @@ def brought_up(
         bring_servers(stage, place / "postgres")
         if own_broker:
             os.environ["BROKER_URL"] = bring_redis(stage, "broker")
-        simulated = place / "world.json"
-        simulated.write_text(json.dumps(world.to_json()), encoding="utf-8")
+        simulated = place / "dataset.json"
+        simulated.write_text(json.dumps(dataset.to_json()), encoding="utf-8")
         simulator = SimulatorClient(
-            programs.bring_simulator(stage, world=simulated, limit=limit, latency=latency, seed=seed)
+            programs.bring_simulator(stage, dataset=simulated, limit=limit, latency=latency, seed=seed)
         )
-        tenants = _prepare(simulator.base_url, world, limit, logs / "prepare.log")
+        tenants = _prepare(simulator.base_url, dataset, limit, logs / "prepare.log")
         in_use_since = _use_redis(tenants)
         url = programs.bring_web(stage, port=free_port(), processes=processes, threads=threads) if processes else ""
         if workers:
@@ -127,7 +126,7 @@ def brought_up(
             connections.close_all()
 
 
-def _prepare(calcom_url: str, world: World, limit: int, log: Path) -> Mapping[str, "Tenant"]:
+def _prepare(calcom_url: str, dataset: Dataset, limit: int, log: Path) -> Mapping[str, "Tenant"]:
     """Migrate, and write the companies."""
     said = log.open("w")  # it stays open: from here on, what this process logs goes there, too
     with redirect_stdout(said), redirect_stderr(said):
@@ -135,7 +134,7 @@ def _prepare(calcom_url: str, world: World, limit: int, log: Path) -> Mapping[st
         call_command("migrate", verbosity=0)
         from script.lib import company  # noqa: PLC0415  models, which need the settings
 
-        owners = [user for user in world.users if user.api_key]
+        owners = [user for user in dataset.users if user.api_key]
         return {owner.username: company.write(calcom_url, owner, limit) for owner in owners}
 
 

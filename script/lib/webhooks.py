@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from calcom.simulator.subscriptions import TRIGGERS
+from calcom.simulator import TRIGGERS
 from script.lib.processes import StageError
 
 if TYPE_CHECKING:

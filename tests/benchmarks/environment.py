@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, SimulatorClient, User
 from script.lib import environment, local
 from script.lib.agent import Agent
 from script.lib.processes import Stage, StageError
@@ -85,14 +84,14 @@ def brought_up() -> Iterator[Ground]:
     """Bring everything up for the length of the context."""
     with (
         local.only_one(),
-        environment.brought_up(_world(), log="bench", limit=10**9, settings="tests.benchmarks.settings") as below,
+        environment.brought_up(_dataset(), log="bench", limit=10**9, settings="tests.benchmarks.settings") as below,
     ):
         yield Ground(below)
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     hosts = dict.fromkeys(host for served_by in EVENT_TYPES.values() for host in served_by)
-    return World(
+    return Dataset(
         users=(
             User(1, "bench", "Bench", "Europe/Berlin", api_key="cal_bench", hours=ALWAYS),
             *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(hosts, 2)),

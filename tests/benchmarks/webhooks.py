@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from calcom.models import Account, WebhookDelivery
-from calcom.simulator.webhooks import sign
+from calcom.simulator import sign
 from script.lib import webhooks
 from script.lib.measurements import Found, Promise, percentile
 from script.lib.processes import StageError
@@ -48,7 +48,7 @@ def _bodies(ground: Ground) -> list[bytes]:
     first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
     for number in range(BOOKINGS):
         made = simulator.book_elsewhere(SLUG, first + 2 * number * SLOT, name="Ada Byron", email="ada@example.com")
-        moved = simulator.move_elsewhere(made["uid"], first + (2 * number + 1) * SLOT)
+        moved = simulator.reschedule_elsewhere(made["uid"], first + (2 * number + 1) * SLOT)
         simulator.cancel_elsewhere(moved["uid"])
     return [each["body"].encode() for each in simulator.deliveries()]
 

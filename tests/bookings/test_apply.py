@@ -291,7 +291,7 @@ def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
     """FM-71: a new uid, the old one in the chain; both days are forgotten."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
     CacheInvalidation.objects.all().delete()
-    moved = simulator.move_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
+    moved = simulator.reschedule_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
 
     hooks.bring(hooks.said())
 
@@ -318,8 +318,8 @@ def test_cancelled_there_is_cancelled_here(salon, hooks, calcom, simulator):
 def test_any_order_comes_to_the_same(salon, hooks, simulator, order):
     """FM-18: made, moved, moved again, and another one made and cancelled: reversed, late, as you like."""
     first = simulator.book_elsewhere(2, at(10))
-    second = simulator.move_elsewhere(first["uid"], at(12))
-    third = simulator.move_elsewhere(second["uid"], at(14))
+    second = simulator.reschedule_elsewhere(first["uid"], at(12))
+    third = simulator.reschedule_elsewhere(second["uid"], at(14))
     simulator.cancel_elsewhere(third["uid"])
     messages = hooks.said()
 
@@ -337,8 +337,8 @@ def test_any_order_ends_at_the_last_time(salon, hooks, simulator, order, is_ours
         uid = book(wish(salon.colour, at(10)), CalcomService(salon.account)).appointment.remote_uid
     else:
         uid = simulator.book_elsewhere(2, at(10))["uid"]
-    second = simulator.move_elsewhere(uid, at(12))
-    simulator.move_elsewhere(second["uid"], at(14))
+    second = simulator.reschedule_elsewhere(uid, at(12))
+    simulator.reschedule_elsewhere(second["uid"], at(14))
     messages = hooks.said()
 
     hooks.bring(messages[number] for number in order)
@@ -564,7 +564,7 @@ def test_an_absence_forgets_the_hosts_days(salon, hooks):
 def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simulator, monkeypatch):
     """FM-10: between judging and writing somebody else was faster; nothing is overwritten."""
     mine = book(wish(salon.colour, at(14)), calcom).appointment
-    moved = simulator.move_elsewhere(mine.remote_uid, at(16))
+    moved = simulator.reschedule_elsewhere(mine.remote_uid, at(16))
     remote = calcom.get_booking(uid=moved["uid"])
     unpatched = apply.classify
 
@@ -584,8 +584,8 @@ def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simu
 def test_what_is_read_as_moved_is_followed(salon, calcom, simulator):
     """A list that shows the old booking only: the new one is looked up."""
     mine = book(wish(salon.colour, at(10)), calcom).appointment
-    second = simulator.move_elsewhere(mine.remote_uid, at(12))
-    third = simulator.move_elsewhere(second["uid"], at(14))
+    second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
+    third = simulator.reschedule_elsewhere(second["uid"], at(14))
 
     events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=mine.remote_uid)))
 

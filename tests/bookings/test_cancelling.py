@@ -97,7 +97,7 @@ def test_what_was_cancelled_at_cal_com_is_cancelled(calcom, simulator, appointme
 def test_what_was_moved_at_cal_com_is_cancelled_where_it_is_now(calcom, simulator, appointment):
     """FM-71: a move gives a new uid; cancelling the old one would cancel nothing."""
     booked_as = appointment.remote_uid
-    simulator.move_elsewhere(booked_as, at(16))
+    simulator.reschedule_elsewhere(booked_as, at(16))
 
     pending = cancel(appointment, calcom)
 
@@ -113,11 +113,11 @@ def test_cancellation_reaches_a_booking_that_was_moved_while_calcom_thought(
     calcom, simulator, appointment, says_yes, is_heard
 ):
     """Cal.com cancels the booking that was moved away, or refuses to: what stands now is what must go."""
-    simulator.configure(cancels_what_was_moved=says_yes)
+    simulator.configure(cancels_rescheduled=says_yes)
     with simulator.holding(CANCEL):
         pending = cancel(appointment, calcom, wait=0.2)
         simulator.await_in_flight(1, CANCEL)
-        moved = simulator.move_elsewhere(appointment.remote_uid, at(10))
+        moved = simulator.reschedule_elsewhere(appointment.remote_uid, at(10))
         if is_heard:
             take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
     let_jobs_finish()
@@ -135,7 +135,7 @@ def test_booking_that_was_moved_while_it_was_cancelled_is_cancelled_when_it_is_h
     calcom, simulator, appointment, is_told
 ):
     """Cal.com's yes did not say that it had been moved, and the message about that came later."""
-    moved = simulator.move_elsewhere(appointment.remote_uid, at(10), webhook=False)
+    moved = simulator.reschedule_elsewhere(appointment.remote_uid, at(10), webhook=False)
     _cancelled(appointment, timezone.now())
     remote = calcom.get_booking(uid=moved["uid"])
 
@@ -147,7 +147,7 @@ def test_booking_that_was_moved_while_it_was_cancelled_is_cancelled_when_it_is_h
 
 def test_booking_that_was_moved_long_after_its_cancellation_stands(calcom, simulator, appointment):
     """Some event types allow that: it is an appointment that was made at Cal.com."""
-    moved = simulator.move_elsewhere(appointment.remote_uid, at(10), webhook=False)
+    moved = simulator.reschedule_elsewhere(appointment.remote_uid, at(10), webhook=False)
     _cancelled(appointment, timezone.now() - timedelta(hours=1))
 
     take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)

@@ -276,7 +276,7 @@ def test_booking_moved_at_calcom_waits_for_its_host(practice, simulator, hooks, 
 
 def test_request_that_its_host_moves_is_confirmed(practice, simulator, hooks, waiting):
     """Who moves it wants it: at Cal.com it stays accepted."""
-    simulator.move_elsewhere(waiting.remote_uid, at(21))
+    simulator.reschedule_elsewhere(waiting.remote_uid, at(21))
     hooks.bring(hooks.said("BOOKING_RESCHEDULED"))
     waiting.refresh_from_db()
 

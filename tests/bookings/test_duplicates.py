@@ -37,8 +37,8 @@ def standing() -> Appointment:
 
 def twice_rescheduled(simulator, uid: str) -> str:
     """Reschedule it twice at Cal.com; return the last uid."""
-    second = simulator.move_elsewhere(uid, at(12))
-    return str(simulator.move_elsewhere(second["uid"], at(14))["uid"])
+    second = simulator.reschedule_elsewhere(uid, at(12))
+    return str(simulator.reschedule_elsewhere(second["uid"], at(14))["uid"])
 
 
 def import_last(hooks, calcom, salon, simulator) -> tuple[Appointment, str]:
@@ -182,7 +182,7 @@ def test_poll_merges_what_webhooks_imported(salon, hooks, calcom, simulator):
 def test_late_message_about_a_cancelled_successor_makes_no_appointment(salon, hooks, calcom, simulator):
     """Its uid belongs to the appointment that was cancelled with it."""
     mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
-    second = simulator.move_elsewhere(mine.remote_uid, at(12))
+    second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
     simulator.cancel_elsewhere(second["uid"])
     events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=second["uid"])))
 

@@ -176,8 +176,8 @@ def test_look_up_without_a_permit_is_no_attempt(salon, hooks, simulator):
 def test_trail_of_a_message_is_read_behind_callers(salon, hooks, calcom, simulator, caplog):
     """Each step of it, also when the booking was rescheduled twice."""
     mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
-    second = simulator.move_elsewhere(mine.remote_uid, at(12))
-    simulator.move_elsewhere(second["uid"], at(14))
+    second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
+    simulator.reschedule_elsewhere(second["uid"], at(14))
 
     hooks.bring(hooks.said()[2:])
 

@@ -30,7 +30,7 @@ def run(*arguments: str) -> str:
 def drifted(salon, calcom, simulator):
     """Four appointments, of which three were changed at Cal.com without a word, and one more there."""
     mine = [book(wish(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13, 15)]
-    simulator.move_elsewhere(mine[0].remote_uid, at(10, on=WEDNESDAY), webhook=False)
+    simulator.reschedule_elsewhere(mine[0].remote_uid, at(10, on=WEDNESDAY), webhook=False)
     simulator.cancel_elsewhere(mine[1].remote_uid, webhook=False)
     simulator.book_elsewhere(3, at(10), webhook=False)
     return mine
@@ -68,7 +68,7 @@ def test_a_dry_run_changes_nothing(drifted, simulator):
 def test_what_was_moved_out_of_the_window_is_followed(salon, calcom, simulator):
     """The list does not show it any more; it is looked up by its uid."""
     mine = book(wish(salon.colour, at(9)), calcom).appointment
-    moved = simulator.move_elsewhere(mine.remote_uid, at(9, on=TUESDAY + timedelta(days=7)), webhook=False)
+    moved = simulator.reschedule_elsewhere(mine.remote_uid, at(9, on=TUESDAY + timedelta(days=7)), webhook=False)
 
     run("--first", str(TUESDAY), "--last", str(TUESDAY))
 

@@ -668,7 +668,7 @@ def test_a_move_that_nobody_could_make_in_time_becomes_a_callback(calcom, simula
 def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulator, appointment):
     """FM-71: a person moved it, and we had not heard; the caller gets what they asked for, once."""
     booked_as = appointment.remote_uid
-    moved_to = simulator.move_elsewhere(booked_as, at(10))["uid"]
+    moved_to = simulator.reschedule_elsewhere(booked_as, at(10))["uid"]
 
     pending = move(appointment, at(16), calcom)
     assert (pending.is_settled, pending.appointment.start, pending.appointment.remote_uid) == (False, at(10), moved_to)
@@ -683,8 +683,8 @@ def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulat
 
 def test_refused_reschedule_is_repeated_where_people_left_the_wished_time_again(calcom, simulator, appointment):
     """People moved it to the wished time and away before the only send, which was refused: their step is not ours."""
-    passed_through = simulator.move_elsewhere(appointment.remote_uid, at(16))["uid"]
-    simulator.move_elsewhere(passed_through, at(14))
+    passed_through = simulator.reschedule_elsewhere(appointment.remote_uid, at(16))["uid"]
+    simulator.reschedule_elsewhere(passed_through, at(14))
 
     pending = move(appointment, at(16), calcom)
     assert (pending.is_settled, pending.appointment.start) == (False, at(14))
@@ -697,7 +697,7 @@ def test_refused_reschedule_is_repeated_where_people_left_the_wished_time_again(
 
 def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, appointment):
     """The wish is fulfilled; that somebody else did it does not matter."""
-    simulator.move_elsewhere(appointment.remote_uid, at(16))
+    simulator.reschedule_elsewhere(appointment.remote_uid, at(16))
 
     # The time was free for everybody when last asked; that its own new booking is in the way, the answer will tell.
     moved = move(appointment, at(16), calcom)
@@ -711,7 +711,7 @@ def test_reschedule_follows_a_booking_that_was_moved_while_calcom_thought(salon,
     with simulator.holding(MOVE):
         pending = move(appointment, at(10), calcom, wait=0.3)
         simulator.await_in_flight(1, MOVE)
-        elsewhere = simulator.move_elsewhere(appointment.remote_uid, at(16))
+        elsewhere = simulator.reschedule_elsewhere(appointment.remote_uid, at(16))
         take_over(News(salon.account, calcom.get_booking(uid=elsewhere["uid"])), calcom)
     let_jobs_finish()
 
@@ -727,7 +727,7 @@ def test_a_move_that_happened_is_done_though_somebody_moved_it_on(calcom, simula
     """Our answer got lost, and then a person moved it again: ours is not made once more."""
     simulator.fail(MOVE, "reset_after")
     change = move(appointment, at(16), calcom).change
-    simulator.move_elsewhere(accepted(simulator)[0]["uid"], at(10))
+    simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(10))
 
     assert settle(change, calcom).state == "done"
     assert simulator.count(MOVE) == 1
@@ -799,7 +799,7 @@ def test_behind_a_foreign_answer_the_move_is_found(salon, calcom, simulator, app
 def test_ours_at_another_time_is_moved_to_where_it_was_asked_for(calcom, simulator, appointment, caplog):
     """FM-07: the row says what is true at Cal.com, staff is told, and the caller's time is asked for once more."""
     case = begin(enter(appointment, at(16)), calcom)
-    stored = simulator.move_elsewhere(appointment.remote_uid, at(10))
+    stored = simulator.reschedule_elsewhere(appointment.remote_uid, at(10))
 
     case.hear(calcom.get_booking(uid=stored["uid"]))
 

@@ -116,7 +116,7 @@ def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, s
     simulator.fail(BOOK, "reset_after")
     change = book(wish(salon.colour, at(14)), calcom).change
     [made] = accepted(simulator)
-    moved = simulator.move_elsewhere(made["uid"], at(11))
+    moved = simulator.reschedule_elsewhere(made["uid"], at(11))
 
     settled = settle(change, calcom)
 
@@ -132,7 +132,7 @@ def test_moved_booking_that_is_heard_of_first_is_confirmed_where_it_is(salon, ca
     simulator.fail(BOOK, "reset_after")
     change = book(wish(salon.colour, at(14)), calcom).change
     [made] = accepted(simulator)
-    moved = simulator.move_elsewhere(made["uid"], at(11))
+    moved = simulator.reschedule_elsewhere(made["uid"], at(11))
 
     settling.hear(change_id=change.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
 
@@ -145,7 +145,7 @@ def test_what_was_moved_there_and_cancelled_before_we_heard_of_it_is_refused(sal
     """Nothing stands there any more."""
     simulator.fail(BOOK, "reset_after")
     change = book(wish(salon.colour, at(14)), calcom).change
-    simulator.cancel_elsewhere(simulator.move_elsewhere(accepted(simulator)[0]["uid"], at(11))["uid"])
+    simulator.cancel_elsewhere(simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(11))["uid"])
 
     settled = settle(change, calcom)
 
@@ -157,7 +157,7 @@ def test_while_the_trail_cannot_be_followed_nobody_knows(salon, calcom, simulato
     """Not to know where it went is no refusal."""
     simulator.fail(BOOK, "reset_after")
     change = book(wish(salon.colour, at(14)), calcom).change
-    simulator.move_elsewhere(accepted(simulator)[0]["uid"], at(11))
+    simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(11))
     simulator.fail("GET /v2/bookings/{uid}", "error_before")
 
     assert settle(change, calcom).state == "unknown"

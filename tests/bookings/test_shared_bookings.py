@@ -36,7 +36,7 @@ HAIRCUT = 1
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Cal.com, where Ben serves the salon's round robin, and has a key and an event type of his own."""
-    with Simulator.running(world=factories.shared_world()) as running:
+    with Simulator.running(factories.shared_dataset()) as running:
         yield running
 
 
@@ -143,7 +143,7 @@ def test_claim_follows_the_booking_when_it_is_rescheduled_and_cancelled(salon, c
     assert claimed(rival) == [(at(12), at(12, 30))]
 
     mine.refresh_from_db()
-    simulator.move_elsewhere(mine.remote_uid, at(14))
+    simulator.reschedule_elsewhere(mine.remote_uid, at(14))
     rival.hooks.bring(rival.hooks.said()[2:])
     assert claimed(rival) == [(at(14), at(14, 30))]
 
@@ -172,8 +172,8 @@ def test_any_order_of_messages_leaves_the_last_time_claimed(salon, calcom, rival
     """Late ones claim nothing again."""
     simulator.busy("emma", at(9), at(18))
     mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
-    second = simulator.move_elsewhere(mine.remote_uid, at(12))
-    simulator.move_elsewhere(second["uid"], at(14))
+    second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
+    simulator.reschedule_elsewhere(second["uid"], at(14))
     messages = rival.hooks.said()
 
     rival.hooks.bring(messages[number] for number in order)
@@ -224,7 +224,7 @@ def test_claim_ends_when_a_later_uid_was_heard_of_first(salon, calcom, rival, si
     """Its reschedule was lost, and the cancellation of what it became carries no id: the poll knows all of it."""
     simulator.busy("emma", at(9), at(18))
     mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
-    simulator.cancel_elsewhere(simulator.move_elsewhere(mine.remote_uid, at(12))["uid"])
+    simulator.cancel_elsewhere(simulator.reschedule_elsewhere(mine.remote_uid, at(12))["uid"])
     rival.hooks.bring(rival.hooks.said("BOOKING_CREATED", "BOOKING_CANCELLED"))
 
     tell_by_poll(rival)

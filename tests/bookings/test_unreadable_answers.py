@@ -102,7 +102,7 @@ def test_booking_made_there_of_a_deleted_event_type_takes_its_hosts_time(salon, 
     hooks = Hooks(simulator, salon.account)
     booked = simulator.book_elsewhere("colour", at(14), webhook=False)
     simulator.delete_event_type("colour")
-    moved = simulator.move_elsewhere(booked["uid"], at(10))
+    moved = simulator.reschedule_elsewhere(booked["uid"], at(10))
 
     told(hooks)
 

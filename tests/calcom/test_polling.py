@@ -57,7 +57,7 @@ def pass_time(**span: float) -> None:
 def test_what_changed_is_told_once_and_again_for_five_minutes(account, simulator, listener):
     """FM-73: made, moved, cancelled, announced or not. What was being written then may appear only later."""
     first = simulator.book_elsewhere(2, at(10), webhook=False)
-    second = simulator.move_elsewhere(first["uid"], at(12), webhook=False)
+    second = simulator.reschedule_elsewhere(first["uid"], at(12), webhook=False)
 
     assert polling.poll(account) == 2
     assert listener.heard == [second["uid"], first["uid"]]  # what stands is told before what was moved away

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calcom.resilience.rate_limiter import Limiter, Throttled
-from calcom.simulator.limits import Throttle
+from calcom.simulator.traffic import Throttle
 from calcom.types import Priority
 from tests.calcom.stopwatch import Stopwatch
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 
 from calcom.simulator import Kind, Simulator, SimulatorError
-from calcom.simulator.faults import HUGE_BYTES
+from calcom.simulator.traffic import HUGE_BYTES
 from tests.contract.api_user import ApiUser
 
 HAIRCUT, COLOUR = 1, 2

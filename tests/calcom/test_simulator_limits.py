@@ -85,7 +85,7 @@ def test_required_phone_is_answered_by_the_attendees_number(simulator, change):
 
 def test_world_with_limits_is_written_and_read(simulator):
     """As every other one."""
-    limited = replace(factories.world().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
-    world = replace(factories.world(), event_types=(limited,))
+    limited = replace(factories.dataset().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
+    dataset = replace(factories.dataset(), event_types=(limited,))
 
-    assert type(world).from_json(world.to_json()) == world
+    assert type(dataset).from_json(dataset.to_json()) == dataset

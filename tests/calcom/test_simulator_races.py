@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 
 from calcom.simulator import Simulator
-from calcom.simulator.latency import Latency
+from calcom.simulator.traffic import Latency
 from tests.contract.api_user import ApiUser
 
 HAIRCUT, COLOUR = 1, 2

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from calcom.simulator import EventType, Override, Simulator, User, World, demo
+from calcom.simulator import Dataset, EventType, Override, Simulator, User, demo
 from tests.contract.api_user import ApiUser
 
 HAIRCUT, COLOUR, BEARD_TRIM = 1, 2, 3
@@ -26,9 +26,9 @@ def salon(simulator):
 
 
 def one_type(**fields):
-    """A world with one user in UTC and one event type of 30 minutes."""
+    """A dataset with one user in UTC and one event type of 30 minutes."""
     user = User(1, "emma", "Emma", api_key="cal_emma")
-    return World(users=(user,), event_types=(EventType(1, "emma", "haircut", "Haircut", 30, **fields),))
+    return Dataset(users=(user,), event_types=(EventType(1, "emma", "haircut", "Haircut", 30, **fields),))
 
 
 def test_slot_is_open_while_one_of_the_hosts_is_free(simulator, salon):
@@ -73,8 +73,8 @@ def test_repeating_a_round_robin_booking_answers_with_the_first(salon):
 
 
 def test_buffers_of_both_neighbours_keep_clear():
-    world = one_type(before_minutes=10, after_minutes=20)
-    with Simulator.running(world, now=lambda: NOW) as simulator:
+    dataset = one_type(before_minutes=10, after_minutes=20)
+    with Simulator.running(dataset, now=lambda: NOW) as simulator:
         emma = ApiUser(simulator, "cal_emma")
         simulator.book_elsewhere(1, f"{TUESDAY}T12:00:00Z")
 
@@ -119,10 +119,10 @@ def test_hours_follow_the_clocks_of_the_host_across_daylight_saving(salon):
 
 
 def test_an_override_replaces_the_hours_of_its_date():
-    world = one_type()
+    dataset = one_type()
     short_day = (Override(TUESDAY, "10:00", "11:00"), Override("2027-03-03"))
-    user = replace(world.users[0], overrides=short_day)
-    with Simulator.running(replace(world, users=(user,)), now=lambda: NOW) as simulator:
+    user = replace(dataset.users[0], overrides=short_day)
+    with Simulator.running(replace(dataset, users=(user,)), now=lambda: NOW) as simulator:
         slots = ApiUser(simulator, "cal_emma").slots(1, TUESDAY, "2027-03-03")
 
     assert [slot[:16] for slot in slots] == [f"{TUESDAY}T10:00", f"{TUESDAY}T10:30"]
@@ -151,4 +151,4 @@ def test_notice_and_window_limit_slots_and_bookings_alike(rule, open_days):
 
 
 def test_demo_world_survives_being_written_as_json():
-    assert World.from_json(demo().to_json()) == demo()
+    assert Dataset.from_json(demo().to_json()) == demo()

@@ -8,8 +8,7 @@ import pytest
 
 from cachectl import loaders
 from cachectl.loaders import THROTTLED, LoadError, LoadPriority
-from calcom.simulator import Hours, Kind, Simulator, World
-from calcom.simulator.world import WEEKDAYS
+from calcom.simulator import WEEKDAYS, Dataset, Hours, Kind, Simulator
 from calcom.slot_loader import CalcomDays
 from tests import factories
 from tests.factories import SUNDAY, TUESDAY, WEDNESDAY, at
@@ -47,10 +46,10 @@ def test_a_slot_that_runs_past_midnight_is_not_lost(db: None, monkeypatch: pytes
     """FM-31: Cal.com lists only what ends within the window; the last evening's slots are asked for all the same."""
     monkeypatch.setattr("calcom.slot_loader._rolling", itertools.count())  # so that the end alone decides
     night = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
-    users = tuple(replace(user, hours=night) for user in factories.world().users)
-    every_half_hour = tuple(replace(each, interval_minutes=30) for each in factories.world().event_types)
+    users = tuple(replace(user, hours=night) for user in factories.dataset().users)
+    every_half_hour = tuple(replace(each, interval_minutes=30) for each in factories.dataset().event_types)
 
-    with Simulator.running(World(users, every_half_hour)) as simulator:
+    with Simulator.running(Dataset(users, every_half_hour)) as simulator:
         days = load(factories.cast_salon(simulator.base_url).colour)
 
     assert days[TUESDAY][-1] == int(at(23, 30, zone=UTC).timestamp() // 60)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from calcom.errors import Unavailable
 from calcom.models import Account, EventType, Host
-from calcom.simulator import Kind, Simulator, World
+from calcom.simulator import Dataset, Kind, Simulator
 from calcom.sync import sync
 from tests import factories
 from tests.calcom.wire import by_path, serving
@@ -26,11 +26,11 @@ def mirrored(account: Account) -> dict[tuple[int, int], EventType]:
     return {(each.calcom_id, each.length_minutes): each for each in account.event_types.all()}
 
 
-def changed(**changes: object) -> World:
-    """Return the cast's world with a changed haircut."""
-    world = factories.world()
-    types = tuple(replace(each, **changes) if each.slug == "haircut" else each for each in world.event_types)
-    return replace(world, event_types=types)
+def changed(**changes: object) -> Dataset:
+    """Return the cast's dataset with a changed haircut."""
+    dataset = factories.dataset()
+    types = tuple(replace(each, **changes) if each.slug == "haircut" else each for each in dataset.event_types)
+    return replace(dataset, event_types=types)
 
 
 def test_a_sync_mirrors_hosts_and_event_types(simulator: Simulator):
@@ -80,12 +80,12 @@ def test_a_second_sync_changes_only_what_changed(simulator: Simulator):
 
 def test_what_changed_at_calcom_changes_here(db):
     """FM-61: a new host, a new buffer, a new obstacle."""
-    with Simulator.running(world=factories.world()) as simulator:
+    with Simulator.running(factories.dataset()) as simulator:
         account = account_at(simulator)
         sync(account=account, now=timezone.now())
-    world = changed(hosts=("ben",), before_minutes=10, title="Cut", seats={"disabled": False, "seatsPerTimeSlot": 2})
+    dataset = changed(hosts=("ben",), before_minutes=10, title="Cut", seats={"disabled": False, "seatsPerTimeSlot": 2})
 
-    with Simulator.running(world=world) as simulator:
+    with Simulator.running(dataset) as simulator:
         account.base_url = simulator.base_url
         sync(account=account, now=timezone.now())
 
@@ -97,17 +97,17 @@ def test_what_changed_at_calcom_changes_here(db):
 def test_what_vanished_becomes_inactive_and_may_come_back(db):
     """FM-61: nothing is deleted; a length that is no longer offered vanishes like a type."""
     longer = changed(minutes=45)
-    with Simulator.running(world=factories.world()) as simulator:
+    with Simulator.running(factories.dataset()) as simulator:
         account = account_at(simulator)
         sync(account=account, now=timezone.now())
-    with Simulator.running(world=longer) as simulator:
+    with Simulator.running(longer) as simulator:
         account.base_url = simulator.base_url
 
         synced = sync(account=account, now=timezone.now())
 
     assert [(each.calcom_id, each.length_minutes) for each in synced.vanished] == [(1, 30)]
     assert {key: each.active for key, each in mirrored(account).items()}[1, 30] is False
-    with Simulator.running(world=factories.world()) as simulator:
+    with Simulator.running(factories.dataset()) as simulator:
         account.base_url = simulator.base_url
         sync(account=account, now=timezone.now())
     assert mirrored(account)[1, 30].active is True
@@ -136,9 +136,9 @@ def test_a_sync_touches_no_other_account(simulator: Simulator, practice: factori
 
 def test_an_account_without_event_types_is_synced(db):
     """An empty calendar is no error."""
-    world = World(users=factories.world().users, event_types=())
+    dataset = Dataset(users=factories.dataset().users, event_types=())
 
-    with Simulator.running(world=world) as simulator:
+    with Simulator.running(dataset) as simulator:
         synced = sync(account=account_at(simulator), now=timezone.now())
 
     assert (list(synced.event_types), list(synced.vanished)) == ([], [])

@@ -12,8 +12,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from calcom.models import Account, WebhookDelivery
-from calcom.simulator import Simulator
-from calcom.simulator.subscriptions import TRIGGERS
+from calcom.simulator import TRIGGERS, Simulator
 from calcom.webhooks import inbox
 from tests.contract.api_user import ApiUser
 from tests.factories import NOWHERE

@@ -13,7 +13,7 @@ from bookings.models import LIVE_STATES, Appointment, AppointmentState, Change, 
 from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import DeferredBooking, WebhookDelivery
-from calcom.simulator.client import SimulatorClient
+from calcom.simulator import SimulatorClient
 
 Remote = Mapping[str, Any]
 

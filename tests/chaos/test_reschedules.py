@@ -64,7 +64,7 @@ def _something_happens(random, appointment, calcom, simulator):
         _try(lambda: _die(appointment, start, calcom, is_sent=happens == "die sent"))
     elif happens == "person" and _is_free(simulator, start):
         uid = _tail(calcom, appointment.remote_uid)
-        simulator.move_elsewhere(uid, start)
+        simulator.reschedule_elsewhere(uid, start)
     elif happens == "sweep":
         _sweep(calcom, random.choice((1, 31)))
 

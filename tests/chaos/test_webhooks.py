@@ -85,7 +85,7 @@ def live(number: int, dice: random.Random, simulator, salon, calcom) -> None:
     elif what == "book there":
         simulator.book_elsewhere(dice.choice([1, 2, 3]), start, email=f"karl-{number}@example.com")
     elif what == "move there":
-        simulator.move_elsewhere(dice.choice(standing), start)
+        simulator.reschedule_elsewhere(dice.choice(standing), start)
     elif what == "cancel there":
         simulator.cancel_elsewhere(dice.choice(standing))
     elif ours:
@@ -156,7 +156,7 @@ def attack(account_id: int, body: bytes) -> int:
 @pytest.mark.django_db(transaction=True)
 def test_without_a_secret_nothing_comes_in(line, salon, simulator):
     """FM-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
-    state = simulator.program.state
+    state = simulator.app.state
     for webhook in state.webhooks.values():
         webhook.secret = None
     salon.account.webhook_secret = ""

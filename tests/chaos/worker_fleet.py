@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, SimulatorClient, User
 from script.lib.processes import Child, Stage
 from tests.chaos.sender import Demand, Line, Plan
 
@@ -18,9 +17,9 @@ ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 KINDS = ("live", "refresh", "booking", "lookup", "background")
 
 
-def world(accounts: Mapping[str, int]) -> World:
+def dataset(accounts: Mapping[str, int]) -> Dataset:
     """Return a Cal.com with these accounts (name → number), each with an event type for every kind of demand."""
-    return World(
+    return Dataset(
         users=tuple(User(number, name, name, api_key=f"cal_{name}", hours=ALWAYS) for name, number in accounts.items()),
         event_types=tuple(
             EventType(number * 10 + index, name, f"{name}-{kind}", kind)

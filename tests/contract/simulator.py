@@ -1,4 +1,4 @@
-"""A simulator in the world that the recordings presume, and the recorded requests sent to it."""
+"""A simulator in the dataset that the recordings presume, and the recorded requests sent to it."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from calcom.simulator import EventType, Hours, Simulator, User, World
+from calcom.simulator import Dataset, EventType, Hours, Simulator, User
 from tests.contract import recordings
 from tests.contract.api_user import Answer, ApiUser
 from tests.contract.comparing import translated
@@ -127,8 +127,8 @@ def stage(*, phone_first: bool = False) -> Iterator[Stage]:
     event_types = (_phone_first(),) if phone_first else ()
     owner = _user(recordings.read("me"), OWNER, recordings.read("schedule_default"))
     stranger = _user(recordings.read("ok_after_block_headers"), STRANGER)
-    world = World(users=(owner, stranger), event_types=event_types)
-    with Simulator.running(world, now=lambda: RECORDED_AT) as simulator:
+    dataset = Dataset(users=(owner, stranger), event_types=event_types)
+    with Simulator.running(dataset, now=lambda: RECORDED_AT) as simulator:
         yield Stage(simulator, has_event_types=phone_first)
 
 

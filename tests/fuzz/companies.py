@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from script.lib import webhooks
 from script.lib.agent import Agent, Answer
 from script.lib.environment import Ground
@@ -22,11 +22,11 @@ MINUTES = {"cut": 15, "colour": 30, "trim": 15}
 FIRST_DAY, DAYS = 3, 30
 
 
-def world(seed: int) -> World:
+def dataset(seed: int) -> Dataset:
     """Return a Cal.com with two owners, whose keys look like real ones."""
     chance = Random(seed)
     owners = (ROBBED, ROBBER)
-    return World(
+    return Dataset(
         users=tuple(
             User(number, name, name.title(), api_key=f"cal_live_{chance.randbytes(16).hex()}", hours=ALWAYS)
             for number, name in enumerate(owners, 1)

@@ -12,7 +12,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from calcom.simulator.webhooks import sign
+from calcom.simulator import sign
 from script.lib.processes import StageError
 from tests.fuzz.companies import Shop
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 from hypothesis import strategies as st
 
-from calcom.simulator.webhooks import sign
+from calcom.simulator import sign
 from tests.fuzz import problems
 from tests.fuzz.companies import Shop
 from tests.fuzz.drawing import drawn

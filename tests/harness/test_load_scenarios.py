@@ -49,7 +49,7 @@ def test_the_short_form_ends_sooner_with_as_many_callers():
 
 def test_the_companies_are_strangers_and_their_people_serve_several_kinds():
     """Three tenants, a dozen event types, hosts that are shared."""
-    known = dataset.world()
+    known = dataset.calcom_dataset()
     serves = [host for hosts in dataset.HOSTS.values() for host in hosts]
 
     assert len([user for user in known.users if user.api_key]) == 3

@@ -8,7 +8,7 @@ from bookings.models import OPEN_STATES, Appointment, Change, Claim
 from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import WebhookDelivery
-from calcom.simulator.client import SimulatorClient
+from calcom.simulator import SimulatorClient
 from script.lib.company import Tenant
 from tests.load import dataset
 from tests.load.evidence import Claimed, EventType, Own, Remote, Request, Rows, Wish, instant
@@ -28,7 +28,7 @@ def requests(simulator: SimulatorClient) -> list[Request]:
     return [
         Request(
             key=each["key"],
-            operation=each["operation"],
+            operation=each["route"],
             path=each["path"],
             arrived_at=each["arrived_at"],
             answered_at=each["answered_at"],

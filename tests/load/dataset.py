@@ -1,6 +1,6 @@
 """Three companies at Cal.com, strangers to each other; within each, people who serve more than one kind of event."""
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 
 _HOURS = (Hours(days=WEEKDAYS, start="08:00", end="20:00"),)
 _OWNERS = (
@@ -34,15 +34,15 @@ AFTER_MINUTES = {slug: after for slug, (_, _, _, after) in _EVENT_TYPES.items()}
 MINUTES = {slug: minutes for slug, (_, minutes, _, _) in _EVENT_TYPES.items()}
 
 
-def world() -> World:
-    """Return the world of the load scenarios: each owner of an API key becomes a tenant."""
+def calcom_dataset() -> Dataset:
+    """Return the dataset of the load scenarios: each owner of an API key becomes a tenant."""
     zones = {owner.username: owner.time_zone for owner in _OWNERS}
     hosts = tuple(
         User(owner.id + number, name, name.title(), zones[owner.username], hours=_HOURS)
         for owner in _OWNERS
         for number, name in enumerate(_PEOPLE[owner.username], 1)
     )
-    return World(
+    return Dataset(
         users=(*_OWNERS, *hosts),
         event_types=tuple(
             EventType(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import orjson
 
-from calcom.simulator.faults import Kind
+from calcom.simulator import Kind
 from script.lib import environment, local, webhooks
 from script.lib.processes import Child, StageError
 from tests.load import dataset
@@ -36,7 +36,7 @@ T = TypeVar("T")
 @contextmanager
 def brought_up(seed: int) -> Iterator[environment.Ground]:
     """Bring up Slotline and three companies at a Cal.com that is as slow and as strict as the real one."""
-    with environment.brought_up(dataset.world(), log="load", limit=120, latency=1.0, seed=seed) as here:
+    with environment.brought_up(dataset.calcom_dataset(), log="load", limit=120, latency=1.0, seed=seed) as here:
         webhooks.subscribe(here.simulator.base_url, here.url, here.tenants.values())
         yield here
 

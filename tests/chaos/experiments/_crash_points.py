@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import ClassVar
 
-from calcom.simulator.faults import Kind
+from calcom.simulator import Kind
 from script.lib.environment import Ground
 from script.lib.processes import StageError
 from tests.chaos.experiments._requests import CANCEL, CREATE, MOVE, WAIT, Callers, Wish

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bookings.models import Appointment, AppointmentState, Change, ChangeState
 from cachectl.models import CacheInvalidation
 from calcom.models import WebhookDelivery
-from calcom.simulator.client import SimulatorClient
+from calcom.simulator import SimulatorClient
 from tests.chaos import consistency
 from tests.chaos.consistency import Ledger
 from tests.chaos.experiments._crash_points import Standstill

@@ -61,7 +61,7 @@ def _cancel(agent: Agent, booking_id: str) -> bool:
 
 def _spans(here: Ground, began: float, *operations: str) -> list[tuple[float, float]]:
     """Return from when to when Cal.com had each of the writes."""
-    writes = [each for each in here.simulator.requests() if each["operation"] in operations]
+    writes = [each for each in here.simulator.requests() if each["route"] in operations]
     return [(each["arrived_at"], each["answered_at"]) for each in writes if each["arrived_at"] >= began]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from script.lib.environment import Ground
 from script.lib.processes import StageError
 from tests.chaos.callers import READ_WAIT, Caller, Callers, Heard, spelled
@@ -15,10 +15,10 @@ ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
 WEEK = range(3, 10)
 
 
-def world(hosts: int) -> World:
+def dataset(hosts: int) -> Dataset:
     """Return a Cal.com with so many hosts, each with a service of fifteen minutes that nobody else gives."""
     names = [f"host-{number}" for number in range(hosts)]
-    return World(
+    return Dataset(
         users=(
             User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_salon", hours=ALWAYS),
             *(User(number, name, name, hours=ALWAYS) for number, name in enumerate(names, 2)),

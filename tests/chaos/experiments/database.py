@@ -57,7 +57,7 @@ class _Length:
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers go on while PostgreSQL is away, and while it is kept waiting."""
     with environment.brought_up(
-        _salon.world(HOSTS), log="database", limit=10**6, latency=0.2, seed=seed, threads=16
+        _salon.dataset(HOSTS), log="database", limit=10**6, latency=0.2, seed=seed, threads=16
     ) as here:
         return _measured(here, _Length(10, 30, 30) if full else _Length(3, 3, 4))
 

@@ -16,8 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from calcom.simulator.faults import Kind
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, Kind, User
 from script.lib.environment import Ground, brought_up
 from script.lib.measurements import Found, Promise, percentile
 from script.lib.processes import StageError, free_port
@@ -70,7 +69,7 @@ BESIDE = 40
 
 def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Break every Cal.com but one, let callers come, and compare what they heard with what was promised."""
-    with brought_up(_world(), log="deadlines", seed=seed, processes=4) as here:
+    with brought_up(_dataset(), log="deadlines", seed=seed, processes=4) as here:
         chance, heard = Random(seed), list[Heard]()
         companies = {slug: _Company.prepared(here, slug) for slug in (*TROUBLES, WELL)}
         for wave in [[slug] for slug in TROUBLES] if full else [list(TROUBLES)]:
@@ -85,7 +84,7 @@ def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
         return _found(here, companies, heard, full=full)
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     users = [
         User(number, slug, slug, api_key=_key(slug), hours=ALWAYS) for number, slug in enumerate((*TROUBLES, WELL), 1)
     ]
@@ -93,7 +92,7 @@ def _world() -> World:
     offered = [
         (user.username, slug) for user in users for slug in (*SERVICES, *(beside if user.username == WELL else ()))
     ]
-    return World(
+    return Dataset(
         users=tuple(users),
         event_types=tuple(
             EventType(number, owner, slug, f"{slug} of {owner}", 15) for number, (owner, slug) in enumerate(offered, 1)
@@ -375,7 +374,7 @@ def _breakers(here: Ground, companies: Mapping[str, _Company]) -> tuple[list[str
         for kind, operation in ((circuit_breaker.Kind.READS, LIST), (circuit_breaker.Kind.WRITES, BOOK)):
             state = circuit_breaker.state(_key(slug), company.tenant.account_id, kind)
             history = [(moment.timestamp(), word) for moment, word in reversed(state.history)] if state else []
-            mine = [each for each in seen if each["key"] == _label(slug) and each["operation"] == operation]
+            mine = [each for each in seen if each["key"] == _label(slug) and each["route"] == operation]
             for since, until in _open_times(history):
                 opened.add((slug, kind))
                 under_way = [each for each in mine if since + UNDER_WAY_S < each["arrived_at"] < until]

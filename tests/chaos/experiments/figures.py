@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from script.lib import programs
 from script.lib.environment import Ground, brought_up
 from script.lib.measurements import Found, Promise
@@ -40,11 +40,11 @@ _Counts = Mapping[str, float]
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers ask and book and compare what all sides counted; then kill those who count, and stop what is read."""
     hours = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
-    world = World(
+    dataset = Dataset(
         users=(User(1, "owner", "Owner", api_key="cal_figures", hours=hours),),
         event_types=tuple(EventType(n, "owner", f"type-{n}", f"Type {n}", 30) for n in range(1, CALLERS + 1)),
     )
-    with brought_up(world, log="figures", limit=1000, seed=seed) as ground:
+    with brought_up(dataset, log="figures", limit=1000, seed=seed) as ground:
         begun = _settled(ground)
         asked = _let_callers_call(ground, questions=200 if full else 20)
         counted = _settled(ground)

@@ -66,7 +66,7 @@ class _Sent(Protocol):
 def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Bring companies up, send everything, and compare what came back with what was promised."""
     length = FULL if full else SHORT
-    with brought_up(companies.world(seed), log=LOG, limit=100_000, seed=seed) as here:
+    with brought_up(companies.dataset(seed), log=LOG, limit=100_000, seed=seed) as here:
         shops = companies.bring(here)
         found = {"fuzz_foreign_rows": _robbed(here, shops, Random(seed), full=full)}
         found |= _fuzzed(here, shops, length, seed)
@@ -200,7 +200,7 @@ def _throttled(here: Ground, guessing: Guessing) -> dict[str, Found]:
 def _hunted(here: Ground, shops: "Mapping[str, Shop]", guessing: Guessing) -> Found:
     """Look for every key in every place."""
     ours = [*(shop.key for shop in shops.values()), guessing.new, *_webhook_secrets().values()]
-    ours += [user.api_key for user in here.simulator.world().users if user.api_key]
+    ours += [user.api_key for user in here.simulator.dataset().users if user.api_key]
     ours += [os.environ[name] for name in ("SECRET_KEY", "FIELD_KEYS")]
     everybodys = secrets.Wanted([*ours, *guessing.guessed])
     figures = [(path, _read(here, path)) for path in ("/metrics", "/performance-metrics")]

@@ -42,7 +42,7 @@ KINDS: Mapping[str, bytes] = {
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Hold connections of each kind for some seconds."""
-    with environment.brought_up(_salon.world(2), log="held_connections", limit=10**6, seed=seed) as here:
+    with environment.brought_up(_salon.dataset(2), log="held_connections", limit=10**6, seed=seed) as here:
         _salon.free(here)  # from now on the times are known
         return _measured(here, seconds=20.0 if full else 4.0)
 

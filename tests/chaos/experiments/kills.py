@@ -21,8 +21,7 @@ from urllib.parse import urlsplit
 from django.db import connections
 
 from calcom.http.parsing import METADATA_KEY
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, SimulatorClient, User
 from script.lib import environment, programs, webhooks
 from script.lib.environment import Ground
 from script.lib.measurements import Found, Promise
@@ -81,7 +80,7 @@ def _brought_up(folder: str) -> Iterator[Ground]:
     # This is not about the limit: whoever meets it waits, which would be taken for settling.
     limit = 10_000
     with environment.brought_up(
-        _world(), log="kills", limit=limit, threads=24, settings=settings, environ=environ
+        _dataset(), log="kills", limit=limit, threads=24, settings=settings, environ=environ
     ) as here:
         webhooks.subscribe(here.simulator.base_url, here.url, here.tenants.values())
         with here.agent() as agent:
@@ -91,9 +90,9 @@ def _brought_up(folder: str) -> Iterator[Ground]:
         yield here
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     hours = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
-    return World(
+    return Dataset(
         users=(
             User(1, "kills", "Kills", api_key="cal_kills", hours=hours),
             *(User(number, name, name, hours=hours) for number, name in enumerate(("sole", "left", "right"), 2)),

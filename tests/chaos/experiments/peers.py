@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, Override, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, Override, SimulatorClient, User
 from script.lib import programs
 from script.lib.environment import Ground, brought_up
 from script.lib.measurements import Found, Promise, percentile
@@ -59,7 +58,7 @@ BOOKED_UP, EASES_BY = 0.8, 0.05
 def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Play the conversations on all lines, and compare what each Cal.com was asked."""
     conversations = script_of(list(HOSTS), seconds=FULL_S if full else SHORT_S, seed=seed)
-    with brought_up(_world(seed), log="peers", latency=1.0, seed=seed) as ground:
+    with brought_up(_dataset(seed), log="peers", latency=1.0, seed=seed) as ground:
         calcoms = _calcoms(ground, seed)
         lines = _lines(ground, calcoms)
         with ThreadPoolExecutor(len(lines)) as pool:
@@ -104,7 +103,7 @@ def _ratio(found: Mapping[str, Found], line: str, conversations: int) -> Found:
 def _calcoms(ground: Ground, seed: int) -> dict[str, SimulatorClient]:
     """Return a Cal.com for each line; Slotline's is the ground's own."""
     calcoms = {OURS: ground.simulator}
-    options = {"world": ground.world, "limit": 120, "latency": 1.0, "seed": seed}
+    options = {"world": ground.dataset, "limit": 120, "latency": 1.0, "seed": seed}
     for name in (BROAD_LINE, SMART_LINE, DIRECT_LINE):
         calcoms[name] = SimulatorClient(programs.bring_simulator(ground.stage, name=f"simulator-{name}", **options))
     return calcoms
@@ -121,10 +120,10 @@ def _lines(ground: Ground, calcoms: Mapping[str, SimulatorClient]) -> dict[str, 
     }
 
 
-def _world(seed: int) -> World:
+def _dataset(seed: int) -> Dataset:
     people = dict.fromkeys(host for hosts in HOSTS.values() for host in hosts)
     chance = random.Random(seed)
-    return World(
+    return Dataset(
         users=(
             User(1, "house", "House", api_key=KEY, hours=HOURS),
             *(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection
 from random import Random
 
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from script.lib import environment
 from script.lib.environment import Ground
 from script.lib.measurements import Found, Promise
@@ -35,7 +35,7 @@ SETTLED_WITHIN = 60.0
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let them race; in full against a Cal.com as slow as the real one, and more often."""
     latency = 1.0 if full else 0.15
-    with environment.brought_up(_world(), log="races", latency=latency, seed=seed, threads=16) as here:
+    with environment.brought_up(_dataset(), log="races", latency=latency, seed=seed, threads=16) as here:
         usual = here.more_web(processes=2, threads=4)
         _load(here)
         deadlocks = _deadlocks()
@@ -48,9 +48,9 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
     return sold | judged(duels) | crossed
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     hours = (Hours(days=WEEKDAYS, end="19:00"),)
-    return World(
+    return Dataset(
         users=(
             User(1, "races", "Races", api_key="cal_races", hours=hours),
             User(2, "seller", "Seller", hours=hours),

@@ -25,8 +25,7 @@ from urllib.parse import urlsplit
 from redis import Redis
 
 from calcom.resilience.keys import limiter_keys
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.faults import Kind
+from calcom.simulator import Kind, SimulatorClient
 from script.lib import local, programs
 from script.lib.measurements import Found, Promise
 from script.lib.processes import Stage
@@ -119,9 +118,9 @@ def _brought_up(seed: int) -> Iterator[tuple[SimulatorClient, Fleet, Fleet, str]
         bring_servers(stage, place / "postgres")
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=local.ROOT, check=True)
         chaos_redis = bring_redis(stage, "redis-chaos")
-        world = place / "world.json"
-        world.write_text(json.dumps(worker_fleet.world(ACCOUNTS).to_json()), encoding="utf-8")
-        simulator = SimulatorClient(programs.bring_simulator(stage, world=world, limit=120, latency=0, seed=seed))
+        dataset = place / "dataset.json"
+        dataset.write_text(json.dumps(worker_fleet.dataset(ACCOUNTS).to_json()), encoding="utf-8")
+        simulator = SimulatorClient(programs.bring_simulator(stage, dataset=dataset, limit=120, latency=0, seed=seed))
         for name in ("main", "chaos"):
             (place / name).mkdir()
         yield simulator, Fleet(stage, simulator, place / "main"), Fleet(stage, simulator, place / "chaos"), chaos_redis

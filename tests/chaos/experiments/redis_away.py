@@ -48,7 +48,7 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Let callers go on while Redis is away in every way there is."""
     few = {"CALCOM_PROCESSES": "4"}  # that many do send here
     with environment.brought_up(
-        _salon.world(8), log="redis-away", latency=0.2, seed=seed, threads=16, environ=few
+        _salon.dataset(8), log="redis-away", latency=0.2, seed=seed, threads=16, environ=few
     ) as here:
         return _measured(here, _Length(60, bookings=4) if full else _Length(10, bookings=2))
 

@@ -54,7 +54,7 @@ SETTLED_WITHIN = 130.0
 
 def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Take away Redis' memory, then what is in it, then both."""
-    with environment.brought_up(_salon.world(HOSTS), log="redis-lost", latency=0.5, seed=seed, threads=16) as here:
+    with environment.brought_up(_salon.dataset(HOSTS), log="redis-lost", latency=0.5, seed=seed, threads=16) as here:
         return _measured(here, flushes=20 if full else 3)
 
 

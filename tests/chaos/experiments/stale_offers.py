@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from calcom.simulator.client import SimulatorClient
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, SimulatorClient, User
 from script.lib import programs, webhooks
 from script.lib.environment import Ground, brought_up
 from script.lib.measurements import Found, Promise
@@ -142,7 +141,7 @@ def measure(*, full: bool, seed: int) -> Mapping[str, Found]:
     """Let the day pass on each line at once, and compare what they offered."""
     changes = CHANGES if full else SHORT_CHANGES
     place = Path(tempfile.mkdtemp(prefix="slotline-nginx-"))
-    with brought_up(_world(), log="stale-offers", limit=10**9, seed=seed) as ground:
+    with brought_up(_dataset(), log="stale-offers", limit=10**9, seed=seed) as ground:
         ground.stage.finally_call(lambda: shutil.rmtree(place))
         days = _days(ground, place, seed)
         with ThreadPoolExecutor(len(days)) as pool:
@@ -181,7 +180,7 @@ def _day(line: Line, calcom: SimulatorClient, await_news: Callable[[], None], se
 
 
 def _another_calcom(ground: Ground, name: str, seed: int) -> SimulatorClient:
-    options = {"world": ground.world, "limit": 10**9, "latency": 0.0, "seed": seed}
+    options = {"world": ground.dataset, "limit": 10**9, "latency": 0.0, "seed": seed}
     calcom = SimulatorClient(programs.bring_simulator(ground.stage, name=f"simulator-{name}", **options))
     calcom.configure(slots_cache_s=2 / FASTER)
     return calcom
@@ -207,10 +206,10 @@ def _await_inbox() -> None:
         time.sleep(0.01)
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     people = dict.fromkeys(host for hosts in HOSTS.values() for host in hosts)
     minutes = {"colour": 60}
-    return World(
+    return Dataset(
         users=(
             User(1, "house", "House", api_key=KEY, hours=HOURS),
             *(User(number, name, name.title(), hours=HOURS) for number, name in enumerate(people, 2)),

@@ -26,7 +26,7 @@ from threading import Event
 from cachectl import store
 from cachectl.infra.redis import redis_client
 from calcom.resilience.keys import limiter_keys
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from calcom.types import Priority
 from script.lib import environment, local
 from script.lib.agent import Agent, Answer
@@ -193,7 +193,7 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Time callers in pairs, then let warming meet the reserve."""
     form = FULL if full else SHORT
     with environment.brought_up(
-        _world(form), log=LOG, limit=LIMIT, latency=1.0, seed=seed, threads=WEB_THREADS, environ=ROOM
+        _dataset(form), log=LOG, limit=LIMIT, latency=1.0, seed=seed, threads=WEB_THREADS, environ=ROOM
     ) as here:
         callers = Callers(here)
         callers.get_ready()
@@ -286,13 +286,13 @@ def _refused_by_log() -> int:
     return live.count("throttled")
 
 
-def _world(form: Form) -> World:
+def _dataset(form: Form) -> Dataset:
     slugs = [
         *(f"known-{number}" for number in range(KNOWN)),
         *(f"warmed-{number}" for number in range(WARMED)),
         *(f"unknown-{number}" for number in range(form.unknown)),
     ]
-    return World(
+    return Dataset(
         users=(User(1, "house", "House", api_key=CREDENTIAL, hours=(Hours(days=WEEKDAYS),)),),
         event_types=tuple(EventType(number, "house", slug, slug) for number, slug in enumerate(slugs, 1)),
     )

@@ -27,7 +27,7 @@ from urllib.parse import parse_qs, urlsplit
 from cachectl import keys, store
 from cachectl.freshness import Day, Freshness
 from cachectl.infra.redis import redis_client
-from calcom.simulator.world import WEEKDAYS, EventType, Hours, User, World
+from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from script.lib import environment
 from script.lib.agent import Agent
 from script.lib.environment import Ground
@@ -145,7 +145,7 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
     yesterday, morning = _calls(chance, -NIGHT - DAY, DAY / HOUR), _calls(chance, 0.0, hours)
     with ExitStack() as stack:
         here = stack.enter_context(
-            environment.brought_up(_world(), log="warming-worth", limit=10**9, seed=seed, processes=1)
+            environment.brought_up(_dataset(), log="warming-worth", limit=10**9, seed=seed, processes=1)
         )
         houses = {name: stack.enter_context(_opened(here, name)) for name in EVERY}
         for house in houses.values():
@@ -214,10 +214,10 @@ def _calls(chance: random.Random, begin: float, hours: float) -> list[CacheLooku
     return sorted(questions)
 
 
-def _world() -> World:
+def _dataset() -> Dataset:
     """Return companies that are open every day, each with the same event types."""
     always = (Hours(days=WEEKDAYS),)
-    return World(
+    return Dataset(
         users=tuple(
             User(number, name, name, api_key=f"cal_{name}", hours=always) for number, name in enumerate(EVERY, 1)
         ),

@@ -40,7 +40,7 @@ def measure(*, full: bool, seed: int) -> dict[str, Found]:
     """Break workers and their broker, one after the other."""
     chance = Random(seed)
     with environment.brought_up(
-        _salon.world(BOOKERS + 1), log="workers", limit=10**6, seed=seed, own_broker=True
+        _salon.dataset(BOOKERS + 1), log="workers", limit=10**6, seed=seed, own_broker=True
     ) as here:
         killed = _killed(here, chance, times=15 if full else 2, jobs=1_500 if full else 300)
         stopped = _stopped(here, chance, times=12 if full else 2)

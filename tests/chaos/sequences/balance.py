@@ -32,7 +32,7 @@ def settle(play: Play, dice: Random) -> None:
     """Let nothing go wrong any more, and everything that is left be dealt with."""
     elsewhere.let_go(play, dice)
     play.stage.process.die_in(None)
-    for message in list(play.stage.simulator.program.messenger.deliveries):
+    for message in list(play.stage.simulator.app.messenger.deliveries):
         if message.id not in play.delivered and dice.random() >= _LOST:
             elsewhere.bring(play, message)
     for _ in range(_MOST_ROUNDS):
@@ -158,10 +158,10 @@ def _was_ended(play: Play, row: Appointment) -> bool:
     """Return whether somebody wanted it to end: an agent, or people at Cal.com, also after a move we never heard of."""
     by_agents = Change.objects.filter(appointment=row, operation="cancel").exists()
     uids = {row.remote_uid, *row.earlier_remote_uids}
-    booking = play.stage.simulator.program.state.bookings.get(row.remote_uid)
+    booking = play.stage.simulator.app.state.bookings.get(row.remote_uid)
     while booking is not None:
         uids.add(booking.uid)
-        booking = booking.moved_to
+        booking = booking.rescheduled_to
     return by_agents or bool(uids & play.by_people)
 
 
@@ -189,7 +189,7 @@ def _offered(play: Play, line: Line, query: dict[str, object], **headers: str) -
 
 
 def _truth(play: Play, line: Line, name: str, first: datetime, last: datetime) -> set[datetime]:
-    service, state = line.services[name], play.stage.simulator.program.state
+    service, state = line.services[name], play.stage.simulator.app.state
     remote, minutes = state.event_types[service.event_type.calcom_id], service.event_type.length_minutes
     until = int(last.timestamp()) + 60 * minutes
     starts = open_starts(state, remote, int(first.timestamp()), until, minutes=minutes)

@@ -15,7 +15,7 @@ from cachectl.infra.redis import redis_client
 from calcom import tasks as calcom_tasks
 from calcom.errors import CalcomError
 from calcom.models import Account
-from calcom.simulator.faults import Fault, Kind
+from calcom.simulator import Fault, Kind
 from calcom.simulator.slots import free_hosts
 from calcom.simulator.webhooks import Delivery
 from tests.calcom.webhooks import post
@@ -62,7 +62,7 @@ def book_there(play: Play, dice: Random) -> None:
     start, remote = dice.choice(line.starts[name]), _remote_type(play, line, name)
     length = line.services[name].event_type.length_minutes
     begin = int(start.timestamp())
-    free = free_hosts(play.stage.simulator.program.state, remote, begin, begin + 60 * length)
+    free = free_hosts(play.stage.simulator.app.state, remote, begin, begin + 60 * length)
     if start <= play.stage.clock.now() or (not free and dice.random() < 0.8):
         return
     host = dice.choice(free).username if free else None
@@ -77,13 +77,13 @@ def move_there(play: Play, dice: Random) -> None:
     if standing:
         booking = dice.choice(standing)
         starts = [start for starts in line.starts.values() for start in starts if start > play.stage.clock.now()]
-        state, ignored = play.stage.simulator.program.state, {booking.uid}
+        state, ignored = play.stage.simulator.app.state, {booking.uid}
         start = dice.choice(starts or [play.stage.clock.now() + timedelta(hours=1)])
         begin = int(start.timestamp())
         length = booking.end - booking.start
         free = free_hosts(state, booking.event_type, begin, begin + length, ignored)
         if booking.host in free or dice.random() < 0.2:
-            moved = play.stage.simulator.move_elsewhere(booking.uid, start)
+            moved = play.stage.simulator.reschedule_elsewhere(booking.uid, start)
             _people(play, f"move {booking.uid[:4]} to {start}", booking.uid, moved["uid"])
 
 
@@ -108,7 +108,7 @@ def _to_come(play: Play, line: Line) -> list[Any]:
 
 
 def _remote_type(play: Play, line: Line, name: str) -> Any:
-    return play.stage.simulator.program.state.event_types[line.services[name].event_type.calcom_id]
+    return play.stage.simulator.app.state.event_types[line.services[name].event_type.calcom_id]
 
 
 # --- what Cal.com tells ------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def _remote_type(play: Play, line: Line, name: str) -> Any:
 
 def deliver(play: Play, dice: Random) -> None:
     """Bring a webhook: the next one, any that is late, or one that has come before."""
-    messages = list(play.stage.simulator.program.messenger.deliveries)
+    messages = list(play.stage.simulator.app.messenger.deliveries)
     new = [each for each in messages if each.id not in play.delivered]
     chosen = dice.choice([new[:1], new, new, messages])
     if chosen:
@@ -145,7 +145,7 @@ def fail(play: Play, dice: Random) -> None:
     # A write that hangs is waited for until its time-out, or no longer than the caller's patience.
     seconds = _FOREVER if kind is Kind.HANG and dice.random() < 0.5 else None
     play.is_calm = False
-    play.stage.simulator.program.faults.add(Fault(operation, kind, seconds=seconds))
+    play.stage.simulator.app.faults.add(Fault(operation, kind, seconds=seconds))
     play.stage.process.a_write_may_hang |= kind is Kind.HANG and seconds is None
     play.say(f"fault {kind} {'without end ' if seconds else ''}for {operation}")
     if dice.random() < 0.8:
@@ -163,7 +163,7 @@ def die(play: Play, dice: Random) -> None:
 
 
 def let_go(play: Play, _dice: Random) -> None:
-    """Let Cal.com go on with what it holds, and forget the faults that have not struck."""
+    """Let Cal.com go on with what it holds, and forget the faults that have not hits."""
     play.stage.simulator.clear_faults()
     play.stage.process.await_hanging()
     play.stage.simulator.await_in_flight(0)

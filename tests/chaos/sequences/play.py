@@ -101,8 +101,8 @@ class Play:
 
     def standing(self, line: Line) -> list[Booking]:
         """Return what is booked in the line's account."""
-        owner = self.stage.simulator.program.state.keys[line.account.api_key].id
-        stored = self.stage.simulator.program.state.bookings.values()
+        owner = self.stage.simulator.app.state.keys[line.account.api_key].id
+        stored = self.stage.simulator.app.state.bookings.values()
         return [booking for booking in stored if booking.status == "accepted" and booking.owner.id == owner]
 
     # --- asking

@@ -29,9 +29,8 @@ from bookings.models import (
 from cachectl.infra.redis import redis_client
 from cachectl.models import CacheInvalidation
 from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, RateLimitPause, WebhookDelivery
-from calcom.simulator import Simulator
+from calcom.simulator import TRIGGERS, Simulator
 from calcom.simulator.state import Webhook
-from calcom.simulator.subscriptions import TRIGGERS
 from tests import factories
 from tests.bookings.api.conftest import Agent
 from tests.calcom.webhooks import SECRET
@@ -88,7 +87,7 @@ class Stage:
 
     def __init__(self, simulator: Simulator, clock: Clock) -> None:
         self.simulator, self.clock = simulator, clock
-        simulator.program.throttle._clock = lambda: clock.now().timestamp()
+        simulator.app.throttle.clock = lambda: clock.now().timestamp()
         self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held, pass_by=clock.pass_by)
         self.lines = [_salon(simulator.base_url), _practice(simulator.base_url)]
         self.rival = factories.cast_rival(simulator.base_url)
@@ -103,8 +102,8 @@ class Stage:
         """Be as if nothing had ever happened."""
         self.process.die_in(None)
         self.process.queued.clear()
-        self.simulator.program.start_over()
-        self.simulator.program.messenger.mode = "hold"
+        self.simulator.app.reset()
+        self.simulator.app.messenger.mode = "hold"
         for line in self.lines:
             line.conversations.clear()
         for account in self.accounts:
@@ -141,8 +140,8 @@ class Stage:
 
     def _gets_no_answer(self, method: str, url: str) -> bool:
         request = f"{method} {urlsplit(url).path}"
-        for fault in self.simulator.program.faults._waiting:
-            spent = fault.times is not None and fault.struck >= fault.times
+        for fault in self.simulator.app.faults.waiting:
+            spent = fault.times is not None and fault.hits >= fault.times
             if not spent and fnmatchcase(request, _pattern(fault.operation)):
                 return fault.kind.startswith("timeout") or fault.seconds is not None
         return False
@@ -150,11 +149,11 @@ class Stage:
     @property
     def is_holding(self) -> bool:
         """Return whether Cal.com holds requests that it will deal with later."""
-        return any(fault.kind == "hang" and fault.struck for fault in self.simulator.program.faults._waiting)
+        return any(fault.kind == "hang" and fault.hits for fault in self.simulator.app.faults.waiting)
 
     def _held(self) -> int:
-        waiting = self.simulator.program.faults._waiting
-        return sum(fault.struck for fault in waiting if fault.kind == "hang" and fault.seconds is None)
+        waiting = self.simulator.app.faults.waiting
+        return sum(fault.hits for fault in waiting if fault.kind == "hang" and fault.seconds is None)
 
 
 def _pattern(operation: str) -> str:
@@ -167,7 +166,7 @@ def set_up(patch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with (
         _rarely_cleaned(),
         shared_clock(patch) as clock,
-        Simulator.running(world=factories.shared_world(), now=clock.now) as simulator,
+        Simulator.running(factories.shared_dataset(), now=clock.now) as simulator,
     ):
         stage = Stage(simulator, clock)
         with held_by_the_test(stage.process, patch):
@@ -246,7 +245,7 @@ def _on_monday(clock: str, zone: ZoneInfo) -> datetime:
 
 def _subscribe(simulator: Simulator, account: Account) -> None:
     """Have Cal.com write down everything about the account, for the test to bring."""
-    state = simulator.program.state
+    state = simulator.app.state
     state.webhooks[str(account.pk)] = Webhook(
         id=str(account.pk),
         url=f"{factories.NOWHERE}/{account.pk}",

@@ -1,4 +1,4 @@
-"""The world the simulator starts with, as data that can be written as JSON: people, their hours, event types."""
+"""The data a simulated Cal.com starts with, readable from JSON: users, their working hours, event types."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class Hours:
-    """Working hours on some days of the week, in the user's own time zone; an `end` of 23:59 means midnight."""
+    """Working hours on some weekdays, in the user's time zone; an `end` of 23:59 means midnight."""
 
     days: tuple[str, ...] = WEEKDAYS[:5]
     start: str = "09:00"
@@ -29,7 +29,7 @@ class Override:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a schedule: the owner of event types and of an API key, a host, or both."""
+    """A user with a schedule: owner of event types and of an API key, host, or both."""
 
     id: int
     username: str
@@ -42,7 +42,6 @@ class User:
 
     @property
     def address(self) -> str:
-        """The e-mail address."""
         return self.email or f"{self.username}@example.com"
 
 
@@ -93,39 +92,39 @@ class EventType:
 
     @property
     def seat_count(self) -> int:
-        """How many people share one booking; 0 where each has their own."""
+        """The seats of each booking; 0 without seats."""
         return int(self.seats["seatsPerTimeSlot"]) if self.seats else 0
 
     @property
     def pending_blocks(self) -> bool:
-        """Whether a booking that waits for confirmation takes its time."""
+        """Whether a pending booking occupies its time."""
         return bool(self.confirmation and self.confirmation.get("blockUnconfirmedBookingsInBooker"))
 
 
 @dataclass(frozen=True)
-class World:
-    """Everything Cal.com knows before the first request."""
+class Dataset:
+    """The state before the first request."""
 
     users: tuple[User, ...] = ()
     event_types: tuple[EventType, ...] = ()
 
     def to_json(self) -> Json:
-        """Write the world so that `from_json` reads it back."""
+        """Return JSON for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read a world; unknown names are refused with `TypeError`."""
+        """Build a dataset; raises `TypeError` for unknown members."""
         return cls(
             users=tuple(_user(user) for user in data.get("users", ())),
             event_types=tuple(EventType(**_tuples(event_type)) for event_type in data.get("event_types", ())),
         )
 
 
-def demo() -> World:
-    """Build the world of the demo: a salon in Berlin and a practice in New York, strangers to each other."""
+def demo() -> Dataset:
+    """Build the dataset of the demo: a salon in Berlin and a practice in New York, unrelated."""
     hours = (Hours(days=WEEKDAYS[:6], start="09:00", end="18:00"),)
-    return World(
+    return Dataset(
         users=(
             User(101, "salon", "Salon Berlin", "Europe/Berlin", api_key="cal_demo_salon", hours=hours),
             User(102, "emma", "Emma", "Europe/Berlin", hours=hours),
@@ -162,5 +161,5 @@ def _user(data: Mapping[str, Any]) -> User:
 
 
 def _tuples(data: Mapping[str, Any]) -> Json:
-    """Turn the lists that JSON has for our tuples back into tuples."""
+    """Turn lists, which JSON has instead of tuples, back into tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}

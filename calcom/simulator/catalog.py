@@ -1,15 +1,80 @@
-"""The operations on event types, in the shape of 2024-06-14 and, for a wrong version header, of 2024-04-15."""
+"""Routes of users, schedules and event types."""
 
 from dataclasses import replace
 
-from calcom.simulator.call import Answer, Call, success
-from calcom.simulator.errors import invalid, refused, violation
+from calcom.simulator.dataset import WEEKDAYS, EventType, Json, User
+from calcom.simulator.request import Request, Response, invalid, refused, success, violation
 from calcom.simulator.state import State
-from calcom.simulator.world import EventType, Json, User
+
+
+async def me(request: Request) -> Response:
+    """GET /v2/me."""
+    user = request.key_owner
+    return success(
+        {
+            "id": user.id,
+            "email": user.address,
+            "name": user.name,
+            "avatarUrl": None,
+            "bio": None,
+            "timeFormat": 12,
+            "defaultScheduleId": _schedule_id(user),
+            "weekStart": "Sunday",
+            "timeZone": user.time_zone,
+            "username": user.username,
+            "organizationId": None,
+        }
+    )
+
+
+async def schedules(request: Request) -> Response:
+    """GET /v2/schedules: one for each user."""
+    return success([_schedule(request.key_owner)])
+
+
+async def default_schedule(request: Request) -> Response:
+    """GET /v2/schedules/default."""
+    return success(_schedule(request.key_owner))
+
+
+async def schedule(request: Request) -> Response:
+    """GET /v2/schedules/{id}."""
+    if request.params["schedule_id"] != str(_schedule_id(request.key_owner)):
+        raise refused(404, f"Schedule with ID={request.params['schedule_id']} does not exist.")
+    return success(_schedule(request.key_owner))
+
+
+async def schedules_old(request: Request) -> Response:
+    """GET /v2/schedules in the shape of 2024-04-15: days are numbers, Sunday is 0."""
+    written = _schedule(request.key_owner)
+    for hours in written["availability"]:
+        hours["days"] = [(WEEKDAYS.index(day) + 1) % 7 for day in hours["days"]]
+    return success([written])
+
+
+def _schedule_id(user: User) -> int:
+    return user.id + 100
+
+
+def _schedule(user: User) -> Json:
+    return {
+        "id": _schedule_id(user),
+        "ownerId": user.id,
+        "name": "Working hours",
+        "timeZone": user.time_zone,
+        "availability": [
+            {"days": list(hours.days), "startTime": hours.start, "endTime": hours.end} for hours in user.hours
+        ],
+        "isDefault": True,
+        "overrides": [
+            {"date": override.date, "startTime": override.start, "endTime": override.end} for override in user.overrides
+        ],
+    }
+
 
 BOOKER_URL = "https://cal.example"
 
-# What the API calls the fields of an event type that can be written.
+# Writable members of the API → fields of `EventType`.
 _WRITABLE = {
     "title": "title",
     "slug": "slug",
@@ -35,47 +100,47 @@ _WRITABLE = {
 _OFF: Json = {"disabled": True}
 
 
-async def list_all(call: Call) -> Answer:
-    """GET /v2/event-types: one's own, or anybody's by name."""
-    state, username = call.state, call.query.get("username")
+async def list_event_types(request: Request) -> Response:
+    """GET /v2/event-types: those of the owner of the key, or of a `username`."""
+    state, username = request.state, request.query.get("username")
     if username is None:
-        if call.user is None:
+        if request.user is None:
             return success([])
-        found = state.event_types_of(call.user)
+        found = state.event_types_of(request.user)
     else:
         owner = state.usernames.get(username)
         found = [event_type for event_type in state.event_types_of(owner) if not event_type.hidden] if owner else []
-    slug = call.query.get("eventSlug")
+    slug = request.query.get("eventSlug")
     return success([_shown(state, event_type) for event_type in found if slug in {None, event_type.slug}])
 
 
-async def get(call: Call) -> Answer:
+async def get_event_type(request: Request) -> Response:
     """GET /v2/event-types/{id}."""
-    return success(described(call.state, _own(call)))
+    return success(described(request.state, _own(request)))
 
 
-async def create(call: Call) -> Answer:
+async def create_event_type(request: Request) -> Response:
     """POST /v2/event-types."""
-    fields = call.fields
+    fields = request.fields
     _refuse_incomplete(fields)
     _refuse_hidden_email(fields)
-    if any(event_type.slug == fields["slug"] for event_type in call.state.event_types_of(call.caller)):
+    if any(event_type.slug == fields["slug"] for event_type in request.state.event_types_of(request.key_owner)):
         raise refused(400, "User already has an event type with this slug.")
-    blank = EventType(0, call.caller.username, slug="", title="", notice_minutes=120)
-    return success(described(call.state, call.state.put_event_type(_written(blank, fields))), 201)
+    blank = EventType(0, request.key_owner.username, slug="", title="", notice_minutes=120)
+    return success(described(request.state, request.state.put_event_type(_written(blank, fields))), 201)
 
 
-async def change(call: Call) -> Answer:
+async def change_event_type(request: Request) -> Response:
     """PATCH /v2/event-types/{id}."""
-    event_type = _own(call)
-    _refuse_hidden_email(call.fields)
-    await call.think()
-    return success(described(call.state, call.state.put_event_type(_written(event_type, call.fields))))
+    event_type = _own(request)
+    _refuse_hidden_email(request.fields)
+    await request.pass_latency()
+    return success(described(request.state, request.state.put_event_type(_written(event_type, request.fields))))
 
 
-async def list_old(call: Call) -> Answer:
-    """GET /v2/event-types as 2024-04-15 had it: other names, and a group around the list."""
-    user = call.caller
+async def list_event_types_old(request: Request) -> Response:
+    """GET /v2/event-types in the shape of 2024-04-15: other names, and a group around the list."""
+    user = request.key_owner
     group = {
         "teamId": None,
         "bookerUrl": BOOKER_URL,
@@ -83,7 +148,7 @@ async def list_old(call: Call) -> Answer:
         "profile": {"slug": user.username, "name": user.name, "image": f"{BOOKER_URL}/avatar.svg"},
         "eventTypes": [
             {"id": event_type.id, "slug": event_type.slug, "title": event_type.title, "length": event_type.minutes}
-            for event_type in call.state.event_types_of(user)
+            for event_type in request.state.event_types_of(user)
         ],
         "metadata": {"membershipCount": 1, "readOnly": False},
     }
@@ -91,7 +156,7 @@ async def list_old(call: Call) -> Answer:
 
 
 def described(state: State, event_type: EventType) -> Json:
-    """Write an event type; what is off is written `{"disabled": true}` (recorded 2026-11-21)."""
+    """Return an event type as JSON; settings that are off are `{"disabled": true}` (recorded 2026-11-21)."""
     options = list(event_type.minutes_options)
     hosts = state.hosts(event_type)
     return {
@@ -149,7 +214,7 @@ def described(state: State, event_type: EventType) -> Json:
 
 
 def _team(event_type: EventType, hosts: list[User]) -> Json:
-    """Write who serves a team type, and how (seen 2026-11-30)."""
+    """Return scheduling type and hosts of a team's event type (seen 2026-11-30)."""
     if len(hosts) < 2:
         return {}
     written = [
@@ -167,7 +232,7 @@ def _team(event_type: EventType, hosts: list[User]) -> Json:
 
 
 def _shown(state: State, event_type: EventType) -> Json:
-    """Lists leave hidden booking fields out (recorded 2026-11-21)."""
+    """Return an event type as lists show it, without hidden booking fields (recorded 2026-11-21)."""
     written = described(state, event_type)
     written["bookingFields"] = [field for field in written["bookingFields"] if not field.get("hidden")]
     return written
@@ -215,10 +280,10 @@ def _person(user: User) -> Json:
     }
 
 
-def _own(call: Call) -> EventType:
-    event_type_id = call.params["event_type_id"]
-    event_type = call.state.event_types.get(int(event_type_id)) if event_type_id.isdecimal() else None
-    if event_type is None or event_type.owner != call.caller.username:
+def _own(request: Request) -> EventType:
+    event_type_id = request.params["event_type_id"]
+    event_type = request.state.event_types.get(int(event_type_id)) if event_type_id.isdecimal() else None
+    if event_type is None or event_type.owner != request.key_owner.username:
         raise refused(404, f"Event type with id {event_type_id} not found")
     return event_type
 

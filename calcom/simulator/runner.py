@@ -1,4 +1,4 @@
-"""Running the simulator: in the foreground for people, in a thread for tests."""
+"""Runs a simulator: in the foreground for the command, in a thread for tests."""
 
 import asyncio
 import threading
@@ -9,30 +9,30 @@ from typing import Self
 
 from aiohttp import web
 
+from calcom.simulator.app import IDLE_CLOSE_S, App, utc_now
 from calcom.simulator.client import SimulatorClient
-from calcom.simulator.limits import LIMIT, WINDOW_S
-from calcom.simulator.loopback import require_loopback
-from calcom.simulator.program import IDLE_CLOSE_S, Program, utc_now
-from calcom.simulator.server import Server
+from calcom.simulator.control import PREFIX, Control
+from calcom.simulator.dataset import Dataset, demo
 from calcom.simulator.state import Now
-from calcom.simulator.world import World, demo
+from calcom.simulator.traffic import LIMIT, WINDOW_S
+from calcom.simulator.webhooks import require_loopback
 
 HOST = "127.0.0.1"
 
 
 class Simulator(SimulatorClient):
-    """A simulator in this process, with the vocabulary of any other."""
+    """A simulator in this process, with the methods of `SimulatorClient`."""
 
-    def __init__(self, base_url: str, program: Program) -> None:
+    def __init__(self, base_url: str, app: App) -> None:
         super().__init__(base_url)
-        self.program = program
-        """What runs; it belongs to the simulator's thread, and others may look while nothing is under way."""
+        self.app = app
+        """Belongs to the thread of the simulator; others may read it while no request is in flight."""
 
     @classmethod
     @contextmanager
     def running(
         cls,
-        world: World | None = None,
+        dataset: Dataset | None = None,
         *,
         latency: float = 0.0,
         seed: int = 0,
@@ -43,13 +43,13 @@ class Simulator(SimulatorClient):
         idle_close_s: float = IDLE_CLOSE_S,
     ) -> Iterator[Self]:
         """
-        Run a simulator in a thread with a loop of its own while the block lasts.
+        Run a simulator in a thread with an event loop of its own while the block lasts.
 
-        Without `world` it is the demo's; `port` 0 takes a free one; `now` is the clock of the booking rules;
-        `idle_close_s` is when idle connections are closed.
+        `dataset` defaults to that of the demo, `port` 0 takes a free one, `now` is the clock of the booking rules, and
+        idle connections are closed after `idle_close_s`.
         """
-        program = Program(
-            world or demo(),
+        app = App(
+            dataset or demo(),
             latency=latency,
             seed=seed,
             limit=limit,
@@ -59,19 +59,24 @@ class Simulator(SimulatorClient):
         )
         started: Future[str] = Future()
         stop = threading.Event()
-        thread = threading.Thread(target=asyncio.run, args=(_serve_until(program, port, started, stop),), daemon=True)
+        thread = threading.Thread(target=asyncio.run, args=(_serve_until(app, port, started, stop),), daemon=True)
         thread.start()
         try:
-            yield cls(started.result(), program)
+            yield cls(started.result(), app)
         finally:
             stop.set()
             thread.join()
 
 
 @asynccontextmanager
-async def serving(program: Program, host: str = HOST, port: int = 0) -> AsyncIterator[str]:
+async def serving(app: App, host: str = HOST, port: int = 0) -> AsyncIterator[str]:
     """Serve while the block lasts and yield the base URL; raises `ValueError` for a host that is not loopback."""
-    server = web.Server(Server(program).handle, keepalive_timeout=program.idle_close_s)
+    control = Control(app)
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await (control if request.path.startswith(PREFIX) else app).handle(request)
+
+    server = web.Server(handle, keepalive_timeout=app.idle_close_s)
     runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
     try:
@@ -79,14 +84,14 @@ async def serving(program: Program, host: str = HOST, port: int = 0) -> AsyncIte
         bound = runner.addresses[0]
         yield f"http://{host}:{bound[1]}"
     finally:
-        program.faults.clear()
+        app.faults.clear()
         await runner.cleanup()
-        await program.messenger.close()
+        await app.messenger.close()
 
 
-async def _serve_until(program: Program, port: int, started: "Future[str]", stop: threading.Event) -> None:
+async def _serve_until(app: App, port: int, started: "Future[str]", stop: threading.Event) -> None:
     try:
-        async with serving(program, port=port) as base_url:
+        async with serving(app, port=port) as base_url:
             started.set_result(base_url)
             await asyncio.to_thread(stop.wait)
     except OSError as error:
