@@ -131,10 +131,10 @@ def test_account_that_polls_no_more_has_no_reserve(clock: Stopwatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("priority", "ceiling"),
+    ("priority", "priority_cap"),
     [(Priority.WRITE, 118), (Priority.LIVE, 102), (Priority.REFRESH, 72), (Priority.BACKGROUND, 48)],
 )
-def test_each_priority_has_its_ceiling(clock: Stopwatch, priority: Priority, priority_cap: int) -> None:
+def test_each_priority_has_its_cap(clock: Stopwatch, priority: Priority, priority_cap: int) -> None:
     """FM-44: health checks and sync do not eat the callers' budget."""
     limiter = settled(clock)
 
