@@ -1,6 +1,7 @@
 """Directing the simulator: what a human does at Cal.com, webhooks on demand, and who may reach it."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from calcom.management.commands import calcom_simulator
 from calcom.simulator import Simulator, SimulatorClient
-from calcom.simulator.loopback import require_loopback
+from calcom.simulator.webhooks import require_loopback
 from tests.contract.api_user import ApiUser
 from tests.contract.receiver import receiving
 
@@ -56,12 +57,12 @@ def test_other_processes_speak_the_same_words(simulator):
     client.book_elsewhere("colour", TEN)
 
     assert client.bookings() == simulator.bookings()
-    assert client.world() == simulator.world()
+    assert client.dataset() == simulator.dataset()
 
 
 def test_human_books_moves_and_cancels(simulator, salon, receiver):
     booked = simulator.book_elsewhere(COLOUR, TEN, name="Karl", metadata={"made": "by hand"})
-    moved = simulator.move_elsewhere(booked["uid"], ELEVEN)
+    moved = simulator.reschedule_elsewhere(booked["uid"], ELEVEN)
     simulator.cancel_elsewhere(moved["uid"], reason="ill")
 
     assert triggers(receiver) == ["BOOKING_CREATED", "BOOKING_RESCHEDULED", "BOOKING_CANCELLED"]
@@ -186,9 +187,16 @@ def test_only_loopback_addresses_will_do(host):
         require_loopback(host)
 
 
-def test_command_refuses_to_listen_to_the_world():
+def test_command_refuses_hosts_that_are_not_loopback():
     with pytest.raises(CommandError, match="loopback addresses only"):
         call_command(calcom_simulator.Command(), host="0.0.0.0", port=0)
+
+
+def test_command_explains_an_image_without_simulator(monkeypatch):
+    monkeypatch.setitem(sys.modules, "calcom.simulator", None)
+
+    with pytest.raises(CommandError, match="image contains no simulator"):
+        call_command(calcom_simulator.Command())
 
 
 def test_client_and_webhooks_stay_on_this_machine(salon):

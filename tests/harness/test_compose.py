@@ -32,12 +32,11 @@ def test_the_image_is_web_unless_told_otherwise():
 
 
 def test_nothing_but_the_proxy_can_be_reached_from_outside():
-    """Not the databases, not the simulator, not Prometheus, and web only through what buffers requests."""
+    """Databases and Prometheus are not published, and web is reached through the proxy only."""
     published = {name for name, service in SERVICES.items() if "ports" in service}
 
     assert published == {"proxy"}
     assert OURS["web"]["environment"]["BEHIND_TLS_PROXY"] == "1"
-    assert {SERVICES[name]["network_mode"] for name in OURS if name != "simulator"} == {"service:simulator"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -52,9 +51,7 @@ def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
 
 def test_all_of_them_count_in_one_place():
     """A worker that counts for itself is seen by nobody: its figures reach a scrape over this volume only."""
-    counting = {name: service for name, service in OURS.items() if name != "simulator"}
-
-    for name, service in counting.items():
+    for name, service in OURS.items():
         assert service["environment"]["PROMETHEUS_MULTIPROC_DIR"] == "/metrics", name
         assert "metrics:/metrics" in service["volumes"], name
     assert "metrics" in COMPOSE["volumes"]
