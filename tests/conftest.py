@@ -81,9 +81,9 @@ def _nothing_remembered() -> Iterator[None]:
     current_app.control.purge()
     rate_limiter.limiter_for.cache_clear()
     circuit_breaker.breaker_for.cache_clear()
-    auth.key_named.forget()
+    auth.key_named.clear()
     throttle.reset_memory()
-    directory.forget()
+    directory.clear()
     yield
     let_jobs_finish()
 

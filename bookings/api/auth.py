@@ -10,8 +10,8 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from bookings.api.directory import TTLCache
 from bookings.api.problem_catalog import ScopeMissing
-from bookings.api.ttl_cache import Remembered
 from bookings.models import AgentKey, digest_of
 from cachectl.infra.throttle import throttle
 from monitoring import metrics
@@ -30,7 +30,7 @@ def _look_up(key: str) -> AgentKey | None:
 # Seconds for which all processes know that a key was valid: longer than any time between two starts of a process.
 MARK_S = 30 * 86_400
 
-key_named = Remembered(_look_up)
+key_named = TTLCache(_look_up)
 """The valid key with this text, or None. Held in memory by the text itself: nothing here is ever printed."""
 
 
@@ -41,7 +41,7 @@ def _shown(text: str, request: Request) -> AgentKey | None:
     Raises:
         Throttled: too many unknown keys came from this address; this one was not looked up.
     """
-    if key_named.knew(text) and (key := key_named(text)):
+    if key_named.has_seen(text) and (key := key_named(text)):
         return key
     address, unknown = address_of(request.META), throttle("unknown-key", settings.BOOKINGS_GUESS_RATE)
     mark = f"valid-key:{digest_of(text)}"

@@ -1,16 +1,26 @@
-"""What the OpenAPI document says about each operation: answers, problems by code, headers."""
+"""The OpenAPI document, the page that shows it, and what it says about each endpoint. Both are public."""
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
+import orjson
+from django.http import HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from bookings.api.problem_catalog import CONTENT_TYPE, TABLE
 from bookings.api.serializers import requests as shapes
 from bookings.api.serializers import search as search_shapes
+from bookings.api.wire import Renderer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -286,3 +296,38 @@ class AgentKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:  # noqa: ARG002
         """Return the OpenAPI security scheme."""
         return {"type": "http", "scheme": "bearer", "bearerFormat": "sl_…", "description": "A key from the admin."}
+
+
+@cache
+def openapi_document() -> bytes:
+    """Return the OpenAPI document. It does not change while the process runs."""
+    generated = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return orjson.dumps(generated, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+
+
+class Document(APIView):
+    """The OpenAPI document."""
+
+    schema = None
+    http_method_names = ["get", "head"]
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    throttle_classes: list[Any] = []
+
+    def get(self, _request: Request) -> HttpResponse:
+        return HttpResponse(openapi_document(), content_type="application/vnd.oai.openapi+json;version=3.1")
+
+
+class Page(SpectacularSwaggerSplitView):
+    """The page that shows it. Its scripts are files from a package: the content policy forbids inline ones."""
+
+    url_name = "openapi"
+    http_method_names = ["get", "head"]
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    throttle_classes: list[Any] = []
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer with a problem in JSON, as everywhere, and not with a page."""
+        self.request.accepted_renderer = Renderer()
+        return super().handle_exception(exc)

@@ -35,7 +35,7 @@ def slots(starts: tuple[int, ...], *, zone: str, minutes: int, language: str) ->
     """
     Return the JSON list of slots that begin at `starts` (epoch minutes) and last `minutes`.
 
-    Remembered, because callers ask for the same days again and again.
+    TTLCache, because callers ask for the same days again and again.
     """
     names = WEEKDAYS[language]
     parts = []

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bookings.api import docs
+from bookings.api import openapi
 from bookings.api.views import availability, base, bookings, callbacks, conversations
 
 urlpatterns = [
@@ -20,8 +20,8 @@ urlpatterns = [
     path("bookings/<str:booking_id>/reschedule", bookings.Reschedule.as_view(), name="reschedule"),
     path("callbacks", callbacks.Callbacks.as_view(), name="callbacks"),
     path("operations/<str:operation_id>", base.Operation.as_view(), name="operation"),
-    path("openapi.json", docs.OpenApi.as_view(), name="openapi"),
-    path("docs", docs.Docs.as_view(), name="docs"),
+    path("openapi.json", openapi.Document.as_view(), name="openapi"),
+    path("docs", openapi.Page.as_view(), name="docs"),
     # Last: whatever else is asked for gets its problem, in DEBUG as well.
     path("", base.Nothing.as_view()),
     path("<path:rest>", base.Nothing.as_view()),

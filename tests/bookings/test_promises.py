@@ -42,7 +42,7 @@ def requested_syncs():
 def sync(salon, calcom_id=3):
     """Have the event type synced by a worker; no process goes on with what it knew of the service before."""
     sync_event_type(account_id=salon.account.pk, calcom_id=calcom_id)
-    directory.forget()
+    directory.clear()
 
 
 # --- what was made is not what was promised ----------------------------------------------------------------------

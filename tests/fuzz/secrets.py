@@ -10,7 +10,7 @@ PIECE = 12
 _WORDS = re.compile(rb"[A-Za-z0-9_-]{12,}")
 
 
-class TimeCriteria:
+class Wanted:
     """Keys, in pieces: whoever has a longer part of one somewhere has one of them."""
 
     def __init__(self, keys: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from random import Random
 import orjson
 import pytest
 
-from bookings.api.docs import openapi
+from bookings.api.openapi import openapi_document
 from bookings.models import CallbackRequest
 from cachectl.infra.redis import redis_client
 from script.lib.processes import StageError
@@ -20,7 +20,9 @@ KEY = "sl_hT3kzQv9-8mPwXyR2sJf0aLbNcUdEe"
 
 def test_every_parameter_of_the_api_is_known_to_name_something_or_nothing():
     """A new one cannot be forgotten."""
-    places = {(place.operation, place.where, place.name) for place in foreign.places_of(orjson.loads(openapi()))}
+    places = {
+        (place.operation, place.where, place.name) for place in foreign.places_of(orjson.loads(openapi_document()))
+    }
 
     assert ("get_booking", "path", "booking_id") in places
     assert ("create_booking", "body", "caller.phone") in places

@@ -12,8 +12,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import headers, presenters
 from bookings.api import openapi as described
+from bookings.api import presenters, wire
 from bookings.api.directory import people_called, people_of, service_of
 from bookings.api.problem_catalog import ScopeMissing
 from bookings.api.serializers.search import NEEDS_CLARIFICATION, SearchRequest, wanted_of
@@ -98,12 +98,12 @@ class Search(AgentView):
             calcom=CalcomService(service.event_type.account, tenant=self.key.company_id),
             deadline=self.deadline,
             now=now,
-            max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
+            max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
         result = offered.result
-        told = headers.of_cache(result.known)
+        told = wire.cache_headers(result.known)
         if _nobody_knows(result) and not _is_access_refused(result):
-            told |= headers.retry_after(result.known.retry_after)
+            told |= wire.retry_after(result.known.retry_after)
         return Response(self._answer(query, offered, now), headers=told)
 
     def _question(self, body: Mapping[str, Any], now: datetime) -> _Question:

@@ -21,11 +21,10 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from bookings import metrics
-from bookings.api import headers, presenters
 from bookings.api import openapi as described
+from bookings.api import presenters, wire
 from bookings.api.auth import methods_without_scope
-from bookings.api.directory import service_of, services_of
-from bookings.api.matching import ranked
+from bookings.api.directory import ranked, service_of, services_of
 from bookings.api.problem_catalog import IdempotencyKeyRequired, RequestError, RequestInvalid, told_of
 from bookings.api.serializers.requests import BookingRequest, CancelRequest, Question, phone_number
 from bookings.availability import calendar_view
@@ -97,9 +96,9 @@ class AgentView(APIView):
     def language(self) -> str:
         """Return the language to answer in: the one asked for, Accept-Language's, the call's, the branch's."""
         accepted = self.request.META.get("HTTP_ACCEPT_LANGUAGE", "")
-        asked = headers.spoken_language(self.asked_language or "") or headers.accepted_language(accepted)
+        asked = wire.spoken_language(self.asked_language or "") or wire.accepted_language(accepted)
         usual = (self.call.language if self.call else "") or (self.branch.language if self.branch else "")
-        return asked or headers.spoken_language(usual) or "en"
+        return asked or wire.spoken_language(usual) or "en"
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -109,7 +108,7 @@ class AgentView(APIView):
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Start the clocks."""
         self.began = time.perf_counter()
-        self.applied_wait = headers.preferred_wait(request.META.get("HTTP_PREFER", ""))
+        self.applied_wait = wire.preferred_wait(request.META.get("HTTP_PREFER", ""))
         default = settings.BOOKINGS_READ_WAIT if request.method == "GET" else settings.BOOKINGS_WRITE_WAIT
         self.deadline = Deadline.after(self.applied_wait or default)
         self.asked_language = request.GET.get("language")
@@ -237,10 +236,10 @@ class Availability(AgentView):
             now=now,
             calcom=CalcomService(question.service.event_type.account, tenant=self.key.company_id),
             deadline=self.deadline,
-            max_age=headers.greatest_age(request.META.get("HTTP_CACHE_CONTROL", "")),
+            max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
         metrics.count_answer(found.known_in_full)
-        return Response(self._answer(question.service, found), headers=headers.of_cache(found.known))
+        return Response(self._answer(question.service, found), headers=wire.cache_headers(found.known))
 
     def _answer(self, service: Service, found: calendar_view.CalendarView) -> dict[str, object]:
         zone, known = service.branch.time_zone, found.known_in_full
@@ -303,7 +302,7 @@ class Bookings(AgentView):
         return changed(self, booked, HTTPStatus.CREATED, attendee_name=wish.attendee_name)
 
     def _wish(self, request: Request, asked: Mapping[str, Any]) -> booking.Wish:
-        caller, key, slot = asked["caller"], headers.idempotency_key(request.META), self._slot(asked)
+        caller, key, slot = asked["caller"], wire.idempotency_key(request.META), self._slot(asked)
         self.service = service = slot["service"]
         self.staff = slot.get("staff")
         if self.call is None and key is None and not (asked["confirm_token"] or asked["slot_token"]):
@@ -369,7 +368,7 @@ class Cancel(AgentView):
             appointment=appointment,
             reason=asked["reason"],
             asked_by=self.key,
-            idempotency_key=headers.idempotency_key(request.META),
+            idempotency_key=wire.idempotency_key(request.META),
             request_digest=digest("cancel", asked | {"booking_id": booking_id}),
             calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
             deadline=self.deadline,

@@ -7,8 +7,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import headers, presenters
 from bookings.api import openapi as described
+from bookings.api import presenters, wire
 from bookings.api.serializers.requests import FindRequest, RescheduleRequest
 from bookings.api.views.base import AgentView, appointment_of, changed, digest
 from bookings.errors import SlotNotOffered
@@ -42,7 +42,7 @@ class Reschedule(AgentView):
             asked_by=self.key,
             offer=offer,
             conversation=conversation,
-            idempotency_key=headers.idempotency_key(request.META),
+            idempotency_key=wire.idempotency_key(request.META),
             request_digest=digest("reschedule", asked | {"booking_id": booking_id}),
             calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
             deadline=self.deadline,

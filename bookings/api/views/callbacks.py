@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import headers, presenters
 from bookings.api import openapi as described
+from bookings.api import presenters, wire
 from bookings.api.problem_catalog import RequestInvalid
 from bookings.api.serializers.requests import CallbackRequest, phone_number
 from bookings.api.views.base import AgentView, appointment_of, digest
@@ -50,7 +50,7 @@ class Callbacks(AgentView):
                 phone=self._number(asked["phone"], _region(self.place, branches)),
                 language=self.language,
                 topic=_topic(asked, booked),
-                idempotency_key=headers.idempotency_key(request.META) or "",
+                idempotency_key=wire.idempotency_key(request.META) or "",
                 request_digest=digest("call back", asked),
             )
         )

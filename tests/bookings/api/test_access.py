@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import auth, ttl_cache, urls
+from bookings.api import auth, directory, urls
 from bookings.api.views import base
 from bookings.models import AgentKey
 from tests.bookings.api.conftest import Agent, agent_with, wish
@@ -118,7 +118,7 @@ def test_a_revoked_key_is_refused_within_five_seconds(
 ) -> None:
     """What a process remembers of a key, it forgets in time."""
     now = [1000.0]
-    monkeypatch.setattr(ttl_cache, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(directory, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert agent.get("services").status_code == 200
 
     AgentKey.objects.update(revoked_at=timezone.now())
@@ -222,7 +222,7 @@ def test_a_made_up_key_is_not_remembered(client: Client, salon: Salon) -> None:
     for number in range(20):
         client.get("/v1/services", headers={"Authorization": f"Bearer sl_{number:040}"})
 
-    assert len(auth.key_named._known) == 0
+    assert len(auth.key_named) == 0
 
 
 def test_too_many_requests_are_told_when_to_come_back(agent: Agent, settings) -> None:

@@ -1,14 +1,21 @@
-"""Which service is meant, without reading all of them."""
+"""Services by id, and by words that match a name or an alias."""
 
 import pytest
 
 from bookings.api import directory
+from bookings.api.directory import named, ranked
 from bookings.api.problem_catalog import ServiceNotOffered
+from bookings.models import Service
+
+CUT = Service(name="Herrenhaarschnitt", aliases=["Haarschnitt Herren", "Herrenschnitt"])
+COLOUR = Service(name="Färben", aliases=["Haare färben", "Colour"])
+CHECK_UP = Service(name="Check-up", aliases=[])
+OFFERED = [CUT, COLOUR, CHECK_UP]
 
 
 def test_a_service_named_by_its_id_costs_one_row(salon, django_assert_num_queries):
     """A company may have ten thousand services; a cached answer must not grow with them."""
-    directory.forget()
+    directory.clear()
 
     with django_assert_num_queries(1) as asked:
         assert directory.service_of(salon.agent_key, f"sv_{salon.cut.pk}") == salon.cut
@@ -23,3 +30,35 @@ def test_another_companys_id_is_no_service(salon, practice):
 
     with pytest.raises(ServiceNotOffered):
         directory.service_of(salon.agent_key, f"sv_{practice.check_up.pk}")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("Herrenhaarschnitt", CUT),
+        ("herren haarschnitt", CUT),
+        ("haarschnitt", CUT),
+        ("Herrenhaarschnit", CUT),
+        ("faerben", COLOUR),
+        ("FÄRBEN", COLOUR),
+        ("Farben", COLOUR),
+        ("check up", CHECK_UP),
+    ],
+)
+def test_words_find_their_service_first(words: str, meant: Service) -> None:
+    """Case, accents, umlauts spelled out, slips and parts of a name do not matter."""
+    assert ranked(OFFERED, words)[0][0] is meant
+
+
+@pytest.mark.parametrize("words", ["Zahnreinigung", "?!", "", "x", "\u202e", "1234"])
+def test_words_that_mean_nothing_here_find_nothing(words: str) -> None:
+    """FM-17: an unknown service is unknown."""
+    assert ranked(OFFERED, words) == []
+    assert named(OFFERED, words) == []
+
+
+def test_a_score_of_one_is_the_name_itself() -> None:
+    """Only then is a name as good as an id."""
+    assert ranked(OFFERED, "Färben")[0][1] == 1.0
+    assert named(OFFERED, "färben") == [COLOUR]
+    assert named(OFFERED, "Haarschnitt") == []

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from bookings.api.docs import openapi
+from bookings.api.openapi import openapi_document
 from bookings.api.problem_catalog import TABLE
 from bookings.api.views.base import AgentView, Nothing
 from bookings.models import Conversation
@@ -25,7 +25,7 @@ from tests.factories import ANNA, TUESDAY, Salon, at
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """The document as agents get it."""
-    return orjson.loads(openapi())
+    return orjson.loads(openapi_document())
 
 
 def test_the_document_is_valid_and_nothing_was_guessed() -> None:

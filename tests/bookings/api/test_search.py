@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookings.api import directory
-from bookings.api.docs import openapi
+from bookings.api.openapi import openapi_document
 from bookings.availability import pagination
 from bookings.models import AgentKey, Appointment, Conversation, SlotToken, Staff
 from bookings.scheduling import claims, holds, offering
@@ -435,7 +435,7 @@ def test_an_offer_that_is_held_at_once_is_as_good_as_any(simulator: Simulator, a
 
 
 def _components() -> dict[str, Any]:
-    schemas = orjson.loads(openapi())["components"]["schemas"]
+    schemas = orjson.loads(openapi_document())["components"]["schemas"]
     return {
         "schemas": {
             name: {**shape, "additionalProperties": False} if shape.get("type") == "object" else shape
@@ -445,7 +445,9 @@ def _components() -> dict[str, Any]:
 
 
 def _schema(path: str, status: str, content_type: str) -> dict[str, Any]:
-    return orjson.loads(openapi())["paths"][path]["post"]["responses"][status]["content"][content_type]["schema"]
+    return orjson.loads(openapi_document())["paths"][path]["post"]["responses"][status]["content"][content_type][
+        "schema"
+    ]
 
 
 def test_answers_are_what_the_document_says(simulator: Simulator, agent: Agent, salon: Salon) -> None:
@@ -459,7 +461,7 @@ def test_answers_are_what_the_document_says(simulator: Simulator, agent: Agent, 
     ]
     salon.branch.closures = closed_for_ever
     salon.branch.save()
-    directory.forget()
+    directory.clear()
     bodies.append(search(agent, salon, when=TEN).json())
 
     assert [body["status"] for body in bodies] == ["available", "alternatives", "needs_clarification", "none"]

@@ -44,7 +44,7 @@ def ask(agent: Agent, address: str = HERE) -> int:
 
 def restart_process() -> None:
     """Act as a process that has just started."""
-    auth.key_named.forget()
+    auth.key_named.clear()
     throttle.reset_memory()
 
 

@@ -118,8 +118,8 @@ class Stage:
 
     def start_again(self) -> None:
         """Have our process know nothing but what is kept elsewhere."""
-        auth.key_named.forget()
-        directory.forget()
+        auth.key_named.clear()
+        directory.clear()
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass, and the time that somebody waited."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookings.api import headers
+from bookings.api import wire
 from bookings.api.problem_catalog import RequestInvalid
 from cachectl.cache import CacheResult, Freshness
 
@@ -26,7 +26,7 @@ from cachectl.cache import CacheResult, Freshness
 )
 def test_how_long_a_caller_can_wait(given: str, expected: float | None) -> None:
     """A wish out of bounds is brought into them; what is no wish is ignored, as the standard asks."""
-    assert headers.preferred_wait(given) == expected
+    assert wire.preferred_wait(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_how_long_a_caller_can_wait(given: str, expected: float | None) -> None:
 )
 def test_how_old_an_answer_may_be(given: str, expected: float | None) -> None:
     """Directives that are not for us are ignored."""
-    assert headers.greatest_age(given) == expected
+    assert wire.max_age(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_how_old_an_answer_may_be(given: str, expected: float | None) -> None:
 )
 def test_which_language_is_liked_best(given: str, expected: str | None) -> None:
     """Languages that we do not speak are passed over."""
-    assert headers.accepted_language(given) == expected
+    assert wire.accepted_language(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", " ", '""', "x" * 256, "schlüssel", "two words", "tab\there"])
 def test_an_idempotency_key_that_cannot_be_one(given: str) -> None:
     """It is refused by name, and not taken for another one."""
     with pytest.raises(RequestInvalid) as refused:
-        headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": given})
+        wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": given})
 
     assert refused.value.field == "Idempotency-Key"
 
 
 def test_quotes_are_no_part_of_an_idempotency_key() -> None:
     """The draft standard quotes it, most clients do not."""
-    assert headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": '"abc-1"'}) == "abc-1"
-    assert headers.idempotency_key({"HTTP_IDEMPOTENCY_KEY": "abc-1"}) == "abc-1"
-    assert headers.idempotency_key({}) is None
+    assert wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": '"abc-1"'}) == "abc-1"
+    assert wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": "abc-1"}) == "abc-1"
+    assert wire.idempotency_key({}) is None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_quotes_are_no_part_of_an_idempotency_key() -> None:
 )
 def test_where_the_answer_came_from(known: CacheResult, status: str, hit: str) -> None:
     """RFC 9211, in one line, and in one word for those who want no more."""
-    told = headers.of_cache(known)
+    told = wire.cache_headers(known)
 
     assert (told["Cache-Status"], told["X-Cache-Hit"]) == (status, hit)
     assert told.get("Age") == (None if known.age is None else str(int(known.age)))
