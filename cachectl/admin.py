@@ -1,4 +1,4 @@
-"""History to look at: what was forgotten and what was warmed. Nothing here can be changed."""
+"""Read-only history: invalidations and warming runs."""
 
 from typing import Any
 
@@ -11,43 +11,38 @@ from monitoring.admin_pages import CappedPaginator, LocalTimes
 
 
 class HistoryAdmin(LocalTimes, ModelAdmin):
-    """A list to read."""
+    """A read-only list; rows are pruned after 14 days."""
 
     list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """History is written by what happens."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """History stays as it was."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """History goes by itself, after 14 days."""
         return False
 
 
 class PendingFilter(admin.SimpleListFilter):
-    """Invalidations that are still owed: normally none for longer than a moment."""
+    """Pending invalidations: normally none for longer than a moment."""
 
     title = "state"
-    parameter_name = "owed"
+    parameter_name = "pending"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        """Return the choices."""
-        return [("1", "owed"), ("0", "done")]
+        return [("1", "pending"), ("0", "done")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        """Return the invalidations of the chosen state."""
         return queryset if self.value() is None else queryset.filter(done_at__isnull=self.value() == "1")
 
 
 @admin.register(CacheInvalidation)
 class CacheInvalidationAdmin(HistoryAdmin):
-    """Why which days were forgotten, and how fast."""
+    """Which days were invalidated, why, and how fast."""
 
     list_display = (
         "created_at",
@@ -59,7 +54,7 @@ class CacheInvalidationAdmin(HistoryAdmin):
         "done",
         "attempts",
         "keys_invalidated",
-        "took_ms",
+        "duration_ms",
         "last_error",
     )
     list_filter = (PendingFilter, "cause", "created_at")
@@ -69,24 +64,21 @@ class CacheInvalidationAdmin(HistoryAdmin):
 
     @admin.display(description="event types")
     def event_types(self, row: CacheInvalidation) -> str:
-        """Return the ids, shortened."""
         shown = ", ".join(map(str, row.event_type_ids[:5]))
         return shown if len(row.event_type_ids) <= 5 else f"{shown} and {len(row.event_type_ids) - 5} more"
 
     @admin.display(boolean=True, ordering="done_at")
     def done(self, row: CacheInvalidation) -> bool:
-        """Return whether the days are forgotten."""
         return row.done_at is not None
 
-    @admin.display(description="took, ms", ordering="took")
-    def took_ms(self, row: CacheInvalidation) -> str:
-        """Return the time in Redis."""
-        return "" if row.took is None else f"{row.took.total_seconds() * 1000:.1f}"
+    @admin.display(description="duration, ms", ordering="duration")
+    def duration_ms(self, row: CacheInvalidation) -> str:
+        return "" if row.duration is None else f"{row.duration.total_seconds() * 1000:.1f}"
 
 
 @admin.register(Warming)
 class WarmingAdmin(HistoryAdmin):
-    """What warming loaded, and at what cost."""
+    """What each warming run loaded, and at what cost."""
 
     list_display = (
         "started_at",

@@ -1,15 +1,13 @@
-"""How Django knows the app, and what it does when a worker starts."""
+"""The app: outbox, probe and collector are registered, and workers notice an emptied Redis when they start."""
 
 from django.apps import AppConfig
 
 
 class CachectlConfig(AppConfig):
-    """What we may still believe about free slots, and until when. Knows days and slots, knows no Cal.com."""
-
     name = "cachectl"
 
     def ready(self) -> None:
-        """Look at Redis as soon as a worker is up, so that an emptied one is known before the first caller asks."""
+        """Register what others read, and check for an emptied Redis before the first search."""
         from celery.signals import worker_ready  # noqa: PLC0415  after the apps are loaded, like what it calls
 
         from cachectl.cache import ensure_generations  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What is known of free slots: read days, forget days, keep them fresh."""
+"""The public interface of the day cache: read, refresh, warm, prefetch, invalidate."""
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -39,16 +39,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Warmed:
-    """What came of warming an event type."""
+    """The result of warming an event type."""
 
     days: int
-    """How many were loaded; 0 where somebody else had loaded them meanwhile."""
+    """Days loaded; 0 if another process had loaded them meanwhile."""
     requests: int
-    """How many were answered: none, one, or another one to resolve a doubt."""
+    """Requests answered: none, one, or a second one for a suspiciously empty list."""
     failure: str | None
-    """The source's reason, `deadline`, or `redis_away`."""
+    """The loader's reason, `deadline`, or `redis_away`."""
     retry_after: float | None
-    """Seconds after which to try again, where known."""
+    """Seconds after which to try again, if known."""
 
 
 def read(
@@ -63,16 +63,16 @@ def read(
     tenant: int | None = None,
 ) -> CacheResult:
     """
-    Return what is known of the UTC dates `first` to `last` (inclusive), loading what is not good enough.
+    Return the UTC dates `first` to `last` (inclusive), loading those that are expired or missing.
 
-    Never waits past the deadline, and never fails because Redis, the broker or Cal.com does: then what is known is
-    old, or missing, and says why.
+    Never waits past the deadline, and never fails because Redis, the broker or Cal.com does: days are then expired or
+    missing, and the result says why.
 
     Args:
         max_age: seconds; what was loaded earlier is loaded again. What is younger than `conf.min_reload_interval()`
             is reloaded only once in that time, however many ask.
-        revalidate: whether days that appointments of ours changed are loaded again, as soon as a load can know of them.
-        tenant: who asks, where several share the account. A load is on whoever asked first.
+        revalidate: whether days that appointments of ours changed are loaded again, as soon as a load can include them.
+        tenant: the company that asks, if several share the account. A load counts for the one that started it.
     """
     lookup = CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.LIVE, tenant=tenant)
     oldest = -inf if max_age is None else _oldest_that_will_do(lookup, max_age, deadline)
@@ -96,12 +96,12 @@ def refresh(
     patient: bool = True,
 ) -> float:
     """
-    Load the days that are no longer fresh; nobody waits for it.
+    Load the days that are no longer fresh, in the background.
 
     Args:
-        stale: whether days are loaded, too, for which nobody would have to wait.
-        patient: whether to come again: when the last change of the days is settled, so that one load serves many
-            changes; and when the source allows it, where it refused for now.
+        stale: whether stale days are loaded, too, which a search would answer without waiting.
+        patient: whether to be called again later: once a load can include the last change, so that one load serves
+            many changes; and when the loader allows it, if it refused for now.
 
     Returns:
         Seconds after which to call again; 0 when all is done.
@@ -120,16 +120,16 @@ def refresh(
     lookup.load_until(needed, Deadline.after(conf.lease()))
     again = _allowed_again(lookup) if patient else 0.0
     kept = again + conf.REFRESH_QUEUED if again else conf.REFRESH_FAILED if lookup.failure else 0.0
-    with suppress(RedisError):  # then the mark runs out by itself
+    with suppress(RedisError):  # the mark expires by itself
         store.unmark_refresh(account_id, event_type_id, kept)
     return again
 
 
 def warm(*, account_id: int, event_type_id: int, first: date, last: date) -> Warmed:
     """
-    Load the days that are no longer fresh, before anybody asks for them and behind everybody who does.
+    Load the days that are no longer fresh before they are searched, with the lowest priority.
 
-    What changed a moment ago is left to those who ask: it could not be believed yet.
+    Days that changed a moment ago are left out: a load would not count yet.
     """
     lookup = CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.WARMING)
     if lookup.redis_away:
@@ -144,9 +144,9 @@ def warm(*, account_id: int, event_type_id: int, first: date, last: date) -> War
 
 def prefetch(*, account_id: int, event_type_ids: Sequence[int], first: date, last: date) -> None:
     """
-    Have the days loaded by a worker for which somebody would have to wait, unless that was seen to a moment ago.
+    Queue a load of the days that a search would have to wait for, unless that was done a moment ago.
 
-    Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
+    Never fails, but may take as long as Redis and the broker do: call it in the background.
     """
     try:
         new = store.mark_prefetched(account_id, event_type_ids)
@@ -167,9 +167,9 @@ def queue_refresh(
     stale: bool = True,
 ) -> None:
     """
-    Have the days refreshed by a worker, `delay` seconds from now, unless that is queued already.
+    Queue a refresh of the days, `delay` seconds from now, unless one is queued already.
 
-    Never fails, but may take as long as Redis and the broker do: nobody on the phone should wait for it.
+    Never fails, but may take as long as Redis and the broker do: call it in the background.
     """
     days = {"first": first.isoformat(), "last": last.isoformat(), "stale": stale}
     message = {"account_id": account_id, "event_type_id": event_type_id, **days}
@@ -178,7 +178,7 @@ def queue_refresh(
             current_app.send_task("cachectl.refresh", kwargs=message, countdown=delay or None)
     except (OperationalError, RedisError) as error:
         log.warning("cachectl.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
-        with suppress(RedisError):  # the next stale answer after a moment tries again
+        with suppress(RedisError):  # a later stale answer tries again
             store.unmark_refresh(account_id, event_type_id, after=1.0)
 
 
@@ -194,39 +194,39 @@ def invalidate(
     known_there: bool = False,
 ) -> int:
     """
-    Note that the UTC dates `first` to `last` (inclusive) changed just now; return how many days were forgotten.
+    Record that the UTC dates `first` to `last` (inclusive) changed just now; return the number of days invalidated.
 
-    A day counts once for each event type. The same `invalidation_id` moves nothing when it comes again.
+    A day counts once for each event type. Repeating an `invalidation_id` changes nothing.
 
     Args:
-        own: whether an appointment of ours is the change. Then the days stay answerable, minus our own appointments.
-        freed: whether it gave time back, which the list that is cached may not have.
-        known_there: whether the source itself told of the change, so that a load which begins now knows of it.
+        own: whether an appointment of ours is the change. Then the days stay usable, minus our own appointments.
+        freed: whether it freed time, which the cached list may lack.
+        known_there: whether Cal.com itself reported the change, so that a load which begins now includes it.
 
     Raises:
-        RedisError: nothing was forgotten; the CacheInvalidation stays owed.
+        RedisError: nothing was invalidated; the CacheInvalidation stays pending.
         ValueError: the range is out of order, or larger than any change can be.
     """
     dates = dates_between(first, last)
     if not dates or len(dates) * len(event_type_ids) > conf.MOST_KEYS:
-        raise ValueError(f"Forget 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
+        raise ValueError(f"Invalidate 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
     mark = uuid4().hex if invalidation_id is None else str(invalidation_id)
     return store.invalidate(account_id, event_type_ids, dates, own=own, mark=mark, freed=freed, known_there=known_there)
 
 
 def ensure_generations() -> None:
-    """Notice an emptied Redis before a caller does: loads are believed from the settle time after that."""
+    """Notice an emptied Redis before a search does: loads count from CACHE_CONSISTENCY_LAG after that."""
     for account_id in loaders.accounts():
         store.ensure_generation(account_id)
 
 
 def _oldest_that_will_do(lookup: CacheLookup, max_age: float, deadline: Deadline) -> float:
-    """Return since when the days must have been loaded, on Redis' clock, so that none is reloaded time and again."""
+    """Return since when, on Redis' clock, the days must have been loaded, bounding forced reloads."""
     floor = conf.min_reload_interval()
     oldest, young = lookup.asked - max_age, lookup.asked - floor
     if not any(young <= (day.loaded_at or inf) < oldest for day in lookup.days.values()):
         return oldest
-    if deadline.passed:  # nothing will be loaded, so the next question may
+    if deadline.passed:  # nothing will be loaded, so the next read may
         return young
     try:
         may_reload = store.mark_reload(lookup.account_id, lookup.event_type_id, floor)
@@ -236,7 +236,7 @@ def _oldest_that_will_do(lookup: CacheLookup, max_age: float, deadline: Deadline
 
 
 def _allowed_again(lookup: CacheLookup) -> float:
-    """Return in how many seconds a refresh may try again that was refused for now; 0 where nobody said so."""
+    """Return the seconds after which a refused refresh may try again; 0 if unknown."""
     if not lookup.failure or lookup.retry_after is None:
         return 0.0
     return min(max(lookup.retry_after, conf.REFRESH_SOONEST), conf.REFRESH_LATEST)

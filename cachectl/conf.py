@@ -1,40 +1,40 @@
-"""The numbers of this app, read from the settings in one place."""
+"""Settings and constants of this app. Durations are seconds unless a name says otherwise."""
 
 from dataclasses import dataclass
 
 from django.conf import settings
 
-# Seconds for which a failure is shared: whoever asks meanwhile does not repeat it.
+# For how long a failed load is shared: searches in that time do not repeat it.
 FAILURE_NOTE = 2.0
-# Seconds for which one command waits for somebody's load: a Redis that falls silent meanwhile is noticed after that.
+# The longest single blocking command of a waiter: a Redis that stops answering is noticed after that.
 WAITS_AT_ONCE = 0.5
-# Seconds between two looks whether our lease still stands, and for which an empty Redis gives none.
+# Interval at which the holder checks its lease, and for how long an empty Redis grants none.
 LEASE_SEEN_EVERY = 0.15
 NO_LEASE = 0.5
-# Seconds by which what is needed to judge an entry outlives it.
+# By how much `changed_at` and the generation outlive the entries they decide on.
 OUTLIVE = 3600.0
-# Seconds until a refresh that was queued and never ran may be queued again, and until one that failed may.
+# When a refresh that was queued and never ran may be queued again, and when one that failed may.
 REFRESH_QUEUED = 60.0
 REFRESH_FAILED = 10.0
-# Seconds for which an event type that was prepared for a call is not looked at again for the next one.
+# For how long an event type that was prefetched for a call is not prefetched again.
 PREFETCHED = 30.0
-# Seconds after which a refresh that was refused for now comes back, whatever it was told: it is no hurry, and a queue
+# Bounds of the delay before a refused refresh is repeated: it is not urgent, and a queue
 # that holds messages for longer than Celery's visibility timeout sends them twice.
 REFRESH_SOONEST, REFRESH_LATEST = 5.0, 60.0
-# Seconds by which a refresh is put after the moment from which a load can be believed.
+# Margin between the moment from which a load counts and the refresh.
 REFRESH_MARGIN = 0.1
-# Seconds after which a warming that was killed no longer keeps the next one from its account.
+# Lease of a warming run on its account: a killed run blocks the next one no longer.
 WARMING_LEASE = 30.0
-# Seconds for which hourly counts of demand are kept.
+# How long hourly demand counts are kept.
 DEMAND_KEPT = 48 * 3600
-# Days one question may span; keys (event type and day) one forgetting may touch.
+# Days one read may span; keys (event type times day) one invalidation may touch.
 MOST_DAYS = 400
 MOST_KEYS = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long a load answers, in milliseconds: the unit of Redis."""
+    """How long a load is answered, in milliseconds: the unit of Redis."""
 
     max_age: float
     stale_while_revalidate: float
@@ -43,12 +43,12 @@ class Lifetimes:
 
     @property
     def entry(self) -> int:
-        """Return how long an entry is kept."""
+        """Lifetime of an entry."""
         return int(self.stale_if_error)
 
     @property
     def memory(self) -> int:
-        """Return how long changes and the epoch are kept: longer than any entry they judge."""
+        """Lifetime of `changed_at` and the generation: longer than that of any entry."""
         return int(self.stale_if_error + OUTLIVE * 1000)
 
 
@@ -63,15 +63,15 @@ def lifetimes() -> Lifetimes:
 
 
 def prefetch_days() -> int:
-    """Return how many days one load covers at least."""
+    """Return the least number of days that one load covers."""
     return int(settings.CACHE_PREFETCH_DAYS)
 
 
 def min_reload_interval() -> float:
-    """Return the seconds in which callers who insist on a new list cost one request at most."""
+    """Return the least time between two forced reloads of a day (`Cache-Control: no-cache`)."""
     return float(settings.CACHE_MIN_RELOAD_INTERVAL)
 
 
 def lease() -> float:
-    """Return for how many seconds one process may be alone in loading: longer than a load can take."""
+    """Return the lifetime of a lease on loading: longer than a load can take."""
     return float(settings.CALCOM_READ_TIMEOUT) + 2.0

@@ -1,13 +1,12 @@
 """
-What a stored day is still worth: the one rule against every race, pure.
+How fresh a stored day is: the one rule against every race. Pure.
 
 Note [A load that began too early]
     Beside each day stands when it last changed, by an appointment of ours and otherwise. A load that began less than
-    the settle time after the last *other* change may have been overtaken by it, so it is never believed, however it
-    came here; the same holds for the epoch, the moment this Redis was first seen empty. Own changes are different:
-    we know what they took and subtract it, so a load from before one is *due*, not wrong. The newest load is stored
-    even when it cannot be believed: it is the best answer there is, marked unverified, and it keeps a thousand
-    callers from loading the same again.
+    CACHE_CONSISTENCY_LAG after the last *other* change may have been overtaken by it, so it never counts; the same
+    holds for the generation, the moment this Redis was first seen empty. Own changes are different: we know what they
+    took and subtract it, so a load from before one needs a refresh and is not wrong. The newest load is stored even
+    if it does not count: it is the best answer there is, marked unverified, and spares others the same load.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from cachectl.conf import Lifetimes
 
 
 class Freshness(StrEnum):
-    """How good the knowledge of a day is."""
+    """How fresh a day is, as in stale-while-revalidate and stale-if-error (RFC 5861)."""
 
     FRESH = "fresh"  # answer
     STALE = "stale"  # answer, and refresh in the background
@@ -28,7 +27,7 @@ class Freshness(StrEnum):
 
     @property
     def verified(self) -> bool:
-        """Return whether a caller may be told so without reserve."""
+        """Whether the day may be told without reserve."""
         return self is Freshness.FRESH or self is Freshness.STALE
 
 
@@ -37,7 +36,7 @@ WORST_FIRST = (Freshness.MISSING, Freshness.EXPIRED, Freshness.STALE, Freshness.
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The free slots of an event type on one UTC date, as far as we know."""
+    """The free slots of an event type on one UTC date."""
 
     date: date
     starts: Sequence[int]
@@ -46,17 +45,17 @@ class Day:
     """When the load began: seconds on Redis' clock. None: missing, or loaded while Redis was away."""
     freshness: Freshness
     needs_refresh: bool = False
-    """Whether an appointment of ours changed the day since: subtract it."""
+    """Whether an appointment of ours changed the day since the load: subtract it."""
     reload_helps: bool = False
-    """Whether a load that began at the time of judgement could make the day better."""
+    """Whether a load that began now would make the day fresher."""
     freed: bool = False
-    """Whether an appointment of ours gave time back since: the list may not have it yet."""
+    """Whether an appointment of ours freed time since the load: the list may lack it."""
     consistent_at: float = field(default=0.0, repr=False)
-    """From when on a load can know of every change: seconds on Redis' clock."""
+    """From when on a load includes every change: seconds on Redis' clock."""
 
 
 def missing(day: date) -> Day:
-    """Return the day of which nothing is known."""
+    """Return a day without an entry."""
     return Day(day, (), None, Freshness.MISSING, reload_helps=True)
 
 
@@ -70,10 +69,10 @@ def assess(
     lifetimes: Lifetimes,
 ) -> Day:
     """
-    Return what a stored day is worth now. All instants in milliseconds on Redis' clock.
+    Return a stored day with its freshness now. All instants in milliseconds on Redis' clock.
 
     Args:
-        entry: when the load began, 1 if its emptiness is suspect, the slot starts.
+        entry: when the load began, 1 if it is suspiciously empty, the slot starts.
         change: the last change by an appointment of ours, the last other one, and, once there was one, the last that
             gave time back. An entry without one is missing.
     """

@@ -1,4 +1,4 @@
-"""Every change to the cache's own rows: invalidations written down, processed and pruned."""
+"""The outbox of invalidations: enqueue, apply, process and prune."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -15,21 +15,20 @@ from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
-# How long history is kept.
 KEPT = timedelta(days=14)
-# Rows processed per message, and how long they are left to the worker that claimed them.
+# Rows per message, and the lease of the worker that claimed them.
 BATCH = 100
 LEASE = timedelta(seconds=5)
-# Failed attempts after which a person should know: the first and three retries.
+# Failed attempts after which the log line is an error: the first and three retries.
 MANY_ATTEMPTS = 4
 
-# An answer of Cal.com's told of these: what is loaded from then on knows of them.
+# Cal.com itself reported these: a load that begins now includes them.
 _KNOWN_THERE = {CacheInvalidation.Cause.REFUSED, CacheInvalidation.Cause.EVENT_TYPE}
 # As `bulk_update` would, which takes forty times as long to build its statement (0.7 ms a row).
 _FINISH = """
     UPDATE cachectl_cacheinvalidation AS row
-    SET done_at = now(), keys_invalidated = done.keys, took = done.took, last_error = ''
-    FROM unnest(%s::bigint[], %s::int[], %s::interval[], %s::timestamptz[]) AS done (id, keys, took, leased_until)
+    SET done_at = now(), keys_invalidated = done.keys, duration = done.duration, last_error = ''
+    FROM unnest(%s::bigint[], %s::int[], %s::interval[], %s::timestamptz[]) AS done (id, keys, duration, leased_until)
     WHERE row.id = done.id AND row.next_attempt_at = done.leased_until AND row.done_at IS NULL
     RETURNING row.cause, done.keys
 """
@@ -45,14 +44,14 @@ def enqueue(
     freed: bool = False,
 ) -> CacheInvalidation:
     """
-    Write down that the UTC dates `first` to `last` must be forgotten; call it in the transaction that changes them.
+    Store that the UTC dates `first` to `last` changed; call it in the transaction of the change.
 
     Raises:
         ValueError: the range is out of order, names no event type, or is larger than any change can be.
     """
     days = len(dates_between(first, last)) * len(event_type_ids)
     if not 1 <= days <= conf.MOST_KEYS:
-        raise ValueError(f"Forget 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
+        raise ValueError(f"Invalidate 1 to {conf.MOST_KEYS} days (event types times dates), from first to last.")
     return CacheInvalidation.objects.create(
         account_id=account_id,
         event_type_ids=sorted(set(event_type_ids)),
@@ -65,10 +64,10 @@ def enqueue(
 
 def apply(row: CacheInvalidation) -> int:
     """
-    Forget the days of a row in Redis, and return how many they were. The row itself stays as it is: owed.
+    Invalidate the days of a row in Redis and return their number. The row stays pending.
 
     Raises:
-        RedisError: they could not be forgotten.
+        RedisError: nothing was invalidated.
         ValueError: the row names a range larger than any change can be.
     """
     return cache.invalidate(
@@ -85,10 +84,10 @@ def apply(row: CacheInvalidation) -> int:
 
 def process() -> int:
     """
-    Invalidate the days of rows that are due, a batch of them; return how many rows were done.
+    Claim a batch of due rows and invalidate their days; return the number of rows done.
 
     Raises:
-        RedisError: Redis did not answer. What was not done is scheduled again.
+        RedisError: Redis did not answer. The remaining rows are scheduled again.
     """
     rows = CacheInvalidation.objects.claim(BATCH, lease=LEASE)
     done: list[CacheInvalidation] = []
@@ -97,13 +96,13 @@ def process() -> int:
             began = time.perf_counter()
             try:
                 row.keys_invalidated = apply(row)
-            except ValueError as error:  # it must not keep the others waiting
+            except ValueError as error:  # it must not delay the others
                 _retry([row], error)
             except RedisError as error:
                 _retry(rows[place:], error)
                 raise
             else:
-                row.took = timedelta(seconds=time.perf_counter() - began)
+                row.duration = timedelta(seconds=time.perf_counter() - began)
                 done.append(row)
     finally:
         _finish(done)
@@ -111,17 +110,17 @@ def process() -> int:
 
 
 def prune(*, now: datetime) -> int:
-    """Throw away done invalidations and warmings older than 14 days; return how many. What is owed is kept."""
+    """Delete done invalidations and warmings older than 14 days; return how many. Pending ones are kept."""
     invalidations, _ = CacheInvalidation.objects.filter(created_at__lt=now - KEPT, done_at__isnull=False).delete()
     warmings, _ = Warming.objects.filter(started_at__lt=now - KEPT).delete()
     return invalidations + warmings
 
 
 def _finish(rows: Sequence[CacheInvalidation]) -> None:
-    """Write down what became of claimed rows, unless another worker has claimed them since."""
+    """Store the result of claimed rows, unless another worker has claimed them since."""
     if not rows:
         return
-    columns = zip(*((row.pk, row.keys_invalidated, row.took, row.next_attempt_at) for row in rows), strict=True)
+    columns = zip(*((row.pk, row.keys_invalidated, row.duration, row.next_attempt_at) for row in rows), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(_FINISH, [list(column) for column in columns])
         for cause, keys in cursor.fetchall():

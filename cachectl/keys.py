@@ -1,8 +1,8 @@
 """
-Every key, spelled once.
+Every Redis key of the cache, spelled once.
 
-The version comes first, so that another shape of value never meets old code; the account is the hash tag, so that what
-one script touches lies on one node of a cluster.
+The version comes first, so that a new form of value never meets old code; the account is the hash tag, so that the keys
+of one script lie on one node of a cluster.
 """
 
 import time
@@ -41,7 +41,7 @@ def generation(account_id: int) -> str:
 
 
 def lease(account_id: int, event_type_id: int) -> str:
-    """Return the key of the token of whoever loads."""
+    """Return the key of the lease: the token of the process that loads."""
     return _key(account_id, f"lease:{event_type_id}")
 
 
@@ -51,12 +51,12 @@ def failed(account_id: int, event_type_id: int) -> str:
 
 
 def done(account_id: int, token: str) -> str:
-    """Return the key of the list that wakes those who wait for the load of `token`."""
+    """Return the key of the list that wakes the waiters of the load of `token`."""
     return _key(account_id, f"done:{token}")
 
 
 def invalidated(account_id: int, cache_invalidation: int | str) -> str:
-    """Return the key of the mark that a forgetting was done: how many days it touched."""
+    """Return the key of the mark that an invalidation was done: how many days it affected."""
     return _key(account_id, f"invalidated:{cache_invalidation}")
 
 
@@ -71,12 +71,12 @@ def reload(account_id: int, event_type_id: int) -> str:
 
 
 def prefetched(account_id: int, event_type_id: int) -> str:
-    """Return the key of the mark that somebody saw to the next days a moment ago."""
+    """Return the key of the mark that the next days were prefetched a moment ago."""
     return _key(account_id, f"prefetched:{event_type_id}")
 
 
 def warming(account_id: int) -> str:
-    """Return the key of the token of whoever warms the account."""
+    """Return the key of the lease of the run that warms the account."""
     return _key(account_id, "warming")
 
 

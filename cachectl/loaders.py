@@ -1,20 +1,20 @@
-"""Who loads days. Registered from above, because this app knows no Cal.com."""
+"""The loader of days, registered by calcom because this app knows no Cal.com, and what a load may fail with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-# The reason of a load for which the budget of requests has no room now. Nothing was sent.
+# Reasons of a LoadError. No permit from the rate limiter now: nothing was sent.
 THROTTLED = "throttled"
-# The reason of a load that the source refuses us: only people can change that.
+# The source refuses our credentials: only people can change that.
 ACCESS_REFUSED = "unauthorized"
-# The reason of a load of an event type that does not exist any more. What was known of its days is no answer either.
+# The event type does not exist any more: cached days are no answer either.
 GONE = "not_found"
 
 
 class LoadPriority(StrEnum):
-    """Who waits for a load."""
+    """Whether a caller waits for a load."""
 
     LIVE = "live"  # a caller waits
     REFRESH = "refresh"  # the days were asked for a moment ago
@@ -22,14 +22,14 @@ class LoadPriority(StrEnum):
 
 
 class LoadError(Exception):
-    """No days could be loaded; what was known before stays all that is known. Try again after `retry_after`."""
+    """No days were loaded; cached entries stay. Try again after `retry_after`."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         """One word for logs and answers, such as `unavailable`."""
         self.retry_after = retry_after
-        """Seconds, where somebody said so."""
+        """Seconds, if known."""
 
 
 class Loader(Protocol):
@@ -48,17 +48,17 @@ class Loader(Protocol):
         """
         Return the slot starts of every UTC date from `first` to `last` (inclusive), in epoch minutes.
 
-        A date without slots is there, with nothing in it. The less urgent, the less of the budget may it use. `tenant`
-        says whose caller waits, where several share the account; what goes on in the background is nobody's.
+        A date without slots is present and empty. The lower the priority, the smaller its share of the rate limit.
+        `tenant` is the company of the waiting caller if several share the account; background loads have none.
 
         Raises:
-            LoadError: nothing was loaded; the reason is shared with everybody who waits.
+            LoadError: nothing was loaded; all waiters get the reason.
         """
         ...
 
 
 class _Registry:
-    """The one source, and which accounts are in use."""
+    """The registered loader, and the accounts in use."""
 
     loader: Loader | None = None
     accounts: Callable[[], Iterable[int]] = staticmethod(tuple)
@@ -66,7 +66,7 @@ class _Registry:
 
 def register(loader: Loader, *, accounts: Callable[[], Iterable[int]] = tuple) -> None:
     """
-    Make `source` the one that loads days; called from `AppConfig.ready()`.
+    Register the loader of days; called from `AppConfig.ready()`.
 
     Args:
         accounts: returns the ids of the accounts in use, so that an emptied Redis is noticed before a caller asks.
@@ -76,9 +76,9 @@ def register(loader: Loader, *, accounts: Callable[[], Iterable[int]] = tuple) -
 
 
 def current() -> Loader:
-    """Return the registered source."""
+    """Return the registered loader."""
     if _Registry.loader is None:
-        raise LoadError("no_source")
+        raise LoadError("no_loader")
     return _Registry.loader
 
 

@@ -1,4 +1,4 @@
-"""One question on its way: what is known so far, what it waits for, what it took."""
+"""One read of the cache: days as known so far, the loads it waits for, and its result."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,45 +16,44 @@ from cachectl.infra.deadline import Deadline
 from cachectl.loaders import GONE, LoadPriority
 from cachectl.singleflight import Block, LoadResult, dates_between
 
-# How often one question may wait for a flight: one that carried other days, its own, one to resolve a doubt.
+# Loads that one lookup may wait for: one of other days, its own, one for a suspiciously empty list.
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CacheResult:
-    """What is known of the days that were asked for, and how well."""
+    """The days that were asked for, and how fresh they are."""
 
     days: dict[date, Day]
     freshness: Freshness
     """Of the worst day."""
     age: float | None
-    """Seconds since the load of the oldest day began; None when nothing is known, or not since when."""
+    """Seconds since the load of the oldest day began; None if unknown."""
     loaded: bool = False
-    """Whether this question cost a load."""
+    """Whether this lookup cost a load."""
     collapsed: bool = False
-    """Whether another question's load was awaited, and brought days."""
+    """Whether it waited for the load of another lookup, which brought days."""
     failure: str | None = None
-    """Why not all is verified: `deadline`, `settling` (it changed moments ago), or the source's reason."""
+    """Why not all is verified: `deadline`, `settling` (changed moments ago), or the loader's reason."""
     retry_after: float | None = None
-    """Seconds after which asking again may help, where known."""
+    """Seconds after which asking again may help, if known."""
     loading: bool = False
-    """Whether somebody was loading days of the event type when the question was asked."""
-
+    """Whether a load of the event type was running when the lookup began."""
     uncertain: bool = False
-    """Whether a newer list might say otherwise of what was asked: set by those who know what was booked since."""
+    """Whether a newer list might differ in what was asked: set by callers who know what was booked since."""
 
     @property
     def verified(self) -> bool:
-        """Return whether a caller may be told so without reserve."""
+        """Whether the result may be told without reserve."""
         return self.freshness.verified and not self.uncertain
 
     def after(self, earlier: "CacheResult") -> "CacheResult":
-        """Return it with what the same question cost before: whether it loaded, or awaited a load."""
+        """Return this result with the cost of an earlier one of the same question added."""
         return replace(self, loaded=self.loaded or earlier.loaded, collapsed=self.collapsed or earlier.collapsed)
 
 
 class CacheLookup:
-    """A question for the days of an event type. Redis is asked once; after that it waits for flights only."""
+    """A lookup of the days of an event type. Redis is read once; after that it only waits for loads."""
 
     def __init__(
         self,
@@ -80,7 +79,7 @@ class CacheLookup:
             snapshot = store.read(self.account_id, self.event_type_id, dates, asked=self.priority is LoadPriority.LIVE)
         except RedisError:
             self.loading = False
-            self.now, self.refresh_queued = -inf, True  # where no mark can be set, nothing is queued
+            self.now, self.refresh_queued = -inf, True  # without marks nothing is queued
             self.days = {day: missing(day) for day in dates}
         else:
             self.loading = snapshot.loading
@@ -89,7 +88,7 @@ class CacheLookup:
         self.asked = self.now
 
     def load_until(self, needed: Callable[[Day], bool], deadline: Deadline) -> None:
-        """Wait for flights while days are `needed`, time is left and nothing failed."""
+        """Wait for loads while days are `needed`, time is left and nothing failed."""
         for _ in range(ROUNDS):
             if self.failure or not any(needed(day) for day in self.days.values()):
                 return
@@ -100,16 +99,16 @@ class CacheLookup:
                 self._wait(*singleflight.join(self._block(needed)), until)
 
     def _place(self, deadline: Deadline) -> AbstractContextManager[Deadline]:
-        """Return where to wait: callers share the places of web, workers have theirs to themselves."""
+        """Return the bulkhead to wait in: callers share the places of web, workers have none to share."""
         return (
             bulkhead.acquire(self.account_id, deadline) if self.priority is LoadPriority.LIVE else nullcontext(deadline)
         )
 
     def _block(self, needed: Callable[[Day], bool]) -> Block:
         """
-        Return all days that are not fresh, and at least as many as one request carries anyway.
+        Return all days that are not fresh, and at least CACHE_PREFETCH_DAYS.
 
-        A block begins at a fixed distance from today, so that callers who ask for different days share its load.
+        A block begins at a fixed distance from today, so that searches for different days share its load.
         """
         days = self.days.values()
         wanted = [day.date for day in days if needed(day)]
@@ -140,24 +139,23 @@ class CacheLookup:
 
     @property
     def today(self) -> date:
-        """Return the UTC date on Redis' clock; the first day that was asked for while it is away."""
+        """UTC date on Redis' clock; the first requested day while Redis is unavailable."""
         return next(iter(self.days)) if self.redis_away else datetime.fromtimestamp(self.asked, UTC).date()
 
     @property
     def redis_away(self) -> bool:
-        """Return whether Redis did not answer, so that whatever is loaded cannot be kept."""
+        """Whether Redis did not answer, so that loads cannot be stored."""
         return self.asked == -inf
 
     def unsettled(self, needed: Callable[[Day], bool]) -> float:
-        """Return the seconds until a load can know of every change of the needed days."""
+        """Return the seconds until a load can include every change of the needed days."""
         return max(0.0, *(day.consistent_at - self.now for day in self.days.values() if needed(day)), 0.0)
 
     def aging(self) -> list[Day]:
-        """Return the days that a refresh would do good: stale ones, and those that changed too recently to load now."""
+        """Return the days to refresh: stale ones, and those that changed too recently to load now."""
         return [day for day in self.days.values() if day.freshness is Freshness.STALE or _settling(day)]
 
     def known(self) -> CacheResult:
-        """Return the answer."""
         freshnesses = {day.freshness for day in self.days.values()}
         freshness = next(freshness for freshness in WORST_FIRST if freshness in freshnesses)
         oldest = min((day.loaded_at for day in self.days.values() if day.loaded_at is not None), default=None)
@@ -168,7 +166,7 @@ class CacheLookup:
         )
 
     def _why(self) -> tuple[str, float | None]:
-        """Return why not all is verified, and after how many seconds it may be."""
+        """Return why not all is verified, and the seconds after which it may be."""
         if self.failure:
             return self.failure, self.retry_after
         return "settling", max(

@@ -1,4 +1,4 @@
-"""The history of the day cache: what was forgotten and what was warmed. Pruned after 14 days."""
+"""Invalidations (an outbox) and warming runs, pruned after 14 days."""
 
 from datetime import timedelta
 from typing import Self
@@ -11,26 +11,25 @@ from cachectl.infra.outbox import OutboxQuerySet, OutboxRow, RetryPolicy
 
 
 class CacheInvalidationQuerySet(OutboxQuerySet["CacheInvalidation"]):
-    """Filters over invalidations; they chain."""
+    """Filters; they chain."""
 
     def pending(self) -> Self:
-        """Return those that are not done."""
         return self.filter(done_at__isnull=True)
 
 
 class CacheInvalidation(OutboxRow):
     """
-    Days that must be forgotten because something changed.
+    Days that must be invalidated because something changed.
 
-    The row is written in the transaction that makes the change, so that a crash, a lost message or a dead Redis only
-    delays it.
+    The row is written in the transaction of the change, so a crash, a lost message or an unavailable Redis only delays
+    the invalidation.
     """
 
     # Until it is done, however long Redis is away; soon after Redis is back.
     retry_policy = RetryPolicy(longest=timedelta(seconds=20))
 
     class Cause(models.TextChoices):
-        """Why the days changed. Only `OWN` leaves them answerable: the change is an appointment we know."""
+        """Why the days changed. Only `OWN` leaves them usable: the change is an appointment we know."""
 
         OWN = "own", "an appointment of ours"
         ELSEWHERE = "elsewhere", "a change at Cal.com that we do not know in full"
@@ -50,7 +49,7 @@ class CacheInvalidation(OutboxRow):
     created_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True, blank=True)
     keys_invalidated = models.PositiveIntegerField(null=True, blank=True)
-    took = models.DurationField(null=True, blank=True, help_text="time in Redis")
+    duration = models.DurationField(null=True, blank=True, help_text="time in Redis")
 
     objects = CacheInvalidationQuerySet.as_manager()
 
@@ -73,17 +72,17 @@ class CacheInvalidation(OutboxRow):
 
     @property
     def days(self) -> int:
-        """Return how many days are forgotten, of all its event types."""
+        """Number of days to invalidate, of all its event types."""
         return ((self.last - self.first).days + 1) * len(self.event_type_ids)
 
     @property
     def age_when_done(self) -> timedelta | None:
-        """Return how long the days could still be believed after the change, or None while they can."""
+        """Time from the change to the invalidation; None while it is pending."""
         return self.done_at - self.created_at if self.done_at else None
 
 
 class Warming(models.Model):
-    """One run of `warm_calcom_cache` on one account: what it loaded, and at what cost."""
+    """One run of `warm_calcom_cache` on one account."""
 
     class Stop(models.TextChoices):
         """Why a run ended before it had loaded everything."""
@@ -114,7 +113,7 @@ class Warming(models.Model):
 
     @property
     def broke(self) -> bool:
-        """Return whether something failed: not merely less was loaded than planned."""
+        """Whether something failed, beyond loading less than planned."""
         return self.failures > 0 or self.stopped_early in _BROKEN
 
 

@@ -1,14 +1,13 @@
 """
-One loads, the others wait: threads of a process on its future, processes on a lease.
+Single-flight: one thread loads, the others wait; threads of a process on its future, processes on a lease.
 
-A flight belongs to nobody who waits for it. It runs on the pool for loads and fills the cache even when every caller
-has given up; its own time-out ends it, and the lease outlives that time-out, so that a dead loader is replaced.
+A load is not cancelled when its waiters time out. It runs on the executor for loads and fills the cache; its own
+time-out ends it, and the lease outlives that time-out, so that a dead loader is replaced.
 
 Note [A lease that was lost]
-    Redis may be emptied in the middle of a load. At peak the next process asks within a millisecond, and would load the
-    same. So whoever loads looks every 150 ms whether its lease still stands, and puts it back; and for half a second
-    from the epoch, the moment it was first seen empty, Redis gives no lease to anybody
-    (docs/adr/0025-lease-renewal.md).
+    Redis may be emptied during a load. At peak the next process asks within a millisecond and would load the same. So
+    the holder checks its lease every 150 ms and restores it; and for half a second from the generation, the moment it
+    was first seen empty, Redis grants no lease (docs/adr/0025-lease-renewal.md).
 """
 
 import threading
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 FlightKey = tuple[int, int, LoadPriority]
 _in_flight: "dict[FlightKey, Future[LoadResult]]" = {}
-# What Redis would remember of failed loads, while it is away: until when, on the monotonic clock.
+# Failed loads while Redis is unavailable: shared until then, on the monotonic clock.
 _failed: "dict[FlightKey, tuple[float, LoadError]]" = {}
 
 
@@ -48,36 +47,35 @@ class Block:
     first: date
     last: date
     priority: LoadPriority
-    """Who waits. What fails in the background is not held against callers."""
+    """Background failures are not shared with callers."""
     tenant: int | None
-    """Whose caller started it, where several share the account."""
+    """The company whose caller started it, if several share the account."""
     wanted: Collection[date]
-    """The days for which it flies; the others come along because they cost nothing."""
+    """The days it is for; the others cost nothing extra."""
     needed: Callable[[Day], bool]
-    """Whether a wanted day, as it is known now, must be loaded."""
+    """Whether a wanted day must be loaded, given its present state."""
 
     @property
     def flight_key(self) -> FlightKey:
-        """Return what only one flight of a process may be for."""
+        """Identifies the load: one at a time per process."""
         return self.account_id, self.event_type_id, self.priority
 
     @property
     def dates(self) -> list[date]:
-        """Return every date of the block."""
         return dates_between(self.first, self.last)
 
     def needless(self, days: Mapping[date, Day]) -> bool:
-        """Return whether what is known by now will do."""
+        """Return whether the days as known by now suffice."""
         return not any(self.needed(days[day]) for day in self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What became of a flight."""
+    """The result of a load, shared by all waiters."""
 
     days: Mapping[date, Day] = field(default_factory=dict)
     now: float = -inf
-    """When the days were judged: seconds on Redis' clock, long ago while it is away."""
+    """When the days were read: seconds on Redis' clock, -inf while Redis is unavailable."""
     loaded_here: bool = False
     """Whether this process sent the request."""
     failure: LoadError | None = None
@@ -89,7 +87,7 @@ def dates_between(first: date, last: date) -> list[date]:
 
 
 def join(block: Block) -> "tuple[Future[LoadResult], bool]":
-    """Return this process's flight for the event type, which may be for other days, and whether we started it."""
+    """Return this process's load of the event type, which may be for other days, and whether we started it."""
     with _lock:
         if block.flight_key in _in_flight:
             return _in_flight[block.flight_key], False
@@ -106,13 +104,13 @@ def _run(block: Block) -> LoadResult:
         log.warning("cachectl.redis_away", error_type=type(error).__name__)
         return _load_without_redis(block)
     finally:
-        # Before the future resolves: whoever wakes and is not content must not meet this flight again.
+        # Before the future resolves: a waiter that needs another load must not find this one again.
         with _lock:
             del _in_flight[block.flight_key]
 
 
 def _take_turns(block: Block) -> LoadResult:
-    """Load, or wait for whoever does; when that one dies, its lease runs out and it is our turn."""
+    """Load, or wait for the process that does; if it dies, its lease expires and we load."""
     token = uuid4().hex
     while True:
         lease = store.lease(block.account_id, block.event_type_id, block.dates, token)
@@ -125,7 +123,7 @@ def _take_turns(block: Block) -> LoadResult:
 def _lead(block: Block, token: str, began: int) -> LoadResult:
     failure = None
     try:
-        # Somebody may have landed since the question looked.
+        # Another load may have ended since the lookup read.
         result = _look(block)
         if block.needless(result.days):
             return result
@@ -136,13 +134,13 @@ def _lead(block: Block, token: str, began: int) -> LoadResult:
         failure = exc if block.priority is LoadPriority.LIVE else None
         raise
     finally:
-        with suppress(RedisError):  # then the lease runs out by itself
+        with suppress(RedisError):  # the lease expires by itself
             store.release(block.account_id, block.event_type_id, token, failure=failure)
 
 
 @contextmanager
 def _leased(block: Block, token: str) -> Iterator[None]:
-    """See to it that our lease stands as long as the block lasts: see Note [A lease that was lost]."""
+    """Keep our lease alive while the block runs: see Note [A lease that was lost]."""
     over, until = threading.Event(), Deadline.after(conf.lease())
 
     def look_after() -> None:
@@ -158,7 +156,7 @@ def _leased(block: Block, token: str) -> Iterator[None]:
 
 
 def _load_without_redis(block: Block) -> LoadResult:
-    """Load without Redis: one flight in this process, nothing kept. What just failed is not tried again at once."""
+    """Load without Redis: one load per process, nothing stored. A failure is not repeated at once."""
     until, failure = _failed.get(block.flight_key, (0.0, None))
     if failure and time.monotonic() < until:
         return LoadResult(failure=failure)

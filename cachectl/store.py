@@ -22,29 +22,29 @@ from cachectl.loaders import LoadError
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What Redis knew of some days at one moment."""
+    """Some days as stored at one moment."""
 
     now: int
     refresh_queued: bool
     loading: bool
-    """Whether somebody was loading days of the event type."""
+    """Whether a load of the event type was running."""
     days: list[Day]
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who loads an event type."""
+    """The lease on loading an event type."""
 
     holder: str
-    """Empty where nobody may, for a moment: see Note [A lease that was lost]."""
+    """Empty if no lease is granted for a moment: see Note [A lease that was lost]."""
     began: int | None
-    """When our load begins; None while somebody else loads."""
+    """When our load begins; None while another process loads."""
     left: float
-    """Seconds after which the lease runs out by itself."""
+    """Seconds until the lease expires."""
 
 
 def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: bool = True) -> Snapshot:
-    """Return what is known of the days, in one round trip. `asked` counts the question as demand."""
+    """Return the stored days in one round trip. `asked` counts the read as demand."""
     lasting = lifetimes()
     reply = _call(
         "read",
@@ -68,10 +68,10 @@ def read(account_id: int, event_type_id: int, dates: Sequence[date], *, asked: b
 
 def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str) -> Lease:
     """
-    Become the one who loads the days, or learn who is.
+    Take the lease on loading the days, or return its holder.
 
     Raises:
-        LoadError: somebody just tried, and failed.
+        LoadError: a load just failed.
     """
     lasting = lifetimes()
     outcome, *rest = _call(
@@ -93,7 +93,7 @@ def lease(account_id: int, event_type_id: int, dates: Sequence[date], token: str
 
 
 def keep_lease(account_id: int, event_type_id: int, token: str, left: float) -> bool:
-    """Put a lease back for the `left` seconds of its lifetime, where Redis lost it; return whether it had."""
+    """Restore a lease for the `left` seconds of its lifetime if Redis lost it; return whether it had."""
     if left <= 0:
         return False
     ours = [keys.lease(account_id, event_type_id), keys.done(account_id, token)]
@@ -101,7 +101,7 @@ def keep_lease(account_id: int, event_type_id: int, token: str, left: float) -> 
 
 
 def store_if_current(account_id: int, event_type_id: int, days: Mapping[date, Sequence[int]], *, began: int) -> int:
-    """Store a load that began at `began`; return how many of its days can be believed."""
+    """Store a load that began at `began`; return the number of its days that count."""
     lasting = lifetimes()
     return int(
         _call(
@@ -117,7 +117,7 @@ def store_if_current(account_id: int, event_type_id: int, days: Mapping[date, Se
 
 
 def release(account_id: int, event_type_id: int, token: str, *, failure: LoadError | None = None) -> bool:
-    """Give the lease back, wake those who wait, and tell them of a failure; return whether it was still ours."""
+    """Release the lease and wake the waiters, with a failure if there was one; return whether it was still ours."""
     note = orjson.dumps([failure.reason, failure.retry_after]) if failure else b""
     return bool(
         _call(
@@ -133,11 +133,11 @@ def release(account_id: int, event_type_id: int, token: str, *, failure: LoadErr
 
 
 def wait(account_id: int, token: str, seconds: float) -> bool:
-    """Sleep until the load of `token` has ended; return False when `seconds` passed without."""
+    """Wait until the load of `token` has ended; return False after `seconds`."""
     done, until = keys.done(account_id, token), Deadline.after(seconds)
     client = blocking_redis_client(conf.WAITS_AT_ONCE)
     while True:
-        # Moving the one element of the list onto itself wakes the next one who waits. Never 0: that means for ever.
+        # Moving the one element of the list onto itself wakes the next waiter. Never 0: that means for ever.
         slice_ = min(max(until.left, 0.01), conf.WAITS_AT_ONCE)
         if client.blmove(done, done, slice_, "LEFT", "RIGHT") is not None:  # type: ignore[arg-type]  # redis takes 0.5
             return True
@@ -155,7 +155,7 @@ def invalidate(
     freed: bool = False,
     known_there: bool = False,
 ) -> int:
-    """Note that the days changed just now, once for each `mark`; return how many days that were."""
+    """Record that the days changed just now, once for each `mark`; return their number."""
     how = "freed" if freed else "own" if own else "known_there" if known_there else "other"
     lasting = lifetimes()
     return int(
@@ -172,44 +172,44 @@ def invalidate(
 
 
 def ensure_generation(account_id: int) -> int:
-    """Notice it if this Redis is empty; return since when it is not."""
+    """Record the generation if Redis is empty; return it in ms."""
     return int(_call("ensure_generation", [keys.generation(account_id)], [lifetimes().memory]))
 
 
 def mark_refresh(account_id: int, event_type_id: int, seconds: float) -> bool:
-    """Take on the queueing of a refresh for `seconds`; return False if somebody already did."""
+    """Mark a refresh as queued for `seconds`; return False if it was."""
     key = keys.refresh(account_id, event_type_id)
     return bool(redis_client().set(key, b"1", nx=True, px=int(seconds * 1000)))
 
 
 def unmark_refresh(account_id: int, event_type_id: int, after: float = 0.0) -> None:
-    """Let the next one queue a refresh, now or after some seconds."""
+    """Allow the next refresh, now or after some seconds."""
     redis_client().pexpire(keys.refresh(account_id, event_type_id), int(after * 1000))
 
 
 def mark_reload(account_id: int, event_type_id: int, seconds: float) -> bool:
-    """Take the one forced reload of young days that an event type has in so many seconds; False if it was taken."""
+    """Take the one forced reload that an event type has in so many seconds; return False if it was taken."""
     return bool(redis_client().set(keys.reload(account_id, event_type_id), b"1", nx=True, px=int(seconds * 1000)))
 
 
 def mark_prefetched(account_id: int, event_type_ids: Sequence[int]) -> list[int]:
-    """Take on the preparing of event types for a while; return those that nobody else took on."""
+    """Mark event types as prefetched for a while; return those that were not."""
     marks = [keys.prefetched(account_id, event_type_id) for event_type_id in event_type_ids]
     return [event_type_ids[place] for place in _call("mark_prefetched", marks, [int(conf.PREFETCHED * 1000)])]
 
 
 def lease_warming(account_id: int, token: str) -> bool:
-    """Become, or stay, the one who warms the account; return False while somebody else does."""
+    """Take or renew the lease on warming the account; return False while another run holds it."""
     return bool(_call("warming", [keys.warming(account_id)], [token, int(conf.WARMING_LEASE * 1000)]))
 
 
 def release_warming(account_id: int, token: str) -> None:
-    """Let somebody else warm the account."""
+    """Release the lease on warming the account."""
     _call("warming", [keys.warming(account_id)], [token, 0])
 
 
 def demand(account_id: int, hours: int) -> dict[int, int]:
-    """Return how often each event type was asked for in the last hours, the current one included."""
+    """Return the number of searches per event type in the last hours, the current one included."""
     each_hour = [keys.demand(account_id, hours_ago) for hours_ago in range(hours)]
     counts: Any = redis_client().zunion(each_hour, withscores=True)
     return {int(event_type_id): int(count) for event_type_id, count in counts}

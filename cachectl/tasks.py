@@ -1,4 +1,4 @@
-"""What workers do for the cache: invalidate days, relay outboxes, load what grows stale, throw away history."""
+"""Celery tasks of the cache: invalidate, relay outboxes, refresh, prune."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -9,7 +9,7 @@ from redis import RedisError
 from cachectl import cache, invalidation
 from cachectl.infra import outbox
 
-# How often a refresh may be put off, because the days keep changing or because requests are scarce.
+# How often a refresh may be postponed, because the days keep changing or permits are scarce.
 MOST_POSTPONEMENTS = 10
 
 
@@ -17,19 +17,19 @@ MOST_POSTPONEMENTS = 10
     name="cachectl.invalidate_range", autoretry_for=(RedisError,), retry_backoff=5, retry_jitter=False, max_retries=3
 )
 def invalidate_range(**_newer: object) -> None:
-    """Invalidate days of which the rows are due. Safe to run twice; what fails is scheduled again, here and there."""
+    """Process due invalidations. Idempotent; a failed attempt is repeated by Celery and by the relay."""
     invalidation.process()
 
 
 @shared_task(name="cachectl.relay_outbox")
 def relay_outbox(**_newer: object) -> None:
-    """Send messages for the rows of every outbox that are due."""
+    """Send messages for due rows of every outbox."""
     outbox.relay()
 
 
 @shared_task(name="cachectl.ensure_generation")
 def ensure_generation(**_newer: object) -> None:
-    """Notice an emptied Redis before a caller does. Where Redis does not answer, the next run will."""
+    """Notice an emptied Redis before a search does. If Redis does not answer, the next run will."""
     with suppress(RedisError):
         cache.ensure_generations()
 
@@ -45,7 +45,7 @@ def refresh(
     stale: bool = True,
     **_newer: object,
 ) -> None:
-    """Load the days `first` to `last` (ISO dates, UTC, inclusive) that are no longer fresh. Safe to run twice."""
+    """Load the days `first` to `last` (ISO dates, UTC, inclusive) that are no longer fresh. Idempotent."""
     wait = cache.refresh(
         account_id=account_id,
         event_type_id=event_type_id,
@@ -60,5 +60,5 @@ def refresh(
 
 @shared_task(name="cachectl.prune")
 def prune(**_newer: object) -> None:
-    """Throw away history that is older than 14 days."""
+    """Delete history older than 14 days."""
     invalidation.prune(now=datetime.now(UTC))

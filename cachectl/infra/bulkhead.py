@@ -1,9 +1,9 @@
 """
-Who may wait in this process: never all of its threads, and never those of one account alone.
+Bulkhead: fewer waiting places than threads in a process, and fewer still per account.
 
-A thread of web that waits for Cal.com serves nobody else. If all of them could wait for a Cal.com that hangs, whoever
-asks for something known would stand in a queue that no deadline sees. So there are places to wait in, fewer than
-threads, and one account has not all of them. Whoever finds none is answered at once with what is known.
+A web thread that waits for Cal.com serves no other request. If all threads could wait for a Cal.com that hangs, a
+request with a cached answer would stand in a queue that no deadline covers. When the bulkhead is full, a request is
+answered at once from the cache (docs/adr/0010-bulkheads.md).
 """
 
 import os
@@ -20,14 +20,14 @@ from cachectl.infra.deadline import Deadline
 from monitoring import metrics
 
 NO_TIME = Deadline(float("-inf"))
-"""Of whoever finds no place."""
+"""Deadline used when the bulkhead is full: do not wait."""
 
-# Whether this request has its place already: who asks several calendars at once waits once.
+# Whether this request has a place already: parallel searches of one request need one.
 _seated: ContextVar[bool] = ContextVar("seated", default=False)
 
 
 class Bulkhead:
-    """So many places, and how many of them one account may have."""
+    """A number of places, and the most that one account may take."""
 
     def __init__(self, places: int, most_of_one: int) -> None:
         self._places = places
@@ -43,10 +43,9 @@ class Bulkhead:
         return is_free
 
     def leave(self, account_id: int) -> None:
-        """Give it back."""
         with self._lock:
             self._taken[account_id] -= 1
-            self._taken += Counter()  # an account that nobody waits for takes no memory
+            self._taken += Counter()  # an account without waiters takes no memory
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +60,7 @@ os.register_at_fork(after_in_child=_bulkhead.cache_clear)
 
 @contextmanager
 def acquire(account_id: int, deadline: Deadline) -> Iterator[Deadline]:
-    """Take a place to wait in for the length of the context; yield until when, which is not at all without a place."""
+    """Take a waiting place for the length of the context; yield the deadline, which is NO_TIME without a place."""
     if deadline.passed or _seated.get():
         yield deadline
         return

@@ -1,4 +1,4 @@
-"""How long somebody still waits: made once at the door, passed as an argument, asked on the way."""
+"""When a caller stops waiting: created once per request and passed as an argument."""
 
 import time
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deadline:
-    """The moment after which an answer is too late, on the monotonic clock, which nobody can set back."""
+    """The moment after which an answer is too late, on the monotonic clock."""
 
     at: float
 
@@ -17,10 +17,9 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Return the seconds left, never below zero."""
+        """Seconds left, never below zero."""
         return max(0.0, self.at - time.monotonic())
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is left."""
         return self.left == 0.0

@@ -1,10 +1,9 @@
 """
-Work that a caller may stop waiting for, on bounded threads of this process.
+Jobs that a caller may stop waiting for, on bounded threads of this process.
 
-Loads and writes have pools of their own: slots that come slowly must not keep a booking from being sent. So have
-questions, which wait for loads: on the pool that they wait for they could fill it and wait for ever. So have errands,
-which wait for the broker. And of each pool one account has at most half of what the others leave, so that a thread is
-free for the next one while the calls of several hang.
+Loads, writes, searches and background jobs have an executor each: a slow list must not delay a booking, and searches
+that wait for loads would deadlock on the threads they wait for. One account has at most half of what the others leave
+of each, so a thread is free for the next account while the calls of several hang.
 """
 
 import os
@@ -23,12 +22,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 BACKGROUND_THREADS = 4
-# Not an account's: whatever is done for all of them.
+# Jobs that belong to no account.
 ALL_ACCOUNTS = 0
 
 
 class PerTenantExecutor:
-    """Threads for the jobs of many accounts. What is above an account's share waits, in its order."""
+    """Threads for the jobs of many accounts. Jobs above an account's share wait in order."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -38,7 +37,7 @@ class PerTenantExecutor:
         self._changed = threading.Condition()
 
     def submit(self, account_id: int, job: Callable[[], R]) -> "Future[R]":
-        """Run `job` as soon as a thread is free and the account may have one more."""
+        """Run `job` as soon as a thread is free and the account is below its share."""
         future: Future[R] = Future()
         work = partial(_work, future, job)
         with self._changed:
@@ -47,7 +46,7 @@ class PerTenantExecutor:
         return future
 
     def finish(self) -> None:
-        """Wait until everything is done that was submitted, and take no more."""
+        """Wait until all submitted jobs are done, and accept no more."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running and not self._waiting)
         self._threads.shutdown(wait=True)
@@ -64,7 +63,7 @@ class PerTenantExecutor:
                 self._changed.notify_all()
 
     def _start(self) -> None:
-        """Start what may start, first of the account that has fewest jobs under way."""
+        """Start jobs while threads are free, first of the account with the fewest running."""
         while self._waiting:
             account_id = min(self._waiting, key=self._running.__getitem__)
             if self._running[account_id] >= self._free:
@@ -81,7 +80,7 @@ def _work(future: "Future[R]", job: Callable[[], R]) -> None:
         return
     try:
         result = job()
-    except BaseException as exc:  # noqa: BLE001  it reaches whoever waits, as from any executor
+    except BaseException as exc:  # noqa: BLE001  it reaches the waiter, as from any executor
         future.set_exception(exc)
     else:
         future.set_result(result)
@@ -89,7 +88,7 @@ def _work(future: "Future[R]", job: Callable[[], R]) -> None:
 
 @lru_cache(maxsize=4)
 def _executor(name: str) -> PerTenantExecutor:
-    # All errands are of one account, so of twice as many threads half can be used.
+    # All background jobs count as one account, which may use half of the threads.
     return PerTenantExecutor(name, 2 * BACKGROUND_THREADS if name == "background" else settings.CALCOM_CALL_THREADS)
 
 
@@ -98,24 +97,24 @@ os.register_at_fork(after_in_child=_executor.cache_clear)
 
 
 def submit_load(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-    """Run `job` on the pool for reads of an account's Cal.com."""
-    # Idle threads keep no connection: the pools of each process would use up PostgreSQL's.
+    """Run `job` on the threads for loads."""
+    # Idle threads keep no connection: each process would use up PostgreSQL's.
     return _submit("loads", connections.close_all, account_id, job, *args, **kwargs)
 
 
 def submit_question(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-    """Run `job` on the pool for questions of one caller that are asked side by side."""
+    """Run `job` on the threads for the parallel searches of one caller."""
     return _submit("questions", connections.close_all, account_id, job, *args, **kwargs)
 
 
 def submit_write(account_id: int, job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-    """Run `job` on the pool for writes: it goes on to its end when the caller has stopped waiting."""
+    """Run `job` on the threads for writes: it continues when the caller stops waiting."""
     # The connection stays for the next booking: a new one costs 5 ms and a cold cache (measured 2026-11).
     return _submit("writes", close_old_connections, account_id, job, *args, **kwargs)
 
 
 def submit_background(job: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
-    """Run `job`, which tells the broker something, where nobody who asks or books has to wait for it."""
+    """Run `job`, which sends to the broker, on the threads for background jobs: no request waits for it."""
     return _submit("background", connections.close_all, ALL_ACCOUNTS, job, *args, **kwargs)
 
 

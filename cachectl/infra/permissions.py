@@ -9,7 +9,7 @@ ACTIONS = ("add", "change", "delete", "view")
 
 def rename_permissions(app_label: str, old: str, new: str) -> RunPython:
     """
-    Return the operation that renames the permissions of a renamed model; whoever had the right keeps it.
+    Return the operation that renames the permissions of a renamed model. Users and groups keep them.
 
     Args:
         old, new: model names in lower case. The migration must depend on `auth` and `contenttypes`.

@@ -1,9 +1,9 @@
--- Note that days changed just now, so that no load from before is believed. Once for each forgetting.
--- KEYS[1] epoch   KEYS[2] mark of this forgetting   KEYS[2+i] last changes of day i    (same {hash tag})
--- ARGV[1] 'own' if an appointment of ours changed them, 'freed' if it gave time back; 'known_there' if the calendar told us of the change, so that a
--- load which begins now knows of it; else 'other'   ARGV[2] settle time, ms
--- ARGV[3] lifetime of changes, epoch and mark, ms
--- Returns how many days were forgotten, by this call or by the one that it repeats.
+-- Record that days changed just now, so that no earlier load counts. Once for each invalidation.
+-- KEYS[1] generation   KEYS[2] mark of this invalidation   KEYS[2+i] last changes of day i    (same {hash tag})
+-- ARGV[1] 'own' if an appointment of ours changed them, 'freed' if it freed time, 'known_there' if Cal.com reported the
+--         change, so that a load which begins now includes it, else 'other'
+-- ARGV[2] consistency lag, ms   ARGV[3] lifetime of changes, generation and mark, ms
+-- Returns the number of days invalidated, by this call or by the one that it repeats.
 -- include cachectl/infra/clock.lua
 local before = redis.call('GET', KEYS[2])
 if before then
@@ -13,7 +13,7 @@ end
 local now = clock()
 redis.call('SET', KEYS[1], now, 'NX', 'PX', ARGV[3])
 
--- What is said of a day without a memory of changes: it may have lost it, as in lease.lua.
+-- A day without recorded changes may have lost them, as in lease.lua.
 local unknown = string.format('[0,%.0f]', now - ARGV[2])
 for i = 3, #KEYS do
   local own, other, freed = (redis.call('GET', KEYS[i]) or unknown):match('^%[(%d+),(%d+)(.*)%]$')

@@ -1,5 +1,5 @@
--- Put the lease of a load that still runs back where Redis lost it.
--- KEYS[1] lease   KEYS[2] list that wakes those who wait for this load    (same {hash tag})
+-- Restore the lease of a running load if Redis lost it.
+-- KEYS[1] lease   KEYS[2] list that wakes the waiters of this load    (same {hash tag})
 -- ARGV[1] its token   ARGV[2] what is left of its lifetime, ms
 -- Returns 1 if it was lost.
 if redis.call('EXISTS', KEYS[2]) == 1 then

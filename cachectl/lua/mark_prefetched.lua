@@ -1,4 +1,4 @@
--- Take on what nobody took on lately.
+-- Set marks that are not set.
 -- KEYS marks   ARGV[1] their lifetime, ms
 -- Returns the places, from 0, of the marks that are new.
 local new = {}

@@ -1,5 +1,5 @@
--- End a load: give the lease back, leave a note if it failed, wake those who wait.
--- KEYS[1] lease   KEYS[2] note of a failure   KEYS[3] list that wakes the waiting    (same {hash tag})
+-- End a load: release the lease, leave a note if it failed, wake the waiters.
+-- KEYS[1] lease   KEYS[2] note of a failure   KEYS[3] list that wakes the waiters    (same {hash tag})
 -- ARGV[1] our token   ARGV[2] note, or ''   ARGV[3] lifetime of the note, ms   ARGV[4] lifetime of the list, ms
 -- Returns 1 if the lease was still ours.
 local ours = redis.call('GET', KEYS[1]) == ARGV[1]

@@ -1,6 +1,6 @@
--- Become, or stay, the one who warms an account; or give that back.
--- KEYS[1] lease   ARGV[1] our token   ARGV[2] lifetime of the lease, ms; 0 gives it back
--- Returns 1, or 0 while it is somebody else's.
+-- Take, renew or release the lease on warming an account.
+-- KEYS[1] lease   ARGV[1] our token   ARGV[2] lifetime of the lease, ms; 0 releases it
+-- Returns 1, or 0 while another run holds it.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
   return 0

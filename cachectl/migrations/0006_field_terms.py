@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
         migrations.RenameModel("Forgetting", "CacheInvalidation"),
         rename_permissions("cachectl", "forgetting", "cacheinvalidation"),
         migrations.RenameField("cacheinvalidation", "keys_forgotten", "keys_invalidated"),
+        migrations.RenameField("cacheinvalidation", "took", "duration"),
         migrations.RenameIndex(
             "cacheinvalidation", old_name="forgetting_owed_by_time", new_name="cache_invalidation_pending"
         ),

@@ -1,4 +1,4 @@
-"""`manage.py cache_stats`: what is asked for, and how well it is known."""
+"""`manage.py cache_stats`: demand and freshness by event type."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -15,15 +15,12 @@ from cachectl.singleflight import dates_between
 
 
 class Command(BaseCommand):
-    """Print demand, known days by band, and invalidations that are owed."""
-
-    help = "Show, for an account, which event types callers ask for and how well their next days are known."
+    help = "Show, for an account, which event types callers search and how fresh their next days are."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Describe the arguments."""
         parser.add_argument("account", type=int, help="id of the account")
         parser.add_argument(
-            "--event-types", type=int, nargs="+", metavar="ID", help="default: those asked for in the last hours"
+            "--event-types", type=int, nargs="+", metavar="ID", help="default: those searched in the last hours"
         )
         parser.add_argument("--days", type=int, default=14, metavar="N", help="how many days from today, default 14")
         parser.add_argument(
@@ -33,27 +30,26 @@ class Command(BaseCommand):
     def handle(
         self, *_args: Any, account: int, event_types: list[int] | None, days: int, hours: int, **_options: Any
     ) -> None:
-        """Print a line for each event type, and one for what is owed."""
         if not (1 <= days <= conf.MOST_DAYS and 1 <= hours <= conf.DEMAND_KEPT // 3600):
             raise CommandError(f"--days must be 1 to {conf.MOST_DAYS}, --hours 1 to {conf.DEMAND_KEPT // 3600}.")
         try:
             self._demand(account, event_types, days, hours)
         except RedisError as exc:
             raise CommandError(f"Redis did not answer: {exc}") from exc
-        owed = CacheInvalidation.objects.filter(account_id=account, done_at=None).count()
-        self.stdout.write(f"Invalidations owed: {owed}")
+        pending = CacheInvalidation.objects.filter(account_id=account, done_at=None).count()
+        self.stdout.write(f"Pending invalidations: {pending}")
 
     def _demand(self, account: int, event_types: list[int] | None, days: int, hours: int) -> None:
         demand = store.demand(account, hours)
-        asked_most = sorted(demand, key=lambda event_type: -demand[event_type])
-        self.stdout.write("event type  asked  " + "  ".join(Freshness))
-        for event_type in event_types or asked_most:
-            known = _bands(account, event_type, days)
-            counts = "  ".join(f"{known[freshness]:{len(freshness)}}" for freshness in Freshness)
-            self.stdout.write(f"{event_type:10}  {demand.get(event_type, 0):5}  {counts}")
+        most_searched = sorted(demand, key=lambda event_type: -demand[event_type])
+        self.stdout.write("event type  searches  " + "  ".join(Freshness))
+        for event_type in event_types or most_searched:
+            days_by_freshness = _by_freshness(account, event_type, days)
+            counts = "  ".join(f"{days_by_freshness[freshness]:{len(freshness)}}" for freshness in Freshness)
+            self.stdout.write(f"{event_type:10}  {demand.get(event_type, 0):8}  {counts}")
 
 
-def _bands(account: int, event_type: int, days: int) -> Counter[Freshness]:
+def _by_freshness(account: int, event_type: int, days: int) -> Counter[Freshness]:
     today = datetime.now(UTC).date()
     snapshot = store.read(account, event_type, dates_between(today, today + timedelta(days=days - 1)), asked=False)
     return Counter(day.freshness for day in snapshot.days)

@@ -1,4 +1,4 @@
-"""`manage.py inspect_cache`: what the cache would answer."""
+"""`manage.py inspect_cache`: days as cached, without loading."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date, datetime, timedelta
@@ -14,12 +14,9 @@ from cachectl.singleflight import dates_between
 
 
 class Command(BaseCommand):
-    """Print days as they are known, without loading any."""
-
-    help = "Show what is known of an event type on a UTC date: how good it is, since when, which slots. Loads nothing."
+    help = "Show the cached days of an event type from a UTC date: freshness, age, slots. Loads nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Describe the arguments."""
         parser.add_argument("account", type=int, help="id of the account")
         parser.add_argument("event_type", type=int, help="id of the event type, as in the admin")
         parser.add_argument("date", type=date.fromisoformat, help="UTC date, as in 2026-11-24")
@@ -31,7 +28,6 @@ class Command(BaseCommand):
     def handle(
         self, *_args: Any, account: int, event_type: int, date: date, days: int, zone: ZoneInfo, **_options: Any
     ) -> None:
-        """Print a line for each day."""
         if not 1 <= days <= conf.MOST_DAYS:
             raise CommandError(f"--days must be 1 to {conf.MOST_DAYS}.")
         dates = dates_between(date, date + timedelta(days=days - 1))
@@ -54,6 +50,6 @@ def _line(day: Day, now: float, zone: ZoneInfo) -> str:
     if day.loaded_at is None:
         return f"{day.date}  {day.freshness}"
     slots = " ".join(datetime.fromtimestamp(start * 60, zone).strftime("%H:%M") for start in day.starts)
-    needs_refresh = ", due" if day.needs_refresh else ""
+    needs_refresh = ", needs refresh" if day.needs_refresh else ""
     listed = f"{len(day.starts)} slots ({zone})  {slots}"
     return f"{day.date}  {day.freshness}{needs_refresh}  loaded {now - day.loaded_at:.0f} s ago  {listed}"

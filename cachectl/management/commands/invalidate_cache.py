@@ -1,4 +1,4 @@
-"""`manage.py invalidate_cache`: somebody knows that days changed."""
+"""`manage.py invalidate_cache`: expire days by hand."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -12,12 +12,9 @@ from cachectl.models import CacheInvalidation
 
 
 class Command(BaseCommand):
-    """Forget days by hand; they are loaded again when somebody asks for them."""
-
-    help = "Forget an event type's UTC dates FIRST to LAST (inclusive): they are loaded again before they are believed."
+    help = "Expire an event type's UTC dates FIRST to LAST (inclusive): they are loaded again before they are answered."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Describe the arguments."""
         parser.add_argument("account", type=int, help="id of the account")
         parser.add_argument("event_type", type=int, help="id of the event type, as in the admin")
         parser.add_argument("first", type=date.fromisoformat, help="UTC date, as in 2026-11-24")
@@ -26,7 +23,6 @@ class Command(BaseCommand):
     def handle(
         self, *_args: Any, account: int, event_type: int, first: date, last: date | None, **_options: Any
     ) -> None:
-        """Write the forgetting down, and forget the days now; a worker does it once more, which changes nothing."""
         try:
             row = invalidation.enqueue(
                 account_id=account,
@@ -35,9 +31,9 @@ class Command(BaseCommand):
                 last=last or first,
                 cause=CacheInvalidation.Cause.COMMAND,
             )
-            forgotten = invalidation.apply(row)
+            days = invalidation.apply(row)
         except ValueError as exc:
             raise CommandError(str(exc)) from exc
         except RedisError as exc:
-            raise CommandError(f"Redis did not answer ({exc}). The relay goes on trying: forgetting {row.id}.") from exc
-        self.stdout.write(f"Forgot {forgotten} days.")
+            raise CommandError(f"Redis did not answer ({exc}). The relay repeats it: invalidation {row.id}.") from exc
+        self.stdout.write(f"Invalidated {days} days.")
