@@ -17,10 +17,10 @@ class BookingsConfig(AppConfig):
         from cachectl import warming  # noqa: PLC0415
         from cachectl.infra import outbox  # noqa: PLC0415
         from calcom.webhooks import events  # noqa: PLC0415
-        from monitoring import outbox_depth  # noqa: PLC0415
+        from monitoring import probes  # noqa: PLC0415
         from monitoring.collectors import register_collector  # noqa: PLC0415
 
         events.register(apply.handle)
         warming.register(bookable_event_types)
-        register_collector("changes", lambda: outbox_depth.read("changes", Change.objects.open()))
+        register_collector("changes", lambda: probes.outbox("changes", Change.objects.open()))
         outbox.register("changes", Change.objects.all(), settle)

@@ -33,7 +33,7 @@ def _source(known: CacheResult) -> str:
     if not known.verified:
         return known.freshness.value  # whoever was waited for in vain
     if known.loaded or known.collapsed:
-        return "loaded" if known.loaded else "awaited"
+        return "loaded" if known.loaded else "collapsed"
     return known.freshness.value if known.days else "rules"
 
 

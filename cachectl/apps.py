@@ -16,12 +16,10 @@ class CachectlConfig(AppConfig):
         from cachectl.invalidation import BATCH  # noqa: PLC0415
         from cachectl.models import CacheInvalidation  # noqa: PLC0415
         from cachectl.tasks import invalidate_range  # noqa: PLC0415
-        from monitoring import outbox_depth  # noqa: PLC0415
+        from monitoring import probes  # noqa: PLC0415
         from monitoring.collectors import register_collector, register_probe  # noqa: PLC0415
 
         worker_ready.connect(lambda **_: ensure_generations(), weak=False, dispatch_uid="cachectl.ensure_generations")
         register_probe("redis", check)
-        register_collector(
-            "invalidations", lambda: outbox_depth.read("invalidations", CacheInvalidation.objects.pending())
-        )
+        register_collector("invalidations", lambda: probes.outbox("invalidations", CacheInvalidation.objects.pending()))
         outbox.register("invalidations", CacheInvalidation.objects.all(), invalidate_range, batch=BATCH)

@@ -9,7 +9,7 @@ from calcom.models import Account, DeferredBooking, WebhookDelivery
 from calcom.resilience import circuit_breaker, key_refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
-from monitoring import metrics, outbox_depth
+from monitoring import metrics, probes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 
@@ -52,12 +52,12 @@ def field_keys() -> None:
 
 def webhooks() -> Iterator[Reading]:
     """Count the deliveries that are not worked off."""
-    return outbox_depth.read("webhooks", WebhookDelivery.objects.pending())
+    return probes.outbox("webhooks", WebhookDelivery.objects.pending())
 
 
 def deferred_bookings() -> Iterator[Reading]:
     """Count the bookings that are set aside and will be read again, and those that were given up."""
-    yield from outbox_depth.read("deferred_bookings", DeferredBooking.objects.pending())
+    yield from probes.outbox("deferred_bookings", DeferredBooking.objects.pending())
     given_up = DeferredBooking.objects.filter(state=DeferredBooking.State.DEAD_LETTER).count()
     yield metrics.DEFERRED_GIVEN_UP.at(given_up)
 

@@ -11,7 +11,7 @@ from unfold.sites import UnfoldAdminSite
 
 from cachectl.infra.throttle import Throttle
 from monitoring import metrics
-from monitoring.client_address import address_of
+from monitoring.middleware import address_of
 
 log = structlog.get_logger(__name__)
 

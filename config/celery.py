@@ -17,7 +17,7 @@ app.autodiscover_tasks()
 
 @signals.worker_init.connect(dispatch_uid="config.celery")
 def _step_back(**_newer: object) -> None:
-    """Let web have the processor first, where both share one: on the phone somebody waits."""
+    """Lower the priority of workers below web where both share a processor: callers wait for web."""
     os.nice(settings.WORKER_NICENESS)
 
 

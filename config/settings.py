@@ -301,7 +301,7 @@ CALCOM_PROCESSES = env.integer("CALCOM_PROCESSES", 8)
 # How many calls all of them have in flight at most, in practice: left free after Redis has lost its memory.
 CALCOM_IN_FLIGHT = env.integer("CALCOM_IN_FLIGHT", 32)
 
-# --- cachectl: what we still believe ----------------------------------------------------------------------------
+# --- cachectl: freshness of cached days ------------------------------------------------------------------------
 
 # Seconds: up to FRESH answers; up to STALE answers and refreshes; up to OLD loads first, else answers unverified.
 CACHE_MAX_AGE = env.number("CACHE_MAX_AGE", 120)
@@ -312,7 +312,7 @@ CACHE_CONSISTENCY_LAG = env.number("CACHE_CONSISTENCY_LAG", 2.5)
 # Seconds within which callers who accept no cached list (Cache-Control: no-cache) have a day reloaded once at most.
 CACHE_MIN_RELOAD_INTERVAL = env.number("CACHE_MIN_RELOAD_INTERVAL", 10)
 # Days one load covers at least. A request counts the same for one day as for six weeks, and Cal.com's own pages ask for
-# whole months: whoever wishes for a day of the next four weeks is shown two weeks from there out of one load.
+# whole months: a search for a day of the next four weeks finds two weeks from there in one load.
 CACHE_PREFETCH_DAYS = env.integer("CACHE_PREFETCH_DAYS", 42)
 
 # --- bookings: what agents may ask ------------------------------------------------------------------------------

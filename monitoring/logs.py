@@ -91,7 +91,7 @@ FIELDS: Mapping[str, Kind] = {
     **_fields(_operation, "operation route"),
     **_fields(_type, "error_type method"),
     **_fields(_release, "version"),
-    **_fields(_several(_number), "event_type_ids host_ids forgetting_ids account_ids"),
+    **_fields(_several(_number), "event_type_ids host_ids invalidation_ids account_ids"),
     **_fields(_instant, "first last start end until since"),
     **_fields(_our_id, "appointment_id conversation_id operation_id"),
     **_fields(_trace_id, "request_id upstream_request_id task_id"),
@@ -131,7 +131,7 @@ def _sentence(template: str, arguments: object) -> str:
 
 
 def _argument(value: object) -> object:
-    """Return an argument of somebody's message as it may be printed."""
+    """Return an argument of a foreign log message as it may be printed."""
     if value is None:
         return None
     if isinstance(value, int | float):
@@ -181,4 +181,4 @@ def configure() -> None:
 
 
 def _leave_logging_alone(**_newer: object) -> None:
-    """Answer Celery's question whether somebody else sets up logging: settings.LOGGING does."""
+    """Tell Celery not to set up logging: settings.LOGGING does."""

@@ -1,7 +1,7 @@
 """
 Every metric, with its labels: dashboards and alerts depend on this page (docs/operations.md has the alerts).
 
-Counters and histograms are added to by the apps where the thing happens. Gauges are read when somebody asks; most say
+Counters and histograms are added to by the apps where the thing happens. Gauges are read on request; most say
 how something is that all processes share, so of several web processes each tells the same.
 
 A label has few values, and none of them comes from outside: words of our code, ids of accounts. Never a caller, a uid,
@@ -42,7 +42,7 @@ REQUEST_SECONDS = _histogram(
 )
 UNKNOWN_KEYS = _counter(
     "slotline_unknown_keys_total",
-    "Agent keys that nobody knows; not looked up are those of an address from which too many came.",
+    "Unknown agent keys; not looked up are those of an address that sent too many.",
     "outcome",
 )
 LOGINS = _counter(
@@ -125,7 +125,9 @@ RATE_REPORTED_REMAINING = Gauge(
     "What Cal.com last said remains of its window; absent when that window is over.",
     ("account",),
 )
-PAUSE_SECONDS = Gauge("slotline_pause_seconds", "Seconds for which nobody may send; 0 without a pause.", ("account",))
+PAUSE_SECONDS = Gauge(
+    "slotline_pause_seconds", "Seconds for which nothing may be sent; 0 without a pause.", ("account",)
+)
 BACKGROUND_PAUSED_SECONDS = Gauge(
     "slotline_background_paused_seconds",
     "Seconds for which refresh and background work pause; 0 without.",
@@ -146,8 +148,8 @@ REDIS_FALLBACKS = _counter(
 
 AVAILABILITY_ANSWERS = _counter(
     "slotline_availability_answers_total",
-    "Answers to questions for free slots, by where they come from: fresh or stale from the cache; loaded, at the cost "
-    "of a request; awaited of somebody else's; old or missing, as no load came; rules, where nothing was looked up.",
+    "Answers about free slots by source: fresh or stale from the cache; loaded with a request; collapsed into another "
+    "caller's load; expired or missing, because no load came; rules, where nothing was looked up.",
     "source",
 )
 # Seconds. 120, 900 and 86400 are the ages up to which a day is fresh, stale and old, unless set otherwise.
@@ -192,26 +194,24 @@ CHANGE_OWN_SECONDS = _histogram(
     edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.5),
 )
 
-# --- forgetting --------------------------------------------------------------------------------------------------
+# --- invalidation ------------------------------------------------------------------------------------------------
 
-CACHE_INVALIDATIONS = _counter(
-    "slotline_cache_invalidations_total", "Days that were forgotten, of all event types.", "cause"
-)
+CACHE_INVALIDATIONS = _counter("slotline_cache_invalidations_total", "Days invalidated, of all event types.", "cause")
 CHANGE_DAYS_INVALIDATED = _histogram(
     "slotline_cache_invalidation_days",
-    "Days of event types that one booking, move, cancellation or piece of news had forgotten.",
+    "Days that one booking, reschedule, cancellation or webhook invalidated, of all event types.",
     edges=(1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0, 100.0, 200.0, 400.0, 1000.0),
 )
 CACHE_INVALIDATION_FAILURES = _counter(
-    "slotline_cache_invalidation_failures_total", "Attempts to forget that failed, by their number in a row.", "attempt"
+    "slotline_cache_invalidation_failures_total", "Failed attempts to invalidate, by their number in a row.", "attempt"
 )
 
 # --- what waits --------------------------------------------------------------------------------------------------
 
 QUEUE_DEPTH = Gauge("slotline_queue_depth", "Messages that wait for a worker.", ("queue",))
-OUTBOX_SIZE = Gauge("slotline_outbox_size", "Rows that are not worked off: at most 10000 are counted.", ("outbox",))
+OUTBOX_SIZE = Gauge("slotline_outbox_size", "Pending rows, counted up to 10000.", ("outbox",))
 OUTBOX_OVERDUE_SECONDS = Gauge(
-    "slotline_outbox_overdue_seconds", "For how long the first row is due that nobody worked off.", ("outbox",)
+    "slotline_outbox_overdue_seconds", "Seconds for which the oldest due row has been pending.", ("outbox",)
 )
 
 # --- this page itself --------------------------------------------------------------------------------------------

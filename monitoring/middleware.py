@@ -1,11 +1,15 @@
-"""What happens to each request: it gets an id, a line in the log, and is counted."""
+"""Each request: its id, its client address, its log line and its metrics."""
 
+import ipaddress
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
 
@@ -30,7 +34,7 @@ def request_id(environ: Mapping[str, str]) -> str:
     Return the id that the client gave (X-Request-Id, or the trace of its `traceparent`), or a new one.
 
     An id that is not random by its form and has six digits or more may hold a telephone number: it is replaced by its
-    keyed hash, the same each time, so that whoever knows the id still finds its lines.
+    keyed hash, the same each time, so that its lines can still be found by the id.
     """
     given = environ.get("HTTP_X_REQUEST_ID", "")
     if _RANDOM.fullmatch(given):
@@ -40,6 +44,34 @@ def request_id(environ: Mapping[str, str]) -> str:
         return salted_hmac("request-id", given, algorithm="sha256").hexdigest()[:32] if has_number else given
     trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
     return trace[1] if trace else secrets.token_hex(16)
+
+
+IPV6_SITE = 64  # bits that one client cannot choose
+
+
+def address_of(environ: Mapping[str, Any]) -> str:
+    """
+    Return the client address of a request: IPv4, or the /64 network of IPv6; empty for a Unix socket.
+
+    Behind a trusted proxy it is the last address in X-Forwarded-For, which that proxy added.
+    """
+    nearest: str = environ.get("REMOTE_ADDR", "")
+    if settings.BEHIND_TLS_PROXY:
+        nearest = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() or nearest
+    return _site(nearest)
+
+
+@lru_cache(maxsize=1024)
+def _site(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, IPV6_SITE), strict=False))
 
 
 class RequestIdMiddleware:
@@ -71,6 +103,6 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
     took = time.perf_counter() - began
     log.info("request", method=request.method, route=route, status=response.status_code, took_ms=round(took * 1000, 2))
     method = request.method if request.method in _METHODS else "other"
-    # All pages of the admin are one: nobody on the phone waits for them.
+    # All pages of the admin count as one route: no caller waits for them.
     page = "admin/" if route.startswith("admin/") else route
     metrics.REQUEST_SECONDS.labels(method, page, response.status_code).observe(took)

@@ -1,9 +1,8 @@
 """
-How we are doing, as JSON for people and scripts.
+The metrics as JSON for people and scripts (`/performance-metrics`).
 
-Every figure was measured, by all processes that count together, since `counting_since`; whoever wants those of the last
-five minutes asks twice and subtracts. What cannot be read is null, and `unreadable` says why. A percentile is told as
-the two edges of the histogram between which it lies: more was not measured.
+Totals are those of all processes since `counting_since`; for the last five minutes read twice and subtract. What cannot
+be read is null, and `unreadable` says why. A percentile is given as the two histogram edges between which it lies.
 """
 
 import time
@@ -41,7 +40,7 @@ def report() -> dict[str, Any]:
         "accounts": None if shown.lacks("rate_limiter") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
         "changes": None if counted is None else _changes(counted),
-        "forgetting": None if counted is None else _forgetting(counted),
+        "invalidation": None if counted is None else _invalidation(counted),
         "calcom": None if counted is None else _calcom(counted),
         "queues": None if shown.lacks("queues") else shown.by_label(metrics.QUEUE_DEPTH),
         "outboxes": {name: shown.outbox(name) for name in ("changes", "invalidations", "webhooks")},
@@ -170,7 +169,7 @@ def _availability(counted: _Counted) -> dict[str, Any]:
     looked_up = sum(sources.values()) - sources.get("rules", 0)
     hits = sources.get("fresh", 0) + sources.get("stale", 0)
     # Old and missing are not among them: whether a request was spent on them in vain they do not say.
-    free_of_calls = hits + sources.get("awaited", 0)
+    free_of_calls = hits + sources.get("collapsed", 0)
     name = "slotline_request_seconds"
     return {
         "answers": looked_up,
@@ -196,7 +195,7 @@ def _change(counted: _Counted, operation: str) -> dict[str, Any]:
     }
 
 
-def _forgetting(counted: _Counted) -> dict[str, Any]:
+def _invalidation(counted: _Counted) -> dict[str, Any]:
     changes = counted.total("slotline_cache_invalidation_days_count")
     days = counted.total("slotline_cache_invalidation_days_sum")
     return {

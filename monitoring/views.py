@@ -41,7 +41,7 @@ def health(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def live(_request: HttpRequest) -> JsonResponse:
-    """Say that this process answers; it asks nobody else, so that an outage of theirs restarts nothing of ours."""
+    """Say that this process answers. It depends on nothing else, so that no outage elsewhere restarts it."""
     return JsonResponse({"status": "ok", "version": settings.RELEASE})
 
 

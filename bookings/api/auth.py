@@ -15,7 +15,7 @@ from bookings.api.problem_catalog import ScopeMissing
 from bookings.models import AgentKey, digest_of
 from cachectl.infra.throttle import throttle
 from monitoring import metrics
-from monitoring.client_address import address_of
+from monitoring.middleware import address_of
 
 if TYPE_CHECKING:  # DRF imports this module while it makes its views
     from rest_framework.views import APIView

@@ -1,7 +1,7 @@
 """
 Transactional outbox: rows that are written in the transaction of a change, and processed until they are done.
 
-The row is the job; a message only says that there is one. Whoever processes rows claims them: `next_attempt_at` becomes
+The row is the job; a message only says that there is one. A worker claims rows: `next_attempt_at` becomes
 the end of a lease, and rows that another worker is claiming are skipped. So a message may come twice, late or never. A
 worker that dies leaves its rows to the first claim after the lease, and the relay, which beat runs every few seconds,
 sends messages wherever rows are due.

@@ -18,7 +18,7 @@ from calcom import tasks
 from calcom.models import Account
 from calcom.webhooks import inbox, messages
 from monitoring import metrics
-from monitoring.client_address import address_of
+from monitoring.middleware import address_of
 
 log = structlog.get_logger(__name__)
 

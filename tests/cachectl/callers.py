@@ -125,7 +125,7 @@ def callers(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def readers(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Read windows of days, and compare what is verified with what had been forgotten before the question."""
+    """Read windows of days, and compare what is verified with what had been invalidated before the read."""
 
     client, until = redis_client(), time.monotonic() + part["seconds"]
     verified = stale = 0
@@ -150,7 +150,7 @@ RAISE = """
 
 
 def writers(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Change days at Cal.com, and forget them."""
+    """Change days at Cal.com and invalidate them."""
 
     client, until, changes = redis_client(), time.monotonic() + part["seconds"], 0
     while time.monotonic() < until:

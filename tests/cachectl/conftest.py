@@ -118,10 +118,10 @@ def ask(
     )
 
 
-def forget(
+def invalidate(
     day: date = MONDAY, *, own: bool, event_types: tuple[int, ...] = (CUT,), cache_invalidation: int | None = None
 ) -> int:
-    """Forget a day, as a booking or a command does."""
+    """Invalidate a day, as a booking or a command does."""
     return cache.invalidate(
         invalidation_id=cache_invalidation, account_id=ACCOUNT, event_type_ids=event_types, first=day, last=day, own=own
     )

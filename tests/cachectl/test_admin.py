@@ -9,8 +9,8 @@ from cachectl.models import CacheInvalidation, Warming
 
 
 @pytest.mark.django_db
-def test_forgettings_are_listed_filtered_and_searched(admin_client: Client) -> None:
-    """Staff sees why which days were forgotten, and what is owed."""
+def test_invalidations_are_listed_filtered_and_searched(admin_client: Client) -> None:
+    """Staff see which days were invalidated, why, and what is pending."""
     row = {
         "account_id": 7,
         "event_type_ids": list(range(8)),
@@ -20,14 +20,14 @@ def test_forgettings_are_listed_filtered_and_searched(admin_client: Client) -> N
     }
     CacheInvalidation.objects.create(**row)
     CacheInvalidation.objects.create(
-        **row | {"account_id": 8}, took=timedelta(milliseconds=1.25), done_at="2026-11-23T10:00Z"
+        **row | {"account_id": 8}, duration=timedelta(milliseconds=1.25), done_at="2026-11-23T10:00Z"
     )
 
     page = admin_client.get("/admin/cachectl/cacheinvalidation/")
     assert "0, 1, 2, 3, 4 and 3 more" in page.text
     assert "1.2" in page.text
 
-    for query, found in (("owed=1", 1), ("owed=0", 1), ("", 2), ("q=7", 1), ("cause=own", 2)):
+    for query, found in (("pending=1", 1), ("pending=0", 1), ("", 2), ("q=7", 1), ("cause=own", 2)):
         page = admin_client.get(f"/admin/cachectl/cacheinvalidation/?{query}")
         assert page.context["cl"].result_count == found, query
 

@@ -20,7 +20,7 @@ def test_one_account_never_has_all_places() -> None:
 
 
 def test_place_that_is_left_is_free_for_anybody() -> None:
-    """Nobody is owed a place."""
+    """All places are free again."""
     room = Bulkhead(places=1, most_of_one=1)
     room.enter(SALON)
     room.leave(SALON)

@@ -27,7 +27,7 @@ from tests.cachectl.conftest import (
     CountingLoader,
     RedisTime,
     ask,
-    forget,
+    invalidate,
     minute,
 )
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("known_redis")
 
 
 def errands_done() -> None:
-    """Wait until the pool for errands has done what it was given so far: until all its threads meet here."""
+    """Wait until the background executor has done its jobs so far: until all its threads meet here."""
     everybody = threading.Barrier(executors.BACKGROUND_THREADS + 1)
     for _ in range(executors.BACKGROUND_THREADS):
         executors.submit_background(everybody.wait, 5)
@@ -65,7 +65,7 @@ def _empty_queue() -> Iterator[None]:
 
 @pytest.fixture
 def redis_refuses(settings: Settings, known_redis: None) -> None:
-    """Take Redis away: nobody listens where it was."""
+    """Point the settings at a port without Redis."""
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
 
@@ -119,7 +119,7 @@ def test_cached_answer_is_one_round_trip(loader: CountingLoader) -> None:
 
 
 def test_stale_day_is_answered_at_once_and_refreshed_once(loader: CountingLoader, redis_time: RedisTime) -> None:
-    """Between two minutes and fifteen nobody waits; however many ask, one refresh is queued."""
+    """Between two minutes and fifteen no search waits, and one refresh is queued for all of them."""
     ask(MONDAY, FORTNIGHT)
     redis_time.pass_(121)
 
@@ -241,10 +241,10 @@ def test_slow_load_is_not_waited_for_beyond_the_deadline_and_still_fills_the_cac
 
 
 def test_own_appointment_costs_no_request(loader: CountingLoader) -> None:
-    """A day that we changed ourselves is due: it is answered, verified, and nobody waits for Cal.com because of it."""
+    """A day that we changed ourselves needs a refresh; it is answered, verified, without a load."""
     ask(MONDAY, FORTNIGHT)
 
-    forget(own=True)
+    invalidate(own=True)
     known = ask(MONDAY, FORTNIGHT)
     errands_done()
 
@@ -259,10 +259,10 @@ def test_own_appointment_costs_no_request(loader: CountingLoader) -> None:
 
 
 def test_who_must_know_of_own_appointments_loads_once_a_load_can(loader: CountingLoader, redis_time: RedisTime) -> None:
-    """With several hosts somebody may insist: it costs one load, when it can be believed, for all who do."""
+    """With several hosts a caller may revalidate: one load for all who do, as soon as it can count."""
     ask()
     redis_time.pass_(10)
-    forget(own=True)
+    invalidate(own=True)
 
     assert not ask(revalidate=True).loaded
     redis_time.pass_(2.6)
@@ -275,7 +275,7 @@ def test_who_must_know_of_own_appointments_loads_once_a_load_can(loader: Countin
 def test_refresh_without_need_loads_nothing(loader: CountingLoader) -> None:
     """A message that comes twice, or late, costs a look."""
     ask()
-    forget(own=True)
+    invalidate(own=True)
 
     for _ in range(2):
         cache.refresh(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY)
@@ -309,9 +309,9 @@ def test_what_was_prepared_is_not_prepared_again_for_a_moment() -> None:
 def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
     loader: CountingLoader, redis_time: RedisTime
 ) -> None:
-    """No load starts that could not be believed; one is scheduled for when it can be."""
+    """No load starts that would not count; one is scheduled for when it does."""
     ask()
-    forget(own=False)
+    invalidate(own=False)
 
     known = ask()
     errands_done()
@@ -327,7 +327,7 @@ def test_other_change_is_answered_unverified_until_a_load_can_know_of_it(
 
 def test_missing_day_is_loaded_even_where_that_cannot_be_believed_yet(loader: CountingLoader) -> None:
     """Something unverified is better than nothing, and it is loaded once for everybody."""
-    forget(own=False)
+    invalidate(own=False)
 
     answers = [ask() for _ in range(3)]
 
@@ -340,7 +340,7 @@ def test_missing_day_with_own_changes_only_is_verified(loader: CountingLoader) -
     """What we changed ourselves we subtract ourselves."""
     ask(MONDAY - BLOCK - timedelta(days=1))  # another day; Monday's memory of changes is there, its slots are not
     store.release(ACCOUNT, CUT, store.lease(ACCOUNT, CUT, [MONDAY], "a").holder)
-    forget(own=True)
+    invalidate(own=True)
 
     known = ask()
 
@@ -380,18 +380,18 @@ def test_other_event_types_and_accounts_are_not_touched(loader: CountingLoader) 
     ask()
     ask(event_type=COLOUR)
 
-    forget(own=False, event_types=(COLOUR,))
+    invalidate(own=False, event_types=(COLOUR,))
     cache.invalidate(invalidation_id=None, account_id=8, event_type_ids=[CUT], first=MONDAY, last=MONDAY, own=False)
 
     assert ask().freshness is Freshness.FRESH
     assert ask(event_type=COLOUR).freshness is Freshness.EXPIRED
 
 
-def test_forgetting_counts_days_once_for_each_event_type(loader: CountingLoader) -> None:
-    """FM-22: event types that share a host are forgotten together; FM-27: once."""
-    assert forget(own=True) == 1
-    assert forget(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
-    assert forget(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
+def test_invalidation_counts_days_once_per_event_type(loader: CountingLoader) -> None:
+    """FM-22: event types that share a host are invalidated together; FM-27: once."""
+    assert invalidate(own=True) == 1
+    assert invalidate(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
+    assert invalidate(own=True, event_types=(1, 2, 3), cache_invalidation=5) == 3
 
 
 def test_ranges_are_bounded(loader: CountingLoader) -> None:
@@ -402,7 +402,7 @@ def test_ranges_are_bounded(loader: CountingLoader) -> None:
             invalidation_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=far, own=True
         )
     with pytest.raises(ValueError, match="from first to last"):
-        forget_backwards()
+        invalidate_backwards()
     for last in (far, MONDAY - timedelta(days=1)):
         with pytest.raises(ValueError, match="400"):
             ask(MONDAY, last)
@@ -410,8 +410,8 @@ def test_ranges_are_bounded(loader: CountingLoader) -> None:
     assert not loader.loads
 
 
-def forget_backwards() -> int:
-    """Forget a range whose end lies before its beginning."""
+def invalidate_backwards() -> int:
+    """Invalidate a range whose end lies before its start."""
     return cache.invalidate(
         invalidation_id=None, account_id=ACCOUNT, event_type_ids=[CUT], first=TUESDAY, last=MONDAY, own=True
     )
@@ -433,7 +433,7 @@ def test_without_redis_days_are_loaded_and_nothing_is_kept(loader: CountingLoade
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_without_redis_nothing_is_prepared_and_nothing_fails() -> None:
-    """Whoever calls then waits for the load."""
+    """A search then waits for the load."""
     cache.prefetch(account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=FORTNIGHT)
 
     assert queued() == []
@@ -469,10 +469,10 @@ def test_without_redis_a_failed_load_is_not_repeated_by_each_caller(
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_forgetting_without_redis_is_an_error(loader: CountingLoader) -> None:
+def test_invalidation_without_redis_is_an_error(loader: CountingLoader) -> None:
     """FM-25: an error that is swallowed is never retried."""
     with pytest.raises(RedisConnectionError):
-        forget(own=True)
+        invalidate(own=True)
 
 
 def test_redis_that_dies_during_a_load_does_not_cost_a_second_one(settings: Settings, loader: CountingLoader) -> None:

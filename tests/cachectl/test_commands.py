@@ -39,7 +39,7 @@ def test_invalidate_cache_leaves_a_row_and_makes_the_days_old(loader: CountingLo
     """What a person knows about a day counts at once."""
     ask()
 
-    assert run("invalidate_cache", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Forgot 2 days.\n"
+    assert run("invalidate_cache", ACCOUNT, CUT, "2026-11-23", "2026-11-24") == "Invalidated 2 days.\n"
 
     assert ask().freshness is Freshness.EXPIRED
     assert CacheInvalidation.objects.get().cause == CacheInvalidation.Cause.COMMAND
@@ -48,7 +48,7 @@ def test_invalidate_cache_leaves_a_row_and_makes_the_days_old(loader: CountingLo
 def test_invalidate_cache_refuses_what_makes_no_sense() -> None:
     """FM-26: a clear sentence, and nothing is changed."""
     for first, last in (("2026-11-24", "2026-11-23"), ("2026-11-24", "2099-01-01")):
-        with pytest.raises(CommandError, match="Forget 1 to 4000 days"):
+        with pytest.raises(CommandError, match="Invalidate 1 to 4000 days"):
             run("invalidate_cache", ACCOUNT, CUT, first, last)
     with pytest.raises(CommandError, match="argument first"):
         run("invalidate_cache", ACCOUNT, CUT, "24.11.2026")
@@ -57,19 +57,19 @@ def test_invalidate_cache_refuses_what_makes_no_sense() -> None:
 
 
 def test_cache_stats_shows_demand_bands_and_debts(loader: CountingLoader) -> None:
-    """Which event types callers ask for, how well their next days are known, what is owed."""
+    """Demand, freshness of the next days, pending invalidations."""
     ask()
     ask()
     CacheInvalidation.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first="2026-11-23", last="2026-11-23", cause="own"
     )
 
-    header, asked, owed = run("cache_stats", ACCOUNT, "--days", 3).splitlines()
+    header, asked, pending = run("cache_stats", ACCOUNT, "--days", 3).splitlines()
 
-    assert header.split() == ["event", "type", "asked", "fresh", "stale", "expired", "missing"]
+    assert header.split() == ["event", "type", "searches", "fresh", "stale", "expired", "missing"]
     assert asked.split()[:2] == [str(CUT), "2"]
     assert sum(map(int, asked.split()[2:])) == 3
-    assert owed == "Invalidations owed: 1"
+    assert pending == "Pending invalidations: 1"
     assert "99" in run("cache_stats", ACCOUNT, "--event-types", 99)
 
 

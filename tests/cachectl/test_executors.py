@@ -87,14 +87,14 @@ def test_job_that_nobody_wants_any_more_makes_room_for_the_next() -> None:
 
 
 def test_broker_that_is_silent_keeps_no_load_waiting() -> None:
-    """Errands have threads of their own, and few."""
+    """Background jobs have a few threads of their own."""
     released = threading.Event()
     background = [executors.submit_background(released.wait, 10) for _ in range(20)]
 
     assert executors.submit_load(SALON, lambda: "loaded").result(5) == "loaded"
 
     released.set()
-    assert all(errand.result(10) for errand in background)
+    assert all(job.result(10) for job in background)
 
 
 def test_job_knows_the_request_it_belongs_to() -> None:

@@ -15,10 +15,10 @@ NOW = 1_790_000_000_000
 AGES = st.integers(0, 100_000_000)
 
 
-def judged(
+def assessed(
     *, age: int, own: int | None = None, other: int | None = None, generation: int | None = None, suspect: int = 0
 ) -> Day:
-    """Judge an entry of that age; changes and epoch are given as ms ago."""
+    """Assess an entry of that age; changes and generation are given as ms ago."""
     ago = {
         name: NOW - ms if ms is not None else 0
         for name, ms in (("own", own), ("other", other), ("generation", generation))
@@ -39,39 +39,39 @@ def judged(
         (86_400_001, Freshness.MISSING),
     ],
 )
-def test_age_decides_the_band(age: int, freshness: Freshness) -> None:
+def test_age_decides_the_freshness(age: int, freshness: Freshness) -> None:
     """A load answers for two minutes, with a refresh for fifteen, in need for a day."""
-    assert judged(age=age).freshness is freshness
+    assert assessed(age=age).freshness is freshness
 
 
 @pytest.mark.parametrize(
     ("began_after", "freshness"), [(-1, Freshness.EXPIRED), (2_499, Freshness.EXPIRED), (2_500, Freshness.FRESH)]
 )
 def test_load_is_believed_from_the_settle_time_after_a_change(began_after: int, freshness: Freshness) -> None:
-    """FM-24: a load that began before the change, or less than 2.5 s after it, is not believed."""
+    """FM-24: a load that began before the change, or less than 2.5 s after it, does not count."""
     changed = 60_000
 
-    assert judged(age=changed - began_after, other=changed).freshness is freshness
-    assert judged(age=changed - began_after, generation=changed).freshness is freshness
+    assert assessed(age=changed - began_after, other=changed).freshness is freshness
+    assert assessed(age=changed - began_after, generation=changed).freshness is freshness
 
 
 def test_own_change_leaves_a_day_answerable() -> None:
     """A day that only our own appointments changed is due, not wrong: they are subtracted."""
-    day = judged(age=60_000, own=10_000)
+    day = assessed(age=60_000, own=10_000)
 
     assert day.freshness is Freshness.FRESH
     assert day.needs_refresh
 
 
 def test_day_that_changed_a_moment_ago_is_not_worth_loading_yet() -> None:
-    """A load within the settle time could not be believed: the foreground does not spend a request on it."""
-    assert not judged(age=60_000, other=2_000).reload_helps
-    assert judged(age=60_000, other=2_500).reload_helps
+    """A load within the consistency lag would not count: the foreground spends no request on it."""
+    assert not assessed(age=60_000, other=2_000).reload_helps
+    assert assessed(age=60_000, other=2_500).reload_helps
 
 
 def test_doubted_day_is_old_and_worth_loading() -> None:
     """FM-32: an empty answer after a full day is asked for once more."""
-    day = judged(age=1_000, suspect=1)
+    day = assessed(age=1_000, suspect=1)
 
     assert day.freshness is Freshness.EXPIRED
     assert day.reload_helps
@@ -81,7 +81,7 @@ def test_doubted_day_is_old_and_worth_loading() -> None:
 def test_entry_without_its_changes_is_missing(
     entry: tuple[int, int, list[int]] | None, change: tuple[int, int] | None
 ) -> None:
-    """Whoever lost the memory of changes cannot know whether an entry is true."""
+    """Without recorded changes an entry cannot be trusted."""
     day = assess(DAY, entry, change, now=NOW, generation=0, lifetimes=LIFETIMES)
 
     assert day.freshness is Freshness.MISSING
@@ -93,7 +93,7 @@ def test_nothing_is_verified_that_a_change_may_have_overtaken(
     age: int, own: int, other: int, generation: int, suspect: int
 ) -> None:
     """FM-24, for all instants: verified means that the load began the settle time after every change but our own."""
-    day = judged(age=age, own=own, other=other, generation=generation, suspect=suspect)
+    day = assessed(age=age, own=own, other=other, generation=generation, suspect=suspect)
 
     assert not day.freshness.verified or age + LIFETIMES.consistency_lag <= min(other, generation)
     assert day.freshness is Freshness.MISSING or day.needs_refresh == (age + LIFETIMES.consistency_lag > own)

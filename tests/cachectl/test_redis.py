@@ -45,7 +45,7 @@ def is_open(exc: Exception) -> bool:
 
 @pytest.mark.usefixtures("silent_redis")
 def test_only_the_first_to_notice_pays() -> None:
-    """For a second nobody of the process asks again, whatever for and with whichever client."""
+    """For a second no thread of the process asks again, with whichever client."""
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
     began = time.monotonic()
@@ -64,7 +64,7 @@ def test_only_the_first_to_notice_pays() -> None:
 
 @pytest.mark.usefixtures("silent_redis")
 def test_djangos_cache_finds_redis_away_with_all_others() -> None:
-    """Whoever asked first has paid; what is not there is None, and nothing is raised."""
+    """The first call has paid; a missing value is None, and nothing is raised."""
     cache = caches.create_connection("default")
     with pytest.raises(RedisTimeoutError):
         redis_client().ping()
@@ -175,7 +175,7 @@ def test_command_that_redis_does_not_answer_is_sent_once(silent_redis: socket.so
 
 
 def test_an_answer_that_comes_too_late_is_nobody_elses(breaker: CircuitBreaker) -> None:
-    """Whoever asks next asks on another connection."""
+    """The next command goes over another connection."""
     with pytest.raises(RedisTimeoutError):
         redis_client().blpop("never", 2)
     breaker.close()

@@ -52,10 +52,10 @@ def worker(environ: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_failed_forgetting_is_tried_after_5_then_10_then_20_seconds(
+def test_failed_invalidation_is_retried_after_5_10_and_20_seconds(
     environ: dict[str, str], worker: "subprocess.Popen[str]"
 ) -> None:
-    """FM-25: the documented back-off is in force; afterwards the row is still owed."""
+    """FM-25: the documented back-off is in force; afterwards the row is still pending."""
     row = invalidation.enqueue(
         account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.OWN
     )

@@ -94,7 +94,7 @@ def test_load_of_another_process_is_waited_for(loader: CountingLoader) -> None:
 
 
 def test_question_that_comes_to_the_lease_late_does_not_load_again(loader: CountingLoader) -> None:
-    """Between looking and leading somebody else may have landed: one look more saves a request."""
+    """Another load may end between the read and the lease: one more read saves a request."""
     before = CacheLookup(ACCOUNT, CUT, MONDAY, MONDAY, priority=LoadPriority.LIVE)
     ask()
 
@@ -105,7 +105,7 @@ def test_question_that_comes_to_the_lease_late_does_not_load_again(loader: Count
 
 
 def test_dead_loader_is_replaced_when_its_lease_runs_out(loader: CountingLoader) -> None:
-    """FM-28: nobody waits for a load that nobody does."""
+    """FM-28: no waiter waits for a load that has ended."""
     store.lease(ACCOUNT, CUT, BLOCK, "dead")
     redis_client().pexpire(keys.lease(ACCOUNT, CUT), 150)
 

@@ -44,8 +44,8 @@ def monday(event_type: int = CUT) -> Day:
     return store.read(ACCOUNT, event_type, [MONDAY], asked=False).days[0]
 
 
-def forget(*, own: bool, mark: str = "1") -> int:
-    """Forget both days of the cut."""
+def invalidate(*, own: bool, mark: str = "1") -> int:
+    """Invalidate both days of the cut."""
     return store.invalidate(ACCOUNT, [CUT], DAYS, own=own, mark=mark)
 
 
@@ -82,7 +82,7 @@ def test_older_load_never_replaces_a_newer_one(redis_time: RedisTime) -> None:
 def test_load_that_began_before_a_change_is_not_believed() -> None:
     """FM-24: the fetch from before the booking, stored after the delete."""
     began = begin()
-    forget(own=False)
+    invalidate(own=False)
 
     assert land(began, [1]) == 0
     assert monday().freshness is Freshness.EXPIRED
@@ -93,22 +93,22 @@ def test_own_and_other_changes_are_kept_apart() -> None:
     """A day is due after an appointment of ours, old after anything else, whichever came first."""
     land(begin(), [1])
 
-    forget(own=True, mark="1")
+    invalidate(own=True, mark="1")
     assert (monday().freshness, monday().needs_refresh) == (Freshness.FRESH, True)
 
-    forget(own=False, mark="2")
+    invalidate(own=False, mark="2")
     assert monday().freshness is Freshness.EXPIRED
     assert monday().needs_refresh
 
 
 @pytest.mark.usefixtures("known_redis")
-def test_forgetting_twice_moves_nothing(redis_time: RedisTime) -> None:
+def test_repeated_invalidation_changes_nothing(redis_time: RedisTime) -> None:
     """FM-27: the task repeats what was done after commit; only the first counts."""
-    assert forget(own=False, mark="9") == 2
+    assert invalidate(own=False, mark="9") == 2
     redis_time.pass_(60)
     land(begin(), [1])
 
-    assert forget(own=False, mark="9") == 2
+    assert invalidate(own=False, mark="9") == 2
     assert monday().freshness is Freshness.FRESH
 
 
@@ -124,7 +124,7 @@ def test_load_into_an_emptied_redis_is_not_believed_at_once(redis_time: RedisTim
 
 @pytest.mark.usefixtures("known_redis")
 def test_load_that_was_under_way_when_redis_was_emptied_is_not_believed(redis_time: RedisTime) -> None:
-    """A load from before the flush may be from before changes that the flush made us forget."""
+    """A load from before the flush may be from before changes that the flush lost."""
     began = begin()
     redis_client().flushdb()
 
@@ -147,7 +147,7 @@ def test_load_whose_memory_of_changes_was_evicted_is_not_believed() -> None:
 def test_next_load_does_not_give_credit_to_one_from_before_an_eviction() -> None:
     """FM-24: a change that was evicted from memory still counts against the load that began before it."""
     began = begin()
-    forget(own=False)
+    invalidate(own=False)
     time.sleep(0.002)
     redis_client().delete(*keys.changes(ACCOUNT, CUT, DAYS))
     begin(token="b")
@@ -157,14 +157,14 @@ def test_next_load_does_not_give_credit_to_one_from_before_an_eviction() -> None
 
 
 @pytest.mark.usefixtures("known_redis")
-def test_forgetting_a_day_without_memory_does_not_revive_its_entry() -> None:
+def test_invalidation_of_a_day_without_changes_does_not_revive_its_entry() -> None:
     """An entry whose memory of changes was evicted stays unbelieved when the next change is written down."""
     land(begin(), [1])
     time.sleep(0.002)
     redis_client().delete(*keys.changes(ACCOUNT, CUT, DAYS))
     assert monday().freshness is Freshness.MISSING
 
-    forget(own=True)
+    invalidate(own=True)
 
     assert monday().freshness is Freshness.EXPIRED
 
@@ -187,7 +187,7 @@ def test_empty_answer_that_has_a_reason_is_not_doubted() -> None:
     """FM-32: our own appointment took the last slot, or the slots have passed."""
     began = begin()
     land(began, [LATE])
-    forget(own=True)
+    invalidate(own=True)
     land(began + 1, [])
     assert monday().freshness is Freshness.FRESH
 
@@ -246,7 +246,7 @@ def test_every_waiter_is_woken() -> None:
 def test_every_key_goes_by_itself() -> None:
     """Nothing is kept for ever, and what judges an entry outlives it."""
     land(begin(), [1])
-    forget(own=True)
+    invalidate(own=True)
     store.read(ACCOUNT, CUT, DAYS)
     store.mark_refresh(ACCOUNT, CUT, 5)
     client = redis_client()
@@ -326,11 +326,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(own=st.booleans())
     def change(self, own: bool) -> None:
-        """Change the day, and forget it."""
+        """Change the day and invalidate it."""
         self.changes.append((self.now(), own))
         self.passed_at_change = self.passed
         self.marks += 1
-        forget(own=own, mark=str(self.marks))
+        invalidate(own=own, mark=str(self.marks))
 
     @rule(ms=st.sampled_from([100, 999, 1_000, 1_001, 6_000]))
     def pass_time(self, ms: int) -> None:

@@ -1,4 +1,4 @@
-"""What workers do: forget what is owed, refresh, prune; and when they try again."""
+"""Tasks of the cache: invalidate, relay, refresh, prune, and their retries."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,22 +22,21 @@ from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, MONDAY, TUESDAY, Count
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
 
-def owe() -> CacheInvalidation:
-    """Owe the forgetting of Monday and Tuesday for two event types, because of an appointment of ours."""
+def enqueue() -> CacheInvalidation:
+    """Enqueue an invalidation of Monday and Tuesday for two event types, because of an own appointment."""
     return invalidation.enqueue(
         account_id=ACCOUNT, event_type_ids=[CUT, COLOUR], first=MONDAY, last=TUESDAY, cause=CacheInvalidation.Cause.OWN
     )
 
 
 @pytest.fixture
-def owed() -> CacheInvalidation:
-    """Owe one forgetting."""
-    return owe()
+def pending() -> CacheInvalidation:
+    return enqueue()
 
 
 @pytest.fixture
 def redis_refuses(settings: Settings, known_redis: None) -> None:
-    """Take Redis away: nobody listens where it was."""
+    """Point the settings at a port without Redis."""
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
 
@@ -59,21 +58,23 @@ def attempt() -> Iterator[object]:
         messages.clear()
 
 
-def test_forgetting_is_processed_and_written_down(owed: CacheInvalidation) -> None:
+def test_invalidation_is_processed_and_recorded(pending: CacheInvalidation) -> None:
     """FM-26: the row says what is to be done, and what was; arguments of other versions are ignored."""
-    tasks.invalidate_range(invalidation_id=owed.id, argument_of_a_newer_version=1)
+    tasks.invalidate_range(invalidation_id=pending.id, argument_of_a_newer_version=1)
 
-    owed.refresh_from_db()
-    assert (owed.keys_invalidated, owed.attempts, owed.last_error) == (4, 0, "")
-    assert owed.done_at is not None
-    assert owed.took is not None
+    pending.refresh_from_db()
+    assert (pending.keys_invalidated, pending.attempts, pending.last_error) == (4, 0, "")
+    assert pending.done_at is not None
+    assert pending.duration is not None
     assert redis_client().exists(*keys.changes(ACCOUNT, CUT, [MONDAY]), *keys.changes(ACCOUNT, COLOUR, [TUESDAY])) == 2
 
 
-def test_forgetting_again_moves_nothing(owed: CacheInvalidation, loader: CountingLoader, redis_time: RedisTime) -> None:
-    """FM-27: forgotten after commit, and by the task once or twice: once is what counts."""
-    owed.cause = CacheInvalidation.Cause.COMMAND
-    owed.save()
+def test_repeated_invalidation_changes_nothing(
+    pending: CacheInvalidation, loader: CountingLoader, redis_time: RedisTime
+) -> None:
+    """FM-27: invalidated after the commit and by the task once or twice: it counts once."""
+    pending.cause = CacheInvalidation.Cause.COMMAND
+    pending.save()
     invalidation.process()
     redis_time.pass_(60)
     ask()
@@ -83,18 +84,19 @@ def test_forgetting_again_moves_nothing(owed: CacheInvalidation, loader: Countin
     tasks.invalidate_range()
 
     assert ask().freshness is Freshness.FRESH
-    owed.refresh_from_db()
-    assert (owed.keys_invalidated, owed.attempts) == (4, 0)
+    pending.refresh_from_db()
+    assert (pending.keys_invalidated, pending.attempts) == (4, 0)
 
 
-def test_forgettings_are_processed_a_hundred_per_message(owed: CacheInvalidation) -> None:
+def test_invalidations_are_processed_a_hundred_per_message(pending: CacheInvalidation) -> None:
     """Whichever message comes first; the others find nothing to do."""
     for _ in range(120):
-        owe()
+        enqueue()
 
     assert [invalidation.process() for _ in range(3)] == [100, 21, 0]
     assert all(
-        row.done_at and row.took is not None and row.keys_invalidated == 4 for row in CacheInvalidation.objects.all()
+        row.done_at and row.duration is not None and row.keys_invalidated == 4
+        for row in CacheInvalidation.objects.all()
     )
 
 
@@ -108,7 +110,7 @@ def test_message_without_rows_is_no_error() -> None:
 @pytest.mark.usefixtures("redis_refuses")
 @pytest.mark.parametrize(("retries", "wait"), [(0, 5), (1, 10), (2, 20)])
 def test_attempts_are_scheduled_after_5_10_and_20_seconds(
-    attempt: object, owed: CacheInvalidation, retries: int, wait: int
+    attempt: object, pending: CacheInvalidation, retries: int, wait: int
 ) -> None:
     """FM-25: the error reaches the task, and the documented waits are those in the message."""
     before = datetime.now(UTC)
@@ -126,7 +128,7 @@ def test_attempts_are_scheduled_after_5_10_and_20_seconds(
 
 @pytest.mark.usefixtures("redis_refuses")
 def test_after_the_last_attempt_the_row_is_still_pending(
-    attempt: object, owed: CacheInvalidation, settings: Settings, caplog: pytest.LogCaptureFixture
+    attempt: object, pending: CacheInvalidation, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FM-25: the message's retries end, the row's do not; an error in the log calls a person, the relay goes on."""
     for retries in range(3):
@@ -135,16 +137,16 @@ def test_after_the_last_attempt_the_row_is_still_pending(
     with pytest.raises(RedisConnectionError):
         attempt(3)
 
-    owed.refresh_from_db()
-    assert (owed.attempts, owed.done_at) == (4, None)
-    assert owed.last_error.startswith("ConnectionError")
-    assert timedelta() < owed.next_attempt_at - datetime.now(UTC) < timedelta(seconds=21)
+    pending.refresh_from_db()
+    assert (pending.attempts, pending.done_at) == (4, None)
+    assert pending.last_error.startswith("ConnectionError")
+    assert timedelta() < pending.next_attempt_at - datetime.now(UTC) < timedelta(seconds=21)
     [*_, last] = [record for record in caplog.records if "cache.invalidation_failed" in record.getMessage()]
     assert last.levelname == "ERROR"
 
 
-def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(owed: CacheInvalidation) -> None:
-    """Invariant 6: at most ten seconds later the days are forgotten."""
+def test_relay_sends_a_message_after_a_crash_between_commit_and_invalidation(pending: CacheInvalidation) -> None:
+    """Invariant 6: at most ten seconds later the days are invalidated."""
     tasks.relay_outbox()
 
     with current_app.connection_for_read() as connection, connection.SimpleQueue("cache") as messages:
@@ -154,7 +156,7 @@ def test_relay_sends_a_message_for_what_crashed_between_commit_and_forgetting(ow
 
 
 @pytest.mark.usefixtures("redis_refuses")
-def test_batch_is_retried_together_while_redis_is_away(owed: CacheInvalidation) -> None:
+def test_batch_is_retried_together_while_redis_is_away(pending: CacheInvalidation) -> None:
     """The first failure ends it: the others would fail as well."""
     invalidation.enqueue(
         account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.COMMAND
@@ -167,7 +169,7 @@ def test_batch_is_retried_together_while_redis_is_away(owed: CacheInvalidation) 
     assert sorted(CacheInvalidation.objects.values_list("attempts", "done_at")) == [(1, None), (1, None)]
 
 
-def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: CacheInvalidation) -> None:
+def test_row_that_cannot_be_invalidated_does_not_delay_the_others(pending: CacheInvalidation) -> None:
     """FM-26: a range beyond all bounds is refused, noted, and left to a person."""
     absurd = CacheInvalidation.objects.create(
         account_id=ACCOUNT, event_type_ids=[1], first=MONDAY, last=MONDAY + timedelta(days=9000), cause="command"
@@ -183,7 +185,7 @@ def test_row_that_cannot_be_forgotten_does_not_hold_up_the_others(owed: CacheInv
 
 
 def test_owing_is_bounded() -> None:
-    """FM-26: nobody can write down a range that is larger than any change."""
+    """FM-26: a range larger than any change is refused."""
     for event_types, last in (([], MONDAY), ([1], MONDAY - timedelta(days=1)), ([1], MONDAY + timedelta(days=9000))):
         with pytest.raises(ValueError, match="4000"):
             invalidation.enqueue(
@@ -191,8 +193,8 @@ def test_owing_is_bounded() -> None:
             )
 
 
-def test_emptied_redis_is_noticed(owed: CacheInvalidation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loads are believed from the settle time after Redis was first seen empty: better before a caller sees it."""
+def test_emptied_redis_is_noticed(pending: CacheInvalidation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads count from the consistency lag after Redis was first seen empty: better before a search."""
     monkeypatch.setattr("cachectl.loaders._Registry.accounts", staticmethod(lambda: [ACCOUNT, 8]))
     redis_client().flushdb()
 
@@ -202,7 +204,7 @@ def test_emptied_redis_is_noticed(owed: CacheInvalidation, monkeypatch: pytest.M
 
 
 def test_worker_looks_at_redis_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a restart of everything, loads are believed as soon as callers come."""
+    """After a restart of everything, loads count as soon as callers come."""
     monkeypatch.setattr("cachectl.loaders._Registry.accounts", staticmethod(lambda: [8]))
 
     worker_ready.send(sender=None)
@@ -222,7 +224,7 @@ def test_refresh_loads_stale_days(loader: CountingLoader, redis_time: RedisTime)
 
 
 def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(loader: CountingLoader) -> None:
-    """A load that could not be believed is put off until it can."""
+    """A load that would not count is postponed until it does."""
     ask()
     store.invalidate(ACCOUNT, [CUT], [MONDAY], own=False, mark="1")
 
@@ -236,8 +238,7 @@ def test_refresh_of_a_day_that_changed_a_moment_ago_comes_back_later(loader: Cou
     assert len(loader.loads) == 1
 
 
-def test_history_goes_after_14_days_and_debts_do_not(owed: CacheInvalidation) -> None:
-    """History is for looking; what is owed is for doing."""
+def test_history_is_pruned_after_14_days_and_pending_rows_are_not(pending: CacheInvalidation) -> None:
     old = datetime.now(UTC) - timedelta(days=15)
     CacheInvalidation.objects.update(created_at=old)
     done = invalidation.enqueue(
@@ -249,7 +250,7 @@ def test_history_goes_after_14_days_and_debts_do_not(owed: CacheInvalidation) ->
 
     tasks.prune()
 
-    assert list(CacheInvalidation.objects.all()) == [owed]
+    assert list(CacheInvalidation.objects.all()) == [pending]
     assert Warming.objects.count() == 1
 
 

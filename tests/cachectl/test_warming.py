@@ -18,7 +18,7 @@ from cachectl.infra.redis import redis_client
 from cachectl.loaders import THROTTLED, LoadError, LoadPriority
 from cachectl.models import Warming
 from script.lib.servers import free_port
-from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, CountingLoader, RedisTime, ask, forget
+from tests.cachectl.conftest import ACCOUNT, COLOUR, CUT, CountingLoader, RedisTime, ask, invalidate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_redis")]
 
@@ -96,7 +96,7 @@ def last_row() -> Warming:
 
 
 def test_what_is_booked_and_asked_for_is_loaded_behind_everybody(offers, loader):
-    """One request for each event type, the one that is wanted most first; what nobody wants is left."""
+    """One request for each event type, those with most demand first; those without demand are left out."""
     said = run("--days", 28)
 
     last = today() + timedelta(days=conf.prefetch_days() - 1)
@@ -155,9 +155,9 @@ def test_days_that_grow_stale_are_loaded_again(offers, loader, redis_time: Redis
 
 
 def test_day_that_changed_a_moment_ago_is_left_to_who_asks(offers, loader):
-    """FM-24: no load could be believed yet."""
+    """FM-24: a load would not count yet."""
     run("--days", 1)
-    forget(today(), own=False, event_types=(CUT, COLOUR))
+    invalidate(today(), own=False, event_types=(CUT, COLOUR))
 
     assert "Nothing to warm" in run("--days", 1)
 
@@ -166,7 +166,7 @@ def test_dry_run_only_says_what_would_be_loaded(offers, loader):
     """No request, no row, no lease."""
     header, cut, colour = run("--dry-run", "--days", 5).splitlines()
 
-    assert header.split("  ") == ["account", "event type", "wanted/h", "days to load"]
+    assert header.split("  ") == ["account", "event type", "demand/h", "days to load"]
     assert cut.split() == [str(ACCOUNT), str(CUT), "0.06", "5"]
     assert colour.split() == [str(ACCOUNT), str(COLOUR), "0.03", "5"]
     assert loader.loads == []
@@ -223,7 +223,7 @@ def test_run_that_is_refused_for_longer_than_it_has_stops_at_once(offers, eventf
 
 
 def test_one_account_waits_while_another_is_served(offers, eventful):
-    """Budgets are by credential: who has none keeps nobody."""
+    """Budgets are by credential: an account without one delays no other."""
     offers[OTHER_ACCOUNT] = {OTHERS_CUT: 9}
     eventful.events = {1: fails(THROTTLED, 60.0)}
 
@@ -284,7 +284,7 @@ def test_killed_run_keeps_the_next_one_for_as_long_as_its_lease(offers, loader):
 
 
 def test_run_gives_its_account_back(offers, loader):
-    """Nobody waits for the end of a lease."""
+    """No run waits for the end of a lease."""
     run()
 
     assert not redis_client().exists(keys.warming(ACCOUNT))

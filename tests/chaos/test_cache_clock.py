@@ -9,7 +9,17 @@ from cachectl import invalidation, keys
 from cachectl.freshness import Freshness
 from cachectl.infra.redis import redis_client
 from cachectl.models import CacheInvalidation
-from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY, CountingLoader, RedisTime, _redis_time, ask, forget, loader
+from tests.cachectl.conftest import (
+    ACCOUNT,
+    CUT,
+    MONDAY,
+    CountingLoader,
+    RedisTime,
+    _redis_time,
+    ask,
+    invalidate,
+    loader,
+)
 
 __all__ = ["_redis_time", "loader"]
 
@@ -44,14 +54,14 @@ def test_change_noted_by_a_host_with_a_wrong_clock_hides_no_slot(
     """FM-24, experiment 19: who forgets and who loads may disagree about the time by an hour."""
     ask()
     with time_machine.travel(datetime.now(UTC) + skew):
-        forget(own=False)
+        invalidate(own=False)
     assert ask().freshness is Freshness.EXPIRED
 
     redis_time.pass_(2.6)
     assert ask().verified
 
     with time_machine.travel(datetime.now(UTC) + skew):
-        forget(own=True)
+        invalidate(own=True)
         assert ask().days[MONDAY].needs_refresh
 
 

@@ -1,4 +1,4 @@
-"""What is read when somebody looks: budgets, breakers, queues, outboxes; and what is said where it cannot be read."""
+"""Gauges of budgets, breakers, queues and outboxes, and what is reported if they cannot be read."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from calcom.models import Account, WebhookDelivery
 from calcom.resilience import circuit_breaker
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority
-from monitoring import collectors, outbox_depth
+from monitoring import collectors, probes
 from script.lib.servers import free_port
 from tests.factories import Salon
 from tests.monitoring import samples
@@ -126,11 +126,11 @@ class TestOwed:
         ],
     )
     def test_counting_them_is_one_scan_of_their_index(self, rows, index: str) -> None:
-        """Nobody can load the database by scraping: the partial index holds what is owed, and nothing else."""
+        """Scraping does not load the database: the partial index holds pending rows only."""
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
         try:
-            plan = rows.order_by("next_attempt_at").values("next_attempt_at")[: outbox_depth.MOST_COUNTED].explain()
+            plan = rows.order_by("next_attempt_at").values("next_attempt_at")[: probes.MOST_COUNTED].explain()
         finally:
             connection.close()
 

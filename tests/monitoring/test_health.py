@@ -52,7 +52,7 @@ def test_a_deploy_without_its_migrations_is_not_ready(client: Client) -> None:
 
 
 def test_a_part_that_answers_can_do_without_only_degrades(client: Client, only: None) -> None:
-    """Callers are still served without a broker, so nobody is sent away because of it."""
+    """Callers are still served without a broker, so the instance stays ready."""
 
     def broken() -> None:
         raise ConnectionError("redis://user:hunter2@10.0.0.1:6379/0 refused")
@@ -95,7 +95,7 @@ def test_a_probe_that_hangs_is_not_waited_for(client: Client, only: None, monkey
 
 
 def test_asking_often_costs_little(client: Client, only: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks a hundred times a second is told what was found in this second."""
+    """A hundred requests in a second get one result."""
     monkeypatch.setattr(collectors, "CACHED_S", 600)  # the second is as long as this test takes
     asked = []
     register_probe("counted", lambda: asked.append(1))
@@ -121,7 +121,7 @@ class TestMetrics:
 
     @pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"])
     def test_behind_a_proxy_nobody_seems_private(self, client: Client, header: str) -> None:
-        """The proxy has a private address, whoever stands behind it."""
+        """The proxy has a private address, whatever client is behind it."""
         assert client.get("/metrics", REMOTE_ADDR="10.1.2.3", **{header: "8.8.8.8"}).status_code == 403
 
     def test_with_a_token_the_token_decides(self, client: Client, settings) -> None:

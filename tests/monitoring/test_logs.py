@@ -66,8 +66,8 @@ def test_no_allowed_field_lets_a_secret_through(lines, field: str) -> None:
 @pytest.mark.parametrize("kind", sorted(SECRETS))
 def test_arguments_of_a_message_are_masked(lines, kind: str) -> None:
     """FM-83: libraries format what they are given into their messages; ours and theirs go through the same mask."""
-    logging.getLogger("somebody.else").warning("refused %s with %s", SECRETS[kind], {"deep": SECRETS[kind]})
-    logging.getLogger("somebody.else").warning("refused %(what)s", {"what": SECRETS[kind]})
+    logging.getLogger("another.library").warning("refused %s with %s", SECRETS[kind], {"deep": SECRETS[kind]})
+    logging.getLogger("another.library").warning("refused %(what)s", {"what": SECRETS[kind]})
     structlog.get_logger("test").warning("refused %s", SECRETS[kind])
 
     assert not _leaked(lines())
@@ -79,7 +79,7 @@ def test_what_was_formatted_into_a_message_is_masked_by_its_look(lines, kind: st
     """FM-83: the second line of defence, for messages that come ready-made."""
     message = f"refused {SECRETS[kind]} again"
 
-    logging.getLogger("somebody.else").warning(message)
+    logging.getLogger("another.library").warning(message)
 
     assert not _leaked(lines())
 

@@ -94,7 +94,7 @@ class TestChanges:
             assert grown[f'slotline_{name}_count{{operation="create"}}'] == 1
             assert 0 < grown[f'slotline_{name}_sum{{operation="create"}}'] < 5
         assert grown["slotline_cache_invalidation_days_count"] == 1
-        # Emma and Ben share haircuts, and whoever is chosen has event types of his own.
+        # Emma and Ben share haircuts, and the chosen host has event types of his own.
         assert grown["slotline_cache_invalidation_days_sum"] == CacheInvalidation.objects.get().days
         assert grown['slotline_calcom_requests_total{operation="create_booking",outcome="ok",priority="write"}'] == 1
 
@@ -155,12 +155,12 @@ class TestChanges:
         assert not [line for line in grown if line.startswith("slotline_changes_total")]
 
 
-class TestForgetting:
-    """Days that are not believed any more."""
+class TestInvalidation:
+    """Counters of invalidated days."""
 
     def test_days_are_counted_by_cause_and_once(self, salon: Salon) -> None:
-        """However often the same forgetting is worked off."""
-        owed(salon)
+        """However often the same invalidation is processed."""
+        enqueue(salon)
 
         with samples.growth() as grown:
             for _ in range(2):
@@ -171,8 +171,8 @@ class TestForgetting:
         }
 
     def test_the_third_failure_in_a_row_can_be_told_from_the_first(self, salon: Salon, settings) -> None:
-        """Experiment 5's alert: a person is called at the third."""
-        owed(salon)
+        """The alert asks for the third."""
+        enqueue(salon)
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
         with samples.growth() as grown:
@@ -188,8 +188,8 @@ class TestForgetting:
         }
 
 
-def owed(salon: Salon) -> CacheInvalidation:
-    """Owe two days of two event types."""
+def enqueue(salon: Salon) -> CacheInvalidation:
+    """Enqueue an invalidation of two days of two event types."""
     return invalidation.enqueue(
         account_id=salon.account.pk,
         event_type_ids=[salon.cut.event_type_id, salon.colour.event_type_id],
@@ -209,7 +209,7 @@ class TestGovernor:
         with samples.growth() as grown:
             for _ in range(2):
                 with pytest.raises(CalcomError):
-                    calcom.get_booking(uid="nobody")
+                    calcom.get_booking(uid="unknown")
 
         assert grown["slotline_calcom_rate_limited_total"] == 1
         assert grown['slotline_rate_limiter_refusals_total{priority="write",reason="paused"}'] == 1
@@ -225,7 +225,7 @@ class TestGovernor:
         with samples.growth() as grown:
             for _ in range(POLICY.failures + 2):
                 with pytest.raises(CalcomError):
-                    calcom.get_booking(uid="nobody")
+                    calcom.get_booking(uid="unknown")
 
         assert grown['slotline_breaker_opened_total{kind="reads"}'] == 1
         assert grown['slotline_breaker_refusals_total{kind="reads"}'] == 2
@@ -255,7 +255,7 @@ class TestLabels:
         assert [word for word in secret if word in said] == []
 
     def test_labels_are_few(self) -> None:
-        """All that are declared are known here: whoever adds one thinks about its values."""
+        """Every declared label is listed here: a new one needs a thought about its values."""
         counters = multiprocess.COUNTED._names_to_collectors.values()
         gauges = [each for each in vars(metrics).values() if isinstance(each, Gauge)]
 

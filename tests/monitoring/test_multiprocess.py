@@ -98,7 +98,7 @@ def total(directory: Path) -> dict[str, float]:
 
 
 def test_two_processes_are_added_up(start: Callable[[], Counting], tmp_path: Path) -> None:
-    """Whoever is asked tells of all: counters, and histograms by their edges."""
+    """Any process reports the sum: counters, and histograms by their edges."""
     web, worker = start(), start()
 
     web.count(1)

@@ -65,9 +65,9 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
     assert create["answered_pending"] == 0
     assert all(create[share]["p95_s"]["at_most"] < 5 for share in ("calcom", "ours", "to_the_end"))
     assert said["changes"]["move"]["outcomes"] == {}
-    assert said["forgetting"]["changes"] == 1
-    assert said["forgetting"]["days_per_change"] >= 1
-    assert said["forgetting"]["changes_above_100_days"] == 0
+    assert said["invalidation"]["changes"] == 1
+    assert said["invalidation"]["days_per_change"] >= 1
+    assert said["invalidation"]["changes_above_100_days"] == 0
     assert {outcome: count for outcome, count in said["calcom"]["requests"].items() if count} == {"ok": 2}
     (account,) = said["accounts"]
     assert (account["account_id"], account["limit"], account["spent"]) == (salon.account.pk, 120, 2)
@@ -86,7 +86,7 @@ def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
     assert said["availability"]["hit_rate"] is None
     assert said["availability"]["without_call"] is None
     assert said["availability"]["list"] == {"p50_s": None, "p95_s": None}
-    assert said["forgetting"]["days_per_change"] is None
+    assert said["invalidation"]["days_per_change"] is None
 
 
 def test_without_redis_the_rest_is_told_in_time(client: Client, salon: Salon, settings) -> None:
@@ -103,7 +103,7 @@ def test_without_redis_the_rest_is_told_in_time(client: Client, salon: Salon, se
 
 
 def test_without_counters_the_gauges_are_told(client: Client, salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody emptied the directory under us."""
+    """The directory was emptied while the process runs."""
 
     def torn() -> None:
         raise multiprocess.Unreadable

@@ -69,7 +69,7 @@ def test_an_id_that_is_random_by_its_form_is_kept(client: Client, given: str) ->
     "given", ["call-4915112345678", "c491511234567x8", "anna-030-901820", "4-9-1-5-1-1-2-3-4-5-6-7-8x", "id_49_151_12"]
 )
 def test_an_id_that_may_hold_a_number_is_replaced_by_its_keyed_hash(client: Client, given: str, settings) -> None:
-    """The same each time, so that both sides' logs can still be laid side by side, and useless without our key."""
+    """The same each time, so that both sides' logs can still be laid side by side, and meaningless without our key."""
     shown = _id(client, HTTP_X_REQUEST_ID=given)
 
     assert re.fullmatch(r"[0-9a-f]{32}", shown)

@@ -73,10 +73,10 @@ class Command(BaseCommand):
             raise CommandError(str(exc.args[0])) from exc
 
     def _show(self, plans: Sequence[Plan]) -> None:
-        self.stdout.write("account  event type  wanted/h  days to load")
+        self.stdout.write("account  event type  demand/h  days to load")
         for plan in plans:
             for each in plan.chosen:
-                self.stdout.write(f"{plan.account_id:7}  {each.event_type_id:10}  {each.wanted:8.2f}  {each.aged:12}")
+                self.stdout.write(f"{plan.account_id:7}  {each.event_type_id:10}  {each.rate:8.2f}  {each.aged:12}")
 
     def _warm(self, plans: Sequence[Plan], deadline: Deadline) -> None:
         began = time.monotonic()

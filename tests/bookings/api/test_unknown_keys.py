@@ -11,7 +11,7 @@ from bookings.models import AgentKey
 from cachectl.infra import throttle
 from cachectl.infra.redis import redis_client
 from monitoring import metrics
-from monitoring.client_address import address_of
+from monitoring.middleware import address_of
 from tests.bookings.api.conftest import Agent, agent_with
 from tests.factories import Salon
 

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from cachectl import warming_priority
+from cachectl import warming
 from cachectl.freshness import Day, Freshness, missing
-from cachectl.warming_priority import Candidate
+from cachectl.warming import Candidate
 
 NOW = 100_000.0
 MONDAY = date(2026, 11, 23)
@@ -20,7 +20,7 @@ MISSING = missing(MONDAY)
 @pytest.mark.parametrize(
     ("asked", "booked", "rates"),
     [
-        ({}, {1: 0}, {}),  # nobody wants it
+        ({}, {1: 0}, {}),  # no demand
         ({1: 12}, {1: 0}, {1: 1.0}),
         ({}, {1: 48}, {1: 2.0}),
         ({1: 12}, {1: 48}, {1: 3.0}),
@@ -29,7 +29,7 @@ MISSING = missing(MONDAY)
 )
 def test_questions_and_bookings_count_alike(asked: dict[int, int], booked: dict[int, int], rates: dict[int, float]):
     """Both by the hour: twelve hours of questions, a day of bookings."""
-    assert warming_priority.wanted(asked=asked, asked_hours=12, booked=booked, booked_hours=24) == rates
+    assert warming.demand_rates(asked=asked, asked_hours=12, booked=booked, booked_hours=24) == rates
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_questions_and_bookings_count_alike(asked: dict[int, int], booked: dict[
         ([MISSING, FRESH], 1, 0.5),
         ([OLD, OLD, FRESH, FRESH], 2, 0.5),
         ([STALE, STALE], 2, 0.5),  # half of its fifteen minutes is over
-        ([JUST_CHANGED, MISSING], 1, 0.5),  # a load could not be believed yet
+        ([JUST_CHANGED, MISSING], 1, 0.5),  # a load would not count yet
     ],
 )
 def test_request_is_worth_what_it_makes_better(days: list[Day], aged: int, gain: float):
-    """What is fresh is not loaded for; what nobody could be told counts in full."""
-    candidate = warming_priority.candidate(1, 3.0, days, now=NOW, answerable=900)
+    """What is fresh is not loaded for; what is missing counts in full."""
+    candidate = warming.candidate(1, 3.0, days, now=NOW, answerable=900)
 
-    assert (candidate.aged, candidate.gain, candidate.worth) == (aged, gain, 3.0 * gain)
+    assert (candidate.aged, candidate.gain, candidate.value) == (aged, gain, 3.0 * gain)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_most_worth_goes_first(those: list[tuple[int, float, float]], top: int, 
     """By worth per request, and never more than asked for."""
     candidates = [Candidate(one, wanted, 1, gain) for one, wanted, gain in those]
 
-    assert [each.event_type_id for each in warming_priority.choose(candidates, top)] == chosen
+    assert [each.event_type_id for each in warming.choose(candidates, top)] == chosen
