@@ -338,7 +338,7 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS tells nothing: the schema does
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "bookings.api.wire.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "bookings.api.problem_catalog.problem",
+    "EXCEPTION_HANDLER": "bookings.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
 }

@@ -10,6 +10,6 @@ urlpatterns = [
     path("", include("monitoring.urls")),
 ]
 
-handler400 = "bookings.api.problem_catalog.bad_request"
-handler404 = "bookings.api.problem_catalog.not_found"
-handler500 = "bookings.api.problem_catalog.server_error"
+handler400 = "bookings.api.problems.bad_request"
+handler404 = "bookings.api.problems.not_found"
+handler500 = "bookings.api.problems.server_error"

@@ -11,7 +11,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from bookings.api.directory import TTLCache
-from bookings.api.problem_catalog import ScopeMissing
+from bookings.api.problems import ScopeMissing
 from bookings.models import AgentKey, digest_of
 from cachectl.infra.throttle import throttle
 from monitoring import metrics

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from django.db.models import QuerySet
 
-from bookings.api.problem_catalog import ServiceAmbiguous, ServiceNotOffered
+from bookings.api.problems import ServiceAmbiguous, ServiceNotOffered
 from bookings.availability.calendar_view import Calendar
 from bookings.models import AgentKey, Company, Service, Staff, StaffService
 from calcom.models import EventType

@@ -17,7 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from bookings.api.problem_catalog import CONTENT_TYPE, TABLE
+from bookings.api.problem_catalog import PROBLEMS
+from bookings.api.problems import CONTENT_TYPE
 from bookings.api.serializers import requests as shapes
 from bookings.api.serializers import search as search_shapes
 from bookings.api.wire import Renderer
@@ -33,10 +34,10 @@ def _problems(*codes: str, after_call: bool = False) -> dict[Any, OpenApiRespons
     """Return the problems of an operation, by status; `after_call` where it works when the phone call is over."""
     by_status: dict[int, list[str]] = defaultdict(list)
     for code in (*codes, *(() if after_call else _IN_CALL), *_ALWAYS):
-        by_status[TABLE[code].status.value].append(code)
+        by_status[PROBLEMS[code].status.value].append(code)
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
-            shapes.Problem, description="\n".join(f"- `{code}`: {TABLE[code].title}" for code in named)
+            shapes.Problem, description="\n".join(f"- `{code}`: {PROBLEMS[code].title}" for code in named)
         )
         for status, named in by_status.items()
     }

@@ -14,7 +14,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from bookings.api.problem_catalog import LANGUAGES, RequestInvalid, RequestTooLarge
+from bookings.api.problems import RequestInvalid, RequestTooLarge
+from bookings.language.sentences import LANGUAGES
 from cachectl.cache import CacheResult, Freshness
 
 LONGEST_BODY = 65_536  # bytes; a booking has 1 kB

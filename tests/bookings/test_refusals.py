@@ -204,7 +204,7 @@ def test_look_ups_without_an_answer_become_rare(salon, calcom, simulator, appoin
 def test_every_outcome_has_words():
     """What the operations can end with is told to callers by a code of the table."""
     for outcome in [*Reason, "foreign_booking", "other_start", "not_in_time", "vanished", "unsettled"]:
-        assert refusal(Change(outcome=outcome)).code in problem_catalog.TABLE
+        assert refusal(Change(outcome=outcome)).code in problem_catalog.PROBLEMS
 
 
 class _Lost(CalcomService):

@@ -14,7 +14,7 @@ from rest_framework.fields import empty
 
 from bookings import caller_input
 from bookings.api.directory import service_of
-from bookings.api.problem_catalog import RequestInvalid, WindowTooLong
+from bookings.api.problems import RequestInvalid, WindowTooLong
 from bookings.caller_input import MAX_NAME, MAX_NOTE, clean_name, clean_note, is_absent
 from bookings.errors import TimeNotUnderstood
 from bookings.models import AgentKey, AppointmentState, Service

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
-from bookings.api.problem_catalog import WindowTooLong
+from bookings.api.problems import WindowTooLong
 from bookings.api.serializers.requests import (
     LONGEST_WINDOW,
     AgentSerializer,

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from bookings.api import openapi as described
 from bookings.api import presenters, wire
 from bookings.api.directory import people_called, people_of, service_of
-from bookings.api.problem_catalog import ScopeMissing
+from bookings.api.problems import ScopeMissing
 from bookings.api.serializers.search import NEEDS_CLARIFICATION, SearchRequest, wanted_of
 from bookings.api.views.base import AgentView
 from bookings.availability import pagination

@@ -25,7 +25,7 @@ from bookings.api import openapi as described
 from bookings.api import presenters, wire
 from bookings.api.auth import methods_without_scope
 from bookings.api.directory import ranked, service_of, services_of
-from bookings.api.problem_catalog import IdempotencyKeyRequired, RequestError, RequestInvalid, told_of
+from bookings.api.problems import IdempotencyKeyRequired, RequestError, RequestInvalid, problem_of
 from bookings.api.serializers.requests import BookingRequest, CancelRequest, Question, phone_number
 from bookings.availability import calendar_view
 from bookings.errors import (
@@ -403,7 +403,7 @@ class Operation(AgentView):
         """Return what the caller may hear of it; of a refusal what they would have heard had they waited."""
         if change.state != Change.State.REFUSED:
             return presenters.told(change, language=self.language)
-        refused = told_of(execution.refusal(change))
+        refused = problem_of(execution.refusal(change))
         return {"spoken": refused.spoken(self.language), "agent_hint": refused.hint}
 
 

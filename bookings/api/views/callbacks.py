@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from bookings.api import openapi as described
 from bookings.api import presenters, wire
-from bookings.api.problem_catalog import RequestInvalid
+from bookings.api.problems import RequestInvalid
 from bookings.api.serializers.requests import CallbackRequest, phone_number
 from bookings.api.views.base import AgentView, appointment_of, digest
 from bookings.errors import PhoneRequired

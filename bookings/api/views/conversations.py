@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from bookings.api import openapi as described
 from bookings.api import presenters
 from bookings.api.directory import services_of
-from bookings.api.problem_catalog import RequestInvalid
+from bookings.api.problems import RequestInvalid
 from bookings.api.serializers.requests import ConversationRequest, HoldRequest, phone_number
 from bookings.api.views.base import AgentView, appointment_of
 from bookings.errors import PhoneAmbiguous

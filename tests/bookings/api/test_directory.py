@@ -4,7 +4,7 @@ import pytest
 
 from bookings.api import directory
 from bookings.api.directory import named, ranked
-from bookings.api.problem_catalog import ServiceNotOffered
+from bookings.api.problems import ServiceNotOffered
 from bookings.models import Service
 
 CUT = Service(name="Herrenhaarschnitt", aliases=["Haarschnitt Herren", "Herrenschnitt"])

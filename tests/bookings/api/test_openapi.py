@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from bookings.api.openapi import openapi_document
-from bookings.api.problem_catalog import TABLE
+from bookings.api.problem_catalog import PROBLEMS
 from bookings.api.views.base import AgentView, Nothing
 from bookings.models import Conversation
 from bookings.scheduling import holds
@@ -61,10 +61,10 @@ def test_problems_are_documented_by_code(document: dict[str, Any]) -> None:
                 continue
             assert list(response["content"]) == ["application/problem+json"]
             codes = re.findall(r"`(\w+)`", response["description"])
-            assert {TABLE[code].status.value for code in codes} == {int(status)}
+            assert {PROBLEMS[code].status.value for code in codes} == {int(status)}
             named |= set(codes)
 
-    assert named == set(TABLE) - {"method_not_allowed"}
+    assert named == set(PROBLEMS) - {"method_not_allowed"}
 
 
 def test_headers_are_documented(document: dict[str, Any]) -> None:

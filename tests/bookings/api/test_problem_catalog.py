@@ -7,8 +7,9 @@ import pytest
 from rest_framework import exceptions as drf
 
 import bookings.errors
-from bookings.api import problem_catalog
-from bookings.api.problem_catalog import TABLE, RequestError, body_of, code_of
+from bookings.api import problems
+from bookings.api.problem_catalog import PROBLEMS
+from bookings.api.problems import RequestError, body_of, code_of
 from bookings.errors import BookingError
 
 PROMISED = """
@@ -33,7 +34,7 @@ def test_every_error_has_its_line_in_the_table() -> None:
     raised = {kind for kind in _below(BookingError) | _below(RequestError) if hasattr(kind, "code")}
 
     assert bookings.errors.SlotTaken in raised
-    assert {kind.code for kind in raised} <= set(TABLE)
+    assert {kind.code for kind in raised} <= set(PROBLEMS)
 
 
 def test_nothing_in_the_table_is_left_over() -> None:
@@ -43,7 +44,7 @@ def test_nothing_in_the_table_is_left_over() -> None:
     others |= {code_of(drf.MethodNotAllowed("GET")), code_of(drf.UnsupportedMediaType("x")), code_of(Exception())}
     others |= {"temporarily_unavailable"}
 
-    assert set(TABLE) == ours | others
+    assert set(PROBLEMS) == ours | others
 
 
 @pytest.mark.parametrize("line", [line.strip() for line in PROMISED.split("·")])
@@ -51,21 +52,21 @@ def test_codes_have_the_status_that_agents_were_promised(line: str) -> None:
     """The codes and their statuses are a contract."""
     code, status = line.split()
 
-    assert TABLE[code].status == int(status)
+    assert PROBLEMS[code].status == int(status)
 
 
 @pytest.mark.parametrize("kind", sorted(_below(BookingError), key=lambda kind: kind.__name__))
 def test_the_domain_and_the_table_agree_on_what_to_repeat(kind: type[BookingError]) -> None:
     """Whether the same request may succeed later is said in both places."""
     if hasattr(kind, "code"):
-        assert TABLE[kind.code].retryable == kind.retryable
+        assert PROBLEMS[kind.code].retryable == kind.retryable
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("code", sorted(TABLE))
+@pytest.mark.parametrize("code", sorted(PROBLEMS))
 def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
     """FM-55: one line of plain words: no figures, no colons, no markup, not too long; and it ends like a sentence."""
-    spoken = TABLE[code].spoken(language)
+    spoken = PROBLEMS[code].spoken(language)
 
     assert 0 < len(spoken) <= 250
     assert re.fullmatch(r"[A-ZÄÖÜ][\w ,.?'äöüßÄÖÜ]*[.?]", spoken)
@@ -73,16 +74,16 @@ def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
-@pytest.mark.parametrize("code", sorted(TABLE))
+@pytest.mark.parametrize("code", sorted(PROBLEMS))
 def test_nobody_is_promised_a_call_by_a_problem(code: str, language: str) -> None:
     """FM-06: a call back is offered; it is promised only where it was written down."""
-    spoken = TABLE[code].spoken(language)
+    spoken = PROBLEMS[code].spoken(language)
     about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)somebody|jemand", part)]
 
     assert all(part.endswith("?") for part in about_calls), spoken
 
 
-@pytest.mark.parametrize("code", sorted(TABLE))
+@pytest.mark.parametrize("code", sorted(PROBLEMS))
 def test_a_problem_has_all_its_members(code: str) -> None:
     """RFC 9457's, and what an agent needs beside."""
     body = body_of(code)
@@ -102,6 +103,6 @@ def test_what_a_library_says_is_not_passed_on() -> None:
 
 def test_exception_handler_writes_nothing() -> None:
     """What an answer needs beside the problem, the service has written; a handler that writes could fail itself."""
-    source = inspect.getsource(problem_catalog)
+    source = inspect.getsource(problems)
 
     assert not re.search(r"\.(create|bulk_create|save|update|delete)\(|issue_tokens|import holds", source)

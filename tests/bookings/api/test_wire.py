@@ -3,7 +3,7 @@
 import pytest
 
 from bookings.api import wire
-from bookings.api.problem_catalog import RequestInvalid
+from bookings.api.problems import RequestInvalid
 from cachectl.cache import CacheResult, Freshness
 
 
