@@ -151,7 +151,7 @@ def prefetch(*, account_id: int, event_type_ids: Sequence[int], first: date, las
     try:
         new = store.mark_prefetched(account_id, event_type_ids)
     except RedisError as error:
-        log.warning("cachectl.not_prepared", account_id=account_id, error_type=type(error).__name__)
+        log.warning("cache.prefetch_failed", account_id=account_id, error_type=type(error).__name__)
         return
     for event_type_id in new:
         queue_refresh(account_id=account_id, event_type_id=event_type_id, first=first, last=last, stale=False)
@@ -177,7 +177,7 @@ def queue_refresh(
         if store.mark_refresh(account_id, event_type_id, delay + conf.REFRESH_QUEUED):
             current_app.send_task("cachectl.refresh", kwargs=message, countdown=delay or None)
     except (OperationalError, RedisError) as error:
-        log.warning("cachectl.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
+        log.warning("cache.refresh_not_queued", event_type_id=event_type_id, error_type=type(error).__name__)
         with suppress(RedisError):  # a later stale answer tries again
             store.unmark_refresh(account_id, event_type_id, after=1.0)
 

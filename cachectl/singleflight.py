@@ -101,7 +101,7 @@ def _run(block: Block) -> LoadResult:
     except LoadError as failure:
         return LoadResult(failure=failure)
     except RedisError as error:
-        log.warning("cachectl.redis_away", error_type=type(error).__name__)
+        log.warning("cache.redis_unavailable", error_type=type(error).__name__)
         return _load_without_redis(block)
     finally:
         # Before the future resolves: a waiter that needs another load must not find this one again.
@@ -179,10 +179,10 @@ def _load(block: Block) -> Mapping[date, Sequence[int]]:
         )
         return {day: sorted(set(loaded[day])) for day in block.dates}
     except LoadError as failure:
-        log.warning("cachectl.load_failed", event_type_id=block.event_type_id, reason=failure.reason)
+        log.warning("cache.load_failed", event_type_id=block.event_type_id, reason=failure.reason)
         raise
     except Exception as exc:
-        log.exception("cachectl.load_broke", event_type_id=block.event_type_id)
+        log.exception("cache.load_crashed", event_type_id=block.event_type_id)
         raise LoadError("error") from exc
 
 

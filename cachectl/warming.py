@@ -175,7 +175,7 @@ def warm(plans: Iterable[Plan], *, deadline: Deadline, progress: Callable[[], ob
     try:
         _take_turns([run for run in runs if run.begin()], deadline)
     except RedisError as error:
-        log.warning("cachectl.warming_without_redis", error_type=type(error).__name__)
+        log.warning("cache.warming_stopped", error_type=type(error).__name__)
         for run in runs:
             run.end(Warming.Stop.REDIS)
     finally:

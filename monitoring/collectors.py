@@ -108,7 +108,7 @@ def _call(name: str, function: Callable[[], T]) -> Answer[T]:
     except Unhealthy as exc:
         problem = str(exc)
     except Exception:
-        log.warning("probe failed", probe=name, exc_info=True)
+        log.warning("health.probe_failed", probe=name, exc_info=True)
         problem = "not reachable"
     finally:
         connections.close_all()  # an idle thread keeps none

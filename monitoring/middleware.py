@@ -101,7 +101,8 @@ def _tell(request: HttpRequest, response: HttpResponse, began: float) -> None:
         return
     route = request.resolver_match.route if request.resolver_match else ""
     took = time.perf_counter() - began
-    log.info("request", method=request.method, route=route, status=response.status_code, took_ms=round(took * 1000, 2))
+    took_ms = round(took * 1000, 2)
+    log.info("http.request", method=request.method, route=route, status=response.status_code, took_ms=took_ms)
     method = request.method if request.method in _METHODS else "other"
     # All pages of the admin count as one route: no caller waits for them.
     page = "admin/" if route.startswith("admin/") else route

@@ -56,7 +56,7 @@ def count_in(directory: Path) -> None:
         _Process.directory = directory
         values.ValueClass = values.MultiProcessValue(_slot)
     except OSError as exc:
-        log.warning("metrics of this process only", error_type=type(exc).__name__)
+        log.warning("metrics.process_only", error_type=type(exc).__name__)
         _Process.directory, values.ValueClass = None, values.MutexValue
     else:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)  # prometheus_client reads it nowhere else
@@ -74,7 +74,7 @@ def collected() -> Sequence[Metric]:
     try:
         return list(MultiProcessCollector(None, str(_Process.directory)).collect())
     except (OSError, *_TORN) as exc:
-        log.warning("counters cannot be read", error_type=type(exc).__name__)
+        log.warning("metrics.unreadable", error_type=type(exc).__name__)
         raise Unreadable from exc
 
 
@@ -115,7 +115,7 @@ def _prepare(path: Path) -> None:
         try:
             MultiProcessCollector.merge([str(path)])
         except _TORN as exc:
-            log.warning("counts of a dead process lost", error_type=type(exc).__name__)
+            log.warning("metrics.counts_lost", error_type=type(exc).__name__)
         else:
             return
     new = path.with_suffix(".new")

@@ -199,7 +199,7 @@ def test_without_a_directory_each_counts_for_itself(tmp_path: Path) -> None:
         cwd=ROOT, input="count 1\nread 2\n", capture_output=True, text=True, timeout=20, check=True,
     )  # fmt: skip
 
-    assert "metrics of this process only" in process.stdout + process.stderr
+    assert "metrics.process_only" in process.stdout + process.stderr
     assert "'calls_total': 3.0" in process.stdout
 
 
