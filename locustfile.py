@@ -216,7 +216,7 @@ class Caller(PhoneLine):
         path = f"/v1/bookings/{booked.booking}/reschedule"
         answer = self.ask("POST /v1/bookings/{id}/reschedule", body, path=path)
         wish = {"service": booked.service["id"], "start": offer["start"]}
-        if self.hears(answer, operation="move", wish=wish) == "done":
+        if self.hears(answer, operation="reschedule", wish=wish) == "done":
             _appointments[self.key].append(booked)
 
 

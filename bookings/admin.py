@@ -26,11 +26,11 @@ from bookings.models import (
     Appointment,
     Branch,
     CallbackRequest,
-    Change,
     Claim,
     Company,
     Conversation,
     Customer,
+    Operation,
     Service,
     SharedBooking,
     SlotToken,
@@ -74,7 +74,7 @@ class ShowsState:
     """A column with the state as a coloured label."""
 
     @display(description="state", label=STATE_COLOURS, ordering="state")  # type: ignore[untyped-decorator]
-    def shown_state(self, row: Appointment | Change | CallbackRequest) -> tuple[str, str]:
+    def shown_state(self, row: Appointment | Operation | CallbackRequest) -> tuple[str, str]:
         """Return the state and its words."""
         return row.state, row.get_state_display()
 
@@ -113,7 +113,7 @@ class OpenFilter(admin.SimpleListFilter):
         """Return the choices."""
         return [("1", "not at its end")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Change]) -> QuerySet[Change]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Operation]) -> QuerySet[Operation]:  # noqa: ARG002
         """Return the operations of the chosen kind."""
         return queryset.filter(state__in=OPEN_STATES) if self.value() else queryset
 
@@ -233,7 +233,7 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
 
     scopes = forms.MultipleChoiceField(
         choices=AgentKey.Scope,
-        initial=[scope for scope in AgentKey.Scope if scope != AgentKey.Scope.VOUCH],
+        initial=[scope for scope in AgentKey.Scope if scope != AgentKey.Scope.CALLERS_IDENTIFY],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
@@ -290,15 +290,15 @@ class AgentKeyAdmin(LocalTimes, ModelAdmin):
 class ShowsWords:
     """Columns with what an agent asked and was answered."""
 
-    @admin.display(description="asked")
-    def shown_asked(self, call: ToolCall) -> str:
+    @admin.display(description="request")
+    def shown_request(self, call: ToolCall) -> str:
         """Return what was asked in one line."""
-        return _in_a_line(call.asked, _zone_of(call))
+        return _in_a_line(call.request, _zone_of(call))
 
-    @admin.display(description="answered")
-    def shown_answered(self, call: ToolCall) -> str:
+    @admin.display(description="response")
+    def shown_response(self, call: ToolCall) -> str:
         """Return what was answered in one line."""
-        return _in_a_line(call.answered, _zone_of(call))
+        return _in_a_line(call.response, _zone_of(call))
 
 
 class ToolCallInline(LocalTimes, ShowsWords, ReadOnly, TabularInline):
@@ -307,15 +307,15 @@ class ToolCallInline(LocalTimes, ShowsWords, ReadOnly, TabularInline):
     model = ToolCall
     zone = OF_CONVERSATION
     verbose_name_plural = "timeline"
-    fields = ("called_at", "operation", "shown_asked", "shown_answered", "status", "cache_status", "shown_took")
+    fields = ("called_at", "endpoint", "shown_request", "shown_response", "status", "cache_status", "shown_duration")
     readonly_fields = fields
     ordering = ("called_at", "pk")
     extra = 0
 
-    @admin.display(description="took")
-    def shown_took(self, call: ToolCall) -> str:
+    @admin.display(description="duration")
+    def shown_duration(self, call: ToolCall) -> str:
         """Return milliseconds."""
-        return f"{call.took.total_seconds() * 1000:.0f} ms"
+        return f"{call.duration.total_seconds() * 1000:.0f} ms"
 
 
 def _zone_of(call: ToolCall) -> str:
@@ -369,11 +369,11 @@ class ToolCallAdmin(LargeTable, LocalTimes, ShowsWords, ReadOnly, ModelAdmin):
 
     zone = OF_CONVERSATION
     fields = (
-        *("company", "conversation", "called_at", "operation", "shown_asked", "shown_answered"),
-        *("status", "cache_status", "took"),
+        *("company", "conversation", "called_at", "endpoint", "shown_request", "shown_response"),
+        *("status", "cache_status", "duration"),
     )
-    readonly_fields = ("shown_asked", "shown_answered")
-    list_display = ("called_at", "company", "operation", "status", "cache_status", "took")
+    readonly_fields = ("shown_request", "shown_response")
+    list_display = ("called_at", "company", "endpoint", "status", "cache_status", "duration")
     list_filter = (chosen("company"),)
     list_filter_submit = True
     search_help_text = "The id of a call"
@@ -401,12 +401,12 @@ class SlotTokenAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
         return queryset.filter(of_call if text.startswith("cv_") else Q(appointment__in=_found(text)))
 
 
-class ChangeInline(LocalTimes, ReadOnly, TabularInline):
+class OperationInline(LocalTimes, ReadOnly, TabularInline):
     """What was asked of an appointment, and what came of it."""
 
-    model = Change
+    model = Operation
     zone = OF_APPOINTMENT
-    fields = ("asked_at", "operation", "state", "outcome", "asked_by", "attempts", "took", "reason")
+    fields = ("requested_at", "kind", "state", "outcome", "requested_by", "attempts", "duration", "reason")
     extra = 0
 
 
@@ -450,8 +450,12 @@ class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin)
     list_filter_submit = True
     search_help_text = f"A reference. {FIND_PEOPLE}"
     list_select_related = ("branch", "service", "host")
-    exclude = ("remote_uid", "earlier_remote_uids", "wish")  # whoever has a uid can read, move and cancel the booking
-    inlines = (ChangeInline, ClaimInline)
+    exclude = (
+        "remote_uid",
+        "earlier_remote_uids",
+        "deduplication_key",
+    )  # whoever has a uid can read, move and cancel the booking
+    inlines = (OperationInline, ClaimInline)
     actions = ("cancel",)
     action_form = ReasonForm
 
@@ -472,7 +476,7 @@ class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin)
                 cancelled = cancelling.cancel(
                     appointment=appointment,
                     reason=request.POST.get("reason", "") or "Cancelled by staff.",
-                    asked_by=None,
+                    requested_by=None,
                     calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
                     deadline=deadline,
                     now=timezone.now(),
@@ -514,18 +518,18 @@ class SharedBookingAdmin(LocalTimes, ReadOnly, ModelAdmin):
     list_select_related = ("account", "event_type")
 
 
-@admin.register(Change)
-class ChangeAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+@admin.register(Operation)
+class OperationAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
     """What was asked for, and how far it is."""
 
     zone = OF_APPOINTMENT
-    list_display = ("asked_at", "company", "appointment", "operation", "shown_state", "outcome", "attempts", "took")
+    list_display = ("requested_at", "company", "appointment", "kind", "shown_state", "outcome", "attempts", "duration")
     list_filter = (OpenFilter, chosen("company"))
     list_filter_submit = True
     search_help_text = "An id, or what finds an appointment"
     list_select_related = ("company", "appointment")
 
-    def search(self, queryset: QuerySet[Change], text: str) -> QuerySet[Change]:
+    def search(self, queryset: QuerySet[Operation], text: str) -> QuerySet[Operation]:
         """Return the one with this id, or those of the appointments that are meant."""
         return queryset.filter(Q(public_id=text) if text.startswith("op_") else Q(appointment__in=_found(text)))
 
@@ -537,20 +541,30 @@ class CallbackRequestAdmin(LocalTimes, ShowsState, ModelAdmin):
     zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
     paginator = CappedPaginator
     show_full_result_count = False
-    list_display = ("name", "phone", "topic", "branch", "appointment", "asked_at", "shown_state", "done_at", "done_by")
-    list_filter = ("state", *map(chosen, ("company", "branch")), "asked_at")
+    list_display = (
+        "name",
+        "phone",
+        "topic",
+        "branch",
+        "appointment",
+        "requested_at",
+        "shown_state",
+        "done_at",
+        "done_by",
+    )
+    list_filter = ("state", *map(chosen, ("company", "branch")), "requested_at")
     list_filter_submit = True
     search_fields = ("name", "phone", "topic", "public_id", "appointment__reference")
-    ordering = ("-state", "asked_at")  # open before done, and who has waited longest first
+    ordering = ("-state", "requested_at")  # open before done, and who has waited longest first
     readonly_fields = (
         "public_id",
         "company",
         "branch",
         "conversation",
         "appointment",
-        "asked_by",
+        "requested_by",
         "language",
-        "asked_at",
+        "requested_at",
         "state",
         "done_at",
         "done_by",

@@ -11,7 +11,7 @@ class BookingsConfig(AppConfig):
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
         from bookings.availability.bookable import bookable_event_types  # noqa: PLC0415
-        from bookings.models import Change  # noqa: PLC0415
+        from bookings.models import Operation  # noqa: PLC0415
         from bookings.sync import apply  # noqa: PLC0415  models are ready only now
         from bookings.tasks import settle  # noqa: PLC0415
         from cachectl import warming  # noqa: PLC0415
@@ -22,5 +22,5 @@ class BookingsConfig(AppConfig):
 
         events.register(apply.handle)
         warming.register(bookable_event_types)
-        register_collector("changes", lambda: probes.outbox("changes", Change.objects.open()))
-        outbox.register("changes", Change.objects.all(), settle)
+        register_collector("operations", lambda: probes.outbox("operations", Operation.objects.open()))
+        outbox.register("operations", Operation.objects.all(), settle)

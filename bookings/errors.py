@@ -280,7 +280,7 @@ class RescheduleNotAllowed(Final):
     code = "reschedule_not_allowed"
 
 
-class TooManyMoves(Final):
+class TooManyReschedules(Final):
     """It was moved as often as the company lets callers move one appointment."""
 
     code = "too_many_moves"

@@ -13,7 +13,7 @@ from monitoring import metrics
 from monitoring.logs import contained
 
 if TYPE_CHECKING:
-    from bookings.models import Change
+    from bookings.models import Operation
 
 PENDING = "pending"
 NOT_COUNTED = "metrics.not_counted"
@@ -37,39 +37,43 @@ def _source(known: CacheResult) -> str:
     return known.freshness.value if known.days else "rules"
 
 
-def count_end(change: "Change") -> None:
+def count_end(operation: "Operation") -> None:
     """Count a change that has just come to its end, as soon as that is committed."""
-    transaction.on_commit(lambda: _count_end(change), robust=True)
+    transaction.on_commit(lambda: _count_end(operation), robust=True)
 
 
-def _count_end(change: "Change") -> None:
-    metrics.CHANGES.labels(change.operation, change.outcome or change.state).inc()
-    metrics.CHANGE_SECONDS.labels(change.operation).observe(_lasted(change).total_seconds())
-    if change.took is not None:
-        metrics.CHANGE_CALCOM_SECONDS.labels(change.operation).observe(change.took.total_seconds())
+def _count_end(operation: "Operation") -> None:
+    metrics.OPERATIONS.labels(operation.kind, operation.outcome or operation.state).inc()
+    metrics.OPERATION_SECONDS.labels(operation.kind).observe(_lasted(operation).total_seconds())
+    if operation.duration is not None:
+        metrics.OPERATION_CALCOM_SECONDS.labels(operation.kind).observe(operation.duration.total_seconds())
 
 
-def _lasted(change: "Change") -> timedelta:
+def _lasted(operation: "Operation") -> timedelta:
     """
     Return how long it was open; what waits for its host is not open any more.
 
     The process that wrote it down knows without a query; otherwise no caller waits for this one.
     """
-    if change.written_at is not None:
-        return timedelta(seconds=time.monotonic() - change.written_at)
-    row = type(change).objects.annotate(lasted=Coalesce(F("finished_at"), Now()) - F("asked_at")).filter(pk=change.pk)
+    if operation.written_at is not None:
+        return timedelta(seconds=time.monotonic() - operation.written_at)
+    row = (
+        type(operation)
+        .objects.annotate(lasted=Coalesce(F("finished_at"), Now()) - F("requested_at"))
+        .filter(pk=operation.pk)
+    )
     return cast("timedelta", row.values_list("lasted", flat=True).get())
 
 
 @contained(NOT_COUNTED)
-def count_own_share(change: "Change", *, answered_after: timedelta) -> None:
+def count_own_share(operation: "Operation", *, answered_after: timedelta) -> None:
     """Count what we added to Cal.com's time in an answer that waited for its yes."""
-    if change.took is not None:
-        own = max(answered_after - change.took, timedelta())
-        metrics.CHANGE_OWN_SECONDS.labels(change.operation).observe(own.total_seconds())
+    if operation.duration is not None:
+        own = max(answered_after - operation.duration, timedelta())
+        metrics.OPERATION_OWN_SECONDS.labels(operation.kind).observe(own.total_seconds())
 
 
 @contained(NOT_COUNTED)
-def count_pending(change: "Change") -> None:
+def count_pending(operation: "Operation") -> None:
     """Count an answer that could not wait for the end of its change."""
-    metrics.DEGRADED_ANSWERS.labels(change.operation, PENDING).inc()
+    metrics.DEGRADED_ANSWERS.labels(operation.kind, PENDING).inc()

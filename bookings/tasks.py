@@ -4,7 +4,7 @@ from celery import shared_task
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings.models import Change, SharedBooking
+from bookings.models import Operation, SharedBooking
 from bookings.scheduling import claims, conversations, holds, settling
 from bookings.sync import conflicts
 from calcom.service import CalcomService
@@ -14,10 +14,10 @@ from calcom.webhooks.inbox import KEPT
 @shared_task(name="bookings.settle")
 def settle(**_newer: object) -> None:
     """Bring changes that are due as far as they go now. Safe to run twice."""
-    for change in Change.objects.select_related("appointment__event_type__account").claim_each():
-        appointment = change.appointment
+    for operation in Operation.objects.select_related("appointment__event_type__account").claim_each():
+        appointment = operation.appointment
         calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)
-        settling.settle(change_id=change.pk, calcom=calcom)
+        settling.settle(operation_id=operation.pk, calcom=calcom)
 
 
 @shared_task(name="bookings.expire_holds")
@@ -32,10 +32,10 @@ def end_silent_conversations(**_newer: object) -> None:
     conversations.end_silent()
 
 
-@shared_task(name="bookings.forget_offers")
-def forget_offers(**_newer: object) -> None:
+@shared_task(name="bookings.delete_expired_offers")
+def delete_expired_offers(**_newer: object) -> None:
     """Delete the offers that nobody asks for any more."""
-    holds.forget_offers(now=timezone.now())
+    holds.delete_expired_offers(now=timezone.now())
 
 
 @shared_task(name="bookings.detect_overlaps")

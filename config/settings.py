@@ -266,7 +266,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
     "prune shared bookings": _every(86_400, "bookings.prune_shared_bookings"),
     "poll bookings": _every(15, "calcom.poll_bookings"),
-    "forget offers": _every(3600, "bookings.forget_offers"),
+    "delete expired offers": _every(3600, "bookings.delete_expired_offers"),
     "prune the cache's history": _every(3600, "cachectl.prune"),
 }
 # Where beat remembers what it last sent.

@@ -84,7 +84,7 @@ def _fields(kind: Kind, names: str) -> dict[str, Kind]:
 
 
 FIELDS: Mapping[str, Kind] = {
-    **_fields(_number, "account_id event_type_id invalidation_id company_id branch_id service_id host_id change_id"),
+    **_fields(_number, "account_id event_type_id invalidation_id company_id branch_id service_id host_id operation_id"),
     **_fields(_number, "agent_key_id delivery_id status attempt attempts keys keys_invalidated days bytes count"),
     **_fields(_number, "requests remaining limit pages took took_ms took_s age_s wait_s retry_after"),
     **_fields(_word, "outcome reason cause code state priority band queue task probe alert trigger platform kind"),

@@ -172,23 +172,23 @@ BULKHEAD_FULL = _counter(
 
 # --- changes -----------------------------------------------------------------------------------------------------
 
-CHANGES = _counter(
-    "slotline_changes_total", "Bookings, moves and cancellations that came to their end.", "operation", "outcome"
+OPERATIONS = _counter(
+    "slotline_operations_total", "Bookings, moves and cancellations that came to their end.", "operation", "outcome"
 )
-CHANGE_CALCOM_SECONDS = _histogram(
-    "slotline_change_calcom_seconds",
+OPERATION_CALCOM_SECONDS = _histogram(
+    "slotline_operation_calcom_seconds",
     "Cal.com's share of the time, of changes that it made at once.",
     "operation",
     edges=_CALCOM_EDGES,
 )
-CHANGE_SECONDS = _histogram(
-    "slotline_change_seconds",
+OPERATION_SECONDS = _histogram(
+    "slotline_operation_seconds",
     "Seconds from writing a change down to its end.",
     "operation",
     edges=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.5, 8.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 3600.0),
 )
-CHANGE_OWN_SECONDS = _histogram(
-    "slotline_change_own_seconds",
+OPERATION_OWN_SECONDS = _histogram(
+    "slotline_operation_own_seconds",
     "Our share of the time, of answers that waited for Cal.com's yes.",
     "operation",
     edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.5),

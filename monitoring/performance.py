@@ -39,11 +39,11 @@ def report() -> dict[str, Any]:
         "counting_since": None if counted is None else multiprocess.counting_since().isoformat(timespec="seconds"),
         "accounts": None if shown.lacks("rate_limiter") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
-        "changes": None if counted is None else _changes(counted),
+        "operations": None if counted is None else _operations(counted),
         "invalidation": None if counted is None else _invalidation(counted),
         "calcom": None if counted is None else _calcom(counted),
         "queues": None if shown.lacks("queues") else shown.by_label(metrics.QUEUE_DEPTH),
-        "outboxes": {name: shown.outbox(name) for name in ("changes", "invalidations", "webhooks")},
+        "outboxes": {name: shown.outbox(name) for name in ("operations", "invalidations", "webhooks")},
         "unreadable": unreadable,
     }
 
@@ -181,17 +181,17 @@ def _availability(counted: _Counted) -> dict[str, Any]:
     }
 
 
-def _changes(counted: _Counted) -> dict[str, Any]:
-    return {operation: _change(counted, operation) for operation in ("create", "move", "cancel")}
+def _operations(counted: _Counted) -> dict[str, Any]:
+    return {kind: _operation(counted, kind) for kind in ("create", "reschedule", "cancel")}
 
 
-def _change(counted: _Counted, operation: str) -> dict[str, Any]:
+def _operation(counted: _Counted, operation: str) -> dict[str, Any]:
     return {
-        "outcomes": counted.by("outcome", "slotline_changes_total", operation=operation),
+        "outcomes": counted.by("outcome", "slotline_operations_total", operation=operation),
         "answered_pending": counted.total("slotline_degraded_answers_total", what=operation, reason="pending"),
-        "calcom": counted.percentiles("slotline_change_calcom_seconds", operation=operation),
-        "ours": counted.percentiles("slotline_change_own_seconds", operation=operation),
-        "to_the_end": counted.percentiles("slotline_change_seconds", operation=operation),
+        "calcom": counted.percentiles("slotline_operation_calcom_seconds", operation=operation),
+        "ours": counted.percentiles("slotline_operation_own_seconds", operation=operation),
+        "to_the_end": counted.percentiles("slotline_operation_seconds", operation=operation),
     }
 
 

@@ -12,7 +12,7 @@ import orjson
 from django.utils import timezone
 
 from bookings.language import booking_sentences, english, german
-from bookings.models import Appointment, AppointmentState, Branch, CallbackRequest, Change, Service
+from bookings.models import Appointment, AppointmentState, Branch, CallbackRequest, Operation, Service
 from bookings.scheduling import identity
 from bookings.scheduling.booking_fields import asked_of_callers, needs_phone
 from bookings.scheduling.cases import OTHER_LENGTH
@@ -205,25 +205,25 @@ _OTHER_NAME_HINT = (
 )
 
 
-def told(change: Change, *, language: str, attendee_name: str = "") -> dict[str, object]:
+def told(operation: Operation, *, language: str, attendee_name: str = "") -> dict[str, object]:
     """
     Return what the caller may hear of a change that was not refused, and what the agent does next.
 
     `attendee_name` is the name in a request to book: a repeat gets the booking of the first request, whose name may be
     another person's.
     """
-    if change.state == Change.State.DONE:
-        status, hint = str(change.appointment.state), _SETTLED_HINT
-    elif change.state == Change.State.AWAITING:
-        status, hint = str(change.appointment.state), _AWAITING_HINT
+    if operation.state == Operation.State.DONE:
+        status, hint = str(operation.appointment.state), _SETTLED_HINT
+    elif operation.state == Operation.State.AWAITING:
+        status, hint = str(operation.appointment.state), _AWAITING_HINT
     else:
-        status = "waiting" if waits_for_calcom(change) else "pending"
-        hint = _PENDING_HINT if change.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
-    if not identity.may_be_one_person(change.appointment.attendee_name, attendee_name):
+        status = "waiting" if waits_for_calcom(operation) else "pending"
+        hint = _PENDING_HINT if operation.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
+    if not identity.may_be_one_person(operation.appointment.attendee_name, attendee_name):
         hint += _OTHER_NAME_HINT
-    spoken = booking_sentences.changed(change.operation, status, language)
-    if change.state == Change.State.DONE and change.outcome == OTHER_LENGTH:
-        appointment = change.appointment
+    spoken = booking_sentences.changed(operation.kind, status, language)
+    if operation.state == Operation.State.DONE and operation.outcome == OTHER_LENGTH:
+        appointment = operation.appointment
         minutes = (appointment.end - appointment.start) // timedelta(minutes=1)
         spoken = f"{spoken} {booking_sentences.takes_now(minutes, language)}"
     return {"spoken": spoken, "agent_hint": hint}
@@ -243,29 +243,29 @@ def callback(asked: CallbackRequest, *, own_number: str | None, replayed: bool, 
     }
 
 
-def operation(change: Change) -> dict[str, object]:
+def operation(operation: Operation) -> dict[str, object]:
     """Return what became of a change."""
     return {
-        "id": change.public_id,
-        "operation": change.operation,
-        "status": status_of(change),
-        "reason": change.outcome if change.state == Change.State.REFUSED else None,
-        "asked_at": change.asked_at.isoformat(timespec="seconds"),
-        "finished_at": change.finished_at.isoformat(timespec="seconds") if change.finished_at else None,
+        "id": operation.public_id,
+        "operation": operation.kind,
+        "status": status_of(operation),
+        "reason": operation.outcome if operation.state == Operation.State.REFUSED else None,
+        "asked_at": operation.requested_at.isoformat(timespec="seconds"),
+        "finished_at": operation.finished_at.isoformat(timespec="seconds") if operation.finished_at else None,
     }
 
 
-def status_of(change: Change) -> str:
+def status_of(operation: Operation) -> str:
     """Return `pending`, `awaiting_confirmation`, `done` or `refused`."""
-    if change.state == Change.State.AWAITING:
+    if operation.state == Operation.State.AWAITING:
         return str(AppointmentState.AWAITING)
-    if change.state in {Change.State.DONE, Change.State.REFUSED}:
-        return str(change.state)
+    if operation.state in {Operation.State.DONE, Operation.State.REFUSED}:
+        return str(operation.state)
     return "pending"
 
 
-def retry_after(change: Change) -> str:
+def retry_after(operation: Operation) -> str:
     """Return after how many seconds it is worth asking for the outcome again, empty where it is known."""
-    if change.state == Change.State.AWAITING:
+    if operation.state == Operation.State.AWAITING:
         return "300"  # a person has to decide
-    return "1" if status_of(change) == "pending" else ""
+    return "1" if status_of(operation) == "pending" else ""

@@ -19,7 +19,7 @@ urlpatterns = [
     path("bookings/<str:booking_id>/cancel", base.Cancel.as_view(), name="cancel"),
     path("bookings/<str:booking_id>/reschedule", bookings.Reschedule.as_view(), name="reschedule"),
     path("callbacks", callbacks.Callbacks.as_view(), name="callbacks"),
-    path("operations/<str:operation_id>", base.Operation.as_view(), name="operation"),
+    path("operations/<str:operation_id>", base.OperationView.as_view(), name="operation"),
     path("openapi.json", openapi.Document.as_view(), name="openapi"),
     path("docs", openapi.Page.as_view(), name="docs"),
     # Last: whatever else is asked for gets its problem, in DEBUG as well.

@@ -14,7 +14,7 @@ _PENDING: Mapping[str, Sentence] = {
         "de": "Ich trage den Termin gerade ein. Einen Moment bitte.",
         "en": "I am entering your appointment right now. One moment, please.",
     },
-    "move": {
+    "reschedule": {
         "de": "Ich verlege den Termin gerade. Einen Moment bitte.",
         "en": "I am moving your appointment right now. One moment, please.",
     },
@@ -30,7 +30,7 @@ _WAITING: Mapping[str, Sentence] = {
         "en": "Our calendar is not answering right now. I have noted your wish, and will enter it as soon as I can. The"
         " appointment is not certain yet.",
     },
-    "move": {
+    "reschedule": {
         "de": "Unser Kalender antwortet gerade nicht. Ich habe notiert, dass Sie verlegen möchten. Bis ich es eintragen"
         " kann, gilt der alte Termin.",
         "en": "Our calendar is not answering right now. I have noted that you would like to move it. Until I can enter"
@@ -47,7 +47,7 @@ _AWAITING: Mapping[str, Sentence] = {
         "de": "Ich habe den Termin angefragt. Er ist erst sicher, wenn er bestätigt ist.",
         "en": "I have requested the appointment. It is only certain once it has been confirmed.",
     },
-    "move": {
+    "reschedule": {
         "de": "Ich habe den neuen Termin angefragt. Er ist erst sicher, wenn er bestätigt ist.",
         "en": "I have requested the new time. It is only certain once it has been confirmed.",
     },
@@ -119,7 +119,7 @@ def changed(operation: str, status: str, language: str) -> str:
     if status == "awaiting_confirmation":
         return _AWAITING.get(operation, _AWAITING["create"])[language]
     known = {
-        "confirmed": _MOVED if operation == "move" else _BOOKED,
+        "confirmed": _MOVED if operation == "reschedule" else _BOOKED,
         "cancelled": _CANCELLED,
         "rejected": _NOT_MADE,
         "expired": _NOT_MADE,

@@ -31,17 +31,17 @@ from bookings.models.ids import (
     reference,
     token,
 )
-from bookings.models.operations import OPEN_STATES, SILENCE, Change, ChangeQuerySet, ChangeState
+from bookings.models.operations import LOOKUP_DELAY, OPEN_STATES, Operation, OperationQuerySet, OperationState
 from bookings.models.tenants import Branch, BranchTenantQuerySet, Company, TenantQuerySet, valid_region, valid_zone
 
 __all__ = [
     "ID_ALPHABET",
     "LIVE_STATES",
+    "LOOKUP_DELAY",
     "MAX_FOUND",
     "OPEN_STATES",
     "PLACED_STATES",
     "REFERENCE_ALPHABET",
-    "SILENCE",
     "AgentKey",
     "AgentKeyQuerySet",
     "Appointment",
@@ -50,9 +50,6 @@ __all__ = [
     "Branch",
     "BranchTenantQuerySet",
     "CallbackRequest",
-    "Change",
-    "ChangeQuerySet",
-    "ChangeState",
     "Claim",
     "ClaimQuerySet",
     "ClockTimestamp",
@@ -61,6 +58,9 @@ __all__ = [
     "ConversationQuerySet",
     "Customer",
     "CustomerQuerySet",
+    "Operation",
+    "OperationQuerySet",
+    "OperationState",
     "Service",
     "SharedBooking",
     "SlotToken",

@@ -38,11 +38,14 @@ class AgentKey(models.Model):
     class Scope(models.TextChoices):
         """What a key may do."""
 
-        READ = "availability:read", "ask for services and free slots"
-        BOOK = "bookings:write", "book, move and cancel"
-        SEE = "bookings:read", "read bookings"
-        CALL_BACK = "callbacks:write", "ask that a person calls back"
-        VOUCH = "callers:identify", "say who is calling: the number comes from the network, never from a model"
+        AVAILABILITY_READ = "availability:read", "list services and search for slots"
+        BOOKINGS_WRITE = "bookings:write", "book, reschedule and cancel"
+        BOOKINGS_READ = "bookings:read", "read bookings"
+        CALLBACKS_WRITE = "callbacks:write", "request a call back"
+        CALLERS_IDENTIFY = (
+            "callers:identify",
+            "state the caller's number, which comes from the network, never from a model",
+        )
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="agent_keys")
     branch = models.ForeignKey(Branch, models.CASCADE, null=True, blank=True, help_text="empty = all branches")

@@ -119,14 +119,16 @@ class Appointment(models.Model):
     answers = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="the caller's answers to booking fields, by slug"
     )
-    wish = models.CharField(max_length=64, blank=True, default="", help_text="identity of what was asked for; see Note")
+    deduplication_key = models.CharField(
+        max_length=64, blank=True, default="", help_text="equal for repeats of one request"
+    )
     confirm_token = models.CharField(
         max_length=10,
         null=True,
         blank=True,
         unique=True,
         editable=False,
-        help_text="what turns its hold into a booking",
+        help_text="token that confirms its hold",
     )
     remote_uid = models.CharField(max_length=100, blank=True, default="", help_text="a secret: never log or show it")
     earlier_remote_uids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
@@ -135,10 +137,10 @@ class Appointment(models.Model):
         models.SET_NULL,
         null=True,
         blank=True,
-        related_name="twins",
-        help_text="the appointment that began its chain of uids, and has all of it now",
+        related_name="duplicates",
+        help_text="the appointment that this duplicate was merged into",
     )
-    moves = models.PositiveSmallIntegerField(default=0)
+    reschedules = models.PositiveSmallIntegerField(default=0)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="when a hold ends")
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now(), help_text="last time its host's time changed; database clock")
@@ -148,12 +150,12 @@ class Appointment(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="appointment_ends_after_start"),
-            # Note [One wish, one appointment]: a wish binds while its appointment lives. After cancelling, the same
-            # slot is booked again under a new key.
+            # Note [One request, one appointment]: a deduplication key binds while its appointment lives. After
+            # cancelling, the same slot is booked again under a new idempotency key.
             models.UniqueConstraint(
-                fields=["company", "wish"],
-                condition=~Q(wish="") & Q(state__in=LIVE_STATES),
-                name="appointment_wish_once",
+                fields=["company", "deduplication_key"],
+                condition=~Q(deduplication_key="") & Q(state__in=LIVE_STATES),
+                name="appointment_deduplication_key_once",
             ),
             models.UniqueConstraint(
                 fields=["company", "reference"],
@@ -205,7 +207,7 @@ class Appointment(models.Model):
         """Return whether it takes a host's time."""
         return self.state in LIVE_STATES
 
-    def move_on(self, *, to: AppointmentState, **fields: Any) -> bool:
+    def transition(self, *, to: AppointmentState, **fields: Any) -> bool:
         """
         Change the state from what this object says to `to`, and set `fields`; return whether we won.
 
@@ -216,7 +218,7 @@ class Appointment(models.Model):
             assign(self, {"state": to, **fields})
         return won
 
-    def become(self, remote: RemoteBooking, host_ids: Sequence[int], **fields: Any) -> bool:
+    def replace_remote(self, remote: RemoteBooking, host_ids: Sequence[int], **fields: Any) -> bool:
         """
         Be the booking that has replaced its own at Cal.com, and set `fields`; return whether we won.
 
@@ -227,7 +229,7 @@ class Appointment(models.Model):
         messages name them.
         """
         chain = dict.fromkeys([*self.earlier_remote_uids, self.remote_uid, remote.moved_from_uid])
-        become: dict[str, Any] = {
+        replaced: dict[str, Any] = {
             "remote_uid": remote.uid,
             "earlier_remote_uids": [uid for uid in chain if uid and uid != remote.uid],
             "changed_at": Now(),
@@ -235,18 +237,18 @@ class Appointment(models.Model):
         }
         if remote.state.takes_time or remote.moved_to_uid:
             host_id = host_ids[0] if len(host_ids) == 1 else None
-            become |= {"start": remote.start, "end": remote.end, "host_id": host_id}
+            replaced |= {"start": remote.start, "end": remote.end, "host_id": host_id}
         if remote.state.takes_time:
             is_accepted = remote.state is RemoteState.ACCEPTED
-            become["state"] = AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING
+            replaced["state"] = AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING
         same = Appointment.objects.filter(pk=self.pk, state=self.state, remote_uid=self.remote_uid)
         same = same.filter(state__in=PLACED_STATES)
-        won = same.update(**become) == 1
+        won = same.update(**replaced) == 1
         if won:
-            assign(self, become)
+            assign(self, replaced)
         return won
 
-    def consume(self, **fields: Any) -> bool:
+    def confirm_hold(self, **fields: Any) -> bool:
         """Turn a hold that stands this very moment into a pending appointment, and set `fields`; return if it did."""
         booked = {"state": AppointmentState.PENDING, "expires_at": None, "changed_at": Now(), **fields}
         won = Appointment.objects.standing().filter(pk=self.pk).update(**booked) == 1
@@ -273,7 +275,12 @@ class SlotToken(models.Model):
     issued_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     appointment = models.ForeignKey(
-        Appointment, models.CASCADE, null=True, blank=True, related_name="offers", help_text="what it led to last"
+        Appointment,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="offers",
+        help_text="the hold or booking made from it last",
     )
 
     objects = TenantQuerySet["SlotToken"].as_manager()
@@ -346,7 +353,7 @@ class Claim(models.Model):
         """How certain it is that the host's time is taken."""
 
         HELD = "held", "held"
-        QUEUED = "queued", "waiting for a write that may leave time"
+        QUEUED = "queued", "queued behind another write"
         PENDING = "pending", "pending"
         AWAITING = "awaiting", "waits for its host to confirm it"  # Cal.com's list may have it all the same
         CONFIRMED = "confirmed", "confirmed"
@@ -360,7 +367,7 @@ class Claim(models.Model):
     start = models.DateTimeField(help_text="buffer before included")
     end = models.DateTimeField(help_text="buffer after included")
     expires_at = models.DateTimeField(null=True, blank=True)
-    changed_at = models.DateTimeField(db_default=Now(), help_text="since when it is what it is; database clock")
+    changed_at = models.DateTimeField(db_default=Now(), help_text="last change of kind or time; database clock")
     conflicting = models.BooleanField(default=False)
 
     objects = ClaimQuerySet.as_manager()

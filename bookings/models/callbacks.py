@@ -14,9 +14,9 @@ from bookings.models.tenants import Branch, Company, TenantQuerySet
 
 class CallbackRequest(models.Model):
     """
-    A person shall call back: the way out that always works.
+    A request that staff calls back.
 
-    What is the same concern is asked for once while it is open (`wish`); afterwards it may be asked for again.
+    There is one open request for each `deduplication_key`; once it is done, another may follow.
     """
 
     class State(models.TextChoices):
@@ -30,20 +30,22 @@ class CallbackRequest(models.Model):
     branch = models.ForeignKey(Branch, models.SET_NULL, null=True, blank=True)
     conversation = models.ForeignKey(Conversation, models.SET_NULL, null=True, blank=True)
     appointment = models.ForeignKey(Appointment, models.SET_NULL, null=True, blank=True)
-    asked_by = models.ForeignKey(
+    requested_by = models.ForeignKey(
         AgentKey, models.SET_NULL, null=True, blank=True, related_name="+", help_text="empty = Slotline itself"
     )
     name = NameField(max_length=200, blank=True, default="")
     phone = models.CharField(max_length=20, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="", help_text="what the caller spoke")
     topic = models.TextField(blank=True, default="")
-    wish = models.CharField(max_length=64, blank=True, default="", editable=False, help_text="which concern it is")
+    deduplication_key = models.CharField(
+        max_length=64, blank=True, default="", editable=False, help_text="equal for repeats of one request"
+    )
     idempotency_key = models.CharField(max_length=255, blank=True, default="", editable=False)
     request_digest = models.CharField(
-        max_length=64, blank=True, default="", editable=False, help_text="what came with that key"
+        max_length=64, blank=True, default="", editable=False, help_text="SHA-256 of the request sent with that key"
     )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
-    asked_at = models.DateTimeField(db_default=Now())
+    requested_at = models.DateTimeField(db_default=Now())
     done_at = models.DateTimeField(null=True, blank=True)
     done_by = models.CharField(max_length=150, blank=True, default="")
 
@@ -52,7 +54,9 @@ class CallbackRequest(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["company", "wish"], condition=~Q(wish="") & Q(state="open"), name="callback_open_once"
+                fields=["company", "deduplication_key"],
+                condition=~Q(deduplication_key="") & Q(state="open"),
+                name="callback_open_once",
             ),
             models.UniqueConstraint(
                 fields=["company", "idempotency_key"],
@@ -60,7 +64,7 @@ class CallbackRequest(models.Model):
                 name="callback_idempotency_key_once",
             ),
         ]
-        indexes = [models.Index(fields=["company", "state", "asked_at"], name="callback_open_first")]
+        indexes = [models.Index(fields=["company", "state", "requested_at"], name="callback_open_first")]
 
     def __str__(self) -> str:
         return self.name or self.phone

@@ -82,13 +82,13 @@ class Conversation(models.Model):
     caller_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164, from a trusted source")
     language = models.CharField(max_length=10, blank=True, default="")
     failed_proofs = models.PositiveSmallIntegerField(
-        default=0, help_text="how often its caller said something wrong about who they are"
+        default=0, help_text="failed attempts of its caller to prove who they are"
     )
     started_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(
         db_default=Now(), editable=False, help_text="when its agent last asked something, a minute early at most"
     )
-    ended_at = models.DateTimeField(null=True, blank=True, help_text="from then on it opens no appointments")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="from then on it gives no access to appointments")
 
     objects = ConversationQuerySet.as_manager()
 
@@ -114,12 +114,12 @@ class ToolCall(models.Model):
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
     conversation = models.ForeignKey(Conversation, models.CASCADE, null=True, blank=True, related_name="tool_calls")
-    operation = models.CharField(max_length=60)
-    asked = models.JSONField(default=dict)
-    answered = models.JSONField(default=dict)
+    endpoint = models.CharField(max_length=60)
+    request = models.JSONField(default=dict)
+    response = models.JSONField(default=dict)
     status = models.PositiveSmallIntegerField()
     cache_status = models.CharField(max_length=80, blank=True, default="")
-    took = models.DurationField()
+    duration = models.DurationField()
     called_at = models.DateTimeField(db_default=Now())
 
     objects = TenantQuerySet["ToolCall"].as_manager()
@@ -128,4 +128,4 @@ class ToolCall(models.Model):
         indexes = [models.Index(fields=["company", "-called_at"], name="tool_call_newest")]
 
     def __str__(self) -> str:
-        return f"{self.operation} → {self.status}"
+        return f"{self.endpoint} → {self.status}"

@@ -18,7 +18,7 @@ from cachectl.infra import wakeups
 from cachectl.infra.outbox import OutboxQuerySet, OutboxRow
 
 
-class ChangeState(models.TextChoices):
+class OperationState(models.TextChoices):
     """
     How far a change is. Only `sending` (after a crash) and `unknown` need a look-up; `queued` may simply be sent.
 
@@ -29,19 +29,19 @@ class ChangeState(models.TextChoices):
     SENDING = "sending", "sent, no answer yet"
     DONE = "done", "done"
     REFUSED = "refused", "refused"
-    UNKNOWN = "unknown", "nobody knows yet"
+    UNKNOWN = "unknown", "outcome not known yet"
     AWAITING = "awaiting", "waits for the host to confirm"
 
 
-OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENDING, ChangeState.UNKNOWN)
+OPEN_STATES = (OperationState.QUEUED, OperationState.SENDING, OperationState.UNKNOWN)
 
 
 # Absence at Cal.com is proven only by a look-up that began this long after the last send: a slow receiver of webhooks
 # alone made a booking take 20 s (recorded 2026-11-21).
-SILENCE = timedelta(seconds=30)
+LOOKUP_DELAY = timedelta(seconds=30)
 
 
-class ChangeQuerySet(TenantQuerySet["Change"], OutboxQuerySet["Change"]):  # type: ignore[override]  # as_manager
+class OperationQuerySet(TenantQuerySet["Operation"], OutboxQuerySet["Operation"]):  # type: ignore[override]  # as_manager
     """Filters over changes; they chain."""
 
     def open(self) -> Self:
@@ -50,57 +50,61 @@ class ChangeQuerySet(TenantQuerySet["Change"], OutboxQuerySet["Change"]):  # typ
 
     def pending(self) -> Self:
         """Return those that are open, and those that their host has not decided."""
-        return self.filter(state__in=(*OPEN_STATES, ChangeState.AWAITING))
+        return self.filter(state__in=(*OPEN_STATES, OperationState.AWAITING))
 
-    def judged_now(self) -> "ChangeQuerySet":
-        """Return them with what the database's clock says of them: see the attributes of `Change`."""
+    def with_timing(self) -> "OperationQuerySet":
+        """Return them with what the database's clock says of them: see the attributes of `Operation`."""
         in_line = Claim.objects.filter(appointment=OuterRef("appointment"), kind=Claim.Kind.QUEUED)
-        return self.annotate(  # type: ignore[no-redef]  # declared on `Change`, for all who get such rows
-            is_silent=Q(sent_at__isnull=False, sent_at__lte=Now() - SILENCE),
+        return self.annotate(  # type: ignore[no-redef]  # declared on `Operation`, for all who get such rows
+            is_silent=Q(sent_at__isnull=False, sent_at__lte=Now() - LOOKUP_DELAY),
             is_late=Q(new_start__lte=Now()) | Q(new_start__isnull=True, appointment__start__lte=Now()),
             is_in_line=Exists(in_line),
-            is_awaited=Q(answer_by__isnull=False, answer_by__gt=Now()),
+            is_awaited=Q(client_deadline_at__isnull=False, client_deadline_at__gt=Now()),
         )
 
 
-class Change(OutboxRow):
+class Operation(OutboxRow):
     """
     One create, move or cancel of an appointment: who asked, how far it is, what came of it.
 
     Audit trail and outbox in one: a row that is not final is worked off until it is.
     """
 
-    State = ChangeState
+    State = OperationState
 
-    class Operation(models.TextChoices):
+    class Kind(models.TextChoices):
         """What is asked of Cal.com."""
 
-        CREATE = "create", "book"
-        MOVE = "move", "move"
+        CREATE = "create", "create"
+        RESCHEDULE = "reschedule", "reschedule"
         CANCEL = "cancel", "cancel"
 
     public_id = models.CharField(max_length=20, unique=True, default=operation_id, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="+", db_index=False)
-    appointment = models.ForeignKey(Appointment, models.CASCADE, related_name="changes", db_index=False)
-    operation = models.CharField(max_length=10, choices=Operation)
-    state = models.CharField(max_length=10, choices=ChangeState, default=ChangeState.QUEUED)
-    new_start = models.DateTimeField(null=True, blank=True, help_text="for a move")
+    appointment = models.ForeignKey(Appointment, models.CASCADE, related_name="operations", db_index=False)
+    kind = models.CharField(max_length=10, choices=Kind)
+    state = models.CharField(max_length=10, choices=OperationState, default=OperationState.QUEUED)
+    new_start = models.DateTimeField(null=True, blank=True, help_text="the time to reschedule to")
     reason = models.CharField(max_length=300, blank=True, default="")
-    asked_by = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True, related_name="+")
+    requested_by = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True, related_name="+")
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
-    request_digest = models.CharField(max_length=64, blank=True, default="", help_text="what came with that key")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="times it was sent")
-    inconclusive_answers = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="answers of Cal.com after which it had to be tried again; only so many"
+    request_digest = models.CharField(
+        max_length=64, blank=True, default="", help_text="SHA-256 of the request sent with that key"
     )
-    asked_at = models.DateTimeField(db_default=Now())
-    answer_by = models.DateTimeField(null=True, blank=True, help_text="until when the one who asked waits for it")
-    sent_at = models.DateTimeField(null=True, blank=True, help_text="last time it left for Cal.com")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="number of times it was sent")
+    inconclusive_answers = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="responses that did not settle it; their number is bounded"
+    )
+    requested_at = models.DateTimeField(db_default=Now())
+    client_deadline_at = models.DateTimeField(
+        null=True, blank=True, help_text="until when the client waits for the outcome"
+    )
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="last time it was sent to Cal.com")
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=60, blank=True, default="", help_text="why it was refused, if it was")
-    took = models.DurationField(null=True, blank=True, help_text="Cal.com's share of the time")
+    duration = models.DurationField(null=True, blank=True, help_text="time that Cal.com took")
 
-    # On rows from `judged_now` only.
+    # On rows from `with_timing` only.
     is_silent: bool
     """The last send is so long ago that a look-up proves absence."""
     is_late: bool
@@ -112,46 +116,46 @@ class Change(OutboxRow):
     written_at: float | None = None
     """When this process wrote it down, on its monotonic clock; None where it read it."""
 
-    objects = ChangeQuerySet.as_manager()
+    objects = OperationQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["appointment"],
                 condition=Q(state__in=["queued", "sending", "unknown"]),
-                name="change_open_once",
+                name="operation_open_once",
             ),
             models.UniqueConstraint(
                 fields=["appointment"],
-                condition=Q(operation="cancel") & ~Q(state="refused"),
-                name="change_cancel_once",
+                condition=Q(kind="cancel") & ~Q(state="refused"),
+                name="operation_cancel_once",
             ),
             models.UniqueConstraint(
                 fields=["company", "idempotency_key"],
                 condition=~Q(idempotency_key=""),
-                name="change_idempotency_key_once",
+                name="operation_idempotency_key_once",
             ),
         ]
         indexes = [
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state__in=["queued", "sending", "unknown", "awaiting"]),
-                name="change_open_by_time",
+                name="operation_open_by_time",
             ),
-            models.Index(fields=["appointment", "asked_at"], name="change_of_appointment"),
-            models.Index(fields=["company", "-asked_at"], name="change_newest"),
+            models.Index(fields=["appointment", "requested_at"], name="operation_of_appointment"),
+            models.Index(fields=["company", "-requested_at"], name="operation_newest"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_operation_display()} ({self.get_state_display()})"
+        return f"{self.get_kind_display()} ({self.get_state_display()})"
 
-    def move_on(self, *, to: ChangeState, **fields: Any) -> bool:
+    def transition(self, *, to: OperationState, **fields: Any) -> bool:
         """
         Change the state from what this object says to `to`, and set `fields`; return whether we won.
 
         Compare-and-set. Attempts are compared too: a change that was sent once more meanwhile is not the same any more.
         """
-        same = Change.objects.filter(pk=self.pk, state=self.state, attempts=self.attempts)
+        same = Operation.objects.filter(pk=self.pk, state=self.state, attempts=self.attempts)
         won = same.update(state=to, **fields) == 1
         if won:
             assign(self, {"state": to, **fields})
@@ -159,10 +163,10 @@ class Change(OutboxRow):
                 self._announce_end()
         return won
 
-    def close(self, *, to: ChangeState, **fields: Any) -> bool:
+    def close(self, *, to: OperationState, **fields: Any) -> bool:
         """End it from whatever open state it is in, and set `fields`; return whether it was open."""
         ended = {"state": to, "finished_at": Now(), **fields}
-        won = Change.objects.open().filter(pk=self.pk).update(**ended) == 1
+        won = Operation.objects.open().filter(pk=self.pk).update(**ended) == 1
         if won:
             assign(self, ended)
             self._announce_end()
@@ -174,7 +178,7 @@ class Change(OutboxRow):
         transaction.on_commit(lambda: wakeups.wake(self.public_id), robust=True)
 
     def just_written(self, *, in_line: bool) -> Self:
-        """Say of itself what `judged_now` would say of a row that was written a moment ago."""
+        """Say of itself what `with_timing` would say of a row that was written a moment ago."""
         self.is_silent, self.is_late, self.is_in_line, self.is_awaited = False, False, in_line, True
         self.written_at = time.monotonic()
         return self

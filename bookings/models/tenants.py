@@ -40,9 +40,11 @@ class Company(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name="Cal.com account")
     active = models.BooleanField(default=True)
     cancel_notice_hours = models.PositiveSmallIntegerField(
-        default=0, help_text="how long before its start an appointment can still be cancelled or moved by phone"
+        default=0, help_text="how long before its start an appointment can still be cancelled or rescheduled by phone"
     )
-    max_moves = models.PositiveSmallIntegerField(default=5, help_text="how often one appointment may be moved by phone")
+    max_reschedules = models.PositiveSmallIntegerField(
+        default=5, help_text="how often one appointment may be rescheduled by phone"
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -22,10 +22,10 @@ from bookings.models import (
     AgentKey,
     Appointment,
     AppointmentState,
-    Change,
     Claim,
     Company,
     Conversation,
+    Operation,
     Service,
     SlotToken,
     Staff,
@@ -42,7 +42,7 @@ from calcom.service import CalcomService
 
 
 @dataclass(frozen=True)
-class Wish:
+class BookingIntent:
     """
     What somebody asks for.
 
@@ -87,13 +87,13 @@ class Wish:
         return self.start + self.event_type.length_minutes * MINUTE
 
     @property
-    def identity(self) -> str:
+    def deduplication_key(self) -> str:
         """Return what is equal for repeats of one wish: never raw arguments, never who comes."""
         if self.offer:
-            return holds.wish_of(self.offer)
+            return holds.deduplication_key_of(self.offer)
         asked_in = self.conversation.public_id if self.conversation else f"key {self.idempotency_key}"
         staff, start = str(self.staff.pk) if self.staff else "", self.start.astimezone(UTC).isoformat()
-        parts = (str(self.company.pk), asked_in, Change.Operation.CREATE, str(self.service.pk), staff, start)
+        parts = (str(self.company.pk), asked_in, Operation.Kind.CREATE, str(self.service.pk), staff, start)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
@@ -120,7 +120,7 @@ class Wish:
         return Q(conversation=self.conversation) & same
 
 
-def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime) -> Booked:
+def book(*, intent: BookingIntent, calcom: CalcomService, deadline: Deadline, now: datetime) -> Booked:
     """
     Book what `wish` asks for. What its conversation holds of that slot becomes the booking.
 
@@ -137,59 +137,61 @@ def book(*, wish: Wish, calcom: CalcomService, deadline: Deadline, now: datetime
         ConversationEnded: the phone call is over; nothing was booked by this request.
         ConfigurationError: staff must put something right; nothing was booked.
     """
-    slot = Slot(wish.service, wish.event_type, wish.start, calcom, deadline, now, offered=wish.offer is not None)
-    with holds.or_offers(slot, company=wish.company, conversation=wish.conversation, staff=wish.staff):
-        change, is_repeat = _earlier(wish), True
-        if change is None:
-            _refuse_after_call(wish)
-            change, is_repeat = _enter(_answered(wish), slot)
+    slot = Slot(
+        intent.service, intent.event_type, intent.start, calcom, deadline, now, offered=intent.offer is not None
+    )
+    with holds.or_offers(slot, company=intent.company, conversation=intent.conversation, staff=intent.staff):
+        operation, is_repeat = _earlier(intent), True
+        if operation is None:
+            _refuse_after_call(intent)
+            operation, is_repeat = _enter(_answered(intent), slot)
         if is_repeat:
-            change = execution.join(change, calcom.account_id, deadline)
+            operation = execution.join(operation, calcom.account_id, deadline)
         else:
-            change = execution.pursue(change, calcom, deadline)
-        return execution.answer(change, replayed=is_repeat)
+            operation = execution.execute_and_wait(operation, calcom, deadline)
+        return execution.answer(operation, replayed=is_repeat)
 
 
 # --- what was asked before ---------------------------------------------------------------------------------------
 
 
-def _earlier(wish: Wish) -> Change | None:
+def _earlier(intent: BookingIntent) -> Operation | None:
     """Return the change that this wish led to before, if that still binds: a token and a key do so for good."""
-    if wish.idempotency_key:
-        change = execution.under_key(wish.company.pk, wish.idempotency_key, wish.request_digest)
-        if change is not None:
-            return change
-    return _booked_before(wish)
+    if intent.idempotency_key:
+        operation = execution.find_by_idempotency_key(intent.company.pk, intent.idempotency_key, intent.request_digest)
+        if operation is not None:
+            return operation
+    return _booked_before(intent)
 
 
-def _booked_before(wish: Wish) -> Change | None:
-    if wish.by_key_only:
+def _booked_before(intent: BookingIntent) -> Operation | None:
+    if intent.by_key_only:
         return None
-    made = Appointment.objects.of(wish.company).filter(wish.appointments).distinct()
-    rows = [wish.hold] if wish.hold else made.prefetch_related("offers")
-    theirs = [row.pk for row in rows if _is_of_wish(row, wish)]
-    changes = Change.objects.filter(appointment__in=theirs, operation=Change.Operation.CREATE)
-    return execution.read(changes.order_by("-asked_at"))
+    made = Appointment.objects.of(intent.company).filter(intent.appointments).distinct()
+    rows = [intent.hold] if intent.hold else made.prefetch_related("offers")
+    theirs = [row.pk for row in rows if _is_of_intent(row, intent)]
+    operations = Operation.objects.filter(appointment__in=theirs, kind=Operation.Kind.CREATE)
+    return execution.read(operations.order_by("-requested_at"))
 
 
-def _is_of_wish(row: Appointment, wish: Wish) -> bool:
+def _is_of_intent(row: Appointment, intent: BookingIntent) -> bool:
     """
     Return whether an appointment for the same slot is the wish's: what its token led to, or one for the same person.
 
     Without a token every one is: a platform may repeat a booking with other contact fields.
     """
     return (
-        wish.offer is None
-        or row == wish.hold
-        or wish.offer in row.offers.all()
-        or identity.may_be_one_person(row.attendee_name, wish.attendee_name)
+        intent.offer is None
+        or row == intent.hold
+        or intent.offer in row.offers.all()
+        or identity.may_be_one_person(row.attendee_name, intent.attendee_name)
     )
 
 
 # --- entering a wish ---------------------------------------------------------------------------------------------
 
 
-def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
+def _enter(intent: BookingIntent, slot: Slot) -> tuple[Operation, bool]:
     """
     Write the wish down and return its change, or a twin's who was faster, and whether it is that.
 
@@ -199,55 +201,55 @@ def _enter(wish: Wish, slot: Slot) -> tuple[Change, bool]:
     attempts = claims.Attempts(slot.deadline)
     while True:
         try:
-            held = _standing_hold(wish)
+            held = _standing_hold(intent)
             if held is None:
-                listed_at = _refuse_unoffered(wish, slot)
-                in_a_call = wish.conversation is not None
-                holds.refuse_taken(wish.event_type, wish.start, wish.end, in_a_call=in_a_call, listed_at=listed_at)
+                listed_at = _refuse_unoffered(intent, slot)
+                in_call = intent.conversation is not None
+                holds.refuse_taken(intent.event_type, intent.start, intent.end, in_call=in_call, listed_at=listed_at)
             else:  # what it was held for was listed then
                 listed_at = held.created_at.timestamp()
-            return _write_down(wish, slot.deadline, held, listed_at), False
+            return _write_down(intent, slot.deadline, held, listed_at), False
         except (AnotherTime, AlreadyBooked, claims.Contention) as exc:
-            twin = _earlier(wish)
-            if twin is not None:
-                return twin, True
+            duplicate = _earlier(intent)
+            if duplicate is not None:
+                return duplicate, True
             if not isinstance(exc, claims.Contention):
                 raise
             attempts.pause(exc)
 
 
-def _answered(wish: Wish) -> Wish:
+def _answered(intent: BookingIntent) -> BookingIntent:
     """Return the booking request with those of its answers that Cal.com is told."""
-    if wish.service.unsupported_reason(wish.event_type):
-        return wish
+    if intent.service.unsupported_reason(intent.event_type):
+        return intent
     accepted = booking_fields.answers_of(
-        wish.service, wish.event_type, wish.answers, phone=wish.attendee_phone, notes=wish.notes
+        intent.service, intent.event_type, intent.answers, phone=intent.attendee_phone, notes=intent.notes
     )
-    return replace(wish, answers=accepted)
+    return replace(intent, answers=accepted)
 
 
-def _refuse_after_call(wish: Wish) -> None:
-    if wish.conversation and wish.conversation.ended_at:
+def _refuse_after_call(intent: BookingIntent) -> None:
+    if intent.conversation and intent.conversation.ended_at:
         raise ConversationEnded("Nothing is booked in a phone call that is over.")
 
 
-def _standing_hold(wish: Wish) -> Appointment | None:
+def _standing_hold(intent: BookingIntent) -> Appointment | None:
     """Return the hold that the wish is about to book, None where it goes without one."""
-    if wish.by_key_only:
+    if intent.by_key_only:
         return None
-    held = Appointment.objects.standing().filter(wish.appointments, company=wish.company).first()
-    if held is None and wish.hold:
+    held = Appointment.objects.standing().filter(intent.appointments, company=intent.company).first()
+    if held is None and intent.hold:
         raise HoldExpired("It was held until a moment ago, and not booked.")
     return held
 
 
-def _refuse_unoffered(wish: Wish, slot: Slot) -> float | None:
+def _refuse_unoffered(intent: BookingIntent, slot: Slot) -> float | None:
     """
     Raise unless the offer is valid and Cal.com lists the slot, now or as far as it could be asked.
 
     Returns when the load of that list began, in epoch seconds; None where that is not known.
     """
-    if wish.offer and wish.offer.expires_at <= slot.now:
+    if intent.offer and intent.offer.expires_at <= slot.now:
         raise SlotNotOffered("The offer has run out.")
     listing = slot.listing()
     if listing.must_be_held:
@@ -256,72 +258,72 @@ def _refuse_unoffered(wish: Wish, slot: Slot) -> float | None:
 
 
 def _write_down(
-    wish: Wish, deadline: Deadline, held: Appointment | None = None, listed_at: float | None = None
-) -> Change:
+    intent: BookingIntent, deadline: Deadline, held: Appointment | None = None, listed_at: float | None = None
+) -> Operation:
     """Commit the appointment, its claims and its change: from here on it will be settled, whoever dies."""
-    event_type = wish.event_type
+    event_type = intent.event_type
     with claims.writing(event_type, deadline):
-        if _booked_before(wish) is not None:
+        if _booked_before(intent) is not None:
             raise claims.Contention
-        occupancy = _others(read_occupancy(event_type, wish.start, wish.end), wish, held)
+        occupancy = _others(read_occupancy(event_type, intent.start, intent.end), intent, held)
         conflict, host_ids = check_conflict(occupancy, listed_at=listed_at)
         if conflict is Conflict.TAKEN:
             raise SlotTaken("Somebody else has it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         kind = Claim.Kind.PENDING if conflict is Conflict.FREE else Claim.Kind.QUEUED
-        appointment = _new_appointment(wish) if held is None else _consume(held, wish)
+        appointment = _new_appointment(intent) if held is None else _consume(held, intent)
         claim = claims.take if held is None else claims.convert
         claim(appointment, host_ids, kind, occupancy.confirmed_hosts)
-        if wish.offer:
-            SlotToken.objects.filter(pk=wish.offer.pk).update(appointment=appointment)
-        change = Change.objects.create(
-            company=wish.company,
+        if intent.offer:
+            SlotToken.objects.filter(pk=intent.offer.pk).update(appointment=appointment)
+        operation = Operation.objects.create(
+            company=intent.company,
             appointment=appointment,
-            operation=Change.Operation.CREATE,
-            asked_by=wish.agent_key,
-            idempotency_key=wish.idempotency_key or "",
-            request_digest=wish.request_digest,
+            kind=Operation.Kind.CREATE,
+            requested_by=intent.agent_key,
+            idempotency_key=intent.idempotency_key or "",
+            request_digest=intent.request_digest,
             **execution.timing(deadline),
         )
-    return change.just_written(in_line=kind is Claim.Kind.QUEUED)
+    return operation.just_written(in_line=kind is Claim.Kind.QUEUED)
 
 
-def _others(occupancy: Occupancy, wish: Wish, held: Appointment | None) -> Occupancy:
+def _others(occupancy: Occupancy, intent: BookingIntent, held: Appointment | None) -> Occupancy:
     """Return what others claim. Whatever else this conversation holds there is given up: the caller takes this."""
     if held is not None:
         return occupancy.without(held.pk)
     in_the_way = {row.appointment_id for row in occupancy.rows if row.kind == Claim.Kind.HELD}
-    if wish.conversation is None or not in_the_way:
+    if intent.conversation is None or not in_the_way:
         return occupancy
-    own = Appointment.objects.held().filter(conversation=wish.conversation, pk__in=in_the_way)
+    own = Appointment.objects.held().filter(conversation=intent.conversation, pk__in=in_the_way)
     return occupancy.without(*claims.end(own))
 
 
-def _consume(held: Appointment, wish: Wish) -> Appointment:
+def _consume(held: Appointment, intent: BookingIntent) -> Appointment:
     """Turn the hold into a booking, if it still stands this very moment; else look again."""
-    if not held.consume(**_attendee(wish)):
+    if not held.confirm_hold(**_attendee(intent)):
         raise claims.Contention
     return held
 
 
-def _new_appointment(wish: Wish) -> Appointment:
+def _new_appointment(intent: BookingIntent) -> Appointment:
     return Appointment.objects.create(
-        company=wish.company,
-        branch=wish.service.branch,
-        service=wish.service,
-        event_type=wish.event_type,
-        conversation=wish.conversation,
+        company=intent.company,
+        branch=intent.service.branch,
+        service=intent.service,
+        event_type=intent.event_type,
+        conversation=intent.conversation,
         state=AppointmentState.PENDING,
-        start=wish.start,
-        end=wish.end,
-        wish=wish.identity,
-        confirm_token=token() if wish.offer else None,
-        **_attendee(wish),
+        start=intent.start,
+        end=intent.end,
+        deduplication_key=intent.deduplication_key,
+        confirm_token=token() if intent.offer else None,
+        **_attendee(intent),
     )
 
 
-def _attendee(wish: Wish) -> Mapping[str, object]:
+def _attendee(intent: BookingIntent) -> Mapping[str, object]:
     """
     Return the columns that say who comes.
 
@@ -329,20 +331,20 @@ def _attendee(wish: Wish) -> Mapping[str, object]:
         AlreadyBooked: Cal.com would return another booking under their address instead of a new one.
     """
     customer = customer_for(
-        company=wish.company,
-        name=wish.attendee_name,
-        phone=wish.attendee_phone,
-        email=wish.attendee_email,
-        language=wish.language,
+        company=intent.company,
+        name=intent.attendee_name,
+        phone=intent.attendee_phone,
+        email=intent.attendee_email,
+        language=intent.language,
     )
     return {
         "customer": customer,
-        "attendee_name": wish.attendee_name,
+        "attendee_name": intent.attendee_name,
         "attendee_email": address_for(
-            customer=customer, email=wish.attendee_email, event_type=wish.event_type, start=wish.start
+            customer=customer, email=intent.attendee_email, event_type=intent.event_type, start=intent.start
         ),
-        "attendee_phone": wish.attendee_phone,
-        "language": wish.language,
-        "notes": wish.notes,
-        "answers": dict(wish.answers),
+        "attendee_phone": intent.attendee_phone,
+        "language": intent.language,
+        "notes": intent.notes,
+        "answers": dict(intent.answers),
     }

@@ -19,16 +19,18 @@ _TO_COME = (AppointmentState.PENDING, *PLACED_STATES)
 _COUNTED = (*_TO_COME, AppointmentState.COMPLETED, AppointmentState.NO_SHOW)
 
 
-def is_reached(event_type: EventType, start: datetime, time_zone: str, *, moving: Appointment | None = None) -> bool:
+def is_reached(
+    event_type: EventType, start: datetime, time_zone: str, *, rescheduling: Appointment | None = None
+) -> bool:
     """
     Return whether, by what is known here, no more bookings fit the day, week, month or year of `start`.
 
-    `moving` is the appointment that shall be there instead of where it is: it does not count.
+    `rescheduling` is the appointment that shall be there instead of where it is: it does not count.
     """
     limits = event_type.booking_limits
     booked = _of_type(event_type, _COUNTED)
-    if moving is not None:
-        booked = booked.exclude(pk=moving.pk)
+    if rescheduling is not None:
+        booked = booked.exclude(pk=rescheduling.pk)
     return any(
         _is_full(event_type, kind, most, booked.filter(_within(period, start.astimezone(ZoneInfo(time_zone)))))
         for kind in ("count", "duration")

@@ -26,14 +26,14 @@ class Ask:
     branch: Branch | None = None
     conversation: Conversation | None = None
     appointment: Appointment | None = None
-    asked_by: AgentKey | None = None
+    requested_by: AgentKey | None = None
     language: str = ""
     idempotency_key: str = ""
     request_digest: str = ""
     """What came with that key."""
 
     @property
-    def wish(self) -> str:
+    def deduplication_key(self) -> str:
         """
         Return what is equal for repeats: the call and its topic; without a call, the number instead.
 
@@ -55,12 +55,12 @@ def ask(asked: Ask) -> tuple[CallbackRequest, bool]:
         branch=asked.branch,
         conversation=asked.conversation,
         appointment=asked.appointment,
-        asked_by=asked.asked_by,
+        requested_by=asked.requested_by,
         name=asked.name,
         phone=asked.phone,
         language=asked.language,
         topic=asked.topic,
-        wish=asked.wish,
+        deduplication_key=asked.deduplication_key,
         idempotency_key=asked.idempotency_key,
         request_digest=asked.request_digest,
     )
@@ -74,12 +74,12 @@ def ask(asked: Ask) -> tuple[CallbackRequest, bool]:
 def _earlier(asked: Ask) -> CallbackRequest | None:
     own = CallbackRequest.objects.of(asked.company)
     if asked.idempotency_key:
-        under_key = own.filter(idempotency_key=asked.idempotency_key).first()
-        if under_key is not None:
-            if under_key.request_digest != asked.request_digest:
+        same_key = own.filter(idempotency_key=asked.idempotency_key).first()
+        if same_key is not None:
+            if same_key.request_digest != asked.request_digest:
                 raise IdempotencyKeyReused("The key came with another request before.")
-            return under_key
-    return own.filter(wish=asked.wish, state=CallbackRequest.State.OPEN).first()
+            return same_key
+    return own.filter(deduplication_key=asked.deduplication_key, state=CallbackRequest.State.OPEN).first()
 
 
 def owe(appointment: Appointment, topic: str) -> bool:
@@ -99,7 +99,7 @@ def owe(appointment: Appointment, topic: str) -> bool:
         phone=appointment.attendee_phone,
         language=appointment.language,
         topic=topic,
-        wish=_digest(appointment.public_id, topic),
+        deduplication_key=_digest(appointment.public_id, topic),
     )
     CallbackRequest.objects.bulk_create([owed], ignore_conflicts=True)
     return True

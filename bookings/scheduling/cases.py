@@ -16,7 +16,7 @@ import structlog
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from bookings.models import SILENCE, Appointment, Change, ChangeState
+from bookings.models import LOOKUP_DELAY, Appointment, Operation, OperationState
 from bookings.scheduling import callbacks
 from cachectl.models import CacheInvalidation
 from calcom.errors import Reason
@@ -25,7 +25,7 @@ from calcom.types import RemoteBooking
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_PAUSE, LONGEST_PAUSE = Change.retry_policy.first, timedelta(seconds=20)
+SHORTEST_PAUSE, LONGEST_PAUSE = Operation.retry_policy.first, timedelta(seconds=20)
 # Later on a pause is this share of the time that the operation has been open, so that the number of requests grows with
 # the logarithm of that time: about 130 in a month.
 PAUSE_SHARE = 20
@@ -87,10 +87,10 @@ REFUSALS: Mapping[Reason, Refusal] = {
 
 
 @dataclass(frozen=True)
-class Case(ABC):
+class OperationHandler(ABC):
     """An open change, judged when we took it up."""
 
-    change: Change
+    operation: Operation
     calcom: CalcomService
 
     # What a person calls about when it could not be done, and the caller has gone.
@@ -101,7 +101,7 @@ class Case(ABC):
     @property
     def appointment(self) -> Appointment:
         """Whose change it is."""
-        return self.change.appointment
+        return self.operation.appointment
 
     @property
     def host_ids(self) -> list[int]:
@@ -121,17 +121,17 @@ class Case(ABC):
     @property
     def is_too_late(self) -> bool:
         """Return whether there is no point in it any more."""
-        return self.change.is_late
+        return self.operation.is_late
 
     @property
     def is_secured(self) -> bool:
         """Return whether no write is in flight that could touch the same host; see Note [Two writes in flight]."""
-        return not self.change.is_in_line
+        return not self.operation.is_in_line
 
     @property
     def may_be_repeated(self) -> bool:
         """Return whether what was not found now is proven absent, so that it may be sent again."""
-        return self.change.is_silent or self.is_too_late
+        return self.operation.is_silent or self.is_too_late
 
     def difference(self, remote: RemoteBooking) -> str:
         """Return as an outcome what of a standing booking is not what the caller was promised, empty if all is."""
@@ -149,7 +149,7 @@ class Case(ABC):
         """Send it to Cal.com, once. Raises like `CalcomService`."""
 
     @abstractmethod
-    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+    def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
         """Write down what Cal.com has, if it is what we asked for. Any yes counts, also a late one, also twice."""
 
     @abstractmethod
@@ -169,7 +169,7 @@ class Case(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def hear_missing(self) -> None:
+    def apply_not_found(self) -> None:
         """Take note that Cal.com does not know the booking's uid."""
 
     # What is written down for all of them alike
@@ -178,30 +178,32 @@ class Case(ABC):
         """Write a line to the log; nothing in it is personal."""
         (log.error if alert or outcome in _STAFF_MUST_ACT else log.info)(
             event,
-            operation=self.change.operation,
+            operation=self.operation.kind,
             outcome=outcome,
             appointment_id=self.appointment.public_id,
-            change_id=self.change.pk,
-            attempts=self.change.attempts,
+            operation_id=self.operation.pk,
+            attempts=self.operation.attempts,
         )
 
-    def later(self, state: ChangeState, retry_after: float | None = None, *, error: str = "") -> None:
+    def later(self, state: OperationState, retry_after: float | None = None, *, error: str = "") -> None:
         """
         Leave it for another attempt: after half the time it has been waiting, at least 5 s and at most 20.
 
         Sooner where it can be told apart sooner whether a send was lost; and where nothing could be sent, when the
         breaker or the budget says so. Later the longer it has been open, and the more answers have not settled it.
         """
-        now, change = timezone.now(), self.change
-        waited = now - change.asked_at
+        now, operation = timezone.now(), self.operation
+        waited = now - operation.requested_at
         pause = max(min(waited / 2, LONGEST_PAUSE), waited / PAUSE_SHARE)
         if retry_after is not None:
             pause = timedelta(seconds=retry_after)
-        elif state == ChangeState.UNKNOWN and change.sent_at is not None and change.sent_at + SILENCE > now:
-            pause = min(pause, change.sent_at + SILENCE - now)
-        if count := change.inconclusive_answers:
-            pause = max(pause, change.retry_policy.delay(count))
-        change.move_on(
+        elif (
+            state == OperationState.UNKNOWN and operation.sent_at is not None and operation.sent_at + LOOKUP_DELAY > now
+        ):
+            pause = min(pause, operation.sent_at + LOOKUP_DELAY - now)
+        if count := operation.inconclusive_answers:
+            pause = max(pause, operation.retry_policy.delay(count))
+        operation.transition(
             to=state,
             next_attempt_at=Now() + max(pause, SHORTEST_PAUSE),
             inconclusive_answers=count,
@@ -214,13 +216,13 @@ class Case(ABC):
 
         The count is written down with the state that follows.
         """
-        self.change.inconclusive_answers += 1
-        if self.change.inconclusive_answers <= MOST_INCONCLUSIVE_ANSWERS:
+        self.operation.inconclusive_answers += 1
+        if self.operation.inconclusive_answers <= MOST_INCONCLUSIVE_ANSWERS:
             return True
         self.refuse(otherwise)
         return False
 
-    def try_again(self, state: ChangeState, *, otherwise: str) -> None:
+    def try_again(self, state: OperationState, *, otherwise: str) -> None:
         """Leave it for another attempt after such an answer."""
         if self.may_try_again(otherwise=otherwise):
             self.later(state)
@@ -228,11 +230,11 @@ class Case(ABC):
     def wait_for_news(self, *, error: str = "") -> None:
         """Leave it to another look-up, unless its time has come."""
         if self.is_too_late:
-            self.give_up()
+            self.expire()
         else:
-            self.later(ChangeState.UNKNOWN, error=error)
+            self.later(OperationState.UNKNOWN, error=error)
 
-    def give_up(self) -> None:
+    def expire(self) -> None:
         """Stop trying at the time it should have begun: a person calls the caller back."""
         self.refuse(NOT_IN_TIME)
 
@@ -242,7 +244,7 @@ class Case(ABC):
 
         Who still waits is answered. Who was told that it is on its way would wait for it: a person calls them.
         """
-        still_waits = Change.objects.filter(pk=self.change.pk, answer_by__gt=Now())
+        still_waits = Operation.objects.filter(pk=self.operation.pk, client_deadline_at__gt=Now())
         if not still_waits.exists() and not callbacks.owe(self.appointment, f"{self.topic} ({outcome})"):
             self.tell("nobody can call back", outcome=outcome, alert=True)
 

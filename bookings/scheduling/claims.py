@@ -34,7 +34,7 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.2
 class Contention(Exception):
     """Another writer was in the way. Look again: it says nothing about anybody's time."""
 
-    def insist(self, deadline: Deadline, patience: Deadline) -> None:  # noqa: ARG002  who writes is soon done
+    def raise_if_exhausted(self, deadline: Deadline, patience: Deadline) -> None:  # noqa: ARG002  who writes is soon done
         """
         Do nothing where it is worth looking again.
 
@@ -49,9 +49,9 @@ class Contention(Exception):
 class Locked(Contention):
     """Somebody keeps the locks of the hosts, or of a row that is to be written, for longer than a writer does."""
 
-    def insist(self, deadline: Deadline, patience: Deadline) -> None:
+    def raise_if_exhausted(self, deadline: Deadline, patience: Deadline) -> None:
         """Give up, too, when the patience is at its end. Raises like any contention."""
-        super().insist(deadline, patience)
+        super().raise_if_exhausted(deadline, patience)
         if patience.passed:
             raise RecordsLocked("Records are locked for longer than anybody writes.") from self
 
@@ -76,7 +76,7 @@ class Attempts:
             DeadlineExceeded: the caller waits no longer.
             RecordsLocked: it would be in vain; see PATIENCE_S.
         """
-        contention.insist(self._deadline, self._patience)
+        contention.raise_if_exhausted(self._deadline, self._patience)
         spread = random.uniform(self._pause_s / 2, self._pause_s)  # noqa: S311  nothing is to be kept secret
         time.sleep(min(spread, self._deadline.left))
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -151,8 +151,8 @@ def _longest_silence() -> timedelta:
 # --- its timeline ------------------------------------------------------------------------------------------------
 
 # What the timeline shows. Names, numbers, addresses, notes and tokens are left out: staff finds them where they belong.
-_ASKED = ("service", "staff", "start", "when", "max_offers", "hold", "date", "platform", "language")
-_ANSWERED = ("status", "code", "reason", "spoken", "read_back", "replayed")
+_REQUEST = ("service", "staff", "start", "when", "max_offers", "hold", "date", "platform", "language")
+_RESPONSE = ("status", "code", "reason", "spoken", "read_back", "replayed")
 _STARTS = ("offers", "alternatives")
 LONGEST_ENTRY = 2_000  # bytes of JSON
 # PostgreSQL keeps no such character.
@@ -162,23 +162,23 @@ _ZERO = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 def record(
     conversation: Conversation,
     *,
-    operation: str,
-    asked: object,
-    answered: object,
+    endpoint: str,
+    request: object,
+    response: object,
     status: int,
     cache_status: str,
-    took: timedelta,
+    duration: timedelta,
 ) -> None:
-    """Add a line to the timeline, with one INSERT; `asked` and `answered` are None where there was no JSON."""
+    """Add a line to the timeline, with one INSERT; `request` and `response` are None where there was no JSON."""
     ToolCall.objects.create(
         company_id=conversation.company_id,
         conversation=conversation,
-        operation=operation[:60],
-        asked=_kept(asked, _ASKED),
-        answered=_kept(answered, _ANSWERED) | _starts(answered),
+        endpoint=endpoint[:60],
+        request=_kept(request, _REQUEST),
+        response=_kept(response, _RESPONSE) | _starts(response),
         status=status,
         cache_status=cache_status[:80],
-        took=took,
+        duration=duration,
     )
 
 
@@ -190,8 +190,8 @@ def _kept(said: object, names: Sequence[str]) -> dict[str, object]:
     return dict(orjson.loads(written)) if len(written) <= LONGEST_ENTRY else {"left_out": "too long"}
 
 
-def _starts(answered: object) -> dict[str, list[object]]:
+def _starts(response: object) -> dict[str, list[object]]:
     """Return the times that were named, by the member that named them."""
-    if not isinstance(answered, Mapping):
+    if not isinstance(response, Mapping):
         return {}
-    return {name: [each["start"] for each in answered[name]] for name in _STARTS if answered.get(name)}
+    return {name: [each["start"] for each in response[name]] for name in _STARTS if response.get(name)}

@@ -12,7 +12,7 @@ import structlog
 from django.db.models.functions import Now
 
 from bookings.availability.occupancy import PLACED
-from bookings.models import PLACED_STATES, Appointment, AppointmentState, CallbackRequest, Change, ChangeState
+from bookings.models import PLACED_STATES, Appointment, AppointmentState, CallbackRequest, Operation, OperationState
 from bookings.scheduling import claims
 from cachectl.models import CacheInvalidation
 from calcom.service import CalcomService
@@ -33,32 +33,36 @@ def merge(appointment: Appointment, uids: Sequence[str], calcom: CalcomService) 
     It waits while an operation of the twin is open, or while others write about the same hosts. Call it with no
     transaction open; the appointment is read again if anything was merged.
     """
-    while appointment.state in _GO_ON and (twins := _imported(appointment, uids)):
+    while appointment.state in _GO_ON and (duplicates := _imported(appointment, uids)):
         try:
             with claims.writing(appointment.event_type):
-                invalidations = _merge(appointment, twins[0], calcom)
+                invalidations = _merge(appointment, duplicates[0], calcom)
         except claims.Contention:
             return False
         if invalidations is None:
             return False
         appointment.refresh_from_db()
         calcom.availability_changed(invalidations)
-        log.info("bookings.twin_merged", appointment_id=appointment.public_id, twin_id=twins[0].public_id)
+        log.info(
+            "bookings.duplicate_merged", appointment_id=appointment.public_id, duplicate_id=duplicates[0].public_id
+        )
     return True
 
 
 def _imported(appointment: Appointment, uids: Sequence[str]) -> list[Appointment]:
     called = Appointment.objects.called(*uids).filter(origin=Appointment.Origin.CALCOM).exclude(pk=appointment.pk)
-    return [twin for twin in called if twin.company.account_id == appointment.company.account_id]
+    return [duplicate for duplicate in called if duplicate.company.account_id == appointment.company.account_id]
 
 
-def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -> list[CacheInvalidation] | None:
+def _merge(appointment: Appointment, duplicate: Appointment, calcom: CalcomService) -> list[CacheInvalidation] | None:
     """Merge one twin within the transaction that is open; return the days that this changes, None if it has to wait."""
-    both = Appointment.objects.select_for_update(of=("self",)).filter(pk__in=[appointment.pk, twin.pk]).order_by("pk")
+    both = (
+        Appointment.objects.select_for_update(of=("self",)).filter(pk__in=[appointment.pk, duplicate.pk]).order_by("pk")
+    )
     rows = {row.pk: row for row in both.select_related("event_type")}
-    mine, twin = rows[appointment.pk], rows[twin.pk]
-    is_busy = Change.objects.open().filter(appointment=twin)
-    if mine.state not in _GO_ON or not twin.remote_uid or is_busy:
+    mine, duplicate = rows[appointment.pk], rows[duplicate.pk]
+    is_busy = Operation.objects.open().filter(appointment=duplicate)
+    if mine.state not in _GO_ON or not duplicate.remote_uid or is_busy:
         return None
     hosts = sorted(set(mine.claims.values_list("host_id", flat=True)))
     invalidations = calcom.record_invalidations(
@@ -69,46 +73,46 @@ def _merge(appointment: Appointment, twin: Appointment, calcom: CalcomService) -
         cause=CacheInvalidation.Cause.OWN,
         freed=True,
     )
-    _take_its_place(mine, twin)
-    if mine.company_id == twin.company_id:
-        _take_its_history(mine, twin)
+    _take_its_place(mine, duplicate)
+    if mine.company_id == duplicate.company_id:
+        _take_its_history(mine, duplicate)
     return invalidations
 
 
-def _take_its_place(mine: Appointment, twin: Appointment) -> None:
-    chain = [*mine.earlier_remote_uids, mine.remote_uid, *twin.earlier_remote_uids]
-    Appointment.objects.filter(pk=twin.pk).update(
+def _take_its_place(mine: Appointment, duplicate: Appointment) -> None:
+    chain = [*mine.earlier_remote_uids, mine.remote_uid, *duplicate.earlier_remote_uids]
+    Appointment.objects.filter(pk=duplicate.pk).update(
         state=AppointmentState.CANCELLED, remote_uid="", earlier_remote_uids=[], merged_into=mine, changed_at=Now()
     )
     Appointment.objects.filter(pk=mine.pk).update(
-        state=twin.state,
-        remote_uid=twin.remote_uid,
-        earlier_remote_uids=[uid for uid in dict.fromkeys(chain) if uid and uid != twin.remote_uid],
-        event_type=twin.event_type,
-        host=twin.host,
-        start=twin.start,
-        end=twin.end,
+        state=duplicate.state,
+        remote_uid=duplicate.remote_uid,
+        earlier_remote_uids=[uid for uid in dict.fromkeys(chain) if uid and uid != duplicate.remote_uid],
+        event_type=duplicate.event_type,
+        host=duplicate.host,
+        start=duplicate.start,
+        end=duplicate.end,
         changed_at=Now(),
     )
     freed = mine.claims.all()
-    if twin.is_live and mine.state in PLACED_STATES:
+    if duplicate.is_live and mine.state in PLACED_STATES:
         # What it claims for a reschedule that is on its way stays claimed.
         freed = freed.filter(kind__in=PLACED)
     freed.delete()
-    twin.claims.update(appointment=mine)
+    duplicate.claims.update(appointment=mine)
 
 
-def _take_its_history(mine: Appointment, twin: Appointment) -> None:
+def _take_its_history(mine: Appointment, duplicate: Appointment) -> None:
     """Give the appointment what was asked of its twin, and what hangs on it."""
     Appointment.objects.filter(pk=mine.pk).update(
-        moves=mine.moves + twin.moves,
-        customer=mine.customer_id or twin.customer_id,
-        conversation=mine.conversation_id or twin.conversation_id,
+        reschedules=mine.reschedules + duplicate.reschedules,
+        customer=mine.customer_id or duplicate.customer_id,
+        conversation=mine.conversation_id or duplicate.conversation_id,
     )
-    operations = Change.objects.filter(appointment=twin)
-    cancellation = Change.Operation.CANCEL
-    if Change.objects.filter(appointment=mine, operation=cancellation).exclude(state=ChangeState.REFUSED).exists():
+    operations = Operation.objects.filter(appointment=duplicate)
+    cancellation = Operation.Kind.CANCEL
+    if Operation.objects.filter(appointment=mine, kind=cancellation).exclude(state=OperationState.REFUSED).exists():
         # An appointment is cancelled once: the twin's own cancellation stays with the twin.
-        operations = operations.exclude(operation=cancellation)
+        operations = operations.exclude(kind=cancellation)
     operations.update(appointment=mine)
-    CallbackRequest.objects.filter(appointment=twin).update(appointment=mine)
+    CallbackRequest.objects.filter(appointment=duplicate).update(appointment=mine)

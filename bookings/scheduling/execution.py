@@ -28,9 +28,9 @@ from bookings.errors import (
     SlotTaken,
     UpstreamUnavailable,
 )
-from bookings.models import OPEN_STATES, Appointment, Change, ChangeQuerySet, ChangeState
+from bookings.models import OPEN_STATES, Appointment, Operation, OperationQuerySet, OperationState
 from bookings.scheduling import booking_limits, cases, settling
-from bookings.scheduling.handlers import case_of
+from bookings.scheduling.handlers import handler_for
 from cachectl.infra import bulkhead, executors, wakeups
 from cachectl.infra.deadline import Deadline
 from calcom.errors import Reason
@@ -54,20 +54,20 @@ class Booked:
     """What a request came to. Its change is open where Cal.com has not said yes in time: then nothing is promised."""
 
     appointment: Appointment
-    change: Change
+    operation: Operation
     replayed: bool = False
     """An earlier request had asked for the same."""
 
     @property
     def is_settled(self) -> bool:
         """Return whether Cal.com has said yes."""
-        return self.change.state == ChangeState.DONE
+        return self.operation.state == OperationState.DONE
 
 
 # --- what was asked before ---------------------------------------------------------------------------------------
 
 
-def under_key(company_id: int, key: str, digest: str) -> Change | None:
+def find_by_idempotency_key(company_id: int, key: str, digest: str) -> Operation | None:
     """
     Return the change that this Idempotency-Key led to, None if it is new.
 
@@ -75,25 +75,25 @@ def under_key(company_id: int, key: str, digest: str) -> Change | None:
         IdempotencyKeyReused: it came with another request.
         IdempotencyInProgress: whoever came first is still waiting for the answer.
     """
-    change = read(Change.objects.filter(company_id=company_id, idempotency_key=key))
-    if change is None:
+    operation = read(Operation.objects.filter(company_id=company_id, idempotency_key=key))
+    if operation is None:
         return None
-    if change.request_digest != digest:
+    if operation.request_digest != digest:
         raise IdempotencyKeyReused("The key came with another request before.")
-    if change.state in OPEN_STATES and change.is_awaited:
+    if operation.state in OPEN_STATES and operation.is_awaited:
         raise IdempotencyInProgress("The first request with this key still runs.")
-    return change
+    return operation
 
 
-def read(changes: ChangeQuerySet) -> Change | None:
+def read(operations: OperationQuerySet) -> Operation | None:
     """Return the first change of the query with all that an answer says of it. There mostly is none, at little cost."""
-    change_id = changes.values_list("pk", flat=True).first()
-    return None if change_id is None else _whole(change_id)
+    operation_id = operations.values_list("pk", flat=True).first()
+    return None if operation_id is None else _whole(operation_id)
 
 
-def _whole(change_id: int) -> Change:
+def _whole(operation_id: int) -> Operation:
     relations = "appointment__branch", "appointment__service"
-    return Change.objects.judged_now().select_related(*relations).get(pk=change_id)
+    return Operation.objects.with_timing().select_related(*relations).get(pk=operation_id)
 
 
 # --- waiting for Cal.com -----------------------------------------------------------------------------------------
@@ -101,10 +101,10 @@ def _whole(change_id: int) -> Change:
 
 def timing(deadline: Deadline) -> dict[str, CombinedExpression]:
     """Return the columns that say how long the one who asks waits, and when a worker takes over."""
-    return {"answer_by": Now() + timedelta(seconds=deadline.left), "next_attempt_at": Now() + HEAD_START}
+    return {"client_deadline_at": Now() + timedelta(seconds=deadline.left), "next_attempt_at": Now() + HEAD_START}
 
 
-def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
+def execute_and_wait(operation: Operation, calcom: CalcomService, deadline: Deadline) -> Operation:
     """
     Have a change that was just written settled on a thread of its own, and return it as it is then, or at the deadline.
 
@@ -112,28 +112,28 @@ def pursue(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
     down: where PostgreSQL goes away meanwhile, all that is known of it is that it is on its way.
     """
     try:
-        return _pursued(change, calcom, deadline)
+        return _pursued(operation, calcom, deadline)
     except (OperationalError, InterfaceError) as exc:
-        log.warning("change not followed further", change_id=change.pk, error_type=type(exc).__name__)
-        return change
+        log.warning("change not followed further", operation_id=operation.pk, error_type=type(exc).__name__)
+        return operation
 
 
-def _pursued(change: Change, calcom: CalcomService, deadline: Deadline) -> Change:
+def _pursued(operation: Operation, calcom: CalcomService, deadline: Deadline) -> Operation:
     account_id = calcom.account_id
     with bulkhead.acquire(account_id, deadline) as until:
-        case = case_of(change, calcom)
-        if _work_until(until, account_id, settling.send, case) and change.state not in OPEN_STATES:
-            return change  # it was settled here: these objects are what their rows are
-        change = _whole(change.pk)
-        while change.state == ChangeState.QUEUED and not change.attempts and not until.passed:
-            ahead = settling.ahead_of(case)
+        handler = handler_for(operation, calcom)
+        if _work_until(until, account_id, settling.send, handler) and operation.state not in OPEN_STATES:
+            return operation  # it was settled here: these objects are what their rows are
+        operation = _whole(operation.pk)
+        while operation.state == OperationState.QUEUED and not operation.attempts and not until.passed:
+            ahead = settling.ahead_of(handler)
             if ahead is None:
                 time.sleep(min(PAUSE, until.left))
             else:
                 _await_end(ahead, until)
-            _work_until(until, account_id, settling.settle, change_id=change.pk, calcom=calcom)
-            change = _whole(change.pk)
-    return change
+            _work_until(until, account_id, settling.settle, operation_id=operation.pk, calcom=calcom)
+            operation = _whole(operation.pk)
+    return operation
 
 
 def _work_until(
@@ -152,19 +152,19 @@ def _tell_crash(job: "Future[None]") -> None:
         log.error("settling crashed", exc_info=exc)
 
 
-def join(change: Change, account_id: int, deadline: Deadline) -> Change:
+def join(operation: Operation, account_id: int, deadline: Deadline) -> Operation:
     """Wait until the deadline for a change that is carried out elsewhere, and return it as it is then."""
     with bulkhead.acquire(account_id, deadline) as until:
-        if change.state in OPEN_STATES and not until.passed:
-            _await_end(change, until)
-            change = _whole(change.pk)
-    return change
+        if operation.state in OPEN_STATES and not until.passed:
+            _await_end(operation, until)
+            operation = _whole(operation.pk)
+    return operation
 
 
-def _await_end(change: Change, deadline: Deadline) -> None:
+def _await_end(operation: Operation, deadline: Deadline) -> None:
     """Wait until the change has come to its end, or the deadline."""
-    while not wakeups.wait(change.public_id, min(LOOK_EVERY, deadline.left)) and not deadline.passed:
-        if not Change.objects.open().filter(pk=change.pk).exists():
+    while not wakeups.wait(operation.public_id, min(LOOK_EVERY, deadline.left)) and not deadline.passed:
+        if not Operation.objects.open().filter(pk=operation.pk).exists():
             return
 
 
@@ -194,25 +194,25 @@ _REFUSALS: Mapping[str, type[BookingError]] = {
 }
 
 
-def waits_for_calcom(change: Change) -> bool:
+def waits_for_calcom(operation: Operation) -> bool:
     """Return whether it was tried, and nothing was sent, because Cal.com cannot be asked just now."""
-    return change.state == ChangeState.QUEUED and change.attempts > 0
+    return operation.state == OperationState.QUEUED and operation.attempts > 0
 
 
-def refusal(change: Change) -> BookingError:
+def refusal(operation: Operation) -> BookingError:
     """Return why a refused change came to nothing, as whoever asked for it would have heard."""
-    if change.outcome == Reason.UNAUTHORIZED:
+    if operation.outcome == Reason.UNAUTHORIZED:
         return UpstreamUnavailable("Cal.com refuses access.", access_refused=True)
-    return _REFUSALS.get(change.outcome, ConfigurationError)(f"Cal.com did not accept it ({change.outcome}).")
+    return _REFUSALS.get(operation.outcome, ConfigurationError)(f"Cal.com did not accept it ({operation.outcome}).")
 
 
-def answer(change: Change, *, replayed: bool = False) -> Booked:
+def answer(operation: Operation, *, replayed: bool = False) -> Booked:
     """Return what the change came to, or raise why it came to nothing."""
-    if change.state == ChangeState.REFUSED:
-        refused = refusal(change)
-        if isinstance(refused, AlreadyBooked) and change.outcome == Reason.BOOKER_LIMIT:
-            refused.appointment = booking_limits.booked_by(change.appointment)
+    if operation.state == OperationState.REFUSED:
+        refused = refusal(operation)
+        if isinstance(refused, AlreadyBooked) and operation.outcome == Reason.BOOKER_LIMIT:
+            refused.appointment = booking_limits.booked_by(operation.appointment)
         raise refused
-    if change.state in OPEN_STATES:
-        metrics.count_pending(change)
-    return Booked(change.appointment, change, replayed)
+    if operation.state in OPEN_STATES:
+        metrics.count_pending(operation)
+    return Booked(operation.appointment, operation, replayed)

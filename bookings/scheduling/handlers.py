@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from bookings.models import PLACED_STATES, Appointment, AppointmentState, Change, ChangeState, Claim, Company
+from bookings.models import PLACED_STATES, Appointment, AppointmentState, Claim, Company, Operation, OperationState
 from bookings.scheduling import callbacks, claims, confirmation, duplicates
 from bookings.scheduling.cases import (
     FOREIGN,
@@ -18,7 +18,7 @@ from bookings.scheduling.cases import (
     UNSETTLED,
     VANISHED,
     WITHDRAWN,
-    Case,
+    OperationHandler,
     Refusal,
 )
 from bookings.scheduling.customers import new_booking
@@ -34,15 +34,15 @@ _LONGEST_TRAIL = 10
 _AROUND = timedelta(days=1)
 
 
-def case_of(change: Change, calcom: CalcomService) -> Case:
+def handler_for(operation: Operation, calcom: CalcomService) -> OperationHandler:
     """Take up a change that came from `judged_now`."""
-    return _KINDS[Change.Operation(change.operation)](change, calcom)
+    return _KINDS[Operation.Kind(operation.kind)](operation, calcom)
 
 
 # --- a booking ---------------------------------------------------------------------------------------------------
 
 
-class Booking(Case):
+class CreateHandler(OperationHandler):
     """An appointment that shall be made at Cal.com."""
 
     topic = "The appointment could not be entered at Cal.com."
@@ -69,7 +69,7 @@ class Booking(Case):
             appointment_id=appointment.public_id,
         )
 
-    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+    def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
         """Confirm the appointment, if this is it."""
         appointment = self.appointment
         if remote.appointment_id is None:
@@ -77,44 +77,44 @@ class Booking(Case):
             try:
                 remote = self.calcom.get_booking(uid=remote.uid)
             except CalcomError:
-                self.try_again(ChangeState.UNKNOWN, otherwise=FOREIGN)
+                self.try_again(OperationState.UNKNOWN, otherwise=FOREIGN)
                 return
         if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
             # Cal.com returned an existing booking as if it were new. It is not ours to cancel.
             is_same = (remote.attendee_email, remote.start) == (appointment.attendee_email, appointment.start)
             self.refuse(SAME_ADDRESS if is_same else FOREIGN, list_was_wrong=not is_same)
         elif remote.moved_to_uid:
-            self._follow(remote, took)
+            self._follow(remote, duration)
         elif remote.state.takes_time and not remote.moved_from_uid and (difference := self.difference(remote)):
             self._undo(remote, difference)  # what a person moved there is where that person wants it
         else:
-            self._hear_ours(remote, took)
+            self._hear_ours(remote, duration)
 
-    def _follow(self, remote: RemoteBooking, took: timedelta | None) -> None:
+    def _follow(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         """Hear where it is by now: it was made, and moved at Cal.com before we heard of it."""
         try:
             *left, here = [remote, *_trail(self.calcom, remote.moved_to_uid)]
         except CalcomError:
-            self.later(ChangeState.UNKNOWN)
+            self.later(OperationState.UNKNOWN)
         else:
-            self._hear_ours(here, took, left=left)
+            self._hear_ours(here, duration, left=left)
 
-    def _hear_ours(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
+    def _hear_ours(self, remote: RemoteBooking, duration: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
         if remote.state.takes_time:
-            self._place(remote, took, left)
+            self._place(remote, duration, left)
         else:
             self.refuse(remote.state)
 
-    def _place(self, remote: RemoteBooking, took: timedelta | None, left: Sequence[RemoteBooking]) -> None:
+    def _place(self, remote: RemoteBooking, duration: timedelta | None, left: Sequence[RemoteBooking]) -> None:
         """Write down that Cal.com has it, confirmed or waiting for its host."""
         appointment, host_ids = self.appointment, _chosen(self, remote)
         is_accepted = remote.state is RemoteState.ACCEPTED
         if not duplicates.merge(appointment, [each.uid for each in (*left, remote)], self.calcom):
-            self.later(ChangeState.UNKNOWN)
+            self.later(OperationState.UNKNOWN)
             return
         with transaction.atomic(durable=True):
             # Where its twin was merged just now, it is where that was.
-            won = appointment.state == AppointmentState.PENDING and appointment.move_on(
+            won = appointment.state == AppointmentState.PENDING and appointment.transition(
                 to=AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING,
                 remote_uid=remote.uid,
                 earlier_remote_uids=[each.uid for each in left] or list(filter(None, [remote.moved_from_uid])),
@@ -127,9 +127,9 @@ class Booking(Case):
             times = [(each.start, each.end) for each in (*left, remote)] if won else []
             invalidations = [owed for time in times for owed in self.owe(*time, host_ids)]
             if won and not is_accepted:
-                confirmation.track(appointment, self.change)
+                confirmation.track(appointment, self.operation)
             else:
-                self.change.close(to=ChangeState.DONE, took=took)
+                self.operation.close(to=OperationState.DONE, duration=duration)
         if not won:
             _cancel_superfluous(self, remote)
             return
@@ -142,36 +142,36 @@ class Booking(Case):
         # Where it was imported meanwhile, that row has the uid, and this one finds it again by our id.
         with suppress(IntegrityError), transaction.atomic():
             Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
-        self.later(ChangeState.UNKNOWN)
+        self.later(OperationState.UNKNOWN)
         self.calcom.contradicted(self.appointment.event_type)
         try:
             self.calcom.cancel(uid=remote.uid, reason="Booked otherwise than asked for.")
         except Refused as exc:
             if exc.reason is Reason.ALREADY_MOVED:
-                self.try_again(ChangeState.UNKNOWN, otherwise=outcome)
+                self.try_again(OperationState.UNKNOWN, otherwise=outcome)
                 return
             if REFUSALS[exc.reason] is Refusal.FINAL:
                 self.tell("wrong booking still stands at Cal.com", outcome=exc.reason, alert=True)
         except CalcomError:
-            self.try_again(ChangeState.UNKNOWN, otherwise=outcome)
+            self.try_again(OperationState.UNKNOWN, otherwise=outcome)
             return
         self.refuse(outcome)
 
-    def hear_missing(self) -> None:
+    def apply_not_found(self) -> None:
         """Take note that the booking that was to be undone is gone; only such a one is looked up by its uid."""
         if self.appointment.remote_uid:
             self.refuse(OTHER_START)
         else:
-            self.try_again(ChangeState.UNKNOWN, otherwise=Reason.NOT_FOUND)
+            self.try_again(OperationState.UNKNOWN, otherwise=Reason.NOT_FOUND)
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
         """Reject the appointment."""
         appointment = self.appointment
         invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
-            if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
+            if not self.operation.transition(to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
-            appointment.move_on(to=AppointmentState.REJECTED, changed_at=Now())
+            appointment.transition(to=AppointmentState.REJECTED, changed_at=Now())
             claims.release(appointment)
             self.have_called_back(outcome)
             if list_was_wrong:
@@ -184,7 +184,7 @@ class Booking(Case):
 # --- a move ------------------------------------------------------------------------------------------------------
 
 
-class Move(Case):
+class RescheduleHandler(OperationHandler):
     """
     An appointment that shall be at another time.
 
@@ -197,9 +197,9 @@ class Move(Case):
     @property
     def start(self) -> datetime:
         """Return where it shall be."""
-        if self.change.new_start is None:
+        if self.operation.new_start is None:
             raise ValueError("A move without a new start.")
-        return self.change.new_start
+        return self.operation.new_start
 
     @property
     def end(self) -> datetime:
@@ -218,7 +218,7 @@ class Move(Case):
 
     def ask(self) -> RemoteBooking:
         """Move it from where we know it to be."""
-        return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.change.reason)
+        return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.operation.reason)
 
     def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:
         """
@@ -231,22 +231,22 @@ class Move(Case):
         here = next(arrived, later[-1] if later else known)
         return None if here is known and here.state.takes_time else here
 
-    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+    def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
         """Move the appointment, if this is it."""
         if self._is_ours(remote):
-            self._hear_ours(remote, took)
+            self._hear_ours(remote, duration)
             return
         # An answer about somebody else's booking. What became of ours, its own uid says.
         self.tell("foreign booking in an answer", outcome=FOREIGN)
         try:
             here = self.look_up()
         except CalcomError:
-            self.later(ChangeState.UNKNOWN)
+            self.later(OperationState.UNKNOWN)
         else:
             if here is None:
                 self.refuse(FOREIGN)
             else:
-                self._hear_ours(here, took)
+                self._hear_ours(here, duration)
 
     def _is_ours(self, remote: RemoteBooking) -> bool:
         appointment = self.appointment
@@ -255,19 +255,19 @@ class Move(Case):
         is_named = remote.appointment_id == appointment.public_id or (made_there and remote.moved_from_uid in chain)
         return is_named and not _belongs_to_another(remote.uid, appointment)
 
-    def _hear_ours(self, remote: RemoteBooking, took: timedelta | None) -> None:
+    def _hear_ours(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         if not duplicates.merge(self.appointment, [remote.uid], self.calcom):
-            self.later(ChangeState.UNKNOWN)
+            self.later(OperationState.UNKNOWN)
             return
         stands = remote.state.takes_time or remote.moved_to_uid
         if remote.start == self.start and stands:
-            self._complete(remote, took)
+            self._complete(remote, duration)
         elif stands:
             self._keep_up(remote)
         else:
             self._lose(Reason.ALREADY_CANCELLED)
 
-    def _complete(self, remote: RemoteBooking, took: timedelta | None) -> None:
+    def _complete(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         """
         Write down that it is there, and give the old time back, in one step.
 
@@ -277,13 +277,15 @@ class Move(Case):
         length = remote.end - remote.start
         other_length = OTHER_LENGTH if remote.end != self.end else ""
         with transaction.atomic(durable=True):
-            won, was_free, invalidations = _relocate(self, remote, self.change, moves=self.appointment.moves + 1)
+            won, was_free, invalidations = _relocate(
+                self, remote, self.operation, reschedules=self.appointment.reschedules + 1
+            )
             if won:
-                self.change.close(to=ChangeState.DONE, took=took, outcome=other_length)
+                self.operation.close(to=OperationState.DONE, duration=duration, outcome=other_length)
                 if other_length:
                     callbacks.owe(self.appointment, f"The moved appointment takes {length // MINUTE} minutes now.")
         if not won:
-            self._catch_up(remote, took)
+            self._catch_up(remote, duration)
             return
         self.calcom.availability_changed(invalidations)
         if other_length:
@@ -293,7 +295,7 @@ class Move(Case):
         outcome = other_length or ("done" if was_free else "overlaps at Cal.com")
         self.tell("booking moved", outcome=outcome, alert=not was_free)
 
-    def _catch_up(self, remote: RemoteBooking, took: timedelta | None) -> None:
+    def _catch_up(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         """Go on from what the appointment is by now: a webhook said the same before, or that it is somewhere else."""
         appointment = self.appointment
         appointment.refresh_from_db()
@@ -304,11 +306,11 @@ class Move(Case):
         elif was_here or appointment.start == self.start:
             with transaction.atomic(durable=True):
                 if appointment.state == AppointmentState.AWAITING:
-                    confirmation.track(appointment, self.change)
-                if self.change.close(to=ChangeState.DONE, took=took):
+                    confirmation.track(appointment, self.operation)
+                if self.operation.close(to=OperationState.DONE, duration=duration):
                     claims.release_other_time(appointment)
         else:
-            self.try_again(ChangeState.QUEUED, otherwise=OTHER_START)
+            self.try_again(OperationState.QUEUED, otherwise=OTHER_START)
 
     def _keep_up(self, remote: RemoteBooking) -> None:
         """
@@ -323,9 +325,9 @@ class Move(Case):
             self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
         else:
             self.appointment.refresh_from_db()
-        self.try_again(ChangeState.QUEUED, otherwise=OTHER_START)
+        self.try_again(OperationState.QUEUED, otherwise=OTHER_START)
 
-    def hear_missing(self) -> None:
+    def apply_not_found(self) -> None:
         """Take note that it is gone from Cal.com altogether."""
         self._lose(VANISHED)
 
@@ -333,9 +335,9 @@ class Move(Case):
         """Write down that it was cancelled at Cal.com: there is nothing left to move."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
-            if not self.change.close(to=ChangeState.REFUSED, outcome=outcome):
+            if not self.operation.close(to=OperationState.REFUSED, outcome=outcome):
                 return
-            appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now())
+            appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now())
             claims.release(appointment)
             confirmation.withdraw(appointment, outcome)
             self.have_called_back(outcome)
@@ -348,7 +350,7 @@ class Move(Case):
         """Leave the appointment where it is."""
         invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
-            if not self.change.move_on(to=ChangeState.REFUSED, outcome=outcome, finished_at=Now()):
+            if not self.operation.transition(to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
             claims.release_other_time(self.appointment)
             self.have_called_back(outcome)
@@ -361,7 +363,7 @@ class Move(Case):
 # --- a cancellation ----------------------------------------------------------------------------------------------
 
 
-class Cancellation(Case):
+class CancelHandler(OperationHandler):
     """An appointment that shall not take place. To ask for it twice does no harm, and it is never too late to try."""
 
     topic = "The appointment could not be cancelled at Cal.com."
@@ -383,7 +385,7 @@ class Cancellation(Case):
 
     def ask(self) -> RemoteBooking:
         """Cancel it."""
-        return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.change.reason)
+        return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.operation.reason)
 
     def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:  # noqa: ARG002  cancelled is cancelled
         """Return where it is by now, None if it stands where we know it to be. The appointment follows it there."""
@@ -405,7 +407,7 @@ class Cancellation(Case):
         else:
             self.appointment.refresh_from_db()
 
-    def hear(self, remote: RemoteBooking, took: timedelta | None = None) -> None:
+    def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
         """
         Write down that it is cancelled, and give the host's time back, if that is said of the booking that it is now.
 
@@ -416,18 +418,18 @@ class Cancellation(Case):
             try:
                 remote = self.look_up() or remote
             except CalcomError:
-                self.later(ChangeState.UNKNOWN)
+                self.later(OperationState.UNKNOWN)
                 return
         is_cancelled = not (remote.state.takes_time or remote.moved_to_uid)
-        if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._release(took)):
-            self.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)
+        if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._release(duration)):
+            self.try_again(OperationState.QUEUED, otherwise=UNSETTLED)
 
-    def hear_missing(self) -> None:
+    def apply_not_found(self) -> None:
         """Take note that there is nothing to cancel."""
         if not self._release(None):
-            self.try_again(ChangeState.QUEUED, otherwise=UNSETTLED)
+            self.try_again(OperationState.QUEUED, otherwise=UNSETTLED)
 
-    def _release(self, took: timedelta | None) -> bool:
+    def _release(self, duration: timedelta | None) -> bool:
         """Write down that it is cancelled; return False if the appointment is another booking by now."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
@@ -435,9 +437,9 @@ class Cancellation(Case):
             if locked.values_list("remote_uid", flat=True).get() != appointment.remote_uid:
                 appointment.refresh_from_db()
                 return False
-            if not self.change.close(to=ChangeState.DONE, took=took):
+            if not self.operation.close(to=OperationState.DONE, duration=duration):
                 return True
-            if not appointment.move_on(to=AppointmentState.CANCELLED, changed_at=Now()):
+            if not appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now()):
                 appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
@@ -450,7 +452,7 @@ class Cancellation(Case):
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
         """Leave the appointment as it is."""
         with transaction.atomic(durable=True):
-            if not self.change.close(to=ChangeState.REFUSED, outcome=outcome):
+            if not self.operation.close(to=OperationState.REFUSED, outcome=outcome):
                 return
             self.have_called_back(outcome)
         if outcome == Reason.CANCELLING_OFF:
@@ -458,10 +460,10 @@ class Cancellation(Case):
         self.tell("cancellation refused", outcome=outcome)
 
 
-_KINDS: Mapping[Change.Operation, type[Case]] = {
-    Change.Operation.CREATE: Booking,
-    Change.Operation.MOVE: Move,
-    Change.Operation.CANCEL: Cancellation,
+_KINDS: Mapping[Operation.Kind, type[OperationHandler]] = {
+    Operation.Kind.CREATE: CreateHandler,
+    Operation.Kind.RESCHEDULE: RescheduleHandler,
+    Operation.Kind.CANCEL: CancelHandler,
 }
 
 
@@ -489,13 +491,13 @@ def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
     return bool(companies) and Company.objects.filter(pk__in=companies, account=appointment.company.account_id).exists()
 
 
-def _chosen(case: Case, remote: RemoteBooking) -> list[int]:
+def _chosen(handler: OperationHandler, remote: RemoteBooking) -> list[int]:
     """Return whom Cal.com chose. One whom no sync has seen is written down by number; without any it may be each."""
-    return case.calcom.hosts_of(remote) or case.host_ids
+    return handler.calcom.hosts_of(remote) or handler.host_ids
 
 
 def _relocate(
-    case: Case, remote: RemoteBooking, change: Change | None = None, **fields: object
+    handler: OperationHandler, remote: RemoteBooking, operation: Operation | None = None, **fields: object
 ) -> tuple[bool, bool, list[CacheInvalidation]]:
     """
     Put the appointment where Cal.com has it, and set `fields`, within the transaction that is open.
@@ -504,25 +506,25 @@ def _relocate(
 
     Returns whether it still was the booking that this one replaced, whether the time was free, and what is invalidated.
     """
-    appointment = case.appointment
-    was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else case.host_ids
-    host_ids = _chosen(case, remote)
-    if not appointment.become(remote, host_ids, **fields):
+    appointment = handler.appointment
+    was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else handler.host_ids
+    host_ids = _chosen(handler, remote)
+    if not appointment.replace_remote(remote, host_ids, **fields):
         return False, False, []
-    confirmation.track(appointment, change)
+    confirmation.track(appointment, operation)
     was_free = claims.record(appointment, host_ids)
-    return True, was_free, [*case.owe(*was, freed=True), *case.owe(remote.start, remote.end, host_ids)]
+    return True, was_free, [*handler.owe(*was, freed=True), *handler.owe(remote.start, remote.end, host_ids)]
 
 
-def _cancel_superfluous(case: Case, remote: RemoteBooking) -> None:
+def _cancel_superfluous(handler: OperationHandler, remote: RemoteBooking) -> None:
     """Cancel a booking that carries our id although nobody wants it any more, or although another one stands."""
-    appointment = case.appointment
+    appointment = handler.appointment
     appointment.refresh_from_db()
     if remote.uid in {appointment.remote_uid, *appointment.earlier_remote_uids}:
         return  # heard before, from a webhook or a look-up
     outcome = "cancelled there"
     try:
-        case.calcom.cancel(uid=remote.uid, reason="Booked twice by mistake.")
+        handler.calcom.cancel(uid=remote.uid, reason="Booked twice by mistake.")
     except CalcomError:
         outcome = "still stands there"
-    case.tell("superfluous booking", outcome=outcome, alert=True)
+    handler.tell("superfluous booking", outcome=outcome, alert=True)

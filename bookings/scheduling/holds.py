@@ -185,13 +185,13 @@ def resolve_confirm_token(
     return appointment
 
 
-def forget_offers(*, now: datetime) -> int:
+def delete_expired_offers(*, now: datetime) -> int:
     """Delete the offers that ran out long ago, so that nobody repeats a request with them, and return how many."""
     deleted, _ = SlotToken.objects.filter(expires_at__lt=now - REPLAYED_FOR).delete()
     return deleted
 
 
-def wish_of(offer: SlotToken) -> str:
+def deduplication_key_of(offer: SlotToken) -> str:
     """Return the identity of the wish for an offer: its token, whatever else is said."""
     return hashlib.sha256(f"{offer.company_id}\ntoken {offer.token}".encode()).hexdigest()
 
@@ -228,8 +228,8 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
             if offer.expires_at <= now:
                 raise SlotNotOffered("The offer has run out.")
             listing = slot.listing(revalidate=newer)
-            in_a_call = offer.conversation_id is not None
-            refuse_taken(offer.event_type, offer.start, offer.end, in_a_call=in_a_call, listed_at=listing.loaded_at)
+            in_call = offer.conversation_id is not None
+            refuse_taken(offer.event_type, offer.start, offer.end, in_call=in_call, listed_at=listing.loaded_at)
             try:
                 return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
             except InDoubt:
@@ -295,20 +295,20 @@ def _led_to(offer: SlotToken) -> Appointment | None:
 
 
 def refuse_taken(
-    event_type: EventType, start: datetime, end: datetime, *, in_a_call: bool, listed_at: float | None
+    event_type: EventType, start: datetime, end: datetime, *, in_call: bool, listed_at: float | None
 ) -> None:
     """
     Say no where that is certain without a lock: who loses a race need not queue behind those who may win.
 
     Args:
-        in_a_call: whether a hold there may be this very conversation's own; then holds do not count.
+        in_call: whether a hold there may be this very conversation's own; then holds do not count.
         listed_at: when the load of the list began that has the slot, in epoch seconds.
 
     Raises:
         SlotTaken: somebody else has it.
     """
     occupancy = read_occupancy(event_type, start, end)
-    others = occupancy.beside_holds() if in_a_call else occupancy
+    others = occupancy.beside_holds() if in_call else occupancy
     if check_conflict(others, listed_at=listed_at)[0] is Conflict.TAKEN:
         raise SlotTaken("Somebody else has it.")
 
@@ -359,7 +359,7 @@ def _lock_call(conversation_id: int) -> None:
 
 
 def _replaced_by(offer: SlotToken) -> Q:
-    own = Q(wish=wish_of(offer))
+    own = Q(deduplication_key=deduplication_key_of(offer))
     return own if offer.conversation_id is None else own | Q(conversation=offer.conversation_id)
 
 
@@ -373,7 +373,7 @@ def _new_hold(offer: SlotToken, expires_at: datetime) -> Appointment:
         state=AppointmentState.HELD,
         start=offer.start,
         end=offer.end,
-        wish=wish_of(offer),
+        deduplication_key=deduplication_key_of(offer),
         confirm_token=token(),
         expires_at=expires_at,
     )

@@ -90,8 +90,8 @@ def _proven(upcoming: AppointmentQuerySet, proof: Proof) -> list[Appointment]:
     """Return what fits everything that was said."""
     if proof.reference:
         reference = letters(proof.reference)
-        twins = Appointment.objects.filter(reference=reference, merged_into__isnull=False)
-        upcoming = upcoming.filter(Q(reference=reference) | Q(pk__in=twins.values("merged_into")))
+        duplicates = Appointment.objects.filter(reference=reference, merged_into__isnull=False)
+        upcoming = upcoming.filter(Q(reference=reference) | Q(pk__in=duplicates.values("merged_into")))
     if proof.day is None or not proof.name:
         return list(upcoming)
     midnight = datetime.combine(proof.day, time(), UTC)

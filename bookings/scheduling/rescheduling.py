@@ -33,17 +33,17 @@ from bookings.errors import (
     RescheduleNotAllowed,
     SlotNotOffered,
     SlotTaken,
-    TooManyMoves,
+    TooManyReschedules,
     UpstreamUnavailable,
 )
 from bookings.models import (
     PLACED_STATES,
     AgentKey,
     Appointment,
-    Change,
-    ChangeState,
     Claim,
     Conversation,
+    Operation,
+    OperationState,
     SlotToken,
 )
 from bookings.scheduling import booking_limits, claims, execution, holds
@@ -55,17 +55,17 @@ from calcom.day_ranges import EPOCH, MINUTE, MINUTES_A_DAY, minute_from
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.service import CalcomService
 
-_SUCCEEDED = (ChangeState.DONE, ChangeState.AWAITING)
+_SUCCEEDED = (OperationState.DONE, OperationState.AWAITING)
 SEARCHED = timedelta(days=7)
 """How far beyond the day asked for other times are looked for. It costs the same request."""
 
 
-def move(
+def reschedule(
     *,
     appointment: Appointment,
     start: datetime,
     reason: str,
-    asked_by: AgentKey | None,
+    requested_by: AgentKey | None,
     offer: SlotToken | None = None,
     conversation: Conversation | None = None,
     idempotency_key: str | None = None,
@@ -78,8 +78,8 @@ def move(
     Move an appointment to `start`. Whoever asks twice gets what the first request came to.
 
     What tells one move from another is the appointment and its place in its chain of times: from each place it moves
-    once. A hold of that time by the same caller, by `offer` or in `conversation`, is used up. Without `asked_by` it is
-    staff who ask, and no notice binds them.
+    once. A hold of that time by the same caller, by `offer` or in `conversation`, is used up. Without `requested_by`
+    it is staff who ask, and no notice binds them.
 
     Raises:
         AnotherTime: not then; carries alternatives, and the appointment stands where it was.
@@ -91,13 +91,13 @@ def move(
         ConversationEnded: the phone call is over; nothing was changed by this request.
         ConfigurationError: staff must put something right; nothing was changed.
     """
-    ask = Change(
+    ask = Operation(
         company_id=appointment.company_id,
         appointment=appointment,
-        operation=Change.Operation.MOVE,
+        kind=Operation.Kind.RESCHEDULE,
         new_start=start,
         reason=reason.strip()[:300] or "Moved by phone.",
-        asked_by=asked_by,
+        requested_by=requested_by,
         idempotency_key=idempotency_key or "",
         request_digest=request_digest,
     )
@@ -109,17 +109,21 @@ def move(
         return execution.answer(execution.join(earlier, calcom.account_id, deadline), replayed=True)
     if conversation is not None and conversation.ended_at:
         raise ConversationEnded("Nothing is rescheduled in a phone call that is over.")
-    _refuse_unmovable(ask, now)
-    calendar, change = _Calendar(ask, calcom, deadline, now), None
+    _refuse_unreschedulable(ask, now)
+    calendar, operation = _Calendar(ask, calcom, deadline, now), None
     try:
         if offer is not None and offer.expires_at <= now:
             raise SlotNotOffered("The offer has run out.")
-        twin = _enter(ask, calendar, _own_holds(start, offer, conversation))
-        change = execution.join(twin, calcom.account_id, deadline) if twin else execution.pursue(ask, calcom, deadline)
-        return execution.answer(change, replayed=twin is not None)
+        duplicate = _enter(ask, calendar, _own_holds(start, offer, conversation))
+        operation = (
+            execution.join(duplicate, calcom.account_id, deadline)
+            if duplicate
+            else execution.execute_and_wait(ask, calcom, deadline)
+        )
+        return execution.answer(operation, replayed=duplicate is not None)
     except AnotherTime as exc:
         # Cal.com has refused a time that its list had: others come out of a new list, or not at all.
-        others = calendar if change is None else replace(calendar)
+        others = calendar if operation is None else replace(calendar)
         exc.alternatives = tuple(others.alternatives())
         if appointment.service is not None:
             exc.tokens = holds.tokens_of_others(
@@ -136,43 +140,43 @@ def move(
 # --- what was asked before ---------------------------------------------------------------------------------------
 
 
-def _earlier(ask: Change) -> Change | None:
+def _earlier(ask: Operation) -> Operation | None:
     """Return the change by which the same was asked before, or that brought the appointment to where it shall be."""
     if ask.idempotency_key:
-        change = execution.under_key(ask.company_id, ask.idempotency_key, ask.request_digest)
-        if change is not None:
-            return change
-    changes = Change.objects.filter(appointment=ask.appointment)
-    under_way = changes.open().filter(operation=Change.Operation.MOVE, new_start=ask.new_start)
+        operation = execution.find_by_idempotency_key(ask.company_id, ask.idempotency_key, ask.request_digest)
+        if operation is not None:
+            return operation
+    operations = Operation.objects.filter(appointment=ask.appointment)
+    under_way = operations.open().filter(kind=Operation.Kind.RESCHEDULE, new_start=ask.new_start)
     return execution.read(under_way) or _brought_here(ask)
 
 
-def _brought_here(ask: Change) -> Change | None:
+def _brought_here(ask: Operation) -> Operation | None:
     """Return the change that last succeeded, if the appointment is at that time; `ask` as done if there is none."""
     stands_there = Appointment.objects.filter(pk=ask.appointment.pk, state__in=PLACED_STATES, start=_new_start(ask))
     if not stands_there.exists():
         return None
-    done = Change.objects.filter(appointment=ask.appointment, state__in=_SUCCEEDED).order_by("-asked_at", "-pk")
-    change = execution.read(done)
-    if change is None:  # it was made at Cal.com
-        ask.state, ask.finished_at = ChangeState.DONE, timezone.now()
+    done = Operation.objects.filter(appointment=ask.appointment, state__in=_SUCCEEDED).order_by("-requested_at", "-pk")
+    operation = execution.read(done)
+    if operation is None:  # it was made at Cal.com
+        ask.state, ask.finished_at = OperationState.DONE, timezone.now()
         ask.save()
-        change = execution.read(Change.objects.filter(pk=ask.pk))
-    return change
+        operation = execution.read(Operation.objects.filter(pk=ask.pk))
+    return operation
 
 
 # --- whether it may be moved -------------------------------------------------------------------------------------
 
 
-def _refuse_unmovable(ask: Change, now: datetime) -> None:
+def _refuse_unreschedulable(ask: Operation, now: datetime) -> None:
     refuse_unchangeable(ask, now)
     appointment, event_type = ask.appointment, ask.appointment.event_type
     # Cal.com does not keep the host's key from it (recorded 2026-11-30): the setting is for those who book.
     notice = timedelta(minutes=event_type.rescheduling_notice_minutes)
-    if ask.asked_by and (event_type.rescheduling_disabled or appointment.start < now + notice):
+    if ask.requested_by and (event_type.rescheduling_disabled or appointment.start < now + notice):
         raise RescheduleNotAllowed("Callers may not reschedule it, or not so shortly before its start.")
-    if ask.asked_by and appointment.moves >= appointment.company.max_moves:
-        raise TooManyMoves("It was moved as often as the company allows.")
+    if ask.requested_by and appointment.reschedules >= appointment.company.max_reschedules:
+        raise TooManyReschedules("It was moved as often as the company allows.")
     if appointment.service:
         calendar_view.refuse_unbookable(appointment.service)
     elif unsupported_reason := ", ".join(appointment.event_type.unsupported_reasons):
@@ -186,7 +190,7 @@ def _refuse_unmovable(ask: Change, now: datetime) -> None:
 class _Calendar:
     """When the appointment could be. Cal.com is asked once, for the day asked for and the week after."""
 
-    ask: Change
+    ask: Operation
     calcom: CalcomService
     deadline: Deadline
     now: datetime
@@ -210,7 +214,9 @@ class _Calendar:
         if EPOCH + minute * MINUTE == start and minute in self.listed:
             return self.now.timestamp()
         appointment = self.appointment
-        if booking_limits.is_reached(appointment.event_type, start, appointment.branch.time_zone, moving=appointment):
+        if booking_limits.is_reached(
+            appointment.event_type, start, appointment.branch.time_zone, rescheduling=appointment
+        ):
             raise LimitReached("The event type takes no more bookings then.")
         if read_occupancy(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
             raise SlotTaken("Somebody else has it.")
@@ -311,7 +317,7 @@ class _Calendar:
 # --- writing it down ---------------------------------------------------------------------------------------------
 
 
-def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
+def _enter(ask: Operation, calendar: _Calendar, kept: Q | None) -> Operation | None:
     """
     Write the move down; return the change of a twin if one was faster.
 
@@ -323,20 +329,20 @@ def _enter(ask: Change, calendar: _Calendar, kept: Q | None) -> Change | None:
         try:
             _write_down(ask, kept, deadline, calendar.refuse_unoffered())
         except AnotherTime:
-            if (twin := _earlier(ask)) is not None:
-                return twin
+            if (duplicate := _earlier(ask)) is not None:
+                return duplicate
             raise
         except claims.Contention as exc:
             attempts.pause(exc)
         else:
             return None
         await_others(ask.appointment, deadline)
-        if (twin := _earlier(ask)) is not None:
-            return twin
-        _refuse_unmovable(ask, calendar.now)
+        if (duplicate := _earlier(ask)) is not None:
+            return duplicate
+        _refuse_unreschedulable(ask, calendar.now)
 
 
-def _write_down(ask: Change, kept: Q | None, deadline: Deadline, listed_at: float | None = None) -> None:
+def _write_down(ask: Operation, kept: Q | None, deadline: Deadline, listed_at: float | None = None) -> None:
     """Commit the claims on the new time and the change: from here on it will be settled, whoever dies."""
     appointment, start = ask.appointment, _new_start(ask)
     end = start + (appointment.end - appointment.start)
@@ -374,7 +380,7 @@ def _own_holds(start: datetime, offer: SlotToken | None, conversation: Conversat
     return None if conversation is None else Q(conversation=conversation, start=start)
 
 
-def _new_start(ask: Change) -> datetime:
+def _new_start(ask: Operation) -> datetime:
     if ask.new_start is None:
         raise ValueError("A move without a new start.")
     return ask.new_start

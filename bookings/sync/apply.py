@@ -17,10 +17,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings.availability.occupancy import PLACED
-from bookings.models import Appointment, AppointmentState, Change, SharedBooking
+from bookings.models import Appointment, AppointmentState, Operation, SharedBooking
 from bookings.scheduling import cases, claims, confirmation, duplicates, settling
 from bookings.sync import catalog, import_booking
-from bookings.sync.classify import Drift, Finding, News, classify
+from bookings.sync.classify import Drift, Finding, RemoteUpdate, classify
 from cachectl.models import CacheInvalidation
 from calcom.day_ranges import LONGEST_CHANGE
 from calcom.errors import Reason, Refused
@@ -57,10 +57,10 @@ def handle(account: Account, event: Event) -> str:
     """Apply an event of Cal.com and return in a few words what was done; see `calcom.webhooks.events.EventHandler`."""
     match event:
         case BookingWebhook(booking, reported_at, is_certain):
-            news = News(account, booking, is_read=False, reported_at=reported_at, is_certain=is_certain)
-            return take_over(news, CalcomService(account)).value
+            update = RemoteUpdate(account, booking, is_read=False, reported_at=reported_at, is_certain=is_certain)
+            return apply_update(update, CalcomService(account)).value
         case BookingSnapshot(booking):
-            return take_over(News(account, booking), CalcomService(account)).value
+            return apply_update(RemoteUpdate(account, booking), CalcomService(account)).value
         case MeetingEnded(uid):
             return _end(account, uid)
         case AbsenceMarked():
@@ -71,7 +71,7 @@ def handle(account: Account, event: Event) -> str:
             return catalog.follow_event_types(account)
 
 
-def take_over(news: News, calcom: CalcomService) -> Drift:
+def apply_update(update: RemoteUpdate, calcom: CalcomService) -> Drift:
     """
     Make our rows say what the news say, and return what they meant.
 
@@ -80,36 +80,36 @@ def take_over(news: News, calcom: CalcomService) -> Drift:
         RetryLater, CalcomError: try again later.
     """
     for _ in range(_MOST_LOOKS):
-        finding = classify(news)
-        uid = _to_look_up(news, finding)
+        finding = classify(update)
+        uid = _to_look_up(update, finding)
         if uid is not None:
             began = finding.appointment if finding.drift is Drift.MOVED_ON else None
-            news = News(news.account, _looked_up(uid, calcom), began=began.pk if began else None)
+            update = RemoteUpdate(update.account, _looked_up(uid, calcom), began=began.pk if began else None)
             continue
-        _ACTIONS.get(finding.drift, _nothing)(_Case(news, finding, calcom))
-        if finding.drift is Drift.SHARED_ENDED and news.booking.moved_to_uid:
-            news = News(news.account, _looked_up(news.booking.moved_to_uid, calcom))
+        _ACTIONS.get(finding.drift, _nothing)(_Case(update, finding, calcom))
+        if finding.drift is Drift.SHARED_ENDED and update.booking.moved_to_uid:
+            update = RemoteUpdate(update.account, _looked_up(update.booking.moved_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:
             return finding.drift
     raise RetryLater("it is being moved again and again")
 
 
-def _to_look_up(news: News, finding: Finding) -> str | None:
+def _to_look_up(update: RemoteUpdate, finding: Finding) -> str | None:
     """Return the uid that has to be read before anything is done; raise `Ignored` where that would say no more."""
     if finding.drift is Drift.MOVED_ON:
-        return news.booking.moved_to_uid
-    if news.booking.flaw and _needs_its_time(news, finding):
-        if news.is_read or finding.appointment is None:
-            raise Ignored(news.booking.flaw)
-        return news.booking.uid
-    return news.booking.uid if finding.drift is Drift.UNCERTAIN else None
+        return update.booking.moved_to_uid
+    if update.booking.flaw and _needs_its_time(update, finding):
+        if update.is_read or finding.appointment is None:
+            raise Ignored(update.booking.flaw)
+        return update.booking.uid
+    return update.booking.uid if finding.drift is Drift.UNCERTAIN else None
 
 
-def _needs_its_time(news: News, finding: Finding) -> bool:
+def _needs_its_time(update: RemoteUpdate, finding: Finding) -> bool:
     """Return whether its time is written down. That a known booking has ended is true whatever its time is."""
     if finding.drift is Drift.SHARED_ENDED:
         return finding.shared is None
-    stands = news.booking.state.takes_time
+    stands = update.booking.state.takes_time
     return finding.drift is Drift.GONE or (stands and finding.drift in _WRITE_ITS_TIME)
 
 
@@ -127,7 +127,7 @@ def _looked_up(uid: str, calcom: CalcomService) -> RemoteBooking:
 class _Case:
     """News, what they mean, and whom to ask."""
 
-    news: News
+    update: RemoteUpdate
     finding: Finding
     calcom: CalcomService
 
@@ -142,7 +142,7 @@ class _Case:
         """Write a line to the log; nothing in it is personal."""
         (log.error if alert else log.info)(
             event,
-            account_id=self.news.account.pk,
+            account_id=self.update.account.pk,
             appointment_id=appointment.public_id if appointment else None,
             outcome=self.finding.drift.value,
         )
@@ -158,8 +158,8 @@ def _wait(_case: _Case) -> None:
 
 def _settle(case: _Case) -> None:
     """Hear it as the answer to our own change, which may come later or never."""
-    if case.finding.change is not None:
-        settling.hear(change_id=case.finding.change.pk, remote=case.news.booking, calcom=case.calcom)
+    if case.finding.operation is not None:
+        settling.apply_result(operation_id=case.finding.operation.pk, remote=case.update.booking, calcom=case.calcom)
 
 
 # --- bookings that we do not know --------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ def _settle(case: _Case) -> None:
 
 def _adopt(case: _Case) -> None:
     """Write down an appointment that was made there."""
-    booking = case.news.booking
+    booking = case.update.booking
     chosen = case.calcom.hosts_of(booking)
-    event_type, is_known = import_booking.event_type_of(case.news.account, booking, chosen)
+    event_type, is_known = import_booking.event_type_of(case.update.account, booking, chosen)
     host_ids = chosen or list(event_type.hosts.values_list("pk", flat=True))
     home = import_booking.home_of(event_type, host_ids)
     with _writing(event_type):
@@ -186,11 +186,11 @@ def _adopt(case: _Case) -> None:
 
 def _forget_requested(case: _Case) -> None:
     """Forget the days of a booking that waits for its host: whether it takes time is the event type's matter."""
-    booking = case.news.booking
-    if case.news.is_read:
+    booking = case.update.booking
+    if case.update.is_read:
         return  # polled again and again; the days grow stale by themselves
     host_ids = case.calcom.hosts_of(booking)
-    event_type, _ = import_booking.event_type_of(case.news.account, booking, host_ids)
+    event_type, _ = import_booking.event_type_of(case.update.account, booking, host_ids)
     with transaction.atomic(durable=True):
         invalidations = case.calcom.record_invalidations(
             event_type=event_type, start=booking.start, end=booking.end, host_ids=host_ids, cause=Cause.ELSEWHERE
@@ -203,12 +203,12 @@ def _forget_requested(case: _Case) -> None:
 
 def _claim_shared(case: _Case) -> None:
     """Claim the time of this account's hosts for it. Who comes is the other account's matter, and is not written."""
-    booking = case.news.booking
+    booking = case.update.booking
     host_ids = _known_hosts(case)
-    event_type, is_known = import_booking.event_type_of(case.news.account, booking, host_ids)
+    event_type, is_known = import_booking.event_type_of(case.update.account, booking, host_ids)
     with _writing(event_type):
         invalidations = _end_shared(case, event_type)
-        row = SharedBooking.objects.get(account=case.news.account, remote_uid=booking.uid)
+        row = SharedBooking.objects.get(account=case.update.account, remote_uid=booking.uid)
         row.event_type, row.start, row.end, row.ended = event_type, booking.start, booking.end, False
         row.save()
         was_free = claims.record(row, host_ids)
@@ -223,7 +223,7 @@ def _release_shared(case: _Case) -> None:
     event_type = (
         row.event_type
         if row
-        else import_booking.event_type_of(case.news.account, case.news.booking, _known_hosts(case))[0]
+        else import_booking.event_type_of(case.update.account, case.update.booking, _known_hosts(case))[0]
     )
     with _writing(event_type):
         invalidations = _end_shared(case, event_type)
@@ -231,8 +231,8 @@ def _release_shared(case: _Case) -> None:
             # What a list of slots may still lack: nothing here ever knew of this time as taken.
             invalidations += case.calcom.record_invalidations(
                 event_type=event_type,
-                start=case.news.booking.start,
-                end=case.news.booking.end,
+                start=case.update.booking.start,
+                end=case.update.booking.end,
                 host_ids=_known_hosts(case),
                 cause=Cause.ELSEWHERE,
             )
@@ -258,7 +258,7 @@ def _end_shared(case: _Case, event_type: EventType) -> list[CacheInvalidation]:
 
     One that was not known is written down as ended, with these times: a late message must not claim its time again.
     """
-    account, booking = case.news.account, case.news.booking
+    account, booking = case.update.account, case.update.booking
     uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
     time = {"start": booking.start, "end": booking.end}
     unknown = [
@@ -274,7 +274,7 @@ def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> l
     invalidations = list[CacheInvalidation]()
     imports = Appointment.objects.called(*uids).filter(company__account=account, origin=Appointment.Origin.CALCOM)
     for row in imports.select_for_update(of=("self",)).select_related("event_type").order_by("pk"):
-        if Change.objects.open().filter(appointment=row):
+        if Operation.objects.open().filter(appointment=row):
             raise RetryLater("a change of ours is not settled yet")
         if host_ids := sorted(set(row.claims.values_list("host_id", flat=True))):
             invalidations += _invalidations(calcom, row, host_ids, Cause.OWN, freed=True)
@@ -298,7 +298,7 @@ def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[CacheIn
 
 def _known_hosts(case: _Case) -> list[int]:
     """Return our ids of its hosts whom this account has: others' time is not this account's matter."""
-    hosts = case.news.account.hosts.named_by(case.news.booking)
+    hosts = case.update.account.hosts.named_by(case.update.booking)
     return list(hosts.order_by("pk").values_list("pk", flat=True))
 
 
@@ -307,12 +307,12 @@ def _known_hosts(case: _Case) -> list[int]:
 
 def _move(case: _Case) -> None:
     """Write down that it is at another time, or with somebody else, and in most cases under another uid."""
-    appointment, booking = case.appointment, case.news.booking
+    appointment, booking = case.appointment, case.update.booking
     hosts_before = _host_ids(appointment)
     host_ids = case.calcom.hosts_of(booking) or hosts_before
     with _locked(appointment):
         invalidations = _invalidations(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
-        appointment.become(booking, host_ids)  # under the lock nobody else does
+        appointment.replace_remote(booking, host_ids)  # under the lock nobody else does
         confirmation.track(appointment)
         was_free = claims.record(appointment, host_ids)
         invalidations += _invalidations(case.calcom, appointment, host_ids, Cause.OWN)
@@ -324,23 +324,23 @@ def _link(case: _Case) -> None:
     """Note the uid of the booking that this one replaced: messages about that one may still come."""
     appointment = case.appointment
     with _locked(appointment):
-        appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, str(case.news.booking.moved_from_uid)]
+        appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, str(case.update.booking.moved_from_uid)]
         appointment.save(update_fields=["earlier_remote_uids"])
 
 
 def _merge(case: _Case) -> None:
-    if not duplicates.merge(case.appointment, [case.news.booking.uid], case.calcom):
+    if not duplicates.merge(case.appointment, [case.update.booking.uid], case.calcom):
         raise RetryLater("its twin is being changed")
 
 
 def _decide(case: _Case) -> None:
     """Write down that its host has confirmed it, or has not."""
-    if not settling.decide(appointment=case.appointment, remote=case.news.booking, calcom=case.calcom):
+    if not settling.decide(appointment=case.appointment, remote=case.update.booking, calcom=case.calcom):
         raise RetryLater("it is being changed")
 
 
 def _cancel(case: _Case) -> None:
-    release(case.appointment, case.calcom, as_uid=case.news.booking.uid)
+    release(case.appointment, case.calcom, as_uid=case.update.booking.uid)
     case.tell("appointment cancelled at Cal.com", case.appointment)
 
 
@@ -357,7 +357,7 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
     named = {"remote_uid": as_uid, "earlier_remote_uids": chain} if as_uid and as_uid not in chain else {}
     with _locked(appointment):
         host_ids = _host_ids(appointment)
-        appointment.move_on(to=State.CANCELLED, changed_at=Now(), **named)
+        appointment.transition(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
         confirmation.withdraw(appointment, cases.VANISHED)
         invalidations = _invalidations(calcom, appointment, host_ids, Cause.OWN, freed=True)
@@ -376,16 +376,16 @@ def _cancel_there(case: _Case) -> None:
     is_moved = case.finding.drift is Drift.OVERTOOK
     try:
         case.calcom.cancel(
-            uid=case.news.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
+            uid=case.update.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
         )
     except Refused as exc:
-        log.warning("superfluous booking not cancelled", account_id=case.news.account.pk, reason=exc.reason.value)
+        log.warning("superfluous booking not cancelled", account_id=case.update.account.pk, reason=exc.reason.value)
     case.tell("superfluous booking", case.appointment, alert=True)
 
 
 def _report_revived(case: _Case) -> None:
     """Tell staff, unless it was cancelled while the list was on its way: which of the two is right, people know."""
-    if _looked_up(case.news.booking.uid, case.calcom).state.takes_time:
+    if _looked_up(case.update.booking.uid, case.calcom).state.takes_time:
         case.tell("cancelled appointment stands at Cal.com", case.appointment, alert=True)
 
 
@@ -402,9 +402,9 @@ _ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
     Drift.LINK: _link,
     Drift.TWIN: _merge,
     Drift.ENDED: _complete,
-    Drift.SUPERFLUOUS: _cancel_there,
+    Drift.DUPLICATE: _cancel_there,
     Drift.OVERTOOK: _cancel_there,
-    Drift.REVIVED: _report_revived,
+    Drift.RESURRECTED: _report_revived,
     Drift.SHARED: _claim_shared,
     Drift.SHARED_ENDED: _release_shared,
 }
@@ -447,7 +447,7 @@ def _current(account: Account, uid: str) -> Appointment:
 
 def _finish(appointment: Appointment, state: AppointmentState) -> None:
     with transaction.atomic(durable=True):
-        if not appointment.move_on(to=state):
+        if not appointment.transition(to=state):
             raise RetryLater("somebody else is changing it")
         claims.release(appointment)
 

@@ -13,8 +13,8 @@ from bookings.models import (
     PLACED_STATES,
     Appointment,
     AppointmentState,
-    Change,
-    ChangeQuerySet,
+    Operation,
+    OperationQuerySet,
     SharedBooking,
 )
 from calcom.models import Account
@@ -26,7 +26,7 @@ State = AppointmentState
 OLD_NEWS = timedelta(minutes=10)
 # By how much Cal.com's clock and ours may differ.
 _CLOCKS_DIFFER = timedelta(seconds=5)
-_OPEN_CHANGE = "open_change"
+_OPEN_OPERATION = "open_operation"
 _WERE_THERE = {State.COMPLETED, State.NO_SHOW}
 
 
@@ -49,10 +49,10 @@ class Drift(StrEnum):
     OTHERWISE = "another time or host there"
     CANCELLED = "cancelled there"
     ENDED = "took place"
-    SUPERFLUOUS = "carries the id of a wish that is settled without it"
+    DUPLICATE = "carries the id of a wish that is settled without it"
     OVERTOOK = "moved there while it was being cancelled"
     MISSING = "not to be found there"
-    REVIVED = "stands there though it is cancelled here"
+    RESURRECTED = "stands there though it is cancelled here"
     TWIN = "goes on in a row that was imported"
     SHARED = "another account's, takes time of a host of ours"
     SHARED_ENDED = "another account's, takes no time any more"
@@ -65,7 +65,7 @@ class Drift(StrEnum):
 
 
 @dataclass(frozen=True)
-class News:
+class RemoteUpdate:
     """What was heard of a booking."""
 
     account: Account
@@ -89,15 +89,15 @@ class Finding:
 
     drift: Drift
     appointment: Appointment | None = None
-    change: Change | None = None
+    operation: Operation | None = None
     """The open one, where it is what this answers."""
     shared: SharedBooking | None = None
     """What is known of it here, where another account asked for it."""
 
 
-def classify(news: News) -> Finding:
+def classify(update: RemoteUpdate) -> Finding:
     """Return what the news mean, given what our rows say now."""
-    family = _Family.of(news)
+    family = _Family.of(update)
     if family.stranded is not None:
         # Told in the wrong order: the booking that this one replaces had a row of its own, and lives on in another.
         return Finding(Drift.CANCELLED, family.stranded)
@@ -105,17 +105,17 @@ def classify(news: News) -> Finding:
         return Finding(Drift.TWIN, family.appointment)
     appointment = family.appointment
     if appointment is None or appointment.origin == Appointment.Origin.CALCOM:
-        shared = _shared_rows(news)
-        is_asked_elsewhere = family.is_of_another_account or _may_be_of_another_account(news)
+        shared = _shared_rows(update)
+        is_asked_elsewhere = family.is_of_another_account or _may_be_of_another_account(update)
         if shared or family.is_named_elsewhere or (appointment is None and is_asked_elsewhere):
-            mine = shared.get(news.booking.uid)
-            return Finding(_of_shared(news, mine, shared.get(news.booking.moved_from_uid or "")), shared=mine)
+            mine = shared.get(update.booking.uid)
+            return Finding(_of_shared(update, mine, shared.get(update.booking.moved_from_uid or "")), shared=mine)
     if appointment is None:
-        return Finding(_of_unknown(news))
+        return Finding(_of_unknown(update))
     if family.lacks_origin:
         return Finding(Drift.LINK, appointment)
-    change: Change | None = getattr(appointment, _OPEN_CHANGE, None)
-    return Finding(_of_known(news, appointment, change), appointment, change)
+    operation: Operation | None = getattr(appointment, _OPEN_OPERATION, None)
+    return Finding(_of_known(update, appointment, operation), appointment, operation)
 
 
 @dataclass(frozen=True)
@@ -134,23 +134,23 @@ class _Family:
     """By that id, which Cal.com says and no other account can: then an import of ours is none of ours."""
 
     @classmethod
-    def of(cls, news: News) -> "_Family":
+    def of(cls, update: RemoteUpdate) -> "_Family":
         """Match by uid, then by the uid it was moved from, then by our id in its metadata, within the account."""
-        booking = news.booking
+        booking = update.booking
         by_uid, by_origin, by_id, begun = None, None, None, None
         is_of_another_account, is_named_elsewhere = False, False
-        for row in _rows(news):
+        for row in _rows(update):
             chain = _chain(row)
-            if row.event_type.account_id != news.account.pk:
+            if row.event_type.account_id != update.account.pk:
                 is_of_another_account |= row.origin == Appointment.Origin.AGENT
                 is_named_elsewhere |= row.public_id == booking.appointment_id
                 continue
             by_uid = row if booking.uid in chain else by_uid
             by_origin = row if booking.moved_from_uid in chain else by_origin
             by_id = row if row.public_id == booking.appointment_id else by_id
-            begun = row if row.pk == news.began else begun
+            begun = row if row.pk == update.began else begun
         by_origin = begun or by_origin
-        if by_uid and by_origin and by_origin is not by_uid and _leads_to(by_origin, news):
+        if by_uid and by_origin and by_origin is not by_uid and _leads_to(by_origin, update):
             is_import = by_uid.origin == Appointment.Origin.CALCOM
             return cls(by_origin, has_twin=True) if is_import else cls(by_uid, stranded=by_origin)
         lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
@@ -162,27 +162,29 @@ class _Family:
         )
 
 
-def _leads_to(appointment: Appointment, news: News) -> bool:
+def _leads_to(appointment: Appointment, update: RemoteUpdate) -> bool:
     """Return whether the booking replaced the one that the appointment has now, or its trail led there."""
-    is_next = appointment.remote_uid == news.booking.moved_from_uid
-    return appointment.is_live and (is_next or appointment.pk == news.began)
+    is_next = appointment.remote_uid == update.booking.moved_from_uid
+    return appointment.is_live and (is_next or appointment.pk == update.began)
 
 
-def _rows(news: News) -> Iterable[Appointment]:
+def _rows(update: RemoteUpdate) -> Iterable[Appointment]:
     """
     Return the rows that may be meant, of other accounts too, each with its open change.
 
     Both come of one statement: a webhook comes within milliseconds of the answer to our own request, and between two
     statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
     """
-    booking = news.booking
+    booking = update.booking
     about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.moved_from_uid) if uid))
     if isinstance(booking.appointment_id, str):
         about |= Appointment.objects.filter(public_id=booking.appointment_id)
-    if news.began is not None:
-        about |= Appointment.objects.filter(pk=news.began)
-    rows = about.annotate(**{_OPEN_CHANGE: FilteredRelation("changes", condition=Q(changes__state__in=OPEN_STATES))})
-    return rows.select_related("event_type", "company", _OPEN_CHANGE).order_by("pk")
+    if update.began is not None:
+        about |= Appointment.objects.filter(pk=update.began)
+    rows = about.annotate(
+        **{_OPEN_OPERATION: FilteredRelation("operations", condition=Q(operations__state__in=OPEN_STATES))}
+    )
+    return rows.select_related("event_type", "company", _OPEN_OPERATION).order_by("pk")
 
 
 def _chain(appointment: Appointment) -> list[str]:
@@ -192,72 +194,72 @@ def _chain(appointment: Appointment) -> list[str]:
 # --- a booking that another account asked for --------------------------------------------------------------------
 
 
-def _shared_rows(news: News) -> dict[str, SharedBooking]:
+def _shared_rows(update: RemoteUpdate) -> dict[str, SharedBooking]:
     """Return what this account knows of the booking and of the one that it replaced, by uid."""
-    uids = [uid for uid in (news.booking.uid, news.booking.moved_from_uid) if uid]
-    rows = SharedBooking.objects.filter(account=news.account, remote_uid__in=uids).select_related("event_type")
+    uids = [uid for uid in (update.booking.uid, update.booking.moved_from_uid) if uid]
+    rows = SharedBooking.objects.filter(account=update.account, remote_uid__in=uids).select_related("event_type")
     return {row.remote_uid: row for row in rows}
 
 
-def _may_be_of_another_account(news: News) -> bool:
+def _may_be_of_another_account(update: RemoteUpdate) -> bool:
     """Return whether it may be one that another account is just booking: a cancellation does not carry its id."""
-    if news.is_read or news.booking.state.takes_time or _may_be_ours(news):
+    if update.is_read or update.booking.state.takes_time or _may_be_ours(update):
         return False
-    return _just_booked(news.booking).exclude(appointment__event_type__account=news.account).exists()
+    return _just_booked(update.booking).exclude(appointment__event_type__account=update.account).exists()
 
 
-def _of_shared(news: News, mine: SharedBooking | None, replaced: SharedBooking | None) -> Drift:
+def _of_shared(update: RemoteUpdate, mine: SharedBooking | None, replaced: SharedBooking | None) -> Drift:
     """Return what it means for the hosts of this account, which is all that it may mean here."""
-    booking = news.booking
+    booking = update.booking
     if booking.end <= timezone.now() and (mine is None or booking.state.takes_time):
         return Drift.OVER
-    if mine is not None and mine.ended and not (news.is_read and booking.state.takes_time):
+    if mine is not None and mine.ended and not (update.is_read and booking.state.takes_time):
         # What it says of itself is old. That it replaced another stays true.
         is_new = booking.moved_from_uid and (replaced is None or not replaced.ended)
         return Drift.SHARED_ENDED if is_new else Drift.OLD
     if not booking.state.takes_time:
         return Drift.SHARED_ENDED
-    if not news.is_read and (news.is_old or not news.is_certain or not booking.host_ids):
+    if not update.is_read and (update.is_old or not update.is_certain or not booking.host_ids):
         return Drift.UNCERTAIN
-    hosts = set(news.account.hosts.named_by(booking).values_list("pk", flat=True))
+    hosts = set(update.account.hosts.named_by(booking).values_list("pk", flat=True))
     if not hosts and mine is None and replaced is None:
         return Drift.STRANGE
-    return Drift.REQUESTED if booking.state is RemoteState.PENDING else _of_shared_standing(news, mine, hosts)
+    return Drift.REQUESTED if booking.state is RemoteState.PENDING else _of_shared_standing(update, mine, hosts)
 
 
-def _of_shared_standing(news: News, mine: SharedBooking | None, hosts: set[int]) -> Drift:
+def _of_shared_standing(update: RemoteUpdate, mine: SharedBooking | None, hosts: set[int]) -> Drift:
     if mine is None or mine.ended:
         return Drift.SHARED
     known = mine.start, mine.end, set(mine.claims.values_list("host_id", flat=True))
-    if (news.booking.start, news.booking.end, hosts) == known:
+    if (update.booking.start, update.booking.end, hosts) == known:
         return Drift.NONE
-    return Drift.SHARED if news.is_read else Drift.UNCERTAIN
+    return Drift.SHARED if update.is_read else Drift.UNCERTAIN
 
 
 # --- a booking that we do not know -------------------------------------------------------------------------------
 
 
-def _of_unknown(news: News) -> Drift:
-    booking = news.booking
-    if not news.is_read and not news.is_certain and booking.state.takes_time:
+def _of_unknown(update: RemoteUpdate) -> Drift:
+    booking = update.booking
+    if not update.is_read and not update.is_certain and booking.state.takes_time:
         return Drift.UNCERTAIN
     if booking.end <= timezone.now():
         return Drift.OVER
     if not booking.state.takes_time:
-        return Drift.UNSETTLED if not news.is_read and _may_be_ours(news) else Drift.GONE
-    if not news.is_read and (news.is_old or not news.is_certain or not booking.host_ids):
+        return Drift.UNSETTLED if not update.is_read and _may_be_ours(update) else Drift.GONE
+    if not update.is_read and (update.is_old or not update.is_certain or not booking.host_ids):
         return Drift.UNCERTAIN
     return Drift.NEW if booking.state is RemoteState.ACCEPTED else Drift.REQUESTED
 
 
-def _may_be_ours(news: News) -> bool:
+def _may_be_ours(update: RemoteUpdate) -> bool:
     """Return whether it may be one that is just being booked: a cancellation does not carry our id."""
-    return _just_booked(news.booking).filter(appointment__event_type__account=news.account).exists()
+    return _just_booked(update.booking).filter(appointment__event_type__account=update.account).exists()
 
 
-def _just_booked(booking: RemoteBooking) -> ChangeQuerySet:
-    return Change.objects.open().filter(
-        operation=Change.Operation.CREATE,
+def _just_booked(booking: RemoteBooking) -> OperationQuerySet:
+    return Operation.objects.open().filter(
+        kind=Operation.Kind.CREATE,
         appointment__start=booking.start,
         appointment__attendee_email=booking.attendee_email,
     )
@@ -266,59 +268,59 @@ def _just_booked(booking: RemoteBooking) -> ChangeQuerySet:
 # --- a booking that we know --------------------------------------------------------------------------------------
 
 
-def _of_known(news: News, mine: Appointment, change: Change | None) -> Drift:
-    booking = news.booking
+def _of_known(update: RemoteUpdate, mine: Appointment, operation: Operation | None) -> Drift:
+    booking = update.booking
     if booking.uid == mine.remote_uid:
-        return _of_current(news, mine, change)
+        return _of_current(update, mine, operation)
     if booking.uid in mine.earlier_remote_uids:
         return Drift.OLD
     if booking.moved_from_uid in mine.earlier_remote_uids:
-        return _of_twin(news, mine)
+        return _of_twin(update, mine)
     if booking.moved_from_uid:
-        return _of_successor(news, mine, change)
-    return _of_same_id(news, mine, change)
+        return _of_successor(update, mine, operation)
+    return _of_same_id(update, mine, operation)
 
 
-def _of_current(news: News, mine: Appointment, change: Change | None) -> Drift:
+def _of_current(update: RemoteUpdate, mine: Appointment, operation: Operation | None) -> Drift:
     if mine.state == State.PENDING:
         return Drift.NONE  # its change is being settled, and looks for itself
     if mine.state == State.AWAITING:
-        return _of_awaiting(news, mine, change)
+        return _of_awaiting(update, mine, operation)
     if mine.state != State.CONFIRMED:
-        revived = news.booking.state.takes_time and news.is_read and mine.state not in _WERE_THERE
-        return Drift.REVIVED if revived else Drift.OLD
-    if not news.is_certain:
+        revived = update.booking.state.takes_time and update.is_read and mine.state not in _WERE_THERE
+        return Drift.RESURRECTED if revived else Drift.OLD
+    if not update.is_certain:
         return Drift.UNCERTAIN
-    return _of_standing(news, mine) if news.booking.state.takes_time else _of_fallen(news, change)
+    return _of_standing(update, mine) if update.booking.state.takes_time else _of_fallen(update, operation)
 
 
-def _of_awaiting(news: News, mine: Appointment, change: Change | None) -> Drift:
+def _of_awaiting(update: RemoteUpdate, mine: Appointment, operation: Operation | None) -> Drift:
     """Return what it means for an appointment that its host has to confirm."""
-    if not news.is_certain:
+    if not update.is_certain:
         return Drift.UNCERTAIN
-    if news.booking.state is RemoteState.ACCEPTED:
+    if update.booking.state is RemoteState.ACCEPTED:
         return Drift.DECIDED
-    if news.booking.state is RemoteState.PENDING:
-        if not _differs(news.booking, mine):
+    if update.booking.state is RemoteState.PENDING:
+        if not _differs(update.booking, mine):
             return Drift.NONE
-        return Drift.OTHERWISE if news.is_read else Drift.UNCERTAIN
-    fallen = _of_fallen(news, change)
+        return Drift.OTHERWISE if update.is_read else Drift.UNCERTAIN
+    fallen = _of_fallen(update, operation)
     return Drift.DECIDED if fallen is Drift.CANCELLED else fallen
 
 
-def _of_fallen(news: News, change: Change | None) -> Drift:
-    if news.booking.moved_to_uid:
+def _of_fallen(update: RemoteUpdate, operation: Operation | None) -> Drift:
+    if update.booking.moved_to_uid:
         return Drift.MOVED_ON
-    asked_for = change is not None and change.operation == Change.Operation.CANCEL
+    asked_for = operation is not None and operation.kind == Operation.Kind.CANCEL
     return Drift.ANSWER if asked_for else Drift.CANCELLED
 
 
-def _of_standing(news: News, mine: Appointment) -> Drift:
-    if news.booking.state is RemoteState.PENDING:
+def _of_standing(update: RemoteUpdate, mine: Appointment) -> Drift:
+    if update.booking.state is RemoteState.PENDING:
         return Drift.OLD
-    if _differs(news.booking, mine):
-        return Drift.OTHERWISE if news.is_read else Drift.UNCERTAIN
-    return Drift.ENDED if news.is_read and mine.end <= timezone.now() else Drift.NONE
+    if _differs(update.booking, mine):
+        return Drift.OTHERWISE if update.is_read else Drift.UNCERTAIN
+    return Drift.ENDED if update.is_read and mine.end <= timezone.now() else Drift.NONE
 
 
 def _differs(booking: RemoteBooking, mine: Appointment) -> bool:
@@ -327,57 +329,57 @@ def _differs(booking: RemoteBooking, mine: Appointment) -> bool:
     return bool(other_host) or (booking.start, booking.end) != (mine.start, mine.end)
 
 
-def _of_successor(news: News, mine: Appointment, change: Change | None) -> Drift:
+def _of_successor(update: RemoteUpdate, mine: Appointment, operation: Operation | None) -> Drift:
     """Return what it means that a booking of ours was moved, and is this one now."""
-    booking = news.booking
+    booking = update.booking
     if mine.state == State.PENDING:
         return Drift.UNSETTLED
     if mine.state not in PLACED_STATES:
-        return _of_successor_of_none(news, mine) if booking.state.takes_time else Drift.OLD
+        return _of_successor_of_none(update, mine) if booking.state.takes_time else Drift.OLD
     is_next = booking.moved_from_uid == mine.remote_uid
-    if not news.is_read and not (is_next and news.is_certain and booking.host_ids):
+    if not update.is_read and not (is_next and update.is_certain and booking.host_ids):
         return Drift.UNCERTAIN
     if booking.state.takes_time:
-        asked_for = change is not None and change.new_start == booking.start
+        asked_for = operation is not None and operation.new_start == booking.start
         return Drift.ANSWER if asked_for else Drift.MOVED
     return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
 
 
-def _of_successor_of_none(news: News, mine: Appointment) -> Drift:
+def _of_successor_of_none(update: RemoteUpdate, mine: Appointment) -> Drift:
     """
     Return what it means that a booking stands which has replaced one that ended here.
 
     Where our own cancellation ended it, the booking was moved before that had its effect: Cal.com moves nothing that is
     cancelled, unless the event type allows it, and then later. So it is the one that the caller wanted cancelled.
     """
-    done = Change.objects.filter(appointment=mine, operation=Change.Operation.CANCEL, state=Change.State.DONE)
+    done = Operation.objects.filter(appointment=mine, kind=Operation.Kind.CANCEL, state=Operation.State.DONE)
     finished_at = done.values_list("finished_at", flat=True).first()
     if finished_at is None:
-        return _of_unknown(news)
-    if not news.is_read:
+        return _of_unknown(update)
+    if not update.is_read:
         return Drift.UNCERTAIN
-    created_at = news.booking.created_at
+    created_at = update.booking.created_at
     is_earlier = created_at is not None and created_at <= finished_at + _CLOCKS_DIFFER
-    return Drift.OVERTOOK if is_earlier else _of_unknown(news)
+    return Drift.OVERTOOK if is_earlier else _of_unknown(update)
 
 
-def _of_twin(news: News, mine: Appointment) -> Drift:
+def _of_twin(update: RemoteUpdate, mine: Appointment) -> Drift:
     """Return what it means that a booking was moved to this one, though we know of another that it was moved to."""
-    booking = news.booking
+    booking = update.booking
     if not booking.state.takes_time or mine.state not in PLACED_STATES:
         return Drift.OLD
-    if not news.is_read:
+    if not update.is_read:
         return Drift.UNCERTAIN
     # A move that was sent twice: the later one stands beside the one that we know.
-    return Drift.SUPERFLUOUS if booking.appointment_id == mine.public_id else Drift.OLD
+    return Drift.DUPLICATE if booking.appointment_id == mine.public_id else Drift.OLD
 
 
-def _of_same_id(news: News, mine: Appointment, change: Change | None) -> Drift:
+def _of_same_id(update: RemoteUpdate, mine: Appointment, operation: Operation | None) -> Drift:
     """Return what it means that a booking we did not know carries our id."""
-    booking = news.booking
-    if mine.state == State.PENDING and change is not None:
-        return Drift.ANSWER if news.is_read or booking.start == mine.start else Drift.UNCERTAIN
+    booking = update.booking
+    if mine.state == State.PENDING and operation is not None:
+        return Drift.ANSWER if update.is_read or booking.start == mine.start else Drift.UNCERTAIN
     if not booking.state.takes_time:
         return Drift.OLD
     # Only what was read is cancelled there: an old message must not cost anybody an appointment.
-    return Drift.SUPERFLUOUS if news.is_read else Drift.UNCERTAIN
+    return Drift.DUPLICATE if update.is_read else Drift.UNCERTAIN

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bookings.models import Appointment, AppointmentState, SharedBooking
 from bookings.sync import apply
-from bookings.sync.classify import Drift, News, classify
+from bookings.sync.classify import Drift, RemoteUpdate, classify
 from calcom import ownership
 from calcom.errors import CalcomError, Reason, Refused
 from calcom.models import Account
@@ -65,7 +65,7 @@ def reconcile(
         for booking in page:
             seen.add(booking.uid)
             if isinstance(booking, RemoteBooking) and booking.moved_to_uid not in seen:
-                yield from _compare(News(account, booking), calcom, repair=repair)
+                yield from _compare(RemoteUpdate(account, booking), calcom, repair=repair)
         progress(len(page))
     ours = Appointment.objects.filter(
         event_type__account=account, state=AppointmentState.CONFIRMED, start__gte=first, end__lte=last
@@ -77,7 +77,7 @@ def reconcile(
     for row in shared.exclude(remote_uid__in=seen).order_by("start"):
         found = _found(row, calcom)
         if found is not None:
-            yield from _compare(News(account, found), calcom, repair=repair)
+            yield from _compare(RemoteUpdate(account, found), calcom, repair=repair)
         else:
             outcome = _put_right(apply.release_shared, row, calcom) if repair else ""
             yield Difference(row.start, "", Drift.MISSING, outcome)
@@ -86,17 +86,17 @@ def reconcile(
         deferred.look_at_all(account)
 
 
-def _compare(news: News, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:
-    finding = classify(news)
+def _compare(update: RemoteUpdate, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:
+    finding = classify(update)
     if finding.drift.is_drift:
         reference = finding.appointment.reference if finding.appointment else ""
-        outcome = _repaired(news, calcom) if repair else ""
-        yield Difference(news.booking.start, reference, finding.drift, outcome)
+        outcome = _repaired(update, calcom) if repair else ""
+        yield Difference(update.booking.start, reference, finding.drift, outcome)
 
 
-def _repaired(news: News, calcom: CalcomService) -> str:
+def _repaired(update: RemoteUpdate, calcom: CalcomService) -> str:
     try:
-        apply.take_over(news, calcom)
+        apply.apply_update(update, calcom)
     except (CalcomError, RetryLater, Ignored) as exc:
         return f"not put right: {exc}"
     return "put right"
@@ -108,7 +108,7 @@ def _look_for(
     """Compare an appointment that was not in the list: it may have been moved out of the window."""
     booking = _found(appointment, calcom)
     if booking is not None:
-        yield from _compare(News(account, booking), calcom, repair=repair)
+        yield from _compare(RemoteUpdate(account, booking), calcom, repair=repair)
     else:
         outcome = _put_right(apply.release, appointment, calcom) if repair else ""
         yield Difference(appointment.start, appointment.reference, Drift.MISSING, outcome)

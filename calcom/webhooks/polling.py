@@ -22,7 +22,7 @@ OVERLAP = timedelta(minutes=5)
 # Where an account is new here; what is older is read by `reconcile_bookings`.
 FIRST_LOOK = timedelta(days=1)
 # Webhooks that came within this time are not silent.
-SILENCE = timedelta(minutes=10)
+LOOKUP_DELAY = timedelta(minutes=10)
 
 
 def due_accounts() -> list[int]:
@@ -32,7 +32,7 @@ def due_accounts() -> list[int]:
         [Cursor(account_id=account_id, read_until=timezone.now() - FIRST_LOOK) for account_id in new],
         ignore_conflicts=True,
     )
-    heard = WebhookDelivery.objects.filter(account=OuterRef("account"), received_at__gt=Now() - SILENCE)
+    heard = WebhookDelivery.objects.filter(account=OuterRef("account"), received_at__gt=Now() - LOOKUP_DELAY)
     due = Cursor.objects.filter(account__active=True, next_poll_at__lte=Now()).annotate(is_heard=Exists(heard))
     return [cursor.pk for cursor in due if _put_off(cursor, is_heard=cursor.is_heard)]
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from bookings.models import AgentKey, Appointment, Change, Claim, Conversation, Service
+from bookings.models import AgentKey, Appointment, Claim, Conversation, Operation, Service
 from bookings.scheduling import booking, cancelling, execution, rescheduling, settling
-from bookings.scheduling.cases import Case
-from bookings.scheduling.handlers import case_of
+from bookings.scheduling.cases import OperationHandler
+from bookings.scheduling.handlers import handler_for
 from cachectl.infra import bulkhead, executors
 from cachectl.infra.deadline import Deadline
 from calcom.service import CalcomService
@@ -46,7 +46,7 @@ def _deadline(wait: float | Deadline) -> Deadline:
     return wait if isinstance(wait, Deadline) else AfterWriting(wait)
 
 
-def wish(
+def intent(
     service: Service,
     start: datetime,
     caller: Caller = ANNA,
@@ -55,9 +55,9 @@ def wish(
     digest: str = "",
     conversation: Conversation | None = None,
     agent_key: AgentKey | None = None,
-) -> booking.Wish:
+) -> booking.BookingIntent:
     """Wish for a slot; without key or conversation it is a wish of its own."""
-    return booking.Wish(
+    return booking.BookingIntent(
         company=service.branch.company,
         service=service,
         start=start,
@@ -71,36 +71,38 @@ def wish(
     )
 
 
-def book(wish: booking.Wish, calcom: CalcomService, *, wait: float | Deadline = PATIENCE) -> execution.Booked:
+def book(
+    intent: booking.BookingIntent, calcom: CalcomService, *, wait: float | Deadline = PATIENCE
+) -> execution.Booked:
     """Book it, waiting so many seconds from when it is written down; or until a deadline, where nothing may be."""
-    return booking.book(wish=wish, calcom=calcom, deadline=_deadline(wait), now=timezone.now())
+    return booking.book(intent=intent, calcom=calcom, deadline=_deadline(wait), now=timezone.now())
 
 
-def write_down(wish: booking.Wish) -> Change:
+def write_down(intent: booking.BookingIntent) -> Operation:
     """Commit the wish and die before anything is sent."""
-    return booking._write_down(wish, Deadline.after(0))
+    return booking._write_down(intent, Deadline.after(0))
 
 
-def begin(change: Change, calcom: CalcomService) -> Case:
+def begin(operation: Operation, calcom: CalcomService) -> OperationHandler:
     """Commit that the change is being sent, and go no further."""
-    case = case_of(Change.objects.judged_now().get(pk=change.pk), calcom)
-    assert settling.begin(case)
-    return case
+    handler = handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom)
+    assert settling.begin(handler)
+    return handler
 
 
-def settle(change: Change, calcom: CalcomService) -> Change:
+def settle(operation: Operation, calcom: CalcomService) -> Operation:
     """Take the change up again, as the sweep does; return what it is then."""
-    settling.settle(change_id=change.pk, calcom=calcom)
-    return Change.objects.select_related("appointment").get(pk=change.pk)
+    settling.settle(operation_id=operation.pk, calcom=calcom)
+    return Operation.objects.select_related("appointment").get(pk=operation.pk)
 
 
 def pass_time(seconds: float) -> None:
     """Let time pass for all changes: what happened is longer ago, what is due comes sooner."""
     step = timedelta(seconds=seconds)
-    Change.objects.update(
-        asked_at=F("asked_at") - step,
+    Operation.objects.update(
+        requested_at=F("requested_at") - step,
         sent_at=F("sent_at") - step,
-        answer_by=F("answer_by") - step,
+        client_deadline_at=F("client_deadline_at") - step,
         next_attempt_at=F("next_attempt_at") - step,
     )
 
@@ -119,18 +121,18 @@ def cancel(
     reason: str = "",
     **asked: object,
 ) -> execution.Booked:
-    """Cancel it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
+    """Cancel it, waiting as in `book`; asked by staff unless `requested_by` says otherwise."""
     return cancelling.cancel(
         appointment=appointment,
         reason=reason,
         calcom=calcom,
         deadline=_deadline(wait),
         now=timezone.now(),
-        **{"asked_by": None, **asked},
+        **{"requested_by": None, **asked},
     )
 
 
-def move(
+def reschedule(
     appointment: Appointment,
     start: datetime,
     calcom: CalcomService,
@@ -138,14 +140,14 @@ def move(
     wait: float | Deadline = PATIENCE,
     **asked: object,
 ) -> execution.Booked:
-    """Move it, waiting as in `book`; asked by staff unless `asked_by` says otherwise."""
-    return rescheduling.move(
+    """Move it, waiting as in `book`; asked by staff unless `requested_by` says otherwise."""
+    return rescheduling.reschedule(
         appointment=appointment,
         start=start,
         calcom=calcom,
         deadline=_deadline(wait),
         now=timezone.now(),
-        **{"asked_by": None, "reason": "", **asked},
+        **{"requested_by": None, "reason": "", **asked},
     )
 
 

@@ -9,13 +9,13 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from bookings.models import AgentKey, Appointment, CallbackRequest, Change, Conversation
+from bookings.models import AgentKey, Appointment, CallbackRequest, Conversation, Operation
 from bookings.scheduling import conversations, holds
-from tests.bookings.helpers import book, wish
+from tests.bookings.helpers import book, intent
 from tests.factories import TUESDAY, at
 
 MODELS = list(apps.get_app_config("bookings").get_models())
-HISTORY = {"appointment", "change", "claim", "conversation", "sharedbooking", "slottoken", "toolcall"}
+HISTORY = {"appointment", "claim", "conversation", "operation", "sharedbooking", "slottoken", "toolcall"}
 
 
 @pytest.fixture
@@ -127,19 +127,19 @@ def test_a_service_cannot_book_another_companys_calendar(desk, salon, practice):
 
 def test_an_appointment_is_cancelled_at_cal_com_first(desk, salon, calcom, simulator):
     """FM-10: the button goes the same way as the agent."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     fields = {"action": "cancel", "reason": "Emma is ill", "_selected_action": [appointment.pk]}
     answer = desk.post(url("appointment"), fields, follow=True).content.decode()
 
     assert f"{appointment.reference} is cancelled." in answer
     assert simulator.bookings()[0]["status"] == "cancelled"
-    assert Change.objects.get(operation="cancel").reason == "Emma is ill"
+    assert Operation.objects.get(kind="cancel").reason == "Emma is ill"
 
 
 def test_times_are_those_of_the_clock_on_the_wall(desk, salon, calcom):
     """FM-50: who works in Berlin reads 14:00, whatever the server's zone is."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     page = desk.get(url("appointment")).content.decode()
 
@@ -149,7 +149,7 @@ def test_times_are_those_of_the_clock_on_the_wall(desk, salon, calcom):
 
 def test_what_cannot_be_cancelled_is_said(desk, salon, calcom):
     """One sentence for each appointment."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
     Appointment.objects.update(state="rejected")
 
     fields = {"action": "cancel", "reason": "", "_selected_action": [appointment.pk]}
@@ -160,7 +160,7 @@ def test_what_cannot_be_cancelled_is_said(desk, salon, calcom):
 
 def test_an_appointment_shows_no_uid(desk, salon, calcom):
     """Whoever has a uid can read, move and cancel the booking at Cal.com."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     page = desk.get(url("appointment", "change", appointment.pk)).content.decode()
 
@@ -186,7 +186,7 @@ def test_whoever_waits_longest_to_be_called_back_comes_first(desk, salon):
             phone="+4930123456",
             topic=topic,
             state=state,
-            asked_at=timezone.now() - timedelta(minutes=minutes),
+            requested_at=timezone.now() - timedelta(minutes=minutes),
         )
 
     page = desk.get(url("callbackrequest")).content.decode()
@@ -211,15 +211,15 @@ def test_a_callback_is_done_by_the_button_only(desk, salon):
 def test_a_call_shows_its_timeline(desk, salon):
     """In order: what was asked, what was answered, how long it took and where the data came from; no token."""
     call = Conversation.objects.create(company=salon.company)
-    for operation, cache_status in (("POST /v1/availability/search", "Slotline; hit; ttl=87"), ("POST /v1/holds", "")):
+    for endpoint, cache_status in (("POST /v1/availability/search", "Slotline; hit; ttl=87"), ("POST /v1/holds", "")):
         conversations.record(
             call,
-            operation=operation,
-            asked={"service": "Colour", "when": {"date": "2026-11-24"}, "caller": {"name": "Anna"}},
-            answered={"status": "held", "read_back": "Ist das so richtig?", "offers": [{"start": "2026-11-24T14:00"}]},
+            endpoint=endpoint,
+            request={"service": "Colour", "when": {"date": "2026-11-24"}, "caller": {"name": "Anna"}},
+            response={"status": "held", "read_back": "Ist das so richtig?", "offers": [{"start": "2026-11-24T14:00"}]},
             status=200,
             cache_status=cache_status,
-            took=timedelta(milliseconds=12),
+            duration=timedelta(milliseconds=12),
         )
     (offer,) = holds.issue_tokens(
         company=salon.company, conversation=call, service=salon.colour, starts=[at(14)], now=timezone.now()

@@ -13,9 +13,9 @@ from django.urls import reverse
 from bookings.models import (
     Appointment,
     CallbackRequest,
-    Change,
     Claim,
     Conversation,
+    Operation,
     SharedBooking,
     SlotToken,
     ToolCall,
@@ -61,15 +61,15 @@ def write_everything_at(start: datetime, salon: factories.Salon) -> None:
         changed_at=start,
     )
     Claim.objects.create(shared_booking=shared, host=salon.ben.host, kind="confirmed", start=start, end=end)
-    Change.objects.create(
+    Operation.objects.create(
         company=salon.company,
         appointment=appointment,
-        operation="move",
+        kind="reschedule",
         state="done",
         new_start=start,
-        asked_at=start,
+        requested_at=start,
         next_attempt_at=start,
-        answer_by=start,
+        client_deadline_at=start,
         sent_at=start,
         finished_at=start,
     )
@@ -86,11 +86,11 @@ def write_everything_at(start: datetime, salon: factories.Salon) -> None:
     ToolCall.objects.create(
         company=salon.company,
         conversation=call,
-        operation="POST /v1/bookings",
-        asked={"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "when": {"windows": [{"from": start.isoformat()}]}},
-        answered={"offers": [start.isoformat()]},
+        endpoint="POST /v1/bookings",
+        request={"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "when": {"windows": [{"from": start.isoformat()}]}},
+        response={"offers": [start.isoformat()]},
         status=200,
-        took=timedelta(0),
+        duration=timedelta(0),
         called_at=start,
     )
     CallbackRequest.objects.create(
@@ -98,7 +98,7 @@ def write_everything_at(start: datetime, salon: factories.Salon) -> None:
         branch=salon.branch,
         appointment=appointment,
         phone="+4930",
-        asked_at=start,
+        requested_at=start,
         done_at=start,
     )
     for row in (salon.company, salon.agent_key, appointment.event_type.account):
@@ -128,7 +128,7 @@ def test_no_page_shows_the_utc_hour_of_a_berlin_appointment(desk, salon, start):
     with_local_time = [address for address, text in shown.items() if "10:37 CE" in text]
     kinds = {address.split("/")[3] for address in with_local_time}
     assert kinds >= {
-        *("appointment", "claim", "change", "conversation", "toolcall", "slottoken", "callbackrequest"),
+        *("appointment", "claim", "operation", "conversation", "toolcall", "slottoken", "callbackrequest"),
         *("sharedbooking", "company", "agentkey"),
     }
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from bookings.models import Appointment, Change, Claim, Company, Customer, Service
+from bookings.models import Appointment, Claim, Company, Customer, Operation, Service
 from bookings.sync import apply, classify, conflicts
 from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
@@ -19,7 +19,7 @@ from calcom.types import RemoteState
 from calcom.webhooks import events
 from calcom.webhooks.events import BookingSnapshot, BookingWebhook, Ignored, RetryLater
 from tests import factories
-from tests.bookings.helpers import begin, book, cancel, claims_of, move, settle, wish, write_down
+from tests.bookings.helpers import begin, book, cancel, claims_of, intent, reschedule, settle, write_down
 from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.factories import ANNA, KARL, TUESDAY, WEDNESDAY, at
 
@@ -187,28 +187,28 @@ def test_old_news_of_an_unknown_booking_are_looked_up(salon, hooks, simulator):
 
 def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
     """FM-74: it arrives 20 ms before the POST is answered; the answer then finds it done, and cancels nothing."""
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
+    operation = write_down(intent(salon.colour, at(14)))
+    case = begin(operation, calcom)
     answer = case.ask()
 
     hooks.bring(hooks.said())
-    case.hear(answer)
+    case.apply_result(answer)
 
-    mine, change = only(), Change.objects.get()
+    mine, operation = only(), Operation.objects.get()
     assert (mine.state, mine.origin, mine.remote_uid) == ("confirmed", "agent", answer.uid)
-    assert (change.state, change.took is not None, claims_of(mine)) == ("done", True, {"Emma": "confirmed"})
+    assert (operation.state, operation.duration is not None, claims_of(mine)) == ("done", True, {"Emma": "confirmed"})
     assert (simulator.count(CANCEL), hooks.notes()) == (0, ["answers a change of ours"])
 
 
 def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simulator):
     """FM-74: the answer is written down right after the echo's look at the appointment."""
-    case = begin(write_down(wish(salon.colour, at(14))), calcom)
+    case = begin(write_down(intent(salon.colour, at(14))), calcom)
     answers = [case.ask()]
 
     def and_then_the_answer(execute, sql, *arguments):
         result = execute(sql, *arguments)
         if answers and 'FROM "bookings_appointment"' in sql:
-            case.hear(answers.pop())
+            case.apply_result(answers.pop())
         return result
 
     with connection.execute_wrapper(and_then_the_answer):
@@ -220,7 +220,7 @@ def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simula
 
 def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulator):
     """FM-71: no second appointment, no forgetting, no request."""
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
     before, forgotten = simulator.count(), CacheInvalidation.objects.count()
 
     hooks.bring(hooks.said() * 2)
@@ -232,53 +232,57 @@ def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulat
 def test_an_echo_settles_what_the_answer_could_not(salon, hooks, calcom, simulator):
     """FM-15: the answer got lost; the webhook says how it went."""
     simulator.fail(BOOK, "reset_after")
-    pending = book(wish(salon.colour, at(14)), calcom)
-    assert pending.change.state == "unknown"
+    pending = book(intent(salon.colour, at(14)), calcom)
+    assert pending.operation.state == "unknown"
 
     hooks.bring(hooks.said())
 
-    assert (only().state, Change.objects.get().state) == ("confirmed", "done")
+    assert (only().state, Operation.objects.get().state) == ("confirmed", "done")
 
 
 def test_the_echo_of_our_cancellation_settles_it(salon, hooks, calcom, simulator):
     """It arrives before the answer, and the answer finds it done."""
-    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    booked = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.fail(CANCEL, "reset_after")
-    change = cancel(booked, calcom).change
-    assert change.state == "unknown"
+    operation = cancel(booked, calcom).operation
+    assert operation.state == "unknown"
 
     hooks.bring(hooks.said())
 
-    assert (only().state, Change.objects.get(pk=change.pk).state) == ("cancelled", "done")
+    assert (only().state, Operation.objects.get(pk=operation.pk).state) == ("cancelled", "done")
     assert claims_of(booked) == {}
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
 
 
 def test_the_echo_of_our_move_settles_it(salon, hooks, calcom, simulator):
     """FM-74: the answer got lost; the webhook says where it is."""
-    booked = book(wish(salon.colour, at(10)), calcom).appointment
+    booked = book(intent(salon.colour, at(10)), calcom).appointment
     simulator.fail(MOVE, "reset_after")
-    change = move(booked, at(14), calcom).change
-    assert change.state == "unknown"
+    operation = reschedule(booked, at(14), calcom).operation
+    assert operation.state == "unknown"
 
     hooks.bring(hooks.said())
 
-    assert (only().start, Change.objects.get(pk=change.pk).state, claims_of(booked)) == (at(14), "done", CONFIRMED)
-    assert settle(change, calcom).state == "done"
+    assert (only().start, Operation.objects.get(pk=operation.pk).state, claims_of(booked)) == (
+        at(14),
+        "done",
+        CONFIRMED,
+    )
+    assert settle(operation, calcom).state == "done"
     assert as_here() == as_there(simulator)
 
 
 def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom, simulator):
     """FM-74: it does not carry our id, so it may be about our own booking, whose uid we do not know yet."""
-    change = write_down(wish(salon.colour, at(14), ANNA))
-    case = begin(change, calcom)
+    operation = write_down(intent(salon.colour, at(14), ANNA))
+    case = begin(operation, calcom)
     answer = case.ask()
     simulator.cancel_elsewhere(answer.uid)
 
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
     assert hooks.notes() == ["a change of ours is not settled yet"]
 
-    case.hear(answer)
+    case.apply_result(answer)
     WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     hooks.work_off()
     assert (only().state, claims_of(only())) == ("cancelled", {})
@@ -289,7 +293,7 @@ def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom,
 
 def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
     """FM-71: a new uid, the old one in the chain; both days are forgotten."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     CacheInvalidation.objects.all().delete()
     moved = simulator.reschedule_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
 
@@ -305,13 +309,13 @@ def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
 
 def test_cancelled_there_is_cancelled_here(salon, hooks, calcom, simulator):
     """Its time is free again at once."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.cancel_elsewhere(mine.remote_uid)
 
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
 
     assert (only().state, claims_of(mine), hooks.notes()) == ("cancelled", {}, ["cancelled there"])
-    assert book(wish(salon.colour, at(14), KARL), calcom).is_settled
+    assert book(intent(salon.colour, at(14), KARL), calcom).is_settled
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
@@ -334,7 +338,7 @@ def test_any_order_comes_to_the_same(salon, hooks, simulator, order):
 def test_any_order_ends_at_the_last_time(salon, hooks, simulator, order, is_ours):
     """FM-18, FM-71: a chain of moves, told in any order, of our own booking and of one made there."""
     if is_ours:
-        uid = book(wish(salon.colour, at(10)), CalcomService(salon.account)).appointment.remote_uid
+        uid = book(intent(salon.colour, at(10)), CalcomService(salon.account)).appointment.remote_uid
     else:
         uid = simulator.book_elsewhere(2, at(10))["uid"]
     second = simulator.reschedule_elsewhere(uid, at(12))
@@ -349,7 +353,7 @@ def test_any_order_ends_at_the_last_time(salon, hooks, simulator, order, is_ours
 
 def test_a_late_creation_does_not_resurrect(salon, hooks, calcom, simulator):
     """FM-18: cancelled is cancelled, by whomever and however long ago."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     cancel(mine, calcom)
 
     hooks.bring(hooks.said("BOOKING_CREATED"))
@@ -373,7 +377,7 @@ def test_another_host_under_the_same_uid_is_looked_up(salon, hooks, simulator):
 
 def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, simulator):
     """FM-04: it came to be although nobody wants it any more; it is looked at first, then cancelled."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     cancel(mine, calcom)
     late = simulator.book_elsewhere(2, at(14), metadata={METADATA_KEY: mine.public_id})
 
@@ -388,7 +392,7 @@ def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, 
 @pytest.mark.parametrize(
     ("how", "differs", "meant"),
     [
-        ("read", {}, classify.Drift.SUPERFLUOUS),
+        ("read", {}, classify.Drift.DUPLICATE),
         ("told", {}, classify.Drift.UNCERTAIN),
         ("read", {"state": RemoteState.CANCELLED}, classify.Drift.OLD),
         ("read", {"appointment_id": None}, classify.Drift.OLD),
@@ -396,13 +400,13 @@ def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, 
 )
 def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simulator, how, differs, meant):
     """FM-04: a move that was sent twice came twice. It is looked at, and only what stands and is ours is cancelled."""
-    mine = book(wish(Service.objects.get(name="Colour"), at(14)), calcom).appointment
+    mine = book(intent(Service.objects.get(name="Colour"), at(14)), calcom).appointment
     before = mine.remote_uid
-    move(mine, at(15), calcom)
+    reschedule(mine, at(15), calcom)
     twin = simulator.book_elsewhere(2, at(17), metadata={METADATA_KEY: mine.public_id})
     remote = replace(calcom.get_booking(uid=twin["uid"]), moved_from_uid=before, **differs)
 
-    news = classify.News(mine.event_type.account, remote, is_read=how == "read")
+    news = classify.RemoteUpdate(mine.event_type.account, remote, is_read=how == "read")
     assert classify.classify(news).drift is meant
 
 
@@ -411,14 +415,14 @@ def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking
     salon, calcom, simulator, monkeypatch, heard
 ):
     """FM-15, FM-74: between two looks at our rows it is confirmed; it is no second booking, to be cancelled there."""
-    case = begin(write_down(wish(salon.colour, at(14))), calcom)
+    case = begin(write_down(intent(salon.colour, at(14))), calcom)
     remote = case.ask()
     look, settled = classify._Family.of, []
 
     def look_and_be_overtaken(news):
         seen = look(news)
         if not settled:
-            settled.append(case.hear(remote))
+            settled.append(case.apply_result(remote))
         return seen
 
     monkeypatch.setattr(classify._Family, "of", look_and_be_overtaken)
@@ -432,7 +436,7 @@ def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking
 
 def test_a_second_booking_of_one_wish_is_cancelled_there(salon, hooks, calcom, simulator):
     """FM-04: the one we know stays."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.book_elsewhere(2, at(16), metadata={METADATA_KEY: mine.public_id})
 
     hooks.bring(hooks.said())
@@ -443,7 +447,7 @@ def test_a_second_booking_of_one_wish_is_cancelled_there(salon, hooks, calcom, s
 
 def test_while_it_cannot_be_cancelled_there_it_stays_owed(salon, hooks, calcom, simulator):
     """Invariant 3: in the end there is one."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.book_elsewhere(2, at(16), metadata={METADATA_KEY: mine.public_id})
     simulator.fail(CANCEL, "error_before")
 
@@ -486,7 +490,7 @@ def test_an_overlap_that_is_over_is_no_overlap(salon, hooks, simulator):
 
 def test_nobody_changes_what_another_account_booked(salon, practice, calcom, hooks, simulator):
     """Invariant 7: the uid, our id, or both, told to another account, rightly signed."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     theirs = Hooks(simulator, practice.account)
     told = {
         "uid": mine.remote_uid,
@@ -518,7 +522,7 @@ def put_into_the_past(appointment: Appointment) -> None:
 
 def test_what_is_over_took_place(salon, hooks, calcom, simulator):
     """MEETING_ENDED, once it is over by our clock too."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.announce_meeting(mine.remote_uid, "MEETING_ENDED")
     [ended] = hooks.said("MEETING_ENDED")
     hooks.bring([ended])
@@ -531,7 +535,7 @@ def test_what_is_over_took_place(salon, hooks, calcom, simulator):
 
 def test_who_did_not_come_and_came_after_all(salon, hooks, calcom):
     """Staff marks a no-show and takes it back; the host's absence and strangers change nothing."""
-    mine = book(wish(salon.colour, at(14), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(14), ANNA), calcom).appointment
     put_into_the_past(mine)
 
     def mark(absent: bool, email: str = str(ANNA.email)) -> str:
@@ -563,7 +567,7 @@ def test_an_absence_forgets_the_hosts_days(salon, hooks):
 
 def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simulator, monkeypatch):
     """FM-10: between judging and writing somebody else was faster; nothing is overwritten."""
-    mine = book(wish(salon.colour, at(14)), calcom).appointment
+    mine = book(intent(salon.colour, at(14)), calcom).appointment
     moved = simulator.reschedule_elsewhere(mine.remote_uid, at(16))
     remote = calcom.get_booking(uid=moved["uid"])
     unpatched = apply.classify
@@ -583,7 +587,7 @@ def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simu
 
 def test_what_is_read_as_moved_is_followed(salon, calcom, simulator):
     """A list that shows the old booking only: the new one is looked up."""
-    mine = book(wish(salon.colour, at(10)), calcom).appointment
+    mine = book(intent(salon.colour, at(10)), calcom).appointment
     second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
     third = simulator.reschedule_elsewhere(second["uid"], at(14))
 

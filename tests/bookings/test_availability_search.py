@@ -23,7 +23,7 @@ from cachectl.infra.deadline import Deadline
 from calcom.day_ranges import date_of, minute_from
 from calcom.service import OpenSlots
 from calcom.simulator import Kind
-from tests.bookings.helpers import PATIENCE, book, let_lists_know, wish
+from tests.bookings.helpers import PATIENCE, book, intent, let_lists_know
 from tests.factories import BERLIN, KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
@@ -207,7 +207,7 @@ def test_a_cached_answer_costs_one_query(salon, calcom, simulator, django_assert
 def test_a_taken_time_has_alternatives_and_a_reason(salon, calcom, simulator):
     """FM-53: real ones, on that day first, and none of them is the time that was refused."""
     search(calcom, asked(salon.colour, TimeCriteria.at(at(14))))
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     found = search(calcom, asked(salon.colour, TimeCriteria.at(at(14))))
 
@@ -325,7 +325,7 @@ def test_somebody_by_name_is_offered_first_and_others_at_their_times(salon, calc
     emma, own = salon.emma, salon.emmas_cut.event_type
     question = asked(salon.cut, TimeCriteria.at(at(10)), staff=emma, own=own)
     first = search(calcom, question)
-    book(wish(salon.colour, at(10)), calcom)
+    book(intent(salon.colour, at(10)), calcom)
     requests = simulator.count(LIST)
 
     second = search(calcom, question)
@@ -391,7 +391,7 @@ def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
 def test_doubt_costs_a_request_where_just_that_is_wished_for(salon, calcom, simulator):
     """Of two hosts one was booked: who wants that time hears whether the other is free; others do not need to."""
     search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
-    book(wish(salon.cut, at(14)), calcom)
+    book(intent(salon.cut, at(14)), calcom)
 
     assert (
         search(calcom, asked(salon.cut, TimeCriteria.at(at(14)))).status is Status.ALTERNATIVES
@@ -429,6 +429,6 @@ def test_nobody_elses_appointments_are_seen(salon, practice, calcom, practice_ca
     """A tenant's claims are on its own hosts."""
     question = asked(practice.follow_up, TimeCriteria.on([WEDNESDAY], ZoneInfo("America/New_York")))
     before = search(practice_calcom, question)
-    book(wish(salon.colour, at(16), KARL), calcom)
+    book(intent(salon.colour, at(16), KARL), calcom)
 
     assert starts(search(practice_calcom, question)) == starts(before)

@@ -15,12 +15,12 @@ from bookings.errors import (
     TooSoon,
     UpstreamUnavailable,
 )
-from bookings.models import Appointment, Change, Claim, Customer
+from bookings.models import Appointment, Claim, Customer, Operation
 from bookings.scheduling.customers import customer_for
 from cachectl.models import CacheInvalidation
 from calcom.models import Account
 from calcom.service import CalcomService
-from tests.bookings.helpers import book, claims_of, let_jobs_finish, settle, wish
+from tests.bookings.helpers import book, claims_of, intent, let_jobs_finish, settle
 from tests.factories import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
@@ -29,7 +29,7 @@ BOOK = "POST /v2/bookings"
 
 def test_a_booked_slot_is_confirmed_with_its_host(salon, calcom):
     """FM-07: "booked" comes after Cal.com's yes, and then the row knows with whom."""
-    booked = book(wish(salon.colour, at(14)), calcom)
+    booked = book(intent(salon.colour, at(14)), calcom)
 
     assert booked.is_settled
     assert booked.appointment.state == "confirmed"
@@ -40,7 +40,7 @@ def test_a_booked_slot_is_confirmed_with_its_host(salon, calcom):
 def test_a_pending_round_robin_claims_everybody_and_a_confirmed_one_only_the_chosen(salon, calcom, simulator):
     """FM-13: until Cal.com has said whom it chose, nobody else's write may touch any of them."""
     with simulator.holding(BOOK):
-        appointment = book(wish(salon.cut, at(14)), calcom, wait=0.3).appointment
+        appointment = book(intent(salon.cut, at(14)), calcom, wait=0.3).appointment
         assert claims_of(appointment) == {"Emma": "pending", "Ben": "pending"}
     let_jobs_finish()
 
@@ -50,7 +50,7 @@ def test_a_pending_round_robin_claims_everybody_and_a_confirmed_one_only_the_cho
 
 def test_a_claim_takes_the_buffers_too(salon, calcom):
     """What the host cannot use for somebody else is claimed."""
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     claim = Claim.objects.get()
     assert (claim.start, claim.end) == (at(14), at(15, 15))
@@ -58,8 +58,8 @@ def test_a_claim_takes_the_buffers_too(salon, calcom):
 
 def test_a_booking_on_a_known_day_costs_no_request_for_slots(salon, calcom, simulator):
     """FM-53: only slots of the list are booked, and a list that is known is not asked for again."""
-    book(wish(salon.colour, at(9)), calcom)
-    book(wish(salon.colour, at(11)), calcom)
+    book(intent(salon.colour, at(9)), calcom)
+    book(intent(salon.colour, at(11)), calcom)
 
     assert simulator.count(LIST) == 1
     assert simulator.count(BOOK) == 2
@@ -67,10 +67,10 @@ def test_a_booking_on_a_known_day_costs_no_request_for_slots(salon, calcom, simu
 
 def test_the_same_slot_is_not_sold_twice(salon, calcom, simulator):
     """FM-02: our own row refuses the second caller; Cal.com is not even asked."""
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     with pytest.raises(SlotTaken) as refusal:
-        book(wish(salon.colour, at(14), KARL), calcom)
+        book(intent(salon.colour, at(14), KARL), calcom)
 
     assert simulator.count(BOOK) == 1
     assert at(14) not in refusal.value.alternatives
@@ -79,25 +79,25 @@ def test_the_same_slot_is_not_sold_twice(salon, calcom, simulator):
 
 def test_another_service_of_the_same_host_is_taken_too(salon, calcom, simulator):
     """FM-22: colour keeps Emma busy for a cut with her."""
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
     salon.cut.event_type = salon.emmas_cut.event_type
 
     with pytest.raises(SlotTaken):
-        book(wish(salon.cut, at(14, 30), KARL), calcom)
+        book(intent(salon.cut, at(14, 30), KARL), calcom)
 
 
 def test_what_cal_com_refuses_is_rejected_and_its_day_forgotten(salon, calcom, simulator):
     """Somebody was faster at Cal.com: the caller hears so, with alternatives, and the list is not believed any more."""
-    book(wish(salon.colour, at(9)), calcom)
+    book(intent(salon.colour, at(9)), calcom)
     simulator.busy("emma", at(14), at(15))
 
     with pytest.raises(SlotTaken) as refusal:
-        book(wish(salon.colour, at(14), KARL), calcom)
+        book(intent(salon.colour, at(14), KARL), calcom)
 
     assert at(14) not in refusal.value.alternatives
     rejected = Appointment.objects.get(start=at(14))
     assert (rejected.state, claims_of(rejected)) == ("rejected", {})
-    assert Change.objects.get(appointment=rejected).outcome == "not_available"
+    assert Operation.objects.get(appointment=rejected).outcome == "not_available"
     assert CacheInvalidation.objects.filter(cause=CacheInvalidation.Cause.REFUSED).exists()
 
 
@@ -118,7 +118,7 @@ def test_what_is_not_offered_is_refused_by_name(salon, calcom, simulator, start,
     salon.colour.notice_minutes, salon.colour.horizon_days = 120, 30
 
     with pytest.raises(refusal):
-        book(wish(salon.colour, start), calcom)
+        book(intent(salon.colour, start), calcom)
 
     assert simulator.count(BOOK) == 0
     assert not Appointment.objects.exists()
@@ -131,27 +131,27 @@ def test_a_day_nobody_could_load_is_not_called_full(salon, calcom):
     salon.account.save()
 
     with pytest.raises(UpstreamUnavailable):
-        book(wish(salon.colour, at(14)), calcom)
+        book(intent(salon.colour, at(14)), calcom)
 
 
 def test_a_wish_waits_while_cal_com_cannot_be_reached(salon, calcom, simulator):
     """Nothing was sent, so it stays queued, keeps its time, and is entered as soon as that is possible."""
-    book(wish(salon.colour, at(9)), calcom)
+    book(intent(salon.colour, at(9)), calcom)
     unreachable = Account.objects.get(pk=salon.account.pk)
     unreachable.base_url = NOWHERE
 
-    waiting = book(wish(salon.colour, at(14), KARL), CalcomService(unreachable))
-    assert (waiting.is_settled, waiting.change.state) == (False, "queued")
+    waiting = book(intent(salon.colour, at(14), KARL), CalcomService(unreachable))
+    assert (waiting.is_settled, waiting.operation.state) == (False, "queued")
     assert claims_of(waiting.appointment) == {"Emma": "pending"}
 
-    assert settle(waiting.change, calcom).state == "done"
+    assert settle(waiting.operation, calcom).state == "done"
     assert Appointment.objects.get(start=at(14)).state == "confirmed"
 
 
 def test_a_late_answer_settles_the_row_after_the_caller_has_gone(salon, calcom, simulator):
     """FM-15: the deadline bounds the caller's wait, never the booking."""
     with simulator.holding(BOOK):
-        pending = book(wish(salon.colour, at(14)), calcom, wait=0.3)
+        pending = book(intent(salon.colour, at(14)), calcom, wait=0.3)
         assert (pending.is_settled, pending.appointment.state) == (False, "pending")
 
     let_jobs_finish()
@@ -160,8 +160,8 @@ def test_a_late_answer_settles_the_row_after_the_caller_has_gone(salon, calcom, 
 
 def test_callers_without_number_or_address_can_book(salon, calcom, simulator):
     """FM-56, FM-03: each gets an address of their own, so Cal.com cannot mistake one for the other."""
-    book(wish(salon.cut, at(10), NOBODY), calcom)
-    book(wish(salon.cut, at(12), NOBODY), calcom)
+    book(intent(salon.cut, at(10), NOBODY), calcom)
+    book(intent(salon.cut, at(12), NOBODY), calcom)
 
     addresses = {booking["email"] for booking in simulator.bookings()}
     assert len(addresses) == 2
@@ -170,9 +170,9 @@ def test_callers_without_number_or_address_can_book(salon, calcom, simulator):
 
 def test_a_caller_is_known_again_by_phone(salon, calcom):
     """The same number is the same customer; what they tell later is added, never overwritten."""
-    book(wish(salon.cut, at(10), KARL), calcom)
-    book(wish(salon.cut, at(12), ANNA), calcom)
-    book(wish(salon.cut, at(14), KARL), calcom)
+    book(intent(salon.cut, at(10), KARL), calcom)
+    book(intent(salon.cut, at(12), ANNA), calcom)
+    book(intent(salon.cut, at(14), KARL), calcom)
 
     assert Customer.objects.count() == 2
     assert Customer.objects.get(phone=KARL.phone).email is None
@@ -190,7 +190,7 @@ def test_a_customer_known_by_address_learns_no_number(salon):
 
 def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simulator):
     """FM-83: the id is how we recognise our booking; the rest is nobody's business."""
-    appointment = book(wish(salon.cut, at(10)), calcom).appointment
+    appointment = book(intent(salon.cut, at(10)), calcom).appointment
 
     (booking,) = simulator.bookings()
     assert list(booking["metadata"].values()) == [appointment.public_id]
@@ -198,7 +198,7 @@ def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simula
 
 def test_answers_that_cal_com_insists_on_come_from_the_service(practice, practice_calcom, simulator):
     """FM-61: a default per service answers a field that no caller is asked for."""
-    booked = book(wish(practice.check_up, at(20)), practice_calcom)
+    booked = book(intent(practice.check_up, at(20)), practice_calcom)
 
     assert booked.is_settled  # the simulator refuses a booking without it
 
@@ -208,7 +208,7 @@ def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, pra
     practice.check_up.field_defaults = {"insurance": "Somebody's"}
 
     with pytest.raises(ConfigurationError, match="insurance"):
-        book(wish(practice.check_up, at(20)), practice_calcom)
+        book(intent(practice.check_up, at(20)), practice_calcom)
 
     assert simulator.count() == 0
 
@@ -216,14 +216,14 @@ def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, pra
 def test_what_cannot_be_served_is_not_tried(practice, practice_calcom, simulator):
     """Several people would share one booking."""
     with pytest.raises(ConfigurationError, match="seats"):
-        book(wish(cannot_be_booked(practice.vaccination), at(20)), practice_calcom)
+        book(intent(cannot_be_booked(practice.vaccination), at(20)), practice_calcom)
 
     assert simulator.count() == 0
 
 
 def test_a_length_among_several_is_sent_along(practice, practice_calcom, simulator):
     """FM-16: what was offered at one length is booked at that length."""
-    appointment = book(wish(practice.follow_up, at(20)), practice_calcom).appointment
+    appointment = book(intent(practice.follow_up, at(20)), practice_calcom).appointment
 
     assert appointment.end - appointment.start == timedelta(minutes=15)
     (booking,) = simulator.bookings()

@@ -9,9 +9,9 @@ from django.apps import apps
 from django.db import connections
 
 from bookings.errors import SlotTaken
-from bookings.models import Appointment, CallbackRequest, Change, Conversation
+from bookings.models import Appointment, CallbackRequest, Conversation, Operation
 from bookings.scheduling import callbacks
-from tests.bookings.helpers import book, cancel, let_jobs_finish, move, pass_time, wish
+from tests.bookings.helpers import book, cancel, intent, let_jobs_finish, pass_time, reschedule
 from tests.factories import ANNA, KARL, NOBODY, at
 
 BOOK = "POST /v2/bookings"
@@ -23,7 +23,7 @@ def test_who_has_gone_is_called_when_calcom_refuses(salon, calcom, simulator):
     """202 said that it is being entered; the refusal that came later would reach nobody otherwise."""
     call = Conversation.objects.create(company=salon.company)
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14), conversation=call), calcom, wait=0.3)
+        book(intent(salon.colour, at(14), conversation=call), calcom, wait=0.3)
         simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
         pass_time(10)
     let_jobs_finish()
@@ -37,11 +37,11 @@ def test_who_has_gone_is_called_when_calcom_refuses(salon, calcom, simulator):
 
 def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulator):
     """The answer says it, with other times."""
-    book(wish(salon.colour, at(9)), calcom)
+    book(intent(salon.colour, at(9)), calcom)
     simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
 
     with pytest.raises(SlotTaken):
-        book(wish(salon.colour, at(14), KARL), calcom)
+        book(intent(salon.colour, at(14), KARL), calcom)
 
     assert not CallbackRequest.objects.exists()
 
@@ -49,7 +49,7 @@ def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulato
 def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
     """Without a number somebody has to find another way."""
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14), NOBODY), calcom, wait=0.3)
+        book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.3)
         simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
         pass_time(10)
     let_jobs_finish()
@@ -60,31 +60,31 @@ def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
 
 def test_a_move_that_came_to_nothing_is_told_by_a_person(salon, calcom, simulator):
     """The appointment stands where it was, which the caller must hear."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
     with simulator.holding(MOVE):
-        move(appointment, at(16), calcom, wait=0.3)
+        reschedule(appointment, at(16), calcom, wait=0.3)
         simulator.book_elsewhere("colour", at(16), host="emma", webhook=False)
         pass_time(10)
     let_jobs_finish()
 
-    assert Change.objects.get(operation="move").state == "refused"
+    assert Operation.objects.get(kind="reschedule").state == "refused"
     assert CallbackRequest.objects.get().topic.startswith("The appointment could not be moved at Cal.com.")
 
 
 def test_a_cancellation_that_came_to_nothing_is_told_by_a_person(salon, calcom, simulator):
     """Else the caller would not come, and be waited for."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
     simulator.fail(CANCEL, "error_before", status=403)
     cancel(appointment, calcom, wait=0)
     let_jobs_finish()
 
-    assert Change.objects.get(operation="cancel").state == "refused"
+    assert Operation.objects.get(kind="cancel").state == "refused"
     assert CallbackRequest.objects.get().topic.startswith("The appointment could not be cancelled at Cal.com.")
 
 
 def test_a_concern_is_on_the_list_once(salon, calcom):
     """However often it comes to nothing."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     assert all(callbacks.owe(appointment, "It failed.") for _ in range(3))
 

@@ -17,11 +17,11 @@ from bookings.errors import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
 )
-from bookings.models import Appointment, Change, Claim
-from bookings.sync.apply import take_over
-from bookings.sync.classify import News
+from bookings.models import Appointment, Claim, Operation
+from bookings.sync.apply import apply_update
+from bookings.sync.classify import RemoteUpdate
 from cachectl.infra.deadline import Deadline
-from tests.bookings.helpers import PATIENCE, book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.bookings.helpers import PATIENCE, book, cancel, intent, let_jobs_finish, pass_time, settle, write_down
 from tests.factories import KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -31,7 +31,7 @@ CANCEL = "POST /v2/bookings/{uid}/cancel"
 @pytest.fixture
 def appointment(salon, calcom):
     """Colour at two o'clock, confirmed."""
-    return book(wish(salon.colour, at(14)), calcom).appointment
+    return book(intent(salon.colour, at(14)), calcom).appointment
 
 
 def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simulator, appointment):
@@ -57,7 +57,7 @@ def test_a_reason_is_always_sent(calcom, simulator, appointment, reason):
     """Authenticated as the host, Cal.com refuses to cancel without one (recorded 2026-11-21)."""
     assert cancel(appointment, calcom, reason=reason).is_settled
 
-    assert Change.objects.get(operation="cancel").reason == (reason.strip() or "Cancelled by phone.")
+    assert Operation.objects.get(kind="cancel").reason == (reason.strip() or "Cancelled by phone.")
 
 
 def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
@@ -72,7 +72,7 @@ def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointmen
 
 def test_a_key_that_booked_does_not_cancel(salon, calcom):
     """The key came with another request."""
-    appointment = book(wish(salon.colour, at(14), key="k", digest="book"), calcom).appointment
+    appointment = book(intent(salon.colour, at(14), key="k", digest="book"), calcom).appointment
 
     with pytest.raises(IdempotencyKeyReused):
         cancel(appointment, calcom, idempotency_key="k", request_digest="cancel")
@@ -102,7 +102,7 @@ def test_what_was_moved_at_cal_com_is_cancelled_where_it_is_now(calcom, simulato
     pending = cancel(appointment, calcom)
 
     assert not pending.is_settled
-    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert settle(pending.operation, calcom).appointment.state == "cancelled"
     assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
     assert Appointment.objects.get().earlier_remote_uids == [booked_as]
 
@@ -119,11 +119,11 @@ def test_cancellation_reaches_a_booking_that_was_moved_while_calcom_thought(
         simulator.await_in_flight(1, CANCEL)
         moved = simulator.reschedule_elsewhere(appointment.remote_uid, at(10))
         if is_heard:
-            take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
+            apply_update(RemoteUpdate(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
     let_jobs_finish()
     assert Appointment.objects.get().state == "confirmed"
 
-    settled = settle(pending.change, calcom)
+    settled = settle(pending.operation, calcom)
 
     assert (settled.state, settled.appointment.state) == ("done", "cancelled")
     assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
@@ -139,7 +139,7 @@ def test_booking_that_was_moved_while_it_was_cancelled_is_cancelled_when_it_is_h
     _cancelled(appointment, timezone.now())
     remote = calcom.get_booking(uid=moved["uid"])
 
-    take_over(News(appointment.event_type.account, remote, is_read=not is_told), calcom)
+    apply_update(RemoteUpdate(appointment.event_type.account, remote, is_read=not is_told), calcom)
 
     assert {booking["status"] for booking in simulator.bookings()} == {"cancelled"}
     assert Appointment.objects.count() == 1
@@ -150,7 +150,7 @@ def test_booking_that_was_moved_long_after_its_cancellation_stands(calcom, simul
     moved = simulator.reschedule_elsewhere(appointment.remote_uid, at(10), webhook=False)
     _cancelled(appointment, timezone.now() - timedelta(hours=1))
 
-    take_over(News(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
+    apply_update(RemoteUpdate(appointment.event_type.account, calcom.get_booking(uid=moved["uid"])), calcom)
 
     assert [booking["status"] for booking in simulator.bookings()] == ["cancelled", "accepted"]
 
@@ -162,7 +162,7 @@ def test_cancellation_answered_about_a_booking_that_stands_is_sent_again(calcom,
     pending = cancel(appointment, calcom)
 
     assert not pending.is_settled
-    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert settle(pending.operation, calcom).appointment.state == "cancelled"
 
 
 def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment):
@@ -170,9 +170,9 @@ def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment):
     simulator.fail(CANCEL, "reset_after")
 
     pending = cancel(appointment, calcom)
-    assert (pending.change.state, pending.appointment.state) == ("unknown", "confirmed")
+    assert (pending.operation.state, pending.appointment.state) == ("unknown", "confirmed")
 
-    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert settle(pending.operation, calcom).appointment.state == "cancelled"
     assert simulator.count(CANCEL) == 1
 
 
@@ -181,7 +181,7 @@ def test_a_request_that_got_lost_is_sent_again(calcom, simulator, appointment):
     simulator.fail(CANCEL, "reset_before")
     pending = cancel(appointment, calcom)
 
-    assert settle(pending.change, calcom).appointment.state == "cancelled"
+    assert settle(pending.operation, calcom).appointment.state == "cancelled"
     assert simulator.count(CANCEL) == 2
 
 
@@ -191,7 +191,7 @@ def test_until_cal_com_says_yes_the_time_stays_taken(salon, calcom, simulator, a
         pending = cancel(appointment, calcom, wait=0.2)
         assert (pending.is_settled, pending.appointment.state) == (False, "confirmed")
         with pytest.raises(BookingError):
-            book(wish(salon.colour, at(14), KARL), calcom)
+            book(intent(salon.colour, at(14), KARL), calcom)
 
     let_jobs_finish()
     assert Appointment.objects.get().state == "cancelled"
@@ -199,12 +199,12 @@ def test_until_cal_com_says_yes_the_time_stays_taken(salon, calcom, simulator, a
 
 def test_a_booking_that_has_not_left_is_taken_back(salon, calcom, simulator):
     """Nothing was sent, so there is nothing to cancel at Cal.com."""
-    change = write_down(wish(salon.colour, at(14)))
+    operation = write_down(intent(salon.colour, at(14)))
 
-    cancelled = cancel(change.appointment, calcom)
+    cancelled = cancel(operation.appointment, calcom)
 
     assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
-    assert settle(change, calcom).state == "refused"
+    assert settle(operation, calcom).state == "refused"
     assert simulator.count() == 0
     assert not Claim.objects.exists()
 
@@ -212,7 +212,7 @@ def test_a_booking_that_has_not_left_is_taken_back(salon, calcom, simulator):
 def test_a_booking_on_its_way_is_cancelled_when_it_has_arrived(salon, calcom, simulator):
     """Only what is there can be cancelled: whoever cannot wait is told to try again."""
     with simulator.holding(BOOK):
-        appointment = book(wish(salon.colour, at(14)), calcom, wait=0.2).appointment
+        appointment = book(intent(salon.colour, at(14)), calcom, wait=0.2).appointment
         with pytest.raises(IdempotencyInProgress):
             cancel(appointment, calcom, wait=Deadline.after(0.2))
     let_jobs_finish()
@@ -228,7 +228,7 @@ def test_notice_binds_callers_and_not_staff(salon, calcom, appointment):
     appointment = Appointment.objects.get()
 
     with pytest.raises(ChangeTooLate):
-        cancel(appointment, calcom, asked_by=salon.agent_key)
+        cancel(appointment, calcom, requested_by=salon.agent_key)
 
     assert cancel(appointment, calcom).is_settled
 
@@ -253,7 +253,7 @@ def test_what_does_not_stand_cannot_be_cancelled(calcom, appointment, state, ref
 def test_a_refused_cancellation_may_be_asked_for_again(calcom, simulator, appointment):
     """The reason lay with Cal.com, and staff put it right."""
     simulator.fail(CANCEL, "error_before", status=401)
-    refused = Change.objects.filter(operation="cancel")
+    refused = Operation.objects.filter(kind="cancel")
     with pytest.raises(BookingError):
         cancel(appointment, calcom)
     assert refused.get().state == "refused"
@@ -264,10 +264,10 @@ def test_a_refused_cancellation_may_be_asked_for_again(calcom, simulator, appoin
 def test_a_swept_cancellation_is_not_sent_before_its_time(calcom, simulator, appointment):
     """What was sent a moment ago may still be answered."""
     simulator.fail(CANCEL, "reset_after")
-    change = cancel(appointment, calcom).change
+    operation = cancel(appointment, calcom).operation
     pass_time(1)
 
-    assert not Change.objects.due().filter(pk=change.pk).exists()
+    assert not Operation.objects.due().filter(pk=operation.pk).exists()
 
 
 def _cancel_on_a_thread(appointment_id, calcom):
@@ -281,10 +281,10 @@ def _cancel_on_a_thread(appointment_id, calcom):
 
 def _cancelled(appointment, finished_at):
     """Write down that our cancellation was answered with a yes."""
-    Change.objects.create(
+    Operation.objects.create(
         company=appointment.company,
         appointment=appointment,
-        operation="cancel",
+        kind="cancel",
         state="done",
         finished_at=finished_at,
     )

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from bookings.availability.occupancy import Conflict, Occupancy, Row, check_conflict, read_occupancy
 from bookings.errors import SlotTaken
-from bookings.models import Appointment, Change, Claim
+from bookings.models import Appointment, Claim, Operation
 from bookings.scheduling import claims
-from tests.bookings.helpers import book, cancel, claims_of, let_jobs_finish, settle, wish, write_down
+from tests.bookings.helpers import book, cancel, claims_of, intent, let_jobs_finish, settle, write_down
 from tests.factories import ANNA, KARL, NOBODY, at
 
 BOOK = "POST /v2/bookings"
@@ -82,33 +82,33 @@ def test_who_waits_goes_after_the_older_wish_and_before_the_younger():
 def test_the_second_wish_waits_for_the_first_and_then_gets_the_other_host(salon, calcom, simulator):
     """FM-13: two writes that could touch one host are never in flight at once."""
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14)), calcom, wait=0.2)
-        second = book(wish(salon.cut, at(14), KARL), calcom, wait=0.3)
-        assert (second.is_settled, second.change.state) == (False, "queued")
+        book(intent(salon.cut, at(14)), calcom, wait=0.2)
+        second = book(intent(salon.cut, at(14), KARL), calcom, wait=0.3)
+        assert (second.is_settled, second.operation.state) == (False, "queued")
         assert claims_of(second.appointment) == {"Emma": "queued", "Ben": "queued"}
         assert simulator.count(BOOK) == 1
     let_jobs_finish()
 
-    assert settle(second.change, calcom).state == "done"
+    assert settle(second.operation, calcom).state == "done"
     assert {booking["host"] for booking in simulator.bookings()} == {"emma", "ben"}
 
 
 def test_who_waits_is_served_within_the_deadline_when_the_first_is_done(salon, calcom, simulator):
     """The caller on the line hears "booked", not "being entered"."""
     simulator.fail(BOOK, "hang", seconds=3)
-    assert not book(wish(salon.cut, at(14)), calcom, wait=0.3).is_settled
+    assert not book(intent(salon.cut, at(14)), calcom, wait=0.3).is_settled
 
-    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    assert book(intent(salon.cut, at(14), KARL), calcom).is_settled
 
 
 def test_the_third_wish_for_two_hosts_is_refused_at_once(salon, calcom, simulator):
     """Nobody is kept waiting for what cannot come."""
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14)), calcom, wait=0.2)
-        book(wish(salon.cut, at(14), KARL), calcom, wait=0.2)
+        book(intent(salon.cut, at(14)), calcom, wait=0.2)
+        book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
 
         with pytest.raises(SlotTaken) as refusal:
-            book(wish(salon.cut, at(14), NOBODY), calcom)
+            book(intent(salon.cut, at(14), NOBODY), calcom)
 
     assert len(refusal.value.alternatives) == 3
 
@@ -117,11 +117,11 @@ def test_who_waited_in_vain_is_refused(salon, calcom, simulator):
     """The other host was busy elsewhere: Cal.com says so, and the row says what became of the wish."""
     simulator.busy("ben", at(14), at(15))
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14)), calcom, wait=0.2)
-        second = book(wish(salon.cut, at(14), KARL), calcom, wait=0.2)
+        book(intent(salon.cut, at(14)), calcom, wait=0.2)
+        second = book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
     let_jobs_finish()
 
-    settled = settle(second.change, calcom)
+    settled = settle(second.operation, calcom)
     assert (settled.outcome, settled.appointment.state) == ("not_available", "rejected")
     assert claims_of(settled.appointment) == {}
 
@@ -129,19 +129,19 @@ def test_who_waited_in_vain_is_refused(salon, calcom, simulator):
 def test_a_wish_for_one_of_them_is_in_the_way_of_a_wish_for_anybody(salon, calcom, simulator):
     """While colour is on its way to Emma, Cal.com might give her the cut as well."""
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14)), calcom, wait=0.2)
-        cut = book(wish(salon.cut, at(14), KARL), calcom, wait=0.2)
-        assert cut.change.state == "queued"
+        book(intent(salon.colour, at(14)), calcom, wait=0.2)
+        cut = book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
+        assert cut.operation.state == "queued"
     let_jobs_finish()
 
-    assert settle(cut.change, calcom).appointment.host == salon.ben.host
+    assert settle(cut.operation, calcom).appointment.host == salon.ben.host
     assert simulator.overlaps() == []
 
 
 def test_who_waits_can_be_taken_back(salon, calcom, simulator):
     """What was not sent is cancelled without Cal.com, and gives its place in the line up."""
-    first = write_down(wish(salon.cut, at(14)))
-    second = write_down(wish(salon.cut, at(14), KARL))
+    first = write_down(intent(salon.cut, at(14)))
+    second = write_down(intent(salon.cut, at(14), KARL))
 
     cancel(second.appointment, calcom)
 
@@ -195,7 +195,7 @@ def test_a_hold_that_ran_out_is_in_nobodys_way(salon, calcom):
         expires_at=dead.expires_at,
     )
 
-    assert book(wish(salon.colour, at(10), ANNA), calcom).is_settled
+    assert book(intent(salon.colour, at(10), ANNA), calcom).is_settled
     dead.refresh_from_db()
     assert dead.state == "expired"
 
@@ -213,7 +213,7 @@ def test_a_hold_that_lives_is_not_booked_over(salon, calcom, simulator):
     )
 
     with pytest.raises(SlotTaken):
-        book(wish(salon.colour, at(10)), calcom)
+        book(intent(salon.colour, at(10)), calcom)
     assert simulator.count(BOOK) == 0
 
 
@@ -242,7 +242,7 @@ def test_a_writer_in_the_way_says_nothing_about_time(salon):
         _lock_on_another_connection.close()
 
     with claims.writing(salon.colour.event_type):
-        assert not Change.objects.exists()
+        assert not Operation.objects.exists()
 
 
 def _appointment(salon, minute, **fields):

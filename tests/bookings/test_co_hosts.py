@@ -10,7 +10,7 @@ from bookings.models import Appointment, Claim, Service
 from calcom.models import Cursor, EventTypeHost, Host
 from calcom.tasks import sync_event_type
 from calcom.webhooks import polling
-from tests.bookings.helpers import book, cancel, claims_of, move, wish
+from tests.bookings.helpers import book, cancel, claims_of, intent, reschedule
 from tests.calcom.webhooks import Hooks, handed_out
 from tests.factories import ANNA, KARL, TUESDAY, at
 
@@ -60,7 +60,7 @@ def test_sync_knows_who_attends_no_longer(salon, simulator, beside_emma):
 
 def test_address_of_a_host_is_learned_from_a_booking(salon, calcom, simulator):
     """A list of event types does not tell it."""
-    book(wish(salon.colour, at(10)), calcom)
+    book(intent(salon.colour, at(10)), calcom)
     assert Host.objects.get(name="Emma").email == "emma@example.com"
 
 
@@ -72,20 +72,20 @@ def test_booking_of_a_collective_type_takes_the_time_of_all(agent, salon, calcom
     assert at(10) in agent.free_slots(salon.beard, TUESDAY)
     assert at(10) in agent.free_slots(salon.colour, TUESDAY)
 
-    appointment = book(wish(together, at(10)), calcom).appointment
+    appointment = book(intent(together, at(10)), calcom).appointment
 
     assert claims_of(appointment) == BOTH
     assert at(10) not in agent.free_slots(salon.beard, TUESDAY)
     assert at(10) not in agent.free_slots(salon.colour, TUESDAY)
     sent = simulator.count(BOOK)
     with pytest.raises(SlotTaken):
-        book(wish(salon.beard, at(10), KARL), calcom)
+        book(intent(salon.beard, at(10), KARL), calcom)
     assert simulator.count(BOOK) == sent
 
 
 def test_booking_beside_a_fixed_host_takes_the_time_of_both(agent, salon, calcom, simulator, beside_emma):
     """The one whose turn it is stands among the attendees, and is known by name."""
-    appointment = book(wish(beside_emma, at(10)), calcom).appointment
+    appointment = book(intent(beside_emma, at(10)), calcom).appointment
 
     (booked,) = simulator.bookings()
     (in_turn,) = set(booked["hosts"]) - {"emma"}
@@ -95,10 +95,10 @@ def test_booking_beside_a_fixed_host_takes_the_time_of_both(agent, salon, calcom
 
 def test_two_bookings_beside_a_fixed_host_do_not_overlap(salon, calcom, simulator, beside_emma):
     """However many take turns, Emma is one."""
-    book(wish(beside_emma, at(10)), calcom)
+    book(intent(beside_emma, at(10)), calcom)
 
     with pytest.raises(SlotTaken):
-        book(wish(beside_emma, at(10), KARL), calcom)
+        book(intent(beside_emma, at(10), KARL), calcom)
 
     assert simulator.overlaps() == []
 
@@ -107,15 +107,15 @@ def test_host_who_is_not_recognised_may_be_any_of_those_who_take_turns(salon, ca
     """Rather too much time is taken than offered."""
     simulator.fail(BOOK, "altered", without=["attendees"])
 
-    appointment = book(wish(beside_emma, at(10)), calcom).appointment
+    appointment = book(intent(beside_emma, at(10)), calcom).appointment
 
     assert set(claims_of(appointment)) == {"Emma", "Ben", "Salon Berlin"}
 
 
 def test_reschedule_and_cancellation_of_a_collective_type_free_the_time_of_all(agent, salon, calcom, together):
     """The old time, and in the end the new one."""
-    appointment = book(wish(together, at(10)), calcom).appointment
-    moved = move(Appointment.objects.get(pk=appointment.pk), at(15), calcom).appointment
+    appointment = book(intent(together, at(10)), calcom).appointment
+    moved = reschedule(Appointment.objects.get(pk=appointment.pk), at(15), calcom).appointment
 
     assert claims_of(moved) == BOTH
     assert set(Claim.objects.values_list("start", flat=True)) == {at(15)}
@@ -157,7 +157,7 @@ def test_host_among_the_attendees_of_any_booking_is_busy(salon, calcom, simulato
     """Cal.com counts a booking that they attend; here nothing says that the type has two hosts."""
     Host.objects.filter(name="Ben").update(email=ANNA.email)
 
-    appointment = book(wish(salon.colour, at(10), ANNA), calcom).appointment
+    appointment = book(intent(salon.colour, at(10), ANNA), calcom).appointment
 
     assert claims_of(appointment) == BOTH
 

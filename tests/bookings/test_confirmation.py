@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from bookings import tasks
 from bookings.errors import AlreadyCancelled, SlotNotOffered, SlotTaken
-from bookings.models import Appointment, CallbackRequest, Change, Claim
+from bookings.models import Appointment, CallbackRequest, Claim, Operation
 from bookings.scheduling import execution
 from bookings.sync import apply
 from calcom.http.client import Client
@@ -19,11 +19,11 @@ from tests.bookings.helpers import (
     book,
     cancel,
     claims_of,
+    intent,
     let_lists_know,
-    move,
     pass_time,
+    reschedule,
     settle,
-    wish,
     write_down,
 )
 from tests.calcom.webhooks import Hooks
@@ -46,7 +46,7 @@ def hooks(practice_calcom, simulator, practice) -> Hooks:
 @pytest.fixture
 def waiting(practice, practice_calcom, simulator) -> Appointment:
     """A vaccination that was asked for."""
-    return book(wish(practice.vaccination, at(20), JANE), practice_calcom).appointment
+    return book(intent(practice.vaccination, at(20), JANE), practice_calcom).appointment
 
 
 def poll(practice, appointment) -> str:
@@ -63,15 +63,15 @@ def poll(practice, appointment) -> str:
 
 def test_booking_to_be_confirmed_waits_without_being_looked_up(practice, practice_calcom, simulator):
     """It is not confirmed, keeps its time, raises no alert, and no sweep asks Cal.com about it."""
-    booked = book(wish(practice.vaccination, at(20), JANE), practice_calcom)
+    booked = book(intent(practice.vaccination, at(20), JANE), practice_calcom)
     pass_time(3600)
     tasks.settle()
 
     assert (booked.is_settled, booked.appointment.state) == (False, "awaiting_confirmation")
-    assert Change.objects.get().state == "awaiting"
+    assert Operation.objects.get().state == "awaiting"
     assert claims_of(booked.appointment) == WAITS
     assert simulator.count(READ) == simulator.count(LIST) == 0
-    assert Change.objects.open().count() == 0
+    assert Operation.objects.open().count() == 0
 
 
 def test_time_that_waits_is_not_offered_although_calcom_lists_it(practice, practice_calcom, waiting):
@@ -79,12 +79,12 @@ def test_time_that_waits_is_not_offered_although_calcom_lists_it(practice, pract
     let_lists_know()
 
     with pytest.raises(SlotTaken):
-        book(wish(practice.vaccination, at(20), ANNA), practice_calcom)
+        book(intent(practice.vaccination, at(20), ANNA), practice_calcom)
 
 
 def test_repeat_of_a_request_that_waits_is_the_same_request(practice, practice_calcom, simulator):
     """It waits once."""
-    asked = wish(practice.vaccination, at(20), JANE, key="one")
+    asked = intent(practice.vaccination, at(20), JANE, key="one")
     first = book(asked, practice_calcom)
     again = book(asked, practice_calcom)
 
@@ -94,25 +94,25 @@ def test_repeat_of_a_request_that_waits_is_the_same_request(practice, practice_c
 
 def test_lost_answer_of_a_booking_to_be_confirmed_is_found(practice, practice_calcom, simulator):
     """The look-up that every send without an answer gets finds it waiting."""
-    change = write_down(wish(practice.vaccination, at(20), JANE))
-    case = begin(change, practice_calcom)
-    case.ask()
+    operation = write_down(intent(practice.vaccination, at(20), JANE))
+    handler = begin(operation, practice_calcom)
+    handler.ask()
     pass_time(40)
 
-    change = settle(change, practice_calcom)
+    operation = settle(operation, practice_calcom)
 
-    assert (change.state, change.appointment.state) == ("awaiting", "awaiting_confirmation")
-    assert change.appointment.remote_uid
+    assert (operation.state, operation.appointment.state) == ("awaiting", "awaiting_confirmation")
+    assert operation.appointment.remote_uid
 
 
 def test_webhook_before_the_answer_makes_it_wait(practice, practice_calcom, simulator, hooks):
     """It comes 20 ms earlier (recorded)."""
-    case = begin(write_down(wish(practice.vaccination, at(20), JANE)), practice_calcom)
-    remote = case.ask()
+    handler = begin(write_down(intent(practice.vaccination, at(20), JANE)), practice_calcom)
+    remote = handler.ask()
     hooks.bring(hooks.said("BOOKING_REQUESTED"))
-    case.hear(remote)
+    handler.apply_result(remote)
 
-    assert (Change.objects.get().state, Appointment.objects.get().state) == ("awaiting", "awaiting_confirmation")
+    assert (Operation.objects.get().state, Appointment.objects.get().state) == ("awaiting", "awaiting_confirmation")
     assert len(simulator.bookings()) == 1
 
 
@@ -127,7 +127,7 @@ def test_confirmed_by_the_host_is_confirmed(practice, simulator, hooks, waiting,
     waiting.refresh_from_db()
 
     assert (waiting.state, claims_of(waiting)) == ("confirmed", CONFIRMED)
-    assert Change.objects.get().state == "done"
+    assert Operation.objects.get().state == "done"
     assert CallbackRequest.objects.count() == 0
 
 
@@ -139,9 +139,9 @@ def test_declined_by_the_host_is_rejected_and_called_about(practice, simulator, 
     waiting.refresh_from_db()
 
     assert (waiting.state, claims_of(waiting)) == ("rejected", {})
-    change = Change.objects.get()
-    assert (change.state, change.outcome) == ("refused", "declined")
-    assert isinstance(execution.refusal(change), SlotNotOffered)
+    operation = Operation.objects.get()
+    assert (operation.state, operation.outcome) == ("refused", "declined")
+    assert isinstance(execution.refusal(operation), SlotNotOffered)
     callback = CallbackRequest.objects.get()
     assert (callback.phone, callback.appointment) == (JANE.phone, waiting)
 
@@ -150,10 +150,10 @@ def test_message_of_a_decision_is_heard_once(practice, simulator, hooks, waiting
     """Later polls say nothing new."""
     simulator.decide_elsewhere(waiting.remote_uid, confirm=True)
     hooks.bring(hooks.said("BOOKING_CREATED"))
-    finished_at = Change.objects.get().finished_at
+    finished_at = Operation.objects.get().finished_at
 
     assert poll(practice, waiting) == "known already"
-    assert Change.objects.get().finished_at == finished_at
+    assert Operation.objects.get().finished_at == finished_at
 
 
 def test_poll_of_a_booking_that_still_waits_changes_nothing(practice, simulator, waiting):
@@ -178,29 +178,29 @@ def test_request_without_a_decision_expires_at_its_start(practice_calcom, simula
     """Nothing is asked of Cal.com; the caller is called, and staff alerted."""
     ago = timezone.now() - waiting.start - timedelta(minutes=1)
     Appointment.objects.update(start=F("start") + ago, end=F("end") + ago)
-    Change.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    Operation.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
     sent = simulator.count()
 
-    change = settle(Change.objects.get(), practice_calcom)
+    operation = settle(Operation.objects.get(), practice_calcom)
 
-    assert (change.state, change.outcome, change.appointment.state) == ("refused", "not_in_time", "expired")
+    assert (operation.state, operation.outcome, operation.appointment.state) == ("refused", "not_in_time", "expired")
     assert (claims_of(waiting), CallbackRequest.objects.count(), simulator.count()) == ({}, 1, sent)
     assert [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 def test_sweep_takes_up_a_request_at_its_start_only(practice, practice_calcom, waiting):
     """Until then the row is not due; one that was taken up too early waits on."""
-    assert not Change.objects.due().exists()
-    assert Change.objects.pending().get().next_attempt_at == waiting.start
+    assert not Operation.objects.due().exists()
+    assert Operation.objects.pending().get().next_attempt_at == waiting.start
 
-    change = settle(Change.objects.get(), practice_calcom)
+    operation = settle(Operation.objects.get(), practice_calcom)
 
-    assert (change.state, change.next_attempt_at) == ("awaiting", waiting.start)
+    assert (operation.state, operation.next_attempt_at) == ("awaiting", waiting.start)
 
 
 def test_declined_request_without_a_number_alerts_staff(practice, practice_calcom, simulator, hooks, caplog):
     """There is no number to call."""
-    appointment = book(wish(practice.vaccination, at(20), NOBODY), practice_calcom).appointment
+    appointment = book(intent(practice.vaccination, at(20), NOBODY), practice_calcom).appointment
     simulator.decide_elsewhere(appointment.remote_uid, confirm=False)
     hooks.bring(hooks.said("BOOKING_REJECTED"))
 
@@ -219,7 +219,7 @@ def test_request_that_waits_is_cancelled(practice_calcom, simulator, hooks, wait
 
     assert (cancelled.is_settled, waiting.state, claims_of(waiting)) == (True, "cancelled", {})
     assert simulator.bookings()[0]["status"] == "cancelled"
-    asked = Change.objects.get(operation="create")
+    asked = Operation.objects.get(kind="create")
     assert isinstance(execution.refusal(asked), AlreadyCancelled)
     assert CallbackRequest.objects.count() == 0
 
@@ -229,7 +229,7 @@ def test_reschedule_of_a_confirmed_booking_waits_for_the_host(practice_calcom, s
     simulator.decide_elsewhere(waiting.remote_uid, confirm=True)
     poll(practice, waiting)
 
-    moved = move(waiting, at(21), practice_calcom)
+    moved = reschedule(waiting, at(21), practice_calcom)
     hooks.bring(hooks.said("BOOKING_REQUESTED"))
     waiting.refresh_from_db()
     assert (moved.is_settled, waiting.state, waiting.start) == (False, "awaiting_confirmation", at(21))
@@ -240,18 +240,18 @@ def test_reschedule_of_a_confirmed_booking_waits_for_the_host(practice_calcom, s
     poll(practice, waiting)
 
     assert (waiting.state, claims_of(waiting)) == ("confirmed", CONFIRMED)
-    assert {each.state for each in Change.objects.all()} == {"done"}
+    assert {each.state for each in Operation.objects.all()} == {"done"}
 
 
 def test_request_that_waits_is_rescheduled(practice_calcom, simulator, waiting):
     """One request waits then, at the new time; the repeat is the same."""
-    move(waiting, at(21), practice_calcom)
+    reschedule(waiting, at(21), practice_calcom)
     waiting.refresh_from_db()
-    again = move(waiting, at(21), practice_calcom)
+    again = reschedule(waiting, at(21), practice_calcom)
 
     assert (waiting.state, waiting.start, again.replayed) == ("awaiting_confirmation", at(21), True)
-    states = {change.operation: change.state for change in Change.objects.all()}
-    assert states == {"create": "done", "move": "awaiting"}
+    states = {operation.kind: operation.state for operation in Operation.objects.all()}
+    assert states == {"create": "done", "reschedule": "awaiting"}
 
 
 @pytest.mark.parametrize("is_confirmed_before", [True, False])
@@ -265,13 +265,13 @@ def test_booking_moved_at_calcom_waits_for_its_host(practice, simulator, hooks, 
     hooks.bring(hooks.said("BOOKING_REQUESTED")[-1:])
     waiting.refresh_from_db()
     assert (waiting.state, waiting.start, waiting.remote_uid) == ("awaiting_confirmation", at(21), there["uid"])
-    assert Change.objects.filter(state="awaiting").count() == 1
+    assert Operation.objects.filter(state="awaiting").count() == 1
 
     simulator.decide_elsewhere(waiting.remote_uid, confirm=True)
     assert poll(practice, waiting) == "its host has decided there"
 
     assert (waiting.state, claims_of(waiting)) == ("confirmed", CONFIRMED)
-    assert not Change.objects.filter(state="awaiting").exists()
+    assert not Operation.objects.filter(state="awaiting").exists()
 
 
 def test_request_that_its_host_moves_is_confirmed(practice, simulator, hooks, waiting):
@@ -281,7 +281,7 @@ def test_request_that_its_host_moves_is_confirmed(practice, simulator, hooks, wa
     waiting.refresh_from_db()
 
     assert (waiting.state, waiting.start, claims_of(waiting)) == ("confirmed", at(21), CONFIRMED)
-    assert Change.objects.get().state == "done"
+    assert Operation.objects.get().state == "done"
 
 
 # --- as agents see it --------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_repeat_of_a_booking_that_was_declined_after_a_reschedule_promises_nothi
     appointment = Appointment.objects.select_related("event_type", "company", "service", "branch").get()
     simulator.decide_elsewhere(appointment.remote_uid, confirm=True)
     poll(practice, appointment)
-    move(appointment, at(21), practice_calcom)
+    reschedule(appointment, at(21), practice_calcom)
     appointment.refresh_from_db()
     simulator.decide_elsewhere(appointment.remote_uid, confirm=False)
     poll(practice, appointment)
@@ -332,9 +332,9 @@ def test_service_that_must_be_confirmed_is_offered(practice, practice_agent):
 def test_hosts_of_several_keep_the_time_that_waits(salon, calcom, simulator):
     """Of two hosts Cal.com may choose the one who waits again: the time is not promised a second time."""
     simulator.change_event_type("haircut", confirmation={"type": "always"})
-    first = book(wish(salon.cut, at(14), KARL), calcom).appointment
+    first = book(intent(salon.cut, at(14), KARL), calcom).appointment
     let_lists_know()
 
     assert first.state == "awaiting_confirmation"
     with pytest.raises(SlotTaken):
-        book(wish(salon.cut, at(14), ANNA), CalcomService(salon.account))
+        book(intent(salon.cut, at(14), ANNA), CalcomService(salon.account))

@@ -7,10 +7,10 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from bookings.errors import BookingError, DeadlineExceeded
-from bookings.models import Change
+from bookings.models import Operation
 from bookings.scheduling import claims, holds
 from cachectl.infra.deadline import Deadline
-from tests.bookings.helpers import book, cancel, move, wish
+from tests.bookings.helpers import book, cancel, intent, reschedule
 from tests.factories import at
 
 # Of 10, 20, 40 … 200 ms, each at least half as long.
@@ -69,18 +69,18 @@ def test_booking_in_contention_pauses_until_its_deadline(salon, calcom, contenti
     attempts = contention()
 
     with pytest.raises(DeadlineExceeded):
-        book(wish(salon.colour, at(14)), calcom, wait=Deadline.after(1))
+        book(intent(salon.colour, at(14)), calcom, wait=Deadline.after(1))
 
     assert 1 < len(attempts) <= MOST_IN_A_SECOND
 
 
 def test_reschedule_in_contention_pauses_until_its_deadline(salon, calcom, contention):
     """Nor does this."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
     attempts = contention()
 
     with pytest.raises(DeadlineExceeded):
-        move(appointment, at(10), calcom, wait=Deadline.after(1))
+        reschedule(appointment, at(10), calcom, wait=Deadline.after(1))
 
     assert 1 < len(attempts) <= MOST_IN_A_SECOND
 
@@ -101,14 +101,14 @@ def test_hold_in_contention_pauses_until_its_deadline(salon, calcom, contention)
 
 def test_cancellation_in_contention_pauses_until_its_deadline(salon, calcom, monkeypatch):
     """Another operation of the appointment is opened and ended each time just before ours is written down."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
     attempts = []
 
     def save(_change, *_asked, **_more):
         attempts.append(1)
         raise IntegrityError
 
-    monkeypatch.setattr(Change, "save", save)
+    monkeypatch.setattr(Operation, "save", save)
 
     with pytest.raises(BookingError):
         cancel(appointment, calcom, wait=Deadline.after(1))

@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from bookings.availability import calendar_view
 from bookings.errors import DeadlineExceeded
-from bookings.models import Change, Conversation
+from bookings.models import Conversation, Operation
 from bookings.scheduling import claims
 from cachectl.infra.deadline import Deadline
 from calcom.models import Host
-from tests.bookings.helpers import PATIENCE, book, move, wish
+from tests.bookings.helpers import PATIENCE, book, intent, reschedule
 from tests.bookings.test_holds import hold, offer
 from tests.factories import TUESDAY, WEDNESDAY, at
 
@@ -79,20 +79,20 @@ def test_a_booking_waits_for_other_writers_no_longer_than_its_caller(salon, calc
     calcom_is_known(salon.colour, calcom)
 
     with writing_elsewhere(salon.emma.host), no_longer_than(10), pytest.raises(DeadlineExceeded):
-        book(wish(salon.colour, at(14)), calcom, wait=Deadline.after(0.45))
+        book(intent(salon.colour, at(14)), calcom, wait=Deadline.after(0.45))
 
-    assert not Change.objects.exists()
+    assert not Operation.objects.exists()
 
 
 @pytest.mark.usefixtures("_locks_last")
 def test_a_move_waits_for_other_writers_no_longer_than_its_caller(salon, calcom, simulator):
     """The same for a move; the appointment stands where it was."""
-    appointment = book(wish(salon.colour, at(14)), calcom).appointment
+    appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     with writing_elsewhere(salon.emma.host), no_longer_than(10), pytest.raises(DeadlineExceeded):
-        move(appointment, at(16), calcom, wait=Deadline.after(0.45))
+        reschedule(appointment, at(16), calcom, wait=Deadline.after(0.45))
 
-    assert Change.objects.filter(operation="move").count() == 0
+    assert Operation.objects.filter(kind="reschedule").count() == 0
 
 
 # --- whoever has other troubles --------------------------------------------------------------------------------------
@@ -157,13 +157,13 @@ def test_hanging_reschedules_keep_no_other_company_waiting(agent, practice_agent
     simulator.fail(LIST, "hang", times=None, owner="salon")
     with ThreadPoolExecutor(30) as callers:
         hanging = [
-            callers.submit(closing(reschedule), agent, each, at(16, on=WEDNESDAY).isoformat(), wait=8)
+            callers.submit(closing(reschedule_by_api), agent, each, at(16, on=WEDNESDAY).isoformat(), wait=8)
             for each in booked
         ]
         simulator.await_in_flight(1, LIST)
 
         with no_longer_than(4):
-            moved = reschedule(practice_agent, theirs["id"], later, wait=8)
+            moved = reschedule_by_api(practice_agent, theirs["id"], later, wait=8)
 
         assert not any(each.done() for each in hanging)
         simulator.clear_faults()
@@ -176,11 +176,11 @@ def test_hanging_reschedule_keeps_no_other_of_its_company_waiting(agent, salon, 
     colour = agent.book(salon.colour, at(12)).json()["booking"]["id"]
     simulator.fail(LIST, "hang", times=None, event_type_id=CUT)
     with ThreadPoolExecutor(2) as callers:
-        hanging = callers.submit(closing(reschedule), agent, cut, at(16).isoformat(), wait=8)
+        hanging = callers.submit(closing(reschedule_by_api), agent, cut, at(16).isoformat(), wait=8)
         simulator.await_in_flight(1, LIST)
 
         with no_longer_than(4):
-            other = reschedule(agent, colour, at(14).isoformat(), wait=8)
+            other = reschedule_by_api(agent, colour, at(14).isoformat(), wait=8)
 
         assert not hanging.done()
         simulator.clear_faults()
@@ -290,7 +290,7 @@ def closing(ask):
     return asked
 
 
-def reschedule(agent, booking_id, start, *, wait):
+def reschedule_by_api(agent, booking_id, start, *, wait):
     """Move an appointment through the API."""
     headers = {"Authorization": f"Bearer {agent.key}", "Idempotency-Key": f"to-{booking_id}", "Prefer": f"wait={wait}"}
     path = f"/v1/bookings/{booking_id}/reschedule"

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from bookings.models import Appointment, CallbackRequest, Change, Claim
+from bookings.models import Appointment, CallbackRequest, Claim, Operation
 from bookings.scheduling import duplicates
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import Cursor
@@ -13,7 +13,7 @@ from calcom.webhooks import events
 from calcom.webhooks.events import BookingSnapshot, RetryLater
 from calcom.webhooks.polling import poll
 from tests.bookings.api.conftest import Agent
-from tests.bookings.helpers import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.bookings.helpers import begin, book, cancel, claims_of, intent, pass_time, reschedule, settle, write_down
 from tests.bookings.test_apply import as_here, as_there
 from tests.calcom.webhooks import Hooks, handed_out
 from tests.factories import ANNA, KARL, at
@@ -55,19 +55,19 @@ def import_last(hooks, calcom, salon, simulator) -> tuple[Appointment, str]:
 
 def test_cancellation_ends_when_its_booking_was_rescheduled_and_cancelled_at_cal_com(salon, hooks, calcom, simulator):
     """It failed before its effect; the last uid was imported from a message that carries no id."""
-    mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(10), ANNA), calcom).appointment
     simulator.fail(CANCEL, "error_before")
-    change = cancel(mine, calcom).change
+    operation = cancel(mine, calcom).operation
     simulator.cancel_elsewhere(twice_rescheduled(simulator, mine.remote_uid))
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
     assert Appointment.objects.count() == 2
 
     for _ in range(4):
         pass_time(60)
-        settle(change, calcom)
+        settle(operation, calcom)
 
-    change.refresh_from_db()
-    assert (change.state, standing().public_id, standing().state) == ("done", mine.public_id, "cancelled")
+    operation.refresh_from_db()
+    assert (operation.state, standing().public_id, standing().state) == ("done", mine.public_id, "cancelled")
     assert as_here() == as_there(simulator) == []
     assert not Claim.objects.exists()
 
@@ -78,29 +78,29 @@ def test_reschedule_goes_on_from_where_the_booking_was_imported(salon, hooks, ca
     hooks.bring(hooks.said())
     mine = Appointment.objects.get()
     simulator.fail(MOVE, "error_before")
-    change = move(mine, at(16), calcom).change
+    operation = reschedule(mine, at(16), calcom).operation
     twice_rescheduled(simulator, first)
     hooks.bring(hooks.said()[2:])
     assert Appointment.objects.count() == 2
 
     for _ in range(4):
         pass_time(60)
-        settle(change, calcom)
+        settle(operation, calcom)
 
-    change.refresh_from_db()
-    assert (change.state, standing().public_id, standing().start) == ("done", mine.public_id, at(16))
+    operation.refresh_from_db()
+    assert (operation.state, standing().public_id, standing().start) == ("done", mine.public_id, at(16))
     assert as_here() == as_there(simulator)
     assert claims_of(mine) == {"Emma": "confirmed"}
 
 
 def test_booking_is_confirmed_when_it_was_imported_without_its_id(salon, hooks, calcom, simulator):
     """The answer names us; the import under the same uid is ours, not another's."""
-    case = begin(write_down(wish(salon.colour, at(10), ANNA)), calcom)
-    answer = case.ask()
+    handler = begin(write_down(intent(salon.colour, at(10), ANNA)), calcom)
+    answer = handler.ask()
     hooks.bring([hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")])
     assert Appointment.objects.filter(origin="calcom", state="confirmed").exists()
 
-    case.hear(answer)
+    handler.apply_result(answer)
 
     mine = standing()
     assert (mine.origin, mine.state, mine.remote_uid, mine.attendee_name) == (
@@ -109,21 +109,21 @@ def test_booking_is_confirmed_when_it_was_imported_without_its_id(salon, hooks, 
         answer.uid,
         ANNA.name,
     )
-    assert Change.objects.get().state == "done"
+    assert Operation.objects.get().state == "done"
     assert as_here() == as_there(simulator)
 
 
 def test_wrong_booking_is_undone_when_it_was_imported_without_its_id(salon, hooks, calcom, simulator):
     """Cal.com booked another time than asked for: the import has the uid, and goes with the booking."""
     simulator.fail(BOOK, "other_start")
-    case = begin(write_down(wish(salon.colour, at(10), ANNA)), calcom)
-    answer = case.ask()
+    handler = begin(write_down(intent(salon.colour, at(10), ANNA)), calcom)
+    answer = handler.ask()
     hooks.bring([hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")])
 
-    case.hear(answer)
+    handler.apply_result(answer)
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
 
-    assert Change.objects.get().state == "refused"
+    assert Operation.objects.get().state == "refused"
     assert dict(Appointment.objects.values_list("origin", "state")) == {"agent": "rejected", "calcom": "cancelled"}
     assert as_here() == as_there(simulator) == []
 
@@ -181,7 +181,7 @@ def test_poll_merges_what_webhooks_imported(salon, hooks, calcom, simulator):
 
 def test_late_message_about_a_cancelled_successor_makes_no_appointment(salon, hooks, calcom, simulator):
     """Its uid belongs to the appointment that was cancelled with it."""
-    mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(10), ANNA), calcom).appointment
     second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
     simulator.cancel_elsewhere(second["uid"])
     events.dispatch(salon.account, BookingSnapshot(calcom.get_booking(uid=second["uid"])))
@@ -199,7 +199,7 @@ def test_twin_leads_callers_and_agents_to_the_appointment(salon, hooks, calcom, 
     """Its id, its reference, what was asked of it and who is to be called back."""
     mine, last = import_last(hooks, calcom, salon, simulator)
     twin = Appointment.objects.get(remote_uid=last)
-    rescheduled = move(twin, at(16), calcom).change
+    rescheduled = reschedule(twin, at(16), calcom).operation
     CallbackRequest.objects.create(company=salon.company, appointment=twin, phone=KARL.phone)
     twin.refresh_from_db()
 
@@ -214,7 +214,7 @@ def test_twin_leads_callers_and_agents_to_the_appointment(salon, hooks, calcom, 
     assert rescheduled.appointment == mine
     assert CallbackRequest.objects.get().appointment == mine
     now = standing()
-    assert (now.start, now.moves, now.customer) == (at(16), 1, twin.customer)
+    assert (now.start, now.reschedules, now.customer) == (at(16), 1, twin.customer)
     assert as_here() == as_there(simulator)
 
 
@@ -223,13 +223,13 @@ def test_merge_waits_for_an_operation_of_the_twin(salon, hooks, calcom, simulato
     mine, last = import_last(hooks, calcom, salon, simulator)
     twin = Appointment.objects.get(remote_uid=last)
     simulator.fail(MOVE, "error_before")
-    change = move(twin, at(16), calcom).change
+    operation = reschedule(twin, at(16), calcom).operation
     remote = calcom.get_booking(uid=mine.remote_uid)
 
     with pytest.raises(RetryLater):
         events.dispatch(salon.account, BookingSnapshot(remote))
     pass_time(60)
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     events.dispatch(salon.account, BookingSnapshot(remote))
 
     assert (standing().pk, standing().start) == (mine.pk, at(16))
@@ -238,8 +238,8 @@ def test_merge_waits_for_an_operation_of_the_twin(salon, hooks, calcom, simulato
 
 def test_appointments_of_agents_are_never_merged(salon, hooks, calcom, simulator):
     """Nor are those of other accounts, whatever uid they claim to have."""
-    mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
-    other = book(wish(salon.colour, at(14), KARL), calcom).appointment
+    mine = book(intent(salon.colour, at(10), ANNA), calcom).appointment
+    other = book(intent(salon.colour, at(14), KARL), calcom).appointment
 
     assert duplicates.merge(mine, [other.remote_uid], calcom)
 
@@ -249,7 +249,7 @@ def test_appointments_of_agents_are_never_merged(salon, hooks, calcom, simulator
 
 def test_cancelled_duplicate_cancels_no_appointment(salon, hooks, calcom, simulator):
     """It carries our id and is not in the chain: that it was cancelled says nothing about the one that stands."""
-    mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(10), ANNA), calcom).appointment
     duplicate = simulator.book_elsewhere(2, at(16), metadata={METADATA_KEY: mine.public_id})
     simulator.cancel_elsewhere(duplicate["uid"])
     hooks.bring(hooks.said("BOOKING_CANCELLED"))

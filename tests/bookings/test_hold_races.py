@@ -9,7 +9,7 @@ from django.db import connection, connections
 from bookings.errors import BookingError, HoldExpired, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
 from bookings.scheduling import holds
-from tests.bookings.helpers import book, wish
+from tests.bookings.helpers import book, intent
 from tests.bookings.test_holds import confirm, hold, offer, take
 from tests.factories import NOBODY, at
 
@@ -97,7 +97,7 @@ def test_twins_confirm_while_another_books_by_time(salon, calcom, simulator):
     ways = [
         lambda: confirm(held, calcom),
         lambda: take(offered, calcom),
-        lambda: book(wish(salon.cut, at(14), NOBODY, conversation=call), calcom),
+        lambda: book(intent(salon.cut, at(14), NOBODY, conversation=call), calcom),
     ]
 
     booked, refused = _at_once(ways * 4)

@@ -22,7 +22,7 @@ from bookings.scheduling import booking, claims, holds
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.simulator import Kind
-from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, settle, wish
+from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, intent, let_jobs_finish, let_lists_know, settle
 from tests.factories import ANNA, KARL, NOBODY, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
@@ -78,7 +78,7 @@ def take(offered, calcom, caller=ANNA, *, wait=PATIENCE):
 
 
 def _wish(slot, caller, **token):
-    return booking.Wish(
+    return booking.BookingIntent(
         company=slot.company,
         service=slot.service,
         start=slot.start,
@@ -241,7 +241,7 @@ def test_what_is_held_is_not_offered_to_others(salon, calcom, simulator, call, s
     assert at(14) not in open_times(wanted, calcom)
     for attempt in (
         lambda: hold_slot(wanted, at(14), None, calcom),
-        lambda: book(wish(wanted, at(14), KARL), calcom),
+        lambda: book(intent(wanted, at(14), KARL), calcom),
     ):
         with pytest.raises(SlotTaken) as refusal:
             attempt()
@@ -255,9 +255,9 @@ def test_a_hold_is_a_host_and_a_range(salon, calcom, call):
     salon.cut.event_type = salon.emmas_cut.event_type
 
     with pytest.raises(SlotTaken):
-        book(wish(salon.cut, at(15), KARL), calcom)  # colour takes an hour and a quarter
-    assert book(wish(salon.cut, at(15, 30), KARL), calcom).is_settled
-    assert book(wish(salon.beard, at(14), KARL), calcom).is_settled
+        book(intent(salon.cut, at(15), KARL), calcom)  # colour takes an hour and a quarter
+    assert book(intent(salon.cut, at(15, 30), KARL), calcom).is_settled
+    assert book(intent(salon.beard, at(14), KARL), calcom).is_settled
 
 
 def test_a_hold_of_either_host_keeps_both(salon, calcom, call):
@@ -266,14 +266,14 @@ def test_a_hold_of_either_host_keeps_both(salon, calcom, call):
 
     for service in (salon.colour, salon.beard):
         with pytest.raises(SlotTaken):
-            book(wish(service, at(14), KARL), calcom)
+            book(intent(service, at(14), KARL), calcom)
 
 
 def test_a_list_that_does_not_know_of_a_booking_proves_nothing(salon, calcom, simulator, call):
     """FM-06: Ben may be free, but the list is older than the booking; as soon as a newer one can tell, it is asked."""
     offered = offer(salon.cut, at(14), call)
     assert hold(offer(salon.cut, at(9), call), calcom).verified
-    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    assert book(intent(salon.cut, at(14), KARL), calcom).is_settled
 
     with pytest.raises(SlotTaken):
         hold(offered, calcom)
@@ -289,7 +289,7 @@ def test_a_newer_list_may_say_no(salon, calcom, simulator, call):
     """The other host is busy elsewhere: one question settles it, and other times are offered."""
     offered = offer(salon.cut, at(14), call)
     assert hold(offer(salon.cut, at(9), call), calcom).verified
-    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    assert book(intent(salon.cut, at(14), KARL), calcom).is_settled
     [booking] = simulator.bookings()
     simulator.busy("ben" if booking["host"] == "emma" else "emma", at(14), at(15))
     let_lists_know()
@@ -305,7 +305,7 @@ def test_where_cal_com_cannot_be_asked_a_doubt_is_a_no(salon, calcom, simulator,
     """Nothing is promised that may be somebody's, and nobody waits beyond the deadline."""
     offered = offer(salon.cut, at(14), call)
     assert hold(offer(salon.cut, at(9), call), calcom).verified
-    assert book(wish(salon.cut, at(14), KARL), calcom).is_settled
+    assert book(intent(salon.cut, at(14), KARL), calcom).is_settled
     let_lists_know()
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
@@ -317,7 +317,7 @@ def test_a_hold_waits_for_a_write_that_may_leave_time(salon, calcom, simulator, 
     """With two hosts nobody says "taken" for a write on its way; nor is anything promised before it is answered."""
     offered = offer(salon.cut, at(14), call)
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14), KARL), calcom, wait=0.2)
+        book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
 
         with pytest.raises(DeadlineExceeded):
             hold(offered, calcom, wait=0.3)
@@ -331,7 +331,7 @@ def test_the_only_host_being_booked_is_taken(salon, calcom, simulator, call):
     """There is nothing to wait for."""
     offered = offer(salon.colour, at(14), call)
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14), KARL), calcom, wait=0.2)
+        book(intent(salon.colour, at(14), KARL), calcom, wait=0.2)
 
         with pytest.raises(SlotTaken):
             hold(offered, calcom)
@@ -351,7 +351,7 @@ def test_a_hold_that_ran_out_is_free_at_once_for_everybody(salon, calcom, call, 
     run_out(hold_slot(wanted, at(14), other_call, calcom))
     assert at(14) in open_times(wanted, calcom)
 
-    assert book(wish(wanted, at(14), KARL), calcom).is_settled
+    assert book(intent(wanted, at(14), KARL), calcom).is_settled
     assert sorted(Appointment.objects.values_list("state", flat=True)) == ["confirmed", "expired", "expired"]
 
 
@@ -489,7 +489,7 @@ def test_offers_are_forgotten_a_day_after_they_ran_out(salon, call):
     kept, old = offer(salon.cut, at(10), call), offer(salon.cut, at(11), call)
     SlotToken.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(hours=25))
 
-    tasks.forget_offers()
+    tasks.delete_expired_offers()
 
     assert list(SlotToken.objects.all()) == [kept]
 
@@ -511,7 +511,7 @@ def test_token_and_time_are_one_wish(salon, calcom, simulator, call):
     """FM-12: the twin came with service and start instead of the token."""
     first = confirm(hold_slot(salon.cut, at(14), call, calcom), calcom)
 
-    twin = book(wish(salon.cut, at(14), conversation=call), calcom)
+    twin = book(intent(salon.cut, at(14), conversation=call), calcom)
 
     assert (twin.appointment, twin.replayed) == (first.appointment, True)
     assert simulator.count(BOOK) == 1
@@ -541,7 +541,7 @@ def test_a_booking_by_time_uses_the_hold_of_its_call(salon, calcom, simulator, c
     """Nobody is refused by their own hold."""
     held = hold_slot(salon.cut, at(14), call, calcom)
 
-    booked = book(wish(salon.cut, at(14), conversation=call), calcom)
+    booked = book(intent(salon.cut, at(14), conversation=call), calcom)
 
     assert booked.appointment == held.appointment
     assert simulator.count(BOOK) == 1
@@ -559,20 +559,20 @@ def test_a_booking_beside_the_hold_gives_it_up(salon, calcom, call):
 
 def test_a_hold_whose_host_became_free_for_others_waits_its_turn(salon, calcom, simulator, call):
     """FM-13: Emma was busy when Ben's time was held; now both may be chosen, and a write to Emma is on its way."""
-    colour = book(wish(salon.colour, at(14), KARL), calcom)
+    colour = book(intent(salon.colour, at(14), KARL), calcom)
     let_lists_know()
     held = hold_slot(salon.cut, at(14), call, calcom)
     assert claims_of(held.appointment) == {"Ben": "held"}
     cancel(colour.appointment, calcom)
 
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14), NOBODY), calcom, wait=0.2)
+        book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.2)
         cut = confirm(held, calcom, wait=0.3)
         assert (cut.is_settled, claims_of(cut.appointment)) == (False, {"Emma": "queued", "Ben": "queued"})
         assert simulator.in_flight(BOOK) == 1
     let_jobs_finish()
 
-    assert settle(cut.change, calcom).appointment.host == salon.ben.host
+    assert settle(cut.operation, calcom).appointment.host == salon.ben.host
     assert simulator.overlaps() == []
 
 

@@ -11,14 +11,14 @@ from bookings.errors import BookingError, IdentityMismatch, IdentityRequired
 from bookings.models import Appointment, Branch, Conversation
 from bookings.scheduling import identity
 from bookings.scheduling.identity import Proof
-from tests.bookings.helpers import book, wish
+from tests.bookings.helpers import book, intent
 from tests.factories import ANNA, KARL, NEW_YORK, NOBODY, TUESDAY, WEDNESDAY, Caller, at
 
 
 @pytest.fixture
 def appointment(salon, calcom):
     """Anna's colour on Tuesday at two."""
-    return book(wish(salon.colour, at(14)), calcom).appointment
+    return book(intent(salon.colour, at(14)), calcom).appointment
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def find(call, *, branch=None, **said):
 
 def test_a_trusted_number_finds_its_upcoming_appointments(salon, calcom, appointment):
     """The next one first, and none of anybody else."""
-    later = book(wish(salon.cut, at(9, on=WEDNESDAY)), calcom).appointment
-    book(wish(salon.cut, at(16), KARL), calcom)
+    later = book(intent(salon.cut, at(9, on=WEDNESDAY)), calcom).appointment
+    book(intent(salon.cut, at(16), KARL), calcom)
 
     assert find(calling(salon, ANNA)) == [appointment, later]
 
@@ -89,9 +89,9 @@ def test_without_a_call_that_goes_on_nobody_is_known(salon, appointment, ended):
 def test_whoever_books_with_somebodys_address_sees_nothing_of_theirs(salon, calcom):
     """FM-57: an e-mail address is easily said; the number left with it opens only what was booked for that number."""
     known_by_address = Caller("Anna Schmidt", email=ANNA.email)
-    theirs = book(wish(salon.colour, at(14), known_by_address), calcom).appointment
+    theirs = book(intent(salon.colour, at(14), known_by_address), calcom).appointment
     stranger = Caller("Eve", phone=KARL.phone, email=ANNA.email)
-    own = book(wish(salon.cut, at(16), stranger), calcom).appointment
+    own = book(intent(salon.cut, at(16), stranger), calcom).appointment
 
     assert own.customer == theirs.customer
     assert find(calling(salon, stranger)) == [own]
@@ -120,7 +120,7 @@ def test_an_agent_of_one_branch_finds_nothing_of_another(salon, appointment):
 @pytest.mark.parametrize("said", ["{0}", " {0} ", "{1}", "{2}"])
 def test_a_reference_finds_its_appointment(salon, calcom, call, appointment, said):
     """However it is said: with pauses, with hyphens, in small letters."""
-    book(wish(salon.cut, at(9, on=WEDNESDAY)), calcom)
+    book(intent(salon.cut, at(9, on=WEDNESDAY)), calcom)
     reference = appointment.reference
 
     assert find(call, reference=said.format(reference, reference.lower(), "-".join(reference))) == [appointment]
@@ -129,7 +129,7 @@ def test_a_reference_finds_its_appointment(salon, calcom, call, appointment, sai
 @pytest.mark.parametrize("said", ["Anna Schmidt", "anna  schmidt ", "ANNA SCHMIDT"])
 def test_the_exact_name_and_date_find_it(salon, calcom, call, appointment, said):
     """Of that date only; another appointment of the same person is not listed with it."""
-    book(wish(salon.cut, at(9, on=WEDNESDAY)), calcom)
+    book(intent(salon.cut, at(9, on=WEDNESDAY)), calcom)
 
     assert find(call, name=said, day=TUESDAY) == [appointment]
 
@@ -146,7 +146,7 @@ def test_what_is_nearly_right_is_wrong(call, appointment, name, day):
 def test_the_date_is_the_branchs(practice, practice_calcom):
     """FM-50: at eight in the evening in New York it is the next day in UTC."""
     call = Conversation.objects.create(company=practice.company)
-    made = book(wish(practice.follow_up, at(16, zone=NEW_YORK), KARL), practice_calcom).appointment
+    made = book(intent(practice.follow_up, at(16, zone=NEW_YORK), KARL), practice_calcom).appointment
     Appointment.objects.update(start=at(20, zone=NEW_YORK), end=at(20, 30, zone=NEW_YORK))
 
     assert find(call, name=KARL.name, day=TUESDAY) == [made]
@@ -156,7 +156,7 @@ def test_the_date_is_the_branchs(practice, practice_calcom):
 
 def test_two_people_of_one_name_on_one_day_are_told_nothing(salon, calcom, call):
     """Which of them is calling, the name does not say; the reference does."""
-    first, _ = (book(wish(salon.cut, at(hour), NOBODY), calcom).appointment for hour in (9, 11))
+    first, _ = (book(intent(salon.cut, at(hour), NOBODY), calcom).appointment for hour in (9, 11))
 
     with pytest.raises(IdentityMismatch):
         find(call, name=NOBODY.name, day=TUESDAY)

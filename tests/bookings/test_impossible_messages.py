@@ -13,7 +13,7 @@ from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority, RemoteBooking, RemoteState
 from calcom.webhooks import events
 from calcom.webhooks.events import BookingSnapshot, Ignored
-from tests.bookings.helpers import begin, book, cancel, claims_of, wish, write_down
+from tests.bookings.helpers import begin, book, cancel, claims_of, intent, write_down
 from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.factories import ANNA, at
 
@@ -83,7 +83,7 @@ def test_message_with_impossible_times_is_ignored_at_once(salon, hooks, simulato
 @TIMES
 def test_impossible_times_of_our_own_booking_are_looked_up_once(salon, hooks, calcom, times, caplog):
     """The message names us, so the booking is read: once, behind callers' requests."""
-    case = begin(write_down(wish(salon.colour, at(14), ANNA)), calcom)
+    case = begin(write_down(intent(salon.colour, at(14), ANNA)), calcom)
     answer = case.ask()
 
     hooks.bring([message(uid=answer.uid, metadata={METADATA_KEY: case.appointment.public_id}, **spelled(times))])
@@ -94,7 +94,7 @@ def test_impossible_times_of_our_own_booking_are_looked_up_once(salon, hooks, ca
 
 def test_cancellation_with_impossible_times_cancels_what_is_known(salon, hooks, calcom, simulator):
     """What has ended has ended, at whatever time it should have been."""
-    mine = book(wish(salon.colour, at(14), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(14), ANNA), calcom).appointment
     simulator.cancel_elsewhere(mine.remote_uid)
 
     hooks.bring([message("BOOKING_CANCELLED", uid=mine.remote_uid, **spelled((at(14), at(13))))])
@@ -105,14 +105,14 @@ def test_cancellation_with_impossible_times_cancels_what_is_known(salon, hooks, 
 
 def test_cancellation_with_impossible_times_settles_ours(salon, hooks, calcom, simulator):
     """The answer to our own cancellation was lost; the message says that it is done."""
-    mine = book(wish(salon.colour, at(14), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(14), ANNA), calcom).appointment
     simulator.fail(CANCEL, "reset_after")
-    change = cancel(mine, calcom).change
+    operation = cancel(mine, calcom).operation
 
     hooks.bring([message("BOOKING_CANCELLED", uid=mine.remote_uid, **spelled((at(14), at(13))))])
 
-    change.refresh_from_db()
-    assert change.state == "done"
+    operation.refresh_from_db()
+    assert operation.state == "done"
 
 
 @TIMES
@@ -175,7 +175,7 @@ def test_look_up_without_a_permit_is_no_attempt(salon, hooks, simulator):
 
 def test_trail_of_a_message_is_read_behind_callers(salon, hooks, calcom, simulator, caplog):
     """Each step of it, also when the booking was rescheduled twice."""
-    mine = book(wish(salon.colour, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(10), ANNA), calcom).appointment
     second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
     simulator.reschedule_elsewhere(second["uid"], at(14))
 

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings.availability.occupancy import READ
-from bookings.models import LIVE_STATES, Appointment, Change, Service
+from bookings.models import LIVE_STATES, Appointment, Operation, Service
 from bookings.scheduling.handlers import _belongs_to_another
 from calcom.models import EventType, EventTypeHost
 
@@ -32,7 +32,7 @@ WORLD = f"""
         FROM generate_series(1, 5000) n;
     INSERT INTO calcom_eventtypehost (id, event_type_id, host_id)
         SELECT n, n, 1 + n % 50 FROM generate_series(1, 5000) n;
-    INSERT INTO bookings_company (id, name, slug, account_id, active, cancel_notice_hours, max_moves)
+    INSERT INTO bookings_company (id, name, slug, account_id, active, cancel_notice_hours, max_reschedules)
         SELECT n, 'company ' || n, 'company-' || n, n, true, 0, 5 FROM generate_series(1, 10) n;
     INSERT INTO bookings_branch (id, company_id, name, time_zone, language, phone_region, opening_hours, closures)
         SELECT n, 1 + n % 10, 'branch ' || n, 'UTC', 'en', 'DE', '{{}}', '[]' FROM generate_series(1, 50) n;
@@ -44,7 +44,7 @@ WORLD = f"""
         SELECT n, 1 + n % 10, 'customer ' || n, '+49' || n, '' FROM generate_series(1, 20000) n;
     INSERT INTO bookings_appointment (id, public_id, reference, company_id, branch_id, service_id, event_type_id,
             host_id, customer_id, state, origin, start, "end", attendee_name, attendee_email, attendee_phone, language,
-            notes, wish, remote_uid, earlier_remote_uids, moves)
+            notes, deduplication_key, remote_uid, earlier_remote_uids, reschedules)
         SELECT n, 'bk_' || n, lpad(to_hex(n), 6, '0'), 1 + n % 10, 1 + n % 50, 1 + n % 5000, 1 + n % 5000,
             1 + n % 50, 1 + n % 20000,
             CASE WHEN begun < now() THEN 'completed' WHEN n % 7 = 0 THEN 'cancelled' ELSE 'confirmed' END,
@@ -57,7 +57,7 @@ WORLD = f"""
     INSERT INTO bookings_claim (appointment_id, host_id, kind, start, "end", conflicting)
         SELECT id, host_id, 'confirmed', start, "end", false FROM bookings_appointment
         WHERE state = 'confirmed' OR (state = 'completed' AND start > now() - interval '5 days');
-    INSERT INTO bookings_change (public_id, company_id, appointment_id, operation, state, reason, idempotency_key,
+    INSERT INTO bookings_operation (public_id, company_id, appointment_id, kind, state, reason, idempotency_key,
             request_digest, attempts, outcome)
         SELECT 'op_' || id, company_id, id, 'create', CASE WHEN id % 5000 = 0 THEN 'unknown' ELSE 'done' END, '',
             'key-' || id, '', 1, '' FROM bookings_appointment WHERE id % 4 = 0;
@@ -205,14 +205,14 @@ def test_active_services_of_a_branch_that_fit_a_length():
 
 def test_a_change_by_its_key():
     """Every booking asks whether it was asked for before."""
-    found = Change.objects.filter(company=5, idempotency_key="key-4444").values_list("pk", flat=True)
+    found = Operation.objects.filter(company=5, idempotency_key="key-4444").values_list("pk", flat=True)
 
-    assert scans(found) == [("Index Scan", "change_idempotency_key_once")]
+    assert scans(found) == [("Index Scan", "operation_idempotency_key_once")]
 
 
 def test_changes_that_are_owed():
     """The sweep looks every five seconds."""
-    assert scans(Change.objects.due()[:50]) == [("Index Scan", "change_open_by_time")]
+    assert scans(Operation.objects.due()[:50]) == [("Index Scan", "operation_open_by_time")]
 
 
 @pytest.mark.parametrize(

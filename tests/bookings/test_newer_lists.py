@@ -19,7 +19,16 @@ from calcom import contradictions
 from calcom.models import EventType
 from calcom.simulator import Kind
 from tests import redis_time
-from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, let_jobs_finish, let_lists_know, move, wish
+from tests.bookings.helpers import (
+    PATIENCE,
+    book,
+    cancel,
+    claims_of,
+    intent,
+    let_jobs_finish,
+    let_lists_know,
+    reschedule,
+)
 from tests.factories import ANNA, BERLIN, KARL, NOBODY, TUESDAY, at
 
 LIST = "GET /v2/slots"
@@ -60,7 +69,7 @@ def requested(monkeypatch):
 @pytest.fixture
 def colour_with_ben(salon, calcom, simulator):
     """Emma is booked for a colour at two, and since this morning Ben does colours, too; no sync has seen it."""
-    booked = book(wish(salon.colour, at(14)), calcom)
+    booked = book(intent(salon.colour, at(14)), calcom)
     simulator.change_event_type("colour", hosts=["emma", "ben"])
     return booked.appointment
 
@@ -86,7 +95,7 @@ def test_what_a_newer_list_offers_beyond_the_mirror_is_booked(way, salon, calcom
     renew(salon.colour, calcom)
 
     if way == "at once":
-        booked = book(wish(salon.colour, at(14), KARL), calcom)
+        booked = book(intent(salon.colour, at(14), KARL), calcom)
     elif way == "by a hold":
         call = Conversation.objects.create(company=salon.company, platform="test", call_id="1")
         (offer,) = holds.issue_tokens(
@@ -95,10 +104,10 @@ def test_what_a_newer_list_offers_beyond_the_mirror_is_booked(way, salon, calcom
         held = holds.hold(offer=offer, calcom=calcom, deadline=Deadline.after(PATIENCE), now=timezone.now())
         assert claims_of(held.appointment) == {"Emma": "held"}
         assert conflicts.detect() == []
-        booked = book(wish(salon.colour, at(14), KARL, conversation=call), calcom)
+        booked = book(intent(salon.colour, at(14), KARL, conversation=call), calcom)
         assert booked.appointment == held.appointment
     else:
-        booked = move(book(wish(salon.colour, at(10), KARL), calcom).appointment, at(14), calcom)
+        booked = reschedule(book(intent(salon.colour, at(10), KARL), calcom).appointment, at(14), calcom)
 
     assert booked.is_settled
     assert claims_of(booked.appointment) == {"Ben": "confirmed"}
@@ -111,9 +120,9 @@ def test_two_callers_do_not_share_the_host_beyond_the_mirror(salon, calcom, simu
     renew(salon.colour, calcom)
 
     with simulator.holding(BOOK):
-        book(wish(salon.colour, at(14), KARL), calcom, wait=0.2)
+        book(intent(salon.colour, at(14), KARL), calcom, wait=0.2)
         with pytest.raises(SlotTaken):
-            book(wish(salon.colour, at(14), NOBODY), calcom, wait=0.2)
+            book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.2)
 
     assert simulator.count(BOOK) == 2  # colour_with_ben's, and Karl's
 
@@ -127,7 +136,7 @@ def test_a_booking_with_an_unknown_host_expires_the_list_and_requests_a_sync(
     requested.clear()
     contradictions._requested.clear()
 
-    book(wish(salon.colour, at(14), KARL), calcom)
+    book(intent(salon.colour, at(14), KARL), calcom)
     let_jobs_finish()
 
     known = on_tuesday(salon.colour, calcom, deadline=Deadline.after(0)).known
@@ -141,7 +150,7 @@ def test_a_buffer_that_was_removed_at_cal_com_hides_nothing_in_a_newer_list(salo
     """Lengths and buffers of the mirror are outranked like its hosts."""
     EventType.objects.filter(pk=salon.colour.event_type_id).update(before_buffer_minutes=30)
     salon.colour.event_type.refresh_from_db()
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
     simulator.change_event_type("colour", after_minutes=0)
     assert at(13) not in instants(on_tuesday(salon.colour, calcom))
 
@@ -155,7 +164,7 @@ def test_a_buffer_that_was_removed_at_cal_com_hides_nothing_in_a_newer_list(salo
 def test_a_list_that_agrees_with_the_mirror_requests_no_sync(salon, calcom, requested):
     """Neither with one host nor with two."""
     for service in (salon.colour, salon.cut):
-        book(wish(service, at(14)), calcom)
+        book(intent(service, at(14)), calcom)
         renew(service, calcom)
         on_tuesday(service, calcom)
 
@@ -169,7 +178,7 @@ def test_a_list_that_agrees_with_the_mirror_requests_no_sync(salon, calcom, requ
 def test_a_time_that_may_be_free_is_not_told_as_taken(salon, calcom, simulator):
     """Emma is booked for a colour since the list of cuts was loaded: Ben may be free, and no list can tell yet."""
     on_tuesday(salon.cut, calcom)
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     found = ask(salon.cut, calcom, TimeCriteria.at(at(14)))
 
@@ -184,7 +193,7 @@ def test_a_time_that_is_being_booked_may_leave_another_host(salon, calcom, simul
     for service in (salon.cut, salon.beard):
         on_tuesday(service, calcom)
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14)), calcom, wait=0.2)
+        book(intent(salon.cut, at(14)), calcom, wait=0.2)
         cut, beard = (ask(service, calcom, TimeCriteria.at(at(14))) for service in (salon.cut, salon.beard))
 
     assert (cut.reason, cut.known.verified) == (None, False)
@@ -196,7 +205,7 @@ def test_what_certainly_is_taken_is_told_so(salon, calcom, simulator):
     for service in (salon.cut, salon.colour):
         on_tuesday(service, calcom)
     for caller in (ANNA, KARL):
-        book(wish(salon.cut, at(14), caller), calcom)
+        book(intent(salon.cut, at(14), caller), calcom)
 
     for service in (salon.cut, salon.colour):
         found = ask(service, calcom, TimeCriteria.at(at(14)))
@@ -211,7 +220,7 @@ def test_where_nothing_else_is_left_an_uncertain_time_is_no_full_calendar(salon,
         simulator.busy(host, at(14, 30), at(0) + timedelta(days=100))
     salon.cut.horizon_days = 20
     on_tuesday(salon.cut, calcom)
-    book(wish(salon.cut, at(14)), calcom)
+    book(intent(salon.cut, at(14)), calcom)
 
     found = ask(salon.cut, calcom, TimeCriteria.at(at(14)))
 
@@ -222,7 +231,7 @@ def test_where_nothing_else_is_left_an_uncertain_time_is_no_full_calendar(salon,
 def test_an_uncertain_time_does_not_touch_other_wishes(salon, calcom):
     """Whoever asks for the morning is answered without reserve."""
     on_tuesday(salon.cut, calcom)
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     assert ask(salon.cut, calcom, TimeCriteria.at(at(10))).known.verified
     assert ask(salon.cut, calcom, TimeCriteria.on([TUESDAY], BERLIN)).known.verified
@@ -231,7 +240,7 @@ def test_an_uncertain_time_does_not_touch_other_wishes(salon, calcom):
 def test_a_list_of_slots_says_that_it_hides_an_uncertain_one(salon, calcom, agent):
     """`GET /v1/availability` leaves the time out, and does not call that verified; the days that are whole are."""
     agent.free_slots(salon.cut, TUESDAY)
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     uncertain = agent.availability(salon.cut, TUESDAY)
     certain = agent.availability(salon.cut, TUESDAY + timedelta(days=1))
@@ -251,14 +260,14 @@ def test_a_list_of_slots_says_that_it_hides_an_uncertain_one(salon, calcom, agen
 @pytest.mark.parametrize("way", ["cancelled", "moved away", "cancelled at Cal.com"])
 def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
     """A list that was loaded while it was booked does not have it: nothing says that it is taken, and then one asks."""
-    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    booked = book(intent(salon.colour, at(14)), calcom).appointment
     renew(salon.colour, calcom)
     assert ask(salon.colour, calcom, TimeCriteria.at(at(14))).reason is Reason.FULLY_BOOKED
 
     if way == "cancelled":
         cancel(booked, calcom)
     elif way == "moved away":
-        move(booked, at(10), calcom)
+        reschedule(booked, at(10), calcom)
     else:
         simulator.cancel_elsewhere(booked.remote_uid, webhook=False)
         apply.release(booked, calcom)
@@ -278,10 +287,10 @@ def test_time_given_back_is_not_told_as_taken(way, salon, calcom, simulator):
 
 def test_a_list_of_slots_is_not_verified_while_freed_time_may_be_missing(salon, calcom, agent):
     """Until a load knows of the cancellation; what is booked afterwards changes nothing about that."""
-    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    booked = book(intent(salon.colour, at(14)), calcom).appointment
     renew(salon.colour, calcom)
     cancel(booked, calcom)
-    book(wish(salon.colour, at(10)), calcom)
+    book(intent(salon.colour, at(10)), calcom)
 
     assert agent.availability(salon.colour, TUESDAY).json()["freshness"]["verified"] is False
     assert agent.availability(salon.colour, TUESDAY + timedelta(days=2)).json()["freshness"]["verified"] is True
@@ -298,7 +307,7 @@ def test_offered_slot_is_held_after_another_callers_cancellation(salon, calcom, 
         company=salon.company, conversation=call, service=salon.colour, starts=[at(14)], now=timezone.now()
     )
     offer = holds.resolve_slot_token(token=issued.token, company=salon.company, conversation=call)
-    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    booked = book(intent(salon.colour, at(14)), calcom).appointment
     renew(salon.colour, calcom)
     cancel(booked, calcom)
     requests = simulator.count(LIST)
@@ -314,14 +323,14 @@ def test_offered_slot_is_held_after_another_callers_cancellation(salon, calcom, 
 
 def test_slot_given_back_is_not_refused_before_a_list_can_know_of_it(salon, calcom, simulator):
     """Until a list can know of the cancellation nothing says that the slot is taken: the caller is asked to wait."""
-    booked = book(wish(salon.colour, at(14)), calcom).appointment
+    booked = book(intent(salon.colour, at(14)), calcom).appointment
     renew(salon.colour, calcom)
     cancel(booked, calcom)
 
     with pytest.raises(UpstreamUnavailable):
-        book(wish(salon.colour, at(14), caller=KARL), calcom)
+        book(intent(salon.colour, at(14), caller=KARL), calcom)
     redis_time.let_all_pass(3)
-    booked_again = book(wish(salon.colour, at(14), caller=KARL), calcom)
+    booked_again = book(intent(salon.colour, at(14), caller=KARL), calcom)
 
     assert booked_again.appointment.state == "confirmed"
 
@@ -340,7 +349,7 @@ def test_alternatives_after_a_refusal_come_from_a_new_list(salon, calcom, simula
     simulator.busy("ben", at(9), at(12))
 
     with pytest.raises(SlotTaken) as refusal:
-        book(wish(salon.beard, at(9)), calcom)
+        book(intent(salon.beard, at(9)), calcom)
 
     assert refused_times(refusal)
     assert min(refused_times(refusal)) == 12
@@ -357,7 +366,7 @@ def test_alternatives_after_a_refusal_without_a_new_list_are_of_other_days(servi
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     with pytest.raises(SlotTaken) as refusal:
-        book(wish(service, at(9)), calcom)
+        book(intent(service, at(9)), calcom)
 
     assert refusal.value.alternatives
     assert refused_times(refusal) == set()
@@ -370,7 +379,7 @@ def test_a_search_after_a_refusal_is_not_answered_from_the_refuted_list(salon, c
     simulator.busy("ben", at(9), at(12))
     simulator.busy("emma", at(9), at(12))
     with pytest.raises(SlotTaken):
-        book(wish(salon.beard, at(9)), calcom)
+        book(intent(salon.beard, at(9)), calcom)
 
     for service in (salon.beard, salon.cut):
         found = ask(service, calcom, TimeCriteria.at(at(10)))
@@ -379,7 +388,7 @@ def test_a_search_after_a_refusal_is_not_answered_from_the_refuted_list(salon, c
 
 def test_alternatives_after_a_refused_move_come_from_a_new_list(salon, calcom, simulator):
     """The list for moving was loaded before the refusal; ten o'clock is closed like nine."""
-    booked = book(wish(salon.beard, at(15)), calcom).appointment
+    booked = book(intent(salon.beard, at(15)), calcom).appointment
     original = calcom.reschedule
 
     def close_first(**asked):
@@ -388,7 +397,7 @@ def test_alternatives_after_a_refused_move_come_from_a_new_list(salon, calcom, s
 
     calcom.reschedule = close_first
     with pytest.raises(SlotTaken) as refusal:
-        move(booked, at(9), calcom)
+        reschedule(booked, at(9), calcom)
 
     assert refused_times(refusal)
     assert min(refused_times(refusal)) == 12
@@ -396,7 +405,7 @@ def test_alternatives_after_a_refused_move_come_from_a_new_list(salon, calcom, s
 
 def test_alternatives_after_a_refused_move_without_a_new_list_are_none(salon, calcom, simulator):
     """A list for moving is not kept: what was refuted is not offered."""
-    booked = book(wish(salon.beard, at(15)), calcom).appointment
+    booked = book(intent(salon.beard, at(15)), calcom).appointment
     original = calcom.reschedule
 
     def close_first(**asked):
@@ -406,7 +415,7 @@ def test_alternatives_after_a_refused_move_without_a_new_list_are_none(salon, ca
 
     calcom.reschedule = close_first
     with pytest.raises(SlotTaken) as refusal:
-        move(booked, at(9), calcom)
+        reschedule(booked, at(9), calcom)
 
     assert refusal.value.alternatives == ()
 
@@ -417,7 +426,7 @@ def test_a_refusal_out_of_bounds_refutes_the_list_and_requests_a_sync(salon, cal
     simulator.change_event_type("beard-trim", notice_minutes=60 * 24 * 30)
 
     with pytest.raises(BookingError) as refusal:
-        book(wish(salon.beard, at(9)), calcom)
+        book(intent(salon.beard, at(9)), calcom)
 
     let_jobs_finish()
     assert refused_times(refusal) == set()
@@ -446,7 +455,7 @@ def test_a_booking_of_a_deleted_event_type_ends_its_offer(salon, calcom, simulat
     simulator.delete_event_type("beard-trim")
 
     with pytest.raises(BookingError):
-        book(wish(salon.beard, at(10)), calcom)
+        book(intent(salon.beard, at(10)), calcom)
 
     assert agent.availability(salon.beard, TUESDAY).json()["code"] == "upstream_unavailable"
     assert Appointment.objects.get().state == "rejected"
@@ -462,7 +471,7 @@ def test_a_first_slot_that_was_booked_is_followed_by_the_next(salon, calcom, sim
     EventType.objects.filter(pk=salon.beard.event_type_id).update(list_reach="day")
     salon.beard.event_type.refresh_from_db()
     assert instants(on_tuesday(salon.beard, calcom)) == [at(9)]
-    appointment = book(wish(salon.beard, at(9)), calcom).appointment
+    appointment = book(intent(salon.beard, at(9)), calcom).appointment
 
     at_once = on_tuesday(salon.beard, calcom)
     assert at_once.known.verified is False

@@ -8,7 +8,7 @@ from django.utils import timezone
 from bookings.availability import calendar_view
 from bookings.errors import ConfigurationError
 from cachectl.infra.deadline import Deadline
-from tests.bookings.helpers import PATIENCE, book, let_jobs_finish, let_lists_know, wish
+from tests.bookings.helpers import PATIENCE, book, intent, let_jobs_finish, let_lists_know
 from tests.factories import KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
@@ -58,7 +58,7 @@ def test_a_known_answer_costs_one_trip_and_one_query(salon, calcom, simulator, d
 def test_a_booking_is_gone_from_the_next_answer(salon, calcom, simulator):
     """FM-24: without a request, before any worker ran."""
     before = starts_of(salon.colour, calcom)
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     gone = set(before) - set(starts_of(salon.colour, calcom))
     assert at(14) in gone
@@ -70,7 +70,7 @@ def test_other_services_of_the_host_lose_the_time_too(salon, calcom):
     """FM-22: colour makes Emma busy for a cut with her, and leaves Ben's beards alone."""
     salon.cut.event_type = salon.emmas_cut.event_type
     before, beards = starts_of(salon.cut, calcom), starts_of(salon.beard, calcom)
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
 
     assert set(before) - set(starts_of(salon.cut, calcom)) == {at(14), at(14, 30), at(15)}
     assert starts_of(salon.beard, calcom) == beards
@@ -80,7 +80,7 @@ def test_what_is_on_its_way_is_not_offered(salon, calcom, simulator):
     """FM-06: nobody is promised what somebody else may be getting this moment."""
     starts_of(salon.cut, calcom)
     with simulator.holding(BOOK):
-        book(wish(salon.cut, at(14)), calcom, wait=0.2)
+        book(intent(salon.cut, at(14)), calcom, wait=0.2)
         assert at(14) not in starts_of(salon.cut, calcom)
     let_jobs_finish()
 
@@ -88,7 +88,7 @@ def test_what_is_on_its_way_is_not_offered(salon, calcom, simulator):
 def test_a_round_robin_slot_is_hidden_until_a_newer_list_knows_of_the_booking(salon, calcom):
     """The list proved one free host, and this may have been the one."""
     starts_of(salon.cut, calcom)
-    book(wish(salon.cut, at(14)), calcom)
+    book(intent(salon.cut, at(14)), calcom)
 
     assert at(14) not in starts_of(salon.cut, calcom)
 
@@ -96,7 +96,7 @@ def test_a_round_robin_slot_is_hidden_until_a_newer_list_knows_of_the_booking(sa
 def test_doubt_costs_a_request_where_nothing_else_is_left(salon, calcom, simulator):
     """Nobody hears that nothing is free because of a list that is older than a booking of ours."""
     starts_of(salon.cut, calcom)
-    book(wish(salon.cut, at(14)), calcom)
+    book(intent(salon.cut, at(14)), calcom)
 
     assert starts_of(salon.cut, calcom, at(14), at(14, 30)) == []  # no list could know of it yet
     let_lists_know()
@@ -160,6 +160,6 @@ def test_two_weeks_cost_one_request(salon, calcom, simulator):
 def test_nobody_elses_appointments_are_seen(salon, practice, calcom, practice_calcom):
     """A tenant's claims are on its own hosts."""
     before = starts_of(practice.follow_up, practice_calcom)
-    book(wish(salon.colour, at(16), KARL), calcom)
+    book(intent(salon.colour, at(16), KARL), calcom)
 
     assert starts_of(practice.follow_up, practice_calcom) == before

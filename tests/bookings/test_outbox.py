@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from kombu.exceptions import OperationalError
 
-from bookings.models import Appointment, Change
+from bookings.models import Appointment, Operation
 from cachectl import invalidation, tasks
 from cachectl.infra import outbox
 from cachectl.infra.outbox import OutboxRow, RetryPolicy
@@ -22,7 +22,7 @@ from tests.factories import TUESDAY, Salon, at
 
 KINDS = {
     CacheInvalidation: "cache",
-    Change: "bookings",
+    Operation: "bookings",
     WebhookDelivery: "webhooks",
     DeferredBooking: "default",
 }
@@ -54,8 +54,8 @@ def write(salon: Salon, number: int, *, first: int = 0) -> None:
         )
         for _ in range(number)
     )
-    Change.objects.bulk_create(
-        Change(company=salon.company, appointment=each, operation="create", next_attempt_at=minute_ago)
+    Operation.objects.bulk_create(
+        Operation(company=salon.company, appointment=each, kind="create", next_attempt_at=minute_ago)
         for each in appointments
     )
     WebhookDelivery.objects.bulk_create(

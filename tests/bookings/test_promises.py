@@ -4,11 +4,21 @@ import pytest
 
 from bookings.api import directory
 from bookings.errors import SlotNotOffered, UpstreamUnavailable
-from bookings.models import Appointment, CallbackRequest, Change, Claim, Service, StaffService
+from bookings.models import Appointment, CallbackRequest, Claim, Operation, Service, StaffService
 from calcom import contradictions
 from calcom.models import EventType
 from calcom.tasks import sync_event_type
-from tests.bookings.helpers import begin, book, claims_of, let_jobs_finish, move, pass_time, settle, wish, write_down
+from tests.bookings.helpers import (
+    begin,
+    book,
+    claims_of,
+    intent,
+    let_jobs_finish,
+    pass_time,
+    reschedule,
+    settle,
+    write_down,
+)
 from tests.calcom.webhooks import Hooks, handed_out
 from tests.factories import ANNA, TUESDAY, at
 
@@ -52,10 +62,10 @@ def sync(salon, calcom_id=3):
 def test_booking_of_another_length_is_undone(salon, calcom, simulator, caplog):
     """A quarter of an hour was read back, an hour was made: nothing stands, staff hear of it, the type is synced."""
     with pytest.raises(SlotNotOffered):
-        book(wish(salon.beard, at(10)), calcom)
+        book(intent(salon.beard, at(10)), calcom)
 
-    change = Change.objects.select_related("appointment").get()
-    assert (change.outcome, change.appointment.state) == ("other_length", "rejected")
+    operation = Operation.objects.select_related("appointment").get()
+    assert (operation.outcome, operation.appointment.state) == ("other_length", "rejected")
     assert accepted(simulator) == []
     assert not Claim.objects.exists()
     assert requested_syncs() == [3]
@@ -66,10 +76,10 @@ def test_booking_of_another_length_is_undone(salon, calcom, simulator, caplog):
 def test_lost_answer_of_another_length_is_undone_when_it_is_looked_up(salon, calcom, simulator):
     """The caller has gone, so a person calls them."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.beard, at(10)), calcom).change
-    Change.objects.update(answer_by=None)
+    operation = book(intent(salon.beard, at(10)), calcom).operation
+    Operation.objects.update(client_deadline_at=None)
 
-    assert settle(change, calcom).outcome == "other_length"
+    assert settle(operation, calcom).outcome == "other_length"
     assert accepted(simulator) == []
     assert CallbackRequest.objects.get().phone == ANNA.phone
 
@@ -77,11 +87,11 @@ def test_lost_answer_of_another_length_is_undone_when_it_is_looked_up(salon, cal
 def test_lost_answer_at_another_start_is_undone_when_it_is_looked_up(salon, calcom, simulator):
     """It is not looked for at the promised time only."""
     simulator.fail(BOOK, "other_start")
-    case = begin(write_down(wish(salon.beard, at(10))), calcom)
-    case.ask()
+    handler = begin(write_down(intent(salon.beard, at(10))), calcom)
+    handler.ask()
     pass_time(31)
 
-    assert settle(case.change, calcom).outcome == "other_start"
+    assert settle(handler.operation, calcom).outcome == "other_start"
     assert accepted(simulator) == []
 
 
@@ -91,11 +101,11 @@ def test_message_of_another_length_undoes_an_open_booking(salon, calcom, simulat
     handed_out()
     hooks = Hooks(simulator, salon.account)
     simulator.fail(BOOK, "reset_after")
-    book(wish(salon.beard, at(10)), calcom)
+    book(intent(salon.beard, at(10)), calcom)
 
     hooks.bring(hooks.said("BOOKING_CREATED"))
 
-    assert Change.objects.get().outcome == "other_length"
+    assert Operation.objects.get().outcome == "other_length"
     assert accepted(simulator) == []
 
 
@@ -105,14 +115,14 @@ def test_booking_that_is_answered_otherwise_is_undone(salon, calcom, simulator, 
     simulator.fail(BOOK, "altered", members={member: value})
 
     with pytest.raises(SlotNotOffered):
-        book(wish(salon.beard, at(10)), calcom)
+        book(intent(salon.beard, at(10)), calcom)
 
     assert accepted(simulator) == []
 
 
 def test_reschedule_to_another_length_is_told_to_caller_and_staff(agent, salon, calcom, simulator):
     """The old time is gone, so the appointment is what Cal.com made of it, and everybody knows."""
-    appointment = book(wish(salon.beard, at(9)), calcom).appointment
+    appointment = book(intent(salon.beard, at(9)), calcom).appointment
     end = at(11).strftime("%Y-%m-%dT%H:%M:%SZ")
     simulator.fail(RESCHEDULE, "altered", members={"end": end})
 
@@ -193,7 +203,7 @@ def test_service_of_a_deleted_event_type_offers_a_call_back(agent, salon, calcom
 
     assert agent.availability(salon.beard, TUESDAY).status_code == 503
     with pytest.raises(UpstreamUnavailable):
-        book(wish(salon.beard, at(10)), calcom)
+        book(intent(salon.beard, at(10)), calcom)
 
 
 def test_service_with_one_person_follows_too(salon, calcom, simulator):
@@ -207,11 +217,11 @@ def test_service_with_one_person_follows_too(salon, calcom, simulator):
 
 def test_appointment_of_the_old_length_can_still_be_rescheduled(salon, calcom, simulator):
     """What Cal.com makes of it is what the row says."""
-    appointment = book(wish(salon.beard, at(9)), calcom).appointment
+    appointment = book(intent(salon.beard, at(9)), calcom).appointment
     simulator.change_event_type("beard-trim", minutes=60)
     sync(salon)
 
-    assert move(Appointment.objects.get(pk=appointment.pk), at(14), calcom).is_settled
+    assert reschedule(Appointment.objects.get(pk=appointment.pk), at(14), calcom).is_settled
 
     (standing,) = accepted(simulator)
     assert f"{Appointment.objects.get().end:%Y-%m-%dT%H:%M:%SZ}" == standing["end"]

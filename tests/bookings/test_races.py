@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from bookings.errors import BookingError, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
-from tests.bookings.helpers import book, wish
+from tests.bookings.helpers import book, intent
 from tests.bookings.test_holds import hold, offer
 from tests.factories import NOBODY, at
 
@@ -20,9 +20,9 @@ CALLERS = 50
 
 def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
     """Experiment 20, FM-13: one booking, 49 clean refusals with alternatives, no deadlock."""
-    book(wish(salon.colour, at(9)), calcom)
+    book(intent(salon.colour, at(9)), calcom)
 
-    answers = _at_once(calcom, [wish(salon.colour, at(14), NOBODY) for _ in range(CALLERS)])
+    answers = _at_once(calcom, [intent(salon.colour, at(14), NOBODY) for _ in range(CALLERS)])
 
     _one_winner(answers, simulator)
 
@@ -30,23 +30,23 @@ def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
 def test_fifty_callers_for_overlapping_times_have_one_winner(salon, calcom, simulator):
     """Experiment 20, FM-05: colour from two to a quarter past three, and a cut with Emma at half past two."""
     salon.beard.event_type = salon.emmas_cut.event_type
-    book(wish(salon.colour, at(9)), calcom)
-    book(wish(salon.beard, at(11)), calcom)
-    wishes = [
-        wish(salon.colour, at(14), NOBODY) if number % 2 else wish(salon.beard, at(14, 30), NOBODY)
+    book(intent(salon.colour, at(9)), calcom)
+    book(intent(salon.beard, at(11)), calcom)
+    intents = [
+        intent(salon.colour, at(14), NOBODY) if number % 2 else intent(salon.beard, at(14, 30), NOBODY)
         for number in range(CALLERS)
     ]
 
-    answers = _at_once(calcom, wishes)
+    answers = _at_once(calcom, intents)
 
     _one_winner(answers, simulator)
 
 
 def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
     """FM-13: with two hosts two win, one after the other, and Cal.com is never asked about both at once."""
-    book(wish(salon.cut, at(9)), calcom)
+    book(intent(salon.cut, at(9)), calcom)
 
-    answers = _at_once(calcom, [wish(salon.cut, at(14), NOBODY) for _ in range(20)])
+    answers = _at_once(calcom, [intent(salon.cut, at(14), NOBODY) for _ in range(20)])
 
     assert sum(not isinstance(answer, BookingError) and answer.is_settled for answer, _ in answers) == 2
     assert simulator.overlaps() == []
@@ -59,13 +59,13 @@ def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
 def test_who_has_lost_does_not_queue_behind_those_who_write(salon, calcom):
     """Experiment 20: taken is said at once to who would book and to who would hold, however long others write."""
     calls = [Conversation.objects.create(company=salon.company) for _ in range(2)]
-    book(wish(salon.colour, at(14)), calcom)
+    book(intent(salon.colour, at(14)), calcom)
     offered = offer(salon.colour, at(14), calls[0])
 
     with _writing(salon.emma.host_id):
         for attempt in (
-            lambda: book(wish(salon.colour, at(14), NOBODY), calcom, wait=1),
-            lambda: book(wish(salon.colour, at(14), NOBODY, conversation=calls[1]), calcom, wait=1),
+            lambda: book(intent(salon.colour, at(14), NOBODY), calcom, wait=1),
+            lambda: book(intent(salon.colour, at(14), NOBODY, conversation=calls[1]), calcom, wait=1),
             lambda: hold(offered, calcom, wait=1),
         ):
             with pytest.raises(SlotTaken) as caught:
@@ -85,8 +85,8 @@ def _writing(host_id):
         other.close()
 
 
-def _at_once(calcom, wishes):
-    barrier = Barrier(len(wishes))
+def _at_once(calcom, intents):
+    barrier = Barrier(len(intents))
 
     def ask(one):
         connection.ensure_connection()
@@ -101,8 +101,8 @@ def _at_once(calcom, wishes):
             connections.close_all()
         return answer, took
 
-    with ThreadPoolExecutor(len(wishes)) as pool:
-        return list(pool.map(ask, wishes))
+    with ThreadPoolExecutor(len(intents)) as pool:
+        return list(pool.map(ask, intents))
 
 
 def _one_winner(answers, simulator):

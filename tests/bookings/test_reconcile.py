@@ -14,7 +14,7 @@ from calcom.models import Account, Cursor
 from calcom.sync import sync
 from calcom.webhooks import polling
 from tests import factories
-from tests.bookings.helpers import book, claims_of, wish
+from tests.bookings.helpers import book, claims_of, intent
 from tests.bookings.test_apply import as_here, as_there
 from tests.factories import KARL, TUESDAY, WEDNESDAY, at
 
@@ -29,7 +29,7 @@ def run(*arguments: str) -> str:
 @pytest.fixture
 def drifted(salon, calcom, simulator):
     """Four appointments, of which three were changed at Cal.com without a word, and one more there."""
-    mine = [book(wish(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13, 15)]
+    mine = [book(intent(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13, 15)]
     simulator.reschedule_elsewhere(mine[0].remote_uid, at(10, on=WEDNESDAY), webhook=False)
     simulator.cancel_elsewhere(mine[1].remote_uid, webhook=False)
     simulator.book_elsewhere(3, at(10), webhook=False)
@@ -67,7 +67,7 @@ def test_a_dry_run_changes_nothing(drifted, simulator):
 
 def test_what_was_moved_out_of_the_window_is_followed(salon, calcom, simulator):
     """The list does not show it any more; it is looked up by its uid."""
-    mine = book(wish(salon.colour, at(9)), calcom).appointment
+    mine = book(intent(salon.colour, at(9)), calcom).appointment
     moved = simulator.reschedule_elsewhere(mine.remote_uid, at(9, on=TUESDAY + timedelta(days=7)), webhook=False)
 
     run("--first", str(TUESDAY), "--last", str(TUESDAY))
@@ -78,7 +78,7 @@ def test_what_was_moved_out_of_the_window_is_followed(salon, calcom, simulator):
 
 def test_what_is_nowhere_at_cal_com_is_cancelled_here(salon, calcom, simulator):
     """Cal.com knows no such booking: it takes nobody's time."""
-    mine = book(wish(salon.colour, at(9)), calcom).appointment
+    mine = book(intent(salon.colour, at(9)), calcom).appointment
     Appointment.objects.update(remote_uid="no-such-booking")
 
     said = run("--dry-run")
@@ -127,7 +127,7 @@ def test_polling_puts_the_same_right(drifted, salon, simulator):
 
 def test_many_cancelled_and_one_announced(salon, calcom, simulator):
     """FM-73: cancelling three announces one; polling finds the others."""
-    mine = [book(wish(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13)]
+    mine = [book(intent(salon.colour, at(hour), KARL), calcom).appointment for hour in (9, 11, 13)]
     Cursor.objects.create(account=salon.account, read_until=mine[0].created_at)
     for each in mine:
         simulator.cancel_elsewhere(each.remote_uid, webhook=False)
@@ -145,7 +145,7 @@ def many(salon, calcom, simulator):
     """Eleven appointments of the salon."""
     hours = [(salon.colour, day, hour) for day in (TUESDAY, WEDNESDAY) for hour in (9, 11, 13, 15)]
     hours += [(salon.beard, TUESDAY, hour) for hour in (9, 10, 11)]
-    return [book(wish(service, at(hour, on=day)), calcom).appointment for service, day, hour in hours]
+    return [book(intent(service, at(hour, on=day)), calcom).appointment for service, day, hour in hours]
 
 
 def states() -> set[str]:

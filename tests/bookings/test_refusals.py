@@ -4,12 +4,23 @@ import pytest
 
 from bookings.api import problem_catalog
 from bookings.errors import BookingError, ConfigurationError
-from bookings.models import CallbackRequest, Change, Claim
+from bookings.models import CallbackRequest, Claim, Operation
 from bookings.scheduling.cases import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
 from bookings.scheduling.execution import refusal
 from calcom.errors import OutcomeUnknown, Reason, Unavailable
 from calcom.service import CalcomService
-from tests.bookings.helpers import PATIENCE, begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.bookings.helpers import (
+    PATIENCE,
+    begin,
+    book,
+    cancel,
+    claims_of,
+    intent,
+    pass_time,
+    reschedule,
+    settle,
+    write_down,
+)
 from tests.factories import ANNA, KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -25,7 +36,7 @@ MONTH_S = 30 * 86_400
 @pytest.fixture
 def appointment(salon, calcom):
     """Colour at two o'clock, confirmed; an hour with Emma."""
-    return book(wish(salon.colour, at(14)), calcom).appointment
+    return book(intent(salon.colour, at(14)), calcom).appointment
 
 
 @pytest.fixture
@@ -35,15 +46,15 @@ def asked(simulator, appointment):
     return lambda: simulator.count() - before
 
 
-def settle_for_a_month(change, calcom):
+def settle_for_a_month(operation, calcom):
     """Take the operation up whenever it is due, for a month or until it has ended; return it."""
     passed = 0.0
-    while passed < MONTH_S and change.state not in {"done", "refused"}:
-        due = (change.next_attempt_at - change.asked_at).total_seconds() - passed
+    while passed < MONTH_S and operation.state not in {"done", "refused"}:
+        due = (operation.next_attempt_at - operation.requested_at).total_seconds() - passed
         pass_time(max(due, 1.0))
         passed += max(due, 1.0)
-        change = settle(Change.objects.get(pk=change.pk), calcom)
-    return change
+        operation = settle(Operation.objects.get(pk=operation.pk), calcom)
+    return operation
 
 
 def test_table_of_refusals_is_complete():
@@ -60,11 +71,11 @@ def test_reschedule_ends_when_calcom_misses_the_event_type(calcom, simulator, ap
     simulator.reset(log_only=True)
 
     with pytest.raises(BookingError):
-        move(appointment, at(10), calcom)
+        reschedule(appointment, at(10), calcom)
 
     appointment.refresh_from_db()
     assert (appointment.state, appointment.start) == ("confirmed", at(14))
-    assert not Change.objects.open().exists()
+    assert not Operation.objects.open().exists()
     assert simulator.count(RESCHEDULE) <= 1
 
 
@@ -74,26 +85,26 @@ def test_refused_reschedule_gives_the_new_time_back(calcom, simulator, appointme
     simulator.fail(RESCHEDULE, "refused", times=None, **answer)
 
     with pytest.raises(ConfigurationError):
-        move(appointment, at(10), calcom)
+        reschedule(appointment, at(10), calcom)
 
     appointment.refresh_from_db()
     assert (appointment.state, appointment.start) == ("confirmed", at(14))
     assert claims_of(appointment) == {"Emma": "confirmed"}
     assert Claim.objects.get().start == at(14)
     assert asked() <= 3  # the list of free times, the request, one look-up
-    assert book(wish(appointment.service, at(10), KARL), calcom).is_settled
+    assert book(intent(appointment.service, at(10), KARL), calcom).is_settled
 
 
 def test_refused_reschedule_becomes_a_callback_when_its_caller_has_gone(calcom, simulator, appointment):
     """The caller was told that it is on its way."""
     simulator.fail(RESCHEDULE, "reset_before")
-    change = move(appointment, at(10), calcom).change
+    operation = reschedule(appointment, at(10), calcom).operation
     simulator.fail(RESCHEDULE, "refused", times=None, **MISSING_TYPE)
     pass_time(PATIENCE + 31)  # nobody waits any longer
 
-    change = settle(change, calcom)
+    operation = settle(operation, calcom)
 
-    assert (change.state, change.outcome, change.appointment.start) == ("refused", "not_found", at(14))
+    assert (operation.state, operation.outcome, operation.appointment.start) == ("refused", "not_found", at(14))
     assert CallbackRequest.objects.get().phone == ANNA.phone
     assert claims_of(appointment) == {"Emma": "confirmed"}
 
@@ -117,7 +128,7 @@ def test_refused_booking_ends_and_gives_its_time_back(salon, calcom, simulator):
     simulator.fail(BOOK, "refused", times=None, status=404, message="Event type with id 2 not found.")
 
     with pytest.raises(ConfigurationError):
-        book(wish(salon.colour, at(14)), calcom)
+        book(intent(salon.colour, at(14)), calcom)
 
     assert simulator.count(BOOK) == 1
     assert not Claim.objects.exists()
@@ -130,11 +141,11 @@ def test_refused_booking_ends_and_gives_its_time_back(salon, calcom, simulator):
 def test_answers_that_contradict_each_other_are_bounded(calcom, simulator, appointment, asked, operation):
     """It is cancelled, says one answer, and it stands, says the other."""
     simulator.fail(operation, "refused", times=None, **CANCELLED)
-    asking = cancel(appointment, calcom) if operation == CANCEL else move(appointment, at(10), calcom)
+    asking = cancel(appointment, calcom) if operation == CANCEL else reschedule(appointment, at(10), calcom)
 
-    change = settle_for_a_month(asking.change, calcom)
+    operation = settle_for_a_month(asking.operation, calcom)
 
-    assert (change.state, change.outcome, change.appointment.state) == ("refused", "unsettled", "confirmed")
+    assert (operation.state, operation.outcome, operation.appointment.state) == ("refused", "unsettled", "confirmed")
     assert claims_of(appointment) == {"Emma": "confirmed"}
     assert CallbackRequest.objects.get().phone == ANNA.phone
     assert asked() <= 2 * (MOST_INCONCLUSIVE_ANSWERS + 2)
@@ -144,22 +155,22 @@ def test_reschedule_to_another_time_each_time_is_bounded(calcom, simulator, appo
     """Cal.com moves it to where nobody asked for; what it is in the end is what the row says."""
     simulator.fail(RESCHEDULE, "other_start", times=None)
 
-    change = settle_for_a_month(move(appointment, at(10), calcom).change, calcom)
+    operation = settle_for_a_month(reschedule(appointment, at(10), calcom).operation, calcom)
 
     (standing,) = [booking for booking in simulator.bookings() if booking["status"] == "accepted"]
-    assert (change.state, change.outcome) == ("refused", "other_start")
-    assert (change.appointment.remote_uid, change.appointment.start) == (standing["uid"], at(10, 15))
+    assert (operation.state, operation.outcome) == ("refused", "other_start")
+    assert (operation.appointment.remote_uid, operation.appointment.start) == (standing["uid"], at(10, 15))
     assert asked() <= 2 * (MOST_INCONCLUSIVE_ANSWERS + 2)
 
 
 def test_booking_that_never_gets_an_answer_is_bounded(salon, calcom, simulator):
     """Each time it is proven absent, and each time it is sent, Cal.com answers 500."""
     lost = _Lost(salon.account)
-    change = write_down(wish(salon.colour, at(14)))
+    operation = write_down(intent(salon.colour, at(14)))
 
-    change = settle_for_a_month(settle(change, lost), lost)
+    operation = settle_for_a_month(settle(operation, lost), lost)
 
-    assert (change.state, change.outcome, change.appointment.state) == ("refused", "unsettled", "rejected")
+    assert (operation.state, operation.outcome, operation.appointment.state) == ("refused", "unsettled", "rejected")
     assert lost.sent == MOST_INCONCLUSIVE_ANSWERS + 1
     assert simulator.count(LIST) <= 3 * (MOST_INCONCLUSIVE_ANSWERS + 1)
     assert not Claim.objects.exists()
@@ -168,12 +179,12 @@ def test_booking_that_never_gets_an_answer_is_bounded(salon, calcom, simulator):
 def test_refused_look_ups_are_bounded(calcom, simulator, appointment, asked):
     """The key was withdrawn while a reschedule was on its way: nobody will hear what became of it."""
     simulator.fail(RESCHEDULE, "reset_after")
-    change = move(appointment, at(10), calcom).change
+    operation = reschedule(appointment, at(10), calcom).operation
     simulator.fail(GET, "refused", times=None, status=401, message="Invalid API Key")
 
-    change = settle_for_a_month(change, calcom)
+    operation = settle_for_a_month(operation, calcom)
 
-    assert (change.state, change.outcome) == ("refused", "unauthorized")
+    assert (operation.state, operation.outcome) == ("refused", "unauthorized")
     assert asked() <= MOST_INCONCLUSIVE_ANSWERS + 3
 
 
@@ -183,7 +194,7 @@ def test_wrong_booking_that_cannot_be_undone_is_told_to_staff(salon, calcom, sim
     simulator.fail(CANCEL, "refused", times=None, status=400, message="This event type does not allow cancellations")
 
     with pytest.raises(BookingError):
-        book(wish(salon.colour, at(14)), calcom)
+        book(intent(salon.colour, at(14)), calcom)
 
     assert simulator.count(CANCEL) == 1
     assert not Claim.objects.exists()
@@ -193,10 +204,10 @@ def test_wrong_booking_that_cannot_be_undone_is_told_to_staff(salon, calcom, sim
 def test_look_ups_without_an_answer_become_rare(salon, calcom, simulator, appointment):
     """A month of look-ups that fail costs a hundred requests and some, not a hundred thousand."""
     blind = _Blind(salon.account)
-    change = begin(_queued_cancellation(appointment), calcom).change
+    operation = begin(_queued_cancellation(appointment), calcom).operation
     pass_time(31)
 
-    settle_for_a_month(Change.objects.get(pk=change.pk), blind)
+    settle_for_a_month(Operation.objects.get(pk=operation.pk), blind)
 
     assert 20 < blind.looked < 200
 
@@ -204,7 +215,7 @@ def test_look_ups_without_an_answer_become_rare(salon, calcom, simulator, appoin
 def test_every_outcome_has_words():
     """What the operations can end with is told to callers by a code of the table."""
     for outcome in [*Reason, "foreign_booking", "other_start", "not_in_time", "vanished", "unsettled"]:
-        assert refusal(Change(outcome=outcome)).code in problem_catalog.PROBLEMS
+        assert refusal(Operation(outcome=outcome)).code in problem_catalog.PROBLEMS
 
 
 class _Lost(CalcomService):
@@ -228,6 +239,6 @@ class _Blind(CalcomService):
 
 
 def _queued_cancellation(appointment):
-    return Change.objects.create(
-        company=appointment.company, appointment=appointment, operation="cancel", reason="Cancelled by phone."
+    return Operation.objects.create(
+        company=appointment.company, appointment=appointment, kind="cancel", reason="Cancelled by phone."
     )

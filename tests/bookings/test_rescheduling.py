@@ -22,15 +22,15 @@ from bookings.errors import (
     IdempotencyKeyReused,
     SlotNotOffered,
     SlotTaken,
-    TooManyMoves,
+    TooManyReschedules,
     UpstreamUnavailable,
 )
-from bookings.models import Appointment, CallbackRequest, Change, Claim, Service
+from bookings.models import Appointment, CallbackRequest, Claim, Operation, Service
 from bookings.scheduling import rescheduling, settling
 from bookings.scheduling.claims import release_other_time, take_other_time
-from bookings.scheduling.handlers import case_of
-from bookings.sync.apply import take_over
-from bookings.sync.classify import News
+from bookings.scheduling.handlers import handler_for
+from bookings.sync.apply import apply_update
+from bookings.sync.classify import RemoteUpdate
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from cachectl.models import CacheInvalidation
@@ -42,11 +42,11 @@ from tests.bookings.helpers import (
     book,
     cancel,
     claims_of,
+    intent,
     let_jobs_finish,
-    move,
     pass_time,
+    reschedule,
     settle,
-    wish,
 )
 from tests.contract.api_user import ApiUser
 from tests.factories import ANNA, KARL, NOWHERE, SUNDAY, TUESDAY, WEDNESDAY, at
@@ -66,7 +66,7 @@ def appointment(salon, calcom):
 
 def booked(service, start, calcom, caller=ANNA):
     """Return the row as an API view reads it."""
-    return read(book(wish(service, start, caller), calcom).appointment)
+    return read(book(intent(service, start, caller), calcom).appointment)
 
 
 def accepted(simulator):
@@ -87,10 +87,10 @@ def test_a_moved_appointment_is_at_its_new_time_under_its_old_id(salon, calcom, 
     """FM-71: the uid is another, and the old one is remembered; the reference that the caller noted stays."""
     uid, reference = appointment.remote_uid, appointment.reference
 
-    moved = move(appointment, at(16), calcom)
+    moved = reschedule(appointment, at(16), calcom)
 
     row = Appointment.objects.get()
-    assert (moved.is_settled, row.state, row.start, row.end, row.moves) == (True, "confirmed", at(16), at(17), 1)
+    assert (moved.is_settled, row.state, row.start, row.end, row.reschedules) == (True, "confirmed", at(16), at(17), 1)
     assert (row.reference, row.earlier_remote_uids) == (reference, [uid])
     assert [booking["uid"] for booking in accepted(simulator)] == [row.remote_uid] != [uid]
     assert spans(row) == [("Emma", at(16), at(17, 15), "confirmed")]
@@ -98,7 +98,7 @@ def test_a_moved_appointment_is_at_its_new_time_under_its_old_id(salon, calcom, 
 
 def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon, calcom, simulator, appointment):
     """The next caller hears both at once, and the cache costs no request."""
-    move(appointment, at(16), calcom)
+    reschedule(appointment, at(16), calcom)
     requests = simulator.count(LIST)
 
     slots = calendar_view.open_times(
@@ -119,7 +119,7 @@ def test_both_days_are_forgotten(calcom, appointment):
     """FM-22: the day that was left, and the day that was taken."""
     CacheInvalidation.objects.all().delete()
 
-    move(appointment, at(10, on=WEDNESDAY), calcom)
+    reschedule(appointment, at(10, on=WEDNESDAY), calcom)
 
     assert {each.first for each in CacheInvalidation.objects.all()} == {TUESDAY, WEDNESDAY}
     assert {each.cause for each in CacheInvalidation.objects.all()} == {"own"}
@@ -128,15 +128,15 @@ def test_both_days_are_forgotten(calcom, appointment):
 @pytest.mark.parametrize("reason", ["", "   ", "Anna has a meeting"])
 def test_a_reason_is_always_sent(calcom, appointment, reason):
     """Staff reads it at Cal.com."""
-    move(appointment, at(16), calcom, reason=reason)
+    reschedule(appointment, at(16), calcom, reason=reason)
 
-    assert Change.objects.get(operation="move").reason == (reason.strip() or "Moved by phone.")
+    assert Operation.objects.get(kind="reschedule").reason == (reason.strip() or "Moved by phone.")
 
 
 def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, appointment):
     """FM-07: never moved without Cal.com's word; and nobody takes either time meanwhile."""
     with simulator.holding(MOVE):
-        pending = move(appointment, at(16), calcom, wait=0.5)
+        pending = reschedule(appointment, at(16), calcom, wait=0.5)
         assert (pending.is_settled, pending.appointment.start) == (False, at(14))
         assert spans(appointment) == [
             ("Emma", at(14), at(15, 15), "confirmed"),
@@ -144,7 +144,7 @@ def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, a
         ]
         for start in (at(14), at(16)):
             with pytest.raises(SlotTaken):
-                book(wish(salon.colour, start, KARL), calcom)
+                book(intent(salon.colour, start, KARL), calcom)
     let_jobs_finish()
 
     assert Appointment.objects.get().start == at(16)
@@ -156,7 +156,7 @@ def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, a
 def test_a_move_into_its_own_time_claims_only_the_rest(calcom, simulator, appointment, start, claimed):
     """An hour later the old buffer is in the way, an hour earlier the new one: its own time is no obstacle."""
     with simulator.holding(MOVE):
-        assert not move(appointment, start, calcom, wait=0.5).is_settled
+        assert not reschedule(appointment, start, calcom, wait=0.5).is_settled
         assert ("Emma", *claimed, "pending") in spans(appointment)
     let_jobs_finish()
 
@@ -196,7 +196,7 @@ def test_a_move_claims_everybody_who_may_be_chosen_and_keeps_the_chosen_one(salo
     simulator.busy(before.lower(), at(16), at(17))
 
     with simulator.holding(MOVE):
-        assert not move(appointment, at(16), calcom, wait=0.5).is_settled
+        assert not reschedule(appointment, at(16), calcom, wait=0.5).is_settled
         pending = [span for span in spans(appointment) if span[3] == "pending"]
         assert pending == [(name, at(16), at(16, 30), "pending") for name in ("Ben", "Emma")]
     let_jobs_finish()
@@ -210,13 +210,13 @@ def test_a_move_waits_for_a_write_that_may_take_its_host(salon, calcom, simulato
     """FM-13: a booking of the same time is in flight, and takes one of the two; the move gets the other one."""
     appointment = booked(salon.cut, at(14), calcom)
     with simulator.holding(BOOK):
-        assert not book(wish(salon.cut, at(16), KARL), calcom, wait=0.3).is_settled
-        waiting = move(appointment, at(16), calcom, wait=0.5)
-        assert (waiting.is_settled, waiting.change.state) == (False, "queued")
+        assert not book(intent(salon.cut, at(16), KARL), calcom, wait=0.3).is_settled
+        waiting = reschedule(appointment, at(16), calcom, wait=0.5)
+        assert (waiting.is_settled, waiting.operation.state) == (False, "queued")
         assert simulator.count(MOVE) == 0
     let_jobs_finish()
 
-    assert settle(waiting.change, calcom).state == "done"
+    assert settle(waiting.operation, calcom).state == "done"
     assert {each.host.name for each in Appointment.objects.filter(start=at(16))} == {"Emma", "Ben"}
     assert simulator.overlaps() == []
 
@@ -229,7 +229,7 @@ def test_free_means_that_the_host_is_free(salon, calcom, simulator, appointment)
     booked(salon.colour, at(16), calcom, KARL)
 
     with pytest.raises(SlotTaken) as refusal:
-        move(appointment, at(16), calcom)
+        reschedule(appointment, at(16), calcom)
 
     assert simulator.count(MOVE) == 0
     assert len(refusal.value.alternatives) == 3
@@ -240,9 +240,9 @@ def test_free_means_that_the_host_is_free(salon, calcom, simulator, appointment)
 def test_what_is_only_on_its_way_is_taken_too(salon, calcom, simulator, appointment):
     """Cal.com does not know of it yet; our own claims do."""
     with simulator.holding(BOOK):
-        assert not book(wish(salon.colour, at(16), KARL), calcom, wait=0.3).is_settled
+        assert not book(intent(salon.colour, at(16), KARL), calcom, wait=0.3).is_settled
         with pytest.raises(SlotTaken):
-            move(appointment, at(16), calcom)
+            reschedule(appointment, at(16), calcom)
     let_jobs_finish()
 
     assert simulator.count(MOVE) == 0
@@ -251,7 +251,7 @@ def test_what_is_only_on_its_way_is_taken_too(salon, calcom, simulator, appointm
 def test_what_cal_com_refuses_leaves_the_appointment_where_it_is(calcom, simulator, appointment):
     """Somebody was faster at Cal.com; the list was wrong, and is not believed any more."""
     with simulator.holding(LIST), ThreadPoolExecutor(1) as pool:
-        moving = pool.submit(_on_a_thread, move, appointment.pk, calcom, at(16))
+        moving = pool.submit(_on_a_thread, reschedule, appointment.pk, calcom, at(16))
         simulator.await_in_flight(1, LIST)
         simulator.busy("emma", at(16), at(17))
         simulator.clear_faults()
@@ -259,8 +259,8 @@ def test_what_cal_com_refuses_leaves_the_appointment_where_it_is(calcom, simulat
 
     assert isinstance(refusal, SlotTaken)
     assert len(refusal.alternatives) == 3
-    change = Change.objects.get(operation="move")
-    assert (change.state, change.outcome) == ("refused", "not_available")
+    operation = Operation.objects.get(kind="reschedule")
+    assert (operation.state, operation.outcome) == ("refused", "not_available")
     assert claims_of(appointment) == {"Emma": "confirmed"}
     assert Appointment.objects.get().start == at(14)
     assert CacheInvalidation.objects.filter(cause="refused").exists()
@@ -281,12 +281,12 @@ def test_what_is_not_offered_is_refused_by_name(calcom, simulator, appointment, 
     requests = simulator.count(LIST)
 
     with pytest.raises(refusal) as refused:
-        move(appointment, start, calcom)
+        reschedule(appointment, start, calcom)
 
     assert refused.value.alternatives
     assert simulator.count(LIST) == requests + 1
     assert simulator.count(MOVE) == 0
-    assert Change.objects.filter(operation="move").count() == 0
+    assert Operation.objects.filter(kind="reschedule").count() == 0
 
 
 def test_what_was_offered_is_given_though_the_move_has_another_grid(salon, calcom, simulator):
@@ -303,7 +303,7 @@ def test_what_was_offered_is_given_though_the_move_has_another_grid(salon, calco
     )
     assert int(at(10).timestamp()) // 60 in offered.starts
 
-    moved = move(appointment, at(10), calcom)
+    moved = reschedule(appointment, at(10), calcom)
 
     assert (moved.is_settled, Appointment.objects.get().start) == (True, at(10))
 
@@ -318,7 +318,7 @@ def test_what_was_offered_and_is_somebody_elses_by_now_is_taken(salon, calcom, s
     booked(styling, at(10), calcom, KARL)
 
     with pytest.raises(SlotTaken):
-        move(appointment, at(10), calcom)
+        reschedule(appointment, at(10), calcom)
 
 
 def _styling(salon, simulator):
@@ -344,11 +344,11 @@ def test_nothing_is_moved_while_nobody_knows_what_is_free(calcom, simulator, app
     unreachable.base_url = NOWHERE
 
     with pytest.raises(UpstreamUnavailable):
-        move(appointment, at(16), CalcomService(unreachable))
+        reschedule(appointment, at(16), CalcomService(unreachable))
     with simulator.holding(LIST), pytest.raises(DeadlineExceeded):
-        move(appointment, at(16), calcom, wait=Deadline.after(0.3))
+        reschedule(appointment, at(16), calcom, wait=Deadline.after(0.3))
 
-    assert Change.objects.filter(operation="move").count() == 0
+    assert Operation.objects.filter(kind="reschedule").count() == 0
 
 
 def test_what_staff_must_put_right_is_not_moved(salon, calcom, simulator, appointment):
@@ -357,7 +357,7 @@ def test_what_staff_must_put_right_is_not_moved(salon, calcom, simulator, appoin
     appointment.event_type.save()
 
     with pytest.raises(ConfigurationError):
-        move(read(appointment), at(16), calcom)
+        reschedule(read(appointment), at(16), calcom)
 
     assert simulator.count(MOVE) == 0
 
@@ -370,21 +370,21 @@ def test_notice_binds_callers_and_not_staff(salon, calcom, appointment):
     _set(salon.company, cancel_notice_hours=24 * 30)
 
     with pytest.raises(ChangeTooLate):
-        move(read(appointment), at(16), calcom, asked_by=salon.agent_key)
+        reschedule(read(appointment), at(16), calcom, requested_by=salon.agent_key)
 
-    assert move(read(appointment), at(16), calcom).is_settled
+    assert reschedule(read(appointment), at(16), calcom).is_settled
 
 
 def test_an_appointment_is_moved_so_often_and_no_more(salon, calcom, appointment):
     """The number is the company's; a repeat of the last move is no further move."""
-    _set(salon.company, max_moves=2)
+    _set(salon.company, max_reschedules=2)
     for start in (at(16), at(12)):
-        assert move(read(appointment), start, calcom, asked_by=salon.agent_key).is_settled
+        assert reschedule(read(appointment), start, calcom, requested_by=salon.agent_key).is_settled
 
-    with pytest.raises(TooManyMoves):
-        move(read(appointment), at(16), calcom, asked_by=salon.agent_key)
+    with pytest.raises(TooManyReschedules):
+        reschedule(read(appointment), at(16), calcom, requested_by=salon.agent_key)
 
-    assert move(read(appointment), at(12), calcom, asked_by=salon.agent_key).replayed
+    assert reschedule(read(appointment), at(12), calcom, requested_by=salon.agent_key).replayed
 
 
 @pytest.mark.parametrize(("state", "refusal"), [("cancelled", AlreadyCancelled), ("expired", BookingNotFound)])
@@ -393,7 +393,7 @@ def test_what_does_not_stand_cannot_be_moved(calcom, appointment, state, refusal
     _set(appointment, state=state)
 
     with pytest.raises(refusal):
-        move(read(appointment), at(16), calcom)
+        reschedule(read(appointment), at(16), calcom)
 
 
 def test_what_has_begun_cannot_be_moved(calcom, simulator, appointment):
@@ -401,7 +401,7 @@ def test_what_has_begun_cannot_be_moved(calcom, simulator, appointment):
     _set(appointment, start=timezone.now() - timedelta(minutes=5))
 
     with pytest.raises(DateInPast):
-        move(read(appointment), at(16), calcom)
+        reschedule(read(appointment), at(16), calcom)
 
     assert simulator.count(MOVE) == 0
 
@@ -411,18 +411,18 @@ def test_what_has_begun_cannot_be_moved(calcom, simulator, appointment):
 
 def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
     """FM-12: the appointment and its place in its chain of times say that it is one wish; a key says it too."""
-    first = move(appointment, at(16), calcom, reason="a meeting")
-    again = move(read(appointment), at(16), calcom, reason="a meeting, sorry")
+    first = reschedule(appointment, at(16), calcom, reason="a meeting")
+    again = reschedule(read(appointment), at(16), calcom, reason="a meeting, sorry")
 
     assert (first.replayed, again.replayed) == (False, True)
-    assert again.change == first.change
+    assert again.operation == first.operation
     assert simulator.count(MOVE) == 1
 
 
 def test_from_another_place_in_its_chain_it_is_another_wish(calcom, simulator, appointment):
     """There and back again, and there once more: three moves, each asked for by the caller."""
     for start in (at(16), at(14), at(16)):
-        assert not move(read(appointment), start, calcom).replayed
+        assert not reschedule(read(appointment), start, calcom).replayed
 
     assert simulator.count(MOVE) == 3
     assert len(Appointment.objects.get().earlier_remote_uids) == 3
@@ -430,20 +430,20 @@ def test_from_another_place_in_its_chain_it_is_another_wish(calcom, simulator, a
 
 def test_to_where_it_stands_nothing_is_moved(calcom, simulator, appointment):
     """What the caller wants is so already: the booking itself is the answer."""
-    there = move(appointment, at(14), calcom)
+    there = reschedule(appointment, at(14), calcom)
 
-    assert (there.is_settled, there.replayed, there.change.operation) == (True, True, "create")
+    assert (there.is_settled, there.replayed, there.operation.kind) == (True, True, "create")
     assert simulator.count(MOVE) == 0
 
 
 def test_a_key_tells_a_repeat_even_from_another_place(calcom, simulator, appointment):
     """Without the key the late repeat would be a wish to move back."""
-    move(appointment, at(16), calcom, idempotency_key="a", request_digest="x")
-    move(read(appointment), at(12), calcom, idempotency_key="b", request_digest="y")
+    reschedule(appointment, at(16), calcom, idempotency_key="a", request_digest="x")
+    reschedule(read(appointment), at(12), calcom, idempotency_key="b", request_digest="y")
 
-    late = move(read(appointment), at(16), calcom, idempotency_key="a", request_digest="x")
+    late = reschedule(read(appointment), at(16), calcom, idempotency_key="a", request_digest="x")
     with pytest.raises(IdempotencyKeyReused):
-        move(read(appointment), at(10), calcom, idempotency_key="a", request_digest="z")
+        reschedule(read(appointment), at(10), calcom, idempotency_key="a", request_digest="z")
 
     assert (late.replayed, late.appointment.start) == (True, at(12))
     assert simulator.count(MOVE) == 2
@@ -452,12 +452,12 @@ def test_a_key_tells_a_repeat_even_from_another_place(calcom, simulator, appoint
 def test_twenty_at_once_move_once(calcom, simulator, appointment):
     """FM-08, FM-10: twins wait for the one that came first, and get its outcome."""
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: _on_a_thread(move, appointment.pk, calcom, at(16)), range(20)))
+        answers = list(pool.map(lambda _: _on_a_thread(reschedule, appointment.pk, calcom, at(16)), range(20)))
 
     moved = [answer for answer in answers if not isinstance(answer, BookingError)]
     assert all(isinstance(answer, IdempotencyInProgress) for answer in answers if isinstance(answer, BookingError))
     assert sum(not answer.replayed for answer in moved) == 1
-    assert simulator.count(MOVE) == Change.objects.filter(operation="move").count() == 1
+    assert simulator.count(MOVE) == Operation.objects.filter(kind="reschedule").count() == 1
 
 
 def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
@@ -468,13 +468,13 @@ def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
 
     def list_after_the_first(**window):
         monkeypatch.setattr(calcom, "open_slots_for_move", listed)
-        first.append(move(read(appointment), at(16), calcom))
+        first.append(reschedule(read(appointment), at(16), calcom))
         redis_client().flushdb()  # no other list tells that the time was free
         return listed(**window)
 
     first = []
     monkeypatch.setattr(calcom, "open_slots_for_move", list_after_the_first)
-    repeat = move(appointment, at(16), calcom)
+    repeat = reschedule(appointment, at(16), calcom)
 
     assert (first[0].replayed, repeat.replayed) == (False, True)
     assert repeat.appointment.start == at(16)
@@ -484,7 +484,9 @@ def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
 def test_two_wishes_at_once_are_carried_out_one_after_the_other(calcom, simulator, appointment):
     """To four and to twelve: each of them is one appointment, and in the end there is one."""
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda start: _on_a_thread(move, appointment.pk, calcom, start), (at(16), at(12))))
+        answers = list(
+            pool.map(lambda start: _on_a_thread(reschedule, appointment.pk, calcom, start), (at(16), at(12)))
+        )
 
     assert not any(isinstance(answer, BookingError) for answer in answers)
     assert [booking["uid"] for booking in accepted(simulator)] == [Appointment.objects.get().remote_uid]
@@ -497,7 +499,7 @@ def test_two_wishes_at_once_are_carried_out_one_after_the_other(calcom, simulato
 def test_a_move_and_a_cancellation_at_once_have_one_end(calcom, simulator, appointment):
     """FM-10: one state machine; whichever comes first, what our row says is what stands at Cal.com."""
     with ThreadPoolExecutor(2) as pool:
-        moved = pool.submit(_on_a_thread, move, appointment.pk, calcom, at(16))
+        moved = pool.submit(_on_a_thread, reschedule, appointment.pk, calcom, at(16))
         cancelled = pool.submit(_on_a_thread, cancel, appointment.pk, calcom)
 
     assert cancelled.result().appointment.state == "cancelled"
@@ -508,11 +510,11 @@ def test_a_move_and_a_cancellation_at_once_have_one_end(calcom, simulator, appoi
 def test_while_it_is_moved_it_is_not_cancelled(calcom, simulator, appointment):
     """Only one change of an appointment is open: whoever cannot wait is told to try again."""
     with simulator.holding(MOVE):
-        move(appointment, at(16), calcom, wait=0.3)
+        reschedule(appointment, at(16), calcom, wait=0.3)
         with pytest.raises(IdempotencyInProgress):
             cancel(read(appointment), calcom, wait=Deadline.after(0.3))
         with pytest.raises(IdempotencyInProgress):
-            move(read(appointment), at(10), calcom, wait=Deadline.after(0.3))
+            reschedule(read(appointment), at(10), calcom, wait=Deadline.after(0.3))
     let_jobs_finish()
 
     assert cancel(read(appointment), calcom).appointment.state == "cancelled"
@@ -521,24 +523,24 @@ def test_while_it_is_moved_it_is_not_cancelled(calcom, simulator, appointment):
 
 def test_a_move_that_has_not_left_is_taken_back_by_a_cancellation(calcom, simulator, appointment):
     """What is cancelled need not be moved first."""
-    change = enter(appointment, at(16))
+    operation = enter(appointment, at(16))
 
     assert cancel(read(appointment), calcom).appointment.state == "cancelled"
 
-    change.refresh_from_db()
-    assert (change.state, change.outcome) == ("refused", "withdrawn")
+    operation.refresh_from_db()
+    assert (operation.state, operation.outcome) == ("refused", "withdrawn")
     assert (simulator.count(MOVE), Claim.objects.count()) == (0, 0)
 
 
 def test_a_cancellation_that_is_not_allowed_takes_nothing_back(salon, calcom, appointment):
     """Whoever is refused has changed nothing."""
-    change = enter(appointment, at(16))
+    operation = enter(appointment, at(16))
     _set(salon.company, cancel_notice_hours=24 * 30)
 
     with pytest.raises(ChangeTooLate):
-        cancel(read(appointment), calcom, asked_by=salon.agent_key)
+        cancel(read(appointment), calcom, requested_by=salon.agent_key)
 
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
 
 
 # --- somebody dies, or nobody knows ------------------------------------------------------------------------------
@@ -546,34 +548,34 @@ def test_a_cancellation_that_is_not_allowed_takes_nothing_back(salon, calcom, ap
 
 def test_killed_before_sending(calcom, simulator, appointment):
     """A queued move was not sent, so it may simply be sent; until then both times are claimed."""
-    change = enter(appointment, at(16))
+    operation = enter(appointment, at(16))
     assert len(spans(appointment)) == 2
 
-    assert settle(change, calcom).appointment.start == at(16)
+    assert settle(operation, calcom).appointment.start == at(16)
     assert simulator.count(LOOK_UP) == 0
 
 
 def test_killed_before_the_request_left(calcom, simulator, appointment):
     """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
-    change = enter(appointment, at(16))
-    begin(change, calcom)
+    operation = enter(appointment, at(16))
+    begin(operation, calcom)
 
-    assert settle(change, calcom).state == "sending"
+    assert settle(operation, calcom).state == "sending"
     pass_time(31)
 
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     assert (simulator.count(LOOK_UP), simulator.count(MOVE)) == (1, 1)
 
 
 def test_killed_before_the_answer_was_written_down(calcom, simulator, appointment):
     """Experiment 4: the old uid says where it went; it is not moved twice, and no claim is left."""
-    change = enter(appointment, at(16))
-    begin(change, calcom).ask()
+    operation = enter(appointment, at(16))
+    begin(operation, calcom).ask()
     pass_time(31)
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
-    assert (settled.state, settled.appointment.start, settled.appointment.moves) == ("done", at(16), 1)
+    assert (settled.state, settled.appointment.start, settled.appointment.reschedules) == ("done", at(16), 1)
     assert simulator.count(MOVE) == 1
     assert spans(appointment) == [("Emma", at(16), at(17, 15), "confirmed")]
 
@@ -582,10 +584,10 @@ def test_killed_before_the_answer_was_written_down(calcom, simulator, appointmen
 def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment, fault):
     """FM-04: the caller hears that it is pending; nothing is sent twice."""
     simulator.fail(MOVE, fault)
-    pending = move(appointment, at(16), calcom)
-    assert (pending.is_settled, pending.change.state, pending.appointment.start) == (False, "unknown", at(14))
+    pending = reschedule(appointment, at(16), calcom)
+    assert (pending.is_settled, pending.operation.state, pending.appointment.start) == (False, "unknown", at(14))
 
-    settled = settle(pending.change, calcom)
+    settled = settle(pending.operation, calcom)
 
     assert (settled.state, settled.appointment.start) == ("done", at(16))
     assert simulator.count(MOVE) == len(accepted(simulator)) == 1
@@ -595,13 +597,13 @@ def test_an_answer_that_got_lost_is_found_out(calcom, simulator, appointment, fa
 def test_a_request_that_got_lost_is_sent_again_once_that_is_proven(calcom, simulator, appointment, fault):
     """A slow receiver alone makes a write take 20 s: until 30 s have passed, the old time proves nothing."""
     simulator.fail(MOVE, fault)
-    change = move(appointment, at(16), calcom).change
+    operation = reschedule(appointment, at(16), calcom).operation
 
-    assert settle(change, calcom).state == "unknown"
+    assert settle(operation, calcom).state == "unknown"
     assert simulator.count(MOVE) == 1
     pass_time(31)
 
-    assert settle(change, calcom).appointment.start == at(16)
+    assert settle(operation, calcom).appointment.start == at(16)
     assert simulator.count(MOVE) == 2
     assert len(accepted(simulator)) == 1
 
@@ -609,11 +611,11 @@ def test_a_request_that_got_lost_is_sent_again_once_that_is_proven(calcom, simul
 def test_while_the_look_up_fails_nothing_is_sent(calcom, simulator, appointment):
     """Not to know is no reason to move again."""
     simulator.fail(MOVE, "reset_after")
-    change = move(appointment, at(16), calcom).change
+    operation = reschedule(appointment, at(16), calcom).operation
     simulator.fail(LOOK_UP, "error_before")
     pass_time(31)
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert settled.state == "unknown"
     assert settled.next_attempt_at > timezone.now()
@@ -622,8 +624,8 @@ def test_while_the_look_up_fails_nothing_is_sent(calcom, simulator, appointment)
 
 def test_two_who_take_up_the_same_move_send_it_once(calcom, simulator, appointment):
     """FM-08: of two that try, one wins, also when both took it up before either began."""
-    change = enter(appointment, at(16))
-    one, other = (case_of(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
+    operation = enter(appointment, at(16))
+    one, other = (handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom) for _ in range(2))
 
     settling.send(one)
     settling.send(other)
@@ -633,24 +635,24 @@ def test_two_who_take_up_the_same_move_send_it_once(calcom, simulator, appointme
 
 def test_the_same_yes_twice_is_one_yes(calcom, simulator, appointment):
     """A webhook may tell of it before the answer comes: the same uid again is no news."""
-    change = enter(appointment, at(16))
-    case = begin(change, calcom)
-    remote = case.ask()
+    operation = enter(appointment, at(16))
+    handler = begin(operation, calcom)
+    remote = handler.ask()
 
-    settling.hear(change_id=change.pk, remote=remote, calcom=calcom)
-    case.hear(remote)
+    settling.apply_result(operation_id=operation.pk, remote=remote, calcom=calcom)
+    handler.apply_result(remote)
 
     row = Appointment.objects.get()
-    assert (row.start, row.moves, len(row.earlier_remote_uids)) == (at(16), 1, 1)
+    assert (row.start, row.reschedules, len(row.earlier_remote_uids)) == (at(16), 1, 1)
     assert simulator.count(CANCEL) == 0
 
 
 def test_a_move_that_nobody_could_make_in_time_becomes_a_callback(calcom, simulator, appointment):
     """The appointment stands where it was, and a person calls."""
-    change = enter(appointment, at(16))
-    _set(change, new_start=timezone.now() - timedelta(minutes=5))
+    operation = enter(appointment, at(16))
+    _set(operation, new_start=timezone.now() - timedelta(minutes=5))
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert (settled.outcome, settled.appointment.state, settled.appointment.start) == (
         "not_in_time",
@@ -670,12 +672,12 @@ def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulat
     booked_as = appointment.remote_uid
     moved_to = simulator.reschedule_elsewhere(booked_as, at(10))["uid"]
 
-    pending = move(appointment, at(16), calcom)
+    pending = reschedule(appointment, at(16), calcom)
     assert (pending.is_settled, pending.appointment.start, pending.appointment.remote_uid) == (False, at(10), moved_to)
-    settled = settle(pending.change, calcom)
+    settled = settle(pending.operation, calcom)
 
     row = Appointment.objects.get()
-    assert (settled.state, row.start, row.moves) == ("done", at(16), 1)
+    assert (settled.state, row.start, row.reschedules) == ("done", at(16), 1)
     assert row.earlier_remote_uids == [booked_as, moved_to]
     assert spans(row) == [("Emma", at(16), at(17, 15), "confirmed")]
     assert len(accepted(simulator)) == 1
@@ -686,9 +688,9 @@ def test_refused_reschedule_is_repeated_where_people_left_the_wished_time_again(
     passed_through = simulator.reschedule_elsewhere(appointment.remote_uid, at(16))["uid"]
     simulator.reschedule_elsewhere(passed_through, at(14))
 
-    pending = move(appointment, at(16), calcom)
+    pending = reschedule(appointment, at(16), calcom)
     assert (pending.is_settled, pending.appointment.start) == (False, at(14))
-    settled = settle(pending.change, calcom)
+    settled = settle(pending.operation, calcom)
 
     (standing,) = accepted(simulator)
     row = Appointment.objects.get()
@@ -700,7 +702,7 @@ def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, a
     simulator.reschedule_elsewhere(appointment.remote_uid, at(16))
 
     # The time was free for everybody when last asked; that its own new booking is in the way, the answer will tell.
-    moved = move(appointment, at(16), calcom)
+    moved = reschedule(appointment, at(16), calcom)
 
     assert (moved.is_settled, Appointment.objects.get().start) == (True, at(16))
     assert len(accepted(simulator)) == 1
@@ -709,13 +711,13 @@ def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, a
 def test_reschedule_follows_a_booking_that_was_moved_while_calcom_thought(salon, calcom, simulator, appointment):
     """Both were accepted: the caller's is made once more from where the booking is now, and one booking stands."""
     with simulator.holding(MOVE):
-        pending = move(appointment, at(10), calcom, wait=0.3)
+        pending = reschedule(appointment, at(10), calcom, wait=0.3)
         simulator.await_in_flight(1, MOVE)
         elsewhere = simulator.reschedule_elsewhere(appointment.remote_uid, at(16))
-        take_over(News(salon.account, calcom.get_booking(uid=elsewhere["uid"])), calcom)
+        apply_update(RemoteUpdate(salon.account, calcom.get_booking(uid=elsewhere["uid"])), calcom)
     let_jobs_finish()
 
-    settled = settle(pending.change, calcom)
+    settled = settle(pending.operation, calcom)
 
     (standing,) = accepted(simulator)
     assert (settled.state, settled.appointment.start) == ("done", at(10))
@@ -726,10 +728,10 @@ def test_reschedule_follows_a_booking_that_was_moved_while_calcom_thought(salon,
 def test_a_move_that_happened_is_done_though_somebody_moved_it_on(calcom, simulator, appointment):
     """Our answer got lost, and then a person moved it again: ours is not made once more."""
     simulator.fail(MOVE, "reset_after")
-    change = move(appointment, at(16), calcom).change
+    operation = reschedule(appointment, at(16), calcom).operation
     simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(10))
 
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     assert simulator.count(MOVE) == 1
 
 
@@ -738,7 +740,7 @@ def test_what_was_cancelled_at_cal_com_cannot_be_moved(calcom, simulator, appoin
     simulator.cancel_elsewhere(appointment.remote_uid)
 
     with pytest.raises(AlreadyCancelled):
-        move(appointment, at(16), calcom)
+        reschedule(appointment, at(16), calcom)
 
     assert Appointment.objects.get().state == "cancelled"
     assert Claim.objects.count() == 0
@@ -749,7 +751,7 @@ def test_what_vanished_at_cal_com_is_told_to_staff(calcom, simulator, appointmen
     _set(appointment, remote_uid="neverheardof")
 
     with pytest.raises(BookingNotFound):
-        move(read(appointment), at(16), calcom)
+        reschedule(read(appointment), at(16), calcom)
 
     assert Appointment.objects.get().state == "cancelled"
     assert any(record.levelname == "ERROR" for record in caplog.records)
@@ -757,11 +759,11 @@ def test_what_vanished_at_cal_com_is_told_to_staff(calcom, simulator, appointmen
 
 def test_claims_that_were_taken_away_are_taken_again_before_it_is_sent(calcom, simulator, appointment):
     """A mirrored change of the appointment records its time anew, and with that drops what the move had claimed."""
-    change = enter(appointment, at(16))
+    operation = enter(appointment, at(16))
     release_other_time(appointment)
 
     with simulator.holding(MOVE), ThreadPoolExecutor(1) as pool:
-        settled = pool.submit(_settle_on_a_thread, change, calcom)
+        settled = pool.submit(_settle_on_a_thread, operation, calcom)
         simulator.await_in_flight(1, MOVE)
         assert ("Emma", at(16), at(17, 15), "pending") in spans(appointment)
         simulator.clear_faults()
@@ -774,12 +776,12 @@ def test_claims_that_were_taken_away_are_taken_again_before_it_is_sent(calcom, s
 def test_somebody_elses_booking_in_the_answer_is_left_alone(salon, calcom, simulator, appointment, caplog):
     """FM-03: what became of ours its own uid says: nothing; so it stands where it was."""
     other = booked(salon.colour, at(10), calcom, KARL)
-    case = begin(enter(appointment, at(16)), calcom)
+    handler = begin(enter(appointment, at(16)), calcom)
 
-    case.hear(calcom.get_booking(uid=other.remote_uid))
+    handler.apply_result(calcom.get_booking(uid=other.remote_uid))
 
-    change = Change.objects.get(operation="move")
-    assert (change.state, change.outcome) == ("refused", "foreign_booking")
+    operation = Operation.objects.get(kind="reschedule")
+    assert (operation.state, operation.outcome) == ("refused", "foreign_booking")
     assert (read(appointment).start, read(other).start) == (at(14), at(10))
     assert simulator.count(CANCEL) == 0
     assert any(record.levelname == "ERROR" for record in caplog.records)
@@ -788,34 +790,34 @@ def test_somebody_elses_booking_in_the_answer_is_left_alone(salon, calcom, simul
 def test_behind_a_foreign_answer_the_move_is_found(salon, calcom, simulator, appointment):
     """The answer was about another booking, and ours was moved all the same."""
     other = booked(salon.colour, at(10), calcom, KARL)
-    case = begin(enter(appointment, at(16)), calcom)
-    case.ask()
+    handler = begin(enter(appointment, at(16)), calcom)
+    handler.ask()
 
-    case.hear(calcom.get_booking(uid=other.remote_uid))
+    handler.apply_result(calcom.get_booking(uid=other.remote_uid))
 
-    assert (Change.objects.get(operation="move").state, read(appointment).start) == ("done", at(16))
+    assert (Operation.objects.get(kind="reschedule").state, read(appointment).start) == ("done", at(16))
 
 
 def test_ours_at_another_time_is_moved_to_where_it_was_asked_for(calcom, simulator, appointment, caplog):
     """FM-07: the row says what is true at Cal.com, staff is told, and the caller's time is asked for once more."""
-    case = begin(enter(appointment, at(16)), calcom)
+    handler = begin(enter(appointment, at(16)), calcom)
     stored = simulator.reschedule_elsewhere(appointment.remote_uid, at(10))
 
-    case.hear(calcom.get_booking(uid=stored["uid"]))
+    handler.apply_result(calcom.get_booking(uid=stored["uid"]))
 
-    change = Change.objects.get(operation="move")
-    assert (change.state, read(appointment).start) == ("queued", at(10))
+    operation = Operation.objects.get(kind="reschedule")
+    assert (operation.state, read(appointment).start) == ("queued", at(10))
     assert any(record.levelname == "ERROR" for record in caplog.records)
-    assert settle(change, calcom).appointment.start == at(16)
+    assert settle(operation, calcom).appointment.start == at(16)
     assert len(accepted(simulator)) == 1
 
 
 def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom, simulator, appointment):
     """Cal.com's truth is always storable: it stands, marked, and alerts."""
     beard = booked(salon.beard, at(16), calcom, KARL)
-    case = begin(enter(appointment, at(16)), calcom)
+    handler = begin(enter(appointment, at(16)), calcom)
 
-    case.hear(replace(case.ask(), host_ids=[salon.ben.host.calcom_id]))
+    handler.apply_result(replace(handler.ask(), host_ids=[salon.ben.host.calcom_id]))
 
     assert claims_of(beard) == claims_of(appointment) == {"Ben": "confirmed"}
     assert Claim.objects.get(conflicting=True).appointment == appointment
@@ -826,8 +828,8 @@ def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom
 
 def enter(appointment, start):
     """Commit the move and die before anything is sent."""
-    ask = Change(
-        company=appointment.company, appointment=appointment, operation="move", new_start=start, reason="a test"
+    ask = Operation(
+        company=appointment.company, appointment=appointment, kind="reschedule", new_start=start, reason="a test"
     )
     rescheduling._write_down(ask, None, Deadline.after(0))
     return ask
@@ -854,8 +856,8 @@ def _on_a_thread(ask, appointment_id, calcom, *args):
         connections.close_all()
 
 
-def _settle_on_a_thread(change, calcom):
+def _settle_on_a_thread(operation, calcom):
     try:
-        return settle(change, calcom)
+        return settle(operation, calcom)
     finally:
         connections.close_all()

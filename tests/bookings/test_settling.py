@@ -6,14 +6,14 @@ import pytest
 from django.utils import timezone
 
 from bookings.errors import SlotTaken
-from bookings.models import Appointment, CallbackRequest, Change, Claim
+from bookings.models import Appointment, CallbackRequest, Claim, Operation
 from bookings.scheduling import settling
-from bookings.scheduling.handlers import case_of
+from bookings.scheduling.handlers import handler_for
 from calcom.errors import Unavailable
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import Host
 from calcom.service import CalcomService
-from tests.bookings.helpers import begin, book, claims_of, pass_time, settle, wish, write_down
+from tests.bookings.helpers import begin, book, claims_of, intent, pass_time, settle, write_down
 from tests.factories import ANNA, KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -31,34 +31,34 @@ def accepted(simulator):
 
 def test_killed_before_sending(salon, calcom, simulator):
     """A queued change was not sent, so it may simply be sent."""
-    change = write_down(wish(salon.colour, at(14)))
+    operation = write_down(intent(salon.colour, at(14)))
 
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     assert simulator.count(LOOK_UP) == 0
     assert len(accepted(simulator)) == 1
 
 
 def test_killed_before_the_request_left(salon, calcom, simulator):
     """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
-    change = write_down(wish(salon.colour, at(14)))
-    begin(change, calcom)
+    operation = write_down(intent(salon.colour, at(14)))
+    begin(operation, calcom)
 
-    assert settle(change, calcom).state == "sending"
+    assert settle(operation, calcom).state == "sending"
     assert simulator.count() == 0
 
     pass_time(31)
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     assert (simulator.count(LOOK_UP), simulator.count(BOOK)) == (1, 1)
 
 
 def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
     """Experiment 4: the booking is found by our id; no second one is made, no claim is left."""
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
-    case.ask()
+    operation = write_down(intent(salon.colour, at(14)))
+    handler = begin(operation, calcom)
+    handler.ask()
 
     pass_time(31)
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert (settled.state, settled.appointment.state) == ("done", "confirmed")
     assert claims_of(settled.appointment) == {"Emma": "confirmed"}
@@ -67,8 +67,8 @@ def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
 
 def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
     """FM-08: of two that try, one wins, also when both took it up before either began."""
-    change = write_down(wish(salon.colour, at(14)))
-    one, other = (case_of(Change.objects.judged_now().get(pk=change.pk), calcom) for _ in range(2))
+    operation = write_down(intent(salon.colour, at(14)))
+    one, other = (handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom) for _ in range(2))
 
     settling.send(one)
     settling.send(other)
@@ -82,21 +82,21 @@ def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
 def test_an_answer_that_got_lost_is_found_out(salon, calcom, simulator):
     """FM-04: the caller hears that it is pending; the look-up finds it, and nothing is sent twice."""
     simulator.fail(BOOK, "reset_after")
-    pending = book(wish(salon.colour, at(14)), calcom)
-    assert (pending.is_settled, pending.change.state) == (False, "unknown")
+    pending = book(intent(salon.colour, at(14)), calcom)
+    assert (pending.is_settled, pending.operation.state) == (False, "unknown")
 
-    assert settle(pending.change, calcom).state == "done"
+    assert settle(pending.operation, calcom).state == "done"
     assert simulator.count(BOOK) == 1
 
 
 def test_absence_is_proven_only_after_thirty_seconds(salon, calcom, simulator):
     """A slow receiver alone made a booking take 20 s: until then a look-up that finds nothing proves nothing."""
     simulator.fail(BOOK, "reset_before")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
 
-    assert settle(change, calcom).state == "unknown"
+    assert settle(operation, calcom).state == "unknown"
     pass_time(31)
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
 
     assert simulator.count(BOOK) == 2
     assert len(accepted(simulator)) == 1
@@ -105,20 +105,20 @@ def test_absence_is_proven_only_after_thirty_seconds(salon, calcom, simulator):
 def test_a_server_error_is_not_a_no(salon, calcom, simulator):
     """A 500 may have had its effect."""
     simulator.fail(BOOK, "error_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
 
-    assert change.state == "unknown"
-    assert settle(change, calcom).state == "done"
+    assert operation.state == "unknown"
+    assert settle(operation, calcom).state == "done"
 
 
 def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, simulator):
     """FM-15: it was booked, so the caller has it, wherever staff has put it since; and late messages find it."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     [made] = accepted(simulator)
     moved = simulator.reschedule_elsewhere(made["uid"], at(11))
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     mine = settled.appointment
     assert (settled.state, mine.state, mine.start, mine.end) == ("done", "confirmed", at(11), at(12))
@@ -130,11 +130,11 @@ def test_what_was_moved_there_before_we_heard_of_it_is_followed(salon, calcom, s
 def test_moved_booking_that_is_heard_of_first_is_confirmed_where_it_is(salon, calcom, simulator):
     """A person moved it before we heard that it was made: it is not undone for being elsewhere."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     [made] = accepted(simulator)
     moved = simulator.reschedule_elsewhere(made["uid"], at(11))
 
-    settling.hear(change_id=change.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
+    settling.apply_result(operation_id=operation.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
 
     mine = Appointment.objects.get()
     assert (mine.state, mine.start, mine.earlier_remote_uids) == ("confirmed", at(11), [made["uid"]])
@@ -144,10 +144,10 @@ def test_moved_booking_that_is_heard_of_first_is_confirmed_where_it_is(salon, ca
 def test_what_was_moved_there_and_cancelled_before_we_heard_of_it_is_refused(salon, calcom, simulator):
     """Nothing stands there any more."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     simulator.cancel_elsewhere(simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(11))["uid"])
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert (settled.outcome, settled.appointment.state) == ("cancelled", "rejected")
     assert not Claim.objects.exists()
@@ -156,22 +156,22 @@ def test_what_was_moved_there_and_cancelled_before_we_heard_of_it_is_refused(sal
 def test_while_the_trail_cannot_be_followed_nobody_knows(salon, calcom, simulator):
     """Not to know where it went is no refusal."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     simulator.reschedule_elsewhere(accepted(simulator)[0]["uid"], at(11))
     simulator.fail("GET /v2/bookings/{uid}", "error_before")
 
-    assert settle(change, calcom).state == "unknown"
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "unknown"
+    assert settle(operation, calcom).state == "done"
 
 
 def test_while_the_look_up_fails_nothing_is_sent(salon, calcom, simulator):
     """Not to know is no reason to book again."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     simulator.fail(LOOK_UP, "error_before")
     pass_time(31)
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert settled.state == "unknown"
     assert settled.next_attempt_at > timezone.now()
@@ -182,21 +182,21 @@ def test_while_the_look_up_fails_nothing_is_sent(salon, calcom, simulator):
 def test_what_nobody_knows_is_looked_up_again_soon(salon, calcom, simulator, passed, pause):
     """After half the time it waited, 20 s at most; and as soon as its absence could be proven."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     simulator.fail(LOOK_UP, "error_before")
     pass_time(passed)
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert (settled.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(pause, abs=1)
 
 
 def test_what_could_not_be_sent_is_sent_when_that_is_allowed_again(salon, simulator):
     """However long it has waited: the breaker, or the budget, says when."""
-    change = write_down(wish(salon.colour, at(14)))
+    operation = write_down(intent(salon.colour, at(14)))
     pass_time(300)
 
-    settled = settle(change, _Busy(salon.account, retry_after=7.0))
+    settled = settle(operation, _Busy(salon.account, retry_after=7.0))
 
     assert (settled.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(7, abs=1)
     assert simulator.count(BOOK) == 0
@@ -223,11 +223,11 @@ def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
             seen, self.has_looked = self.has_looked, True
             return super().find_booking(**asked) if seen else None
 
-    change = write_down(wish(salon.colour, at(14)))
-    begin(change, calcom).ask()
+    operation = write_down(intent(salon.colour, at(14)))
+    begin(operation, calcom).ask()
     pass_time(31)
 
-    settled = settle(change, LooksTooEarly(salon.account))
+    settled = settle(operation, LooksTooEarly(salon.account))
 
     assert (settled.state, settled.appointment.state) == ("done", "confirmed")
     assert simulator.count(BOOK) == 2
@@ -236,10 +236,10 @@ def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
 
 def test_a_wish_that_nobody_could_enter_in_time_becomes_a_callback(salon, calcom, simulator):
     """A person calls back; nothing is booked into the past."""
-    change = write_down(wish(salon.colour, at(14)))
-    _has_begun(change.appointment)
+    operation = write_down(intent(salon.colour, at(14)))
+    _has_begun(operation.appointment)
 
-    settled = settle(change, calcom)
+    settled = settle(operation, calcom)
 
     assert (settled.outcome, settled.appointment.state) == ("not_in_time", "rejected")
     assert CallbackRequest.objects.get().phone == ANNA.phone
@@ -248,14 +248,14 @@ def test_a_wish_that_nobody_could_enter_in_time_becomes_a_callback(salon, calcom
 
 def test_an_unknown_wish_is_looked_up_once_more_before_it_is_given_up(salon, calcom, simulator):
     """It may have been booked all along."""
-    change = write_down(wish(salon.colour, at(14)))
-    begin(change, calcom).ask()
+    operation = write_down(intent(salon.colour, at(14)))
+    begin(operation, calcom).ask()
     pass_time(31)
-    start = change.appointment.start
-    _has_begun(change.appointment)
+    start = operation.appointment.start
+    _has_begun(operation.appointment)
     simulator.fail(LOOK_UP, "error_before")
 
-    assert settle(change, calcom).outcome == "not_in_time"
+    assert settle(operation, calcom).outcome == "not_in_time"
     assert Appointment.objects.get().start != start
 
 
@@ -268,9 +268,9 @@ def test_somebody_elses_booking_is_refused_and_left_alone(salon, calcom, simulat
     simulator.fail(BOOK, "wrong_booking")
 
     with pytest.raises(SlotTaken):
-        book(wish(salon.colour, at(14)), calcom)
+        book(intent(salon.colour, at(14)), calcom)
 
-    assert Change.objects.get().outcome == "foreign_booking"
+    assert Operation.objects.get().outcome == "foreign_booking"
     assert len(accepted(simulator)) == 1
     assert simulator.count(CANCEL) == 0
     assert any(record.levelname == "ERROR" for record in caplog.records)
@@ -278,64 +278,64 @@ def test_somebody_elses_booking_is_refused_and_left_alone(salon, calcom, simulat
 
 def test_a_uid_that_another_appointment_has_is_not_new(salon, calcom, simulator):
     """FM-71: our own id in the metadata is not enough, the uid must be new to us."""
-    first = book(wish(salon.colour, at(9)), calcom).appointment
-    change = write_down(wish(salon.colour, at(14), KARL))
-    case = begin(change, calcom)
+    first = book(intent(salon.colour, at(9)), calcom).appointment
+    operation = write_down(intent(salon.colour, at(14), KARL))
+    handler = begin(operation, calcom)
     remote = calcom.get_booking(uid=first.remote_uid)
 
-    case.hear(_with(remote, appointment_id=case.appointment.public_id, start=at(14)))
+    handler.apply_result(_with(remote, appointment_id=handler.appointment.public_id, start=at(14)))
 
-    change.refresh_from_db()
-    assert (change.state, change.outcome) == ("refused", "foreign_booking")
+    operation.refresh_from_db()
+    assert (operation.state, operation.outcome) == ("refused", "foreign_booking")
 
 
 def test_ours_at_another_time_is_cancelled_there(salon, calcom, simulator):
     """FM-07: an appointment is never moved without its caller; what was booked wrongly is undone."""
-    case, remote = _booked_at_another_time(salon, calcom, simulator)
+    handler, remote = _booked_at_another_time(salon, calcom, simulator)
 
-    case.hear(remote)
+    handler.apply_result(remote)
 
-    change = Change.objects.select_related("appointment").get()
-    assert (change.outcome, change.appointment.state) == ("other_start", "rejected")
+    operation = Operation.objects.select_related("appointment").get()
+    assert (operation.outcome, operation.appointment.state) == ("other_start", "rejected")
     assert accepted(simulator) == []
 
 
 def test_ours_at_another_time_stays_unknown_until_it_is_cancelled_there(salon, calcom, simulator):
     """The uid is kept, so that the next attempt can go on from there."""
-    case, remote = _booked_at_another_time(salon, calcom, simulator)
+    handler, remote = _booked_at_another_time(salon, calcom, simulator)
     simulator.fail(CANCEL, "reset_before")
 
-    case.hear(remote)
-    assert Change.objects.get().state == "unknown"
+    handler.apply_result(remote)
+    assert Operation.objects.get().state == "unknown"
 
-    assert settle(case.change, calcom).outcome == "other_start"
+    assert settle(handler.operation, calcom).outcome == "other_start"
     assert accepted(simulator) == []
 
 
 def test_a_late_second_yes_is_cancelled_there(salon, calcom, simulator):
     """One wish, one booking: whichever is heard first stands, the other one goes."""
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
-    remote = case.ask()
-    case.hear(remote)
+    operation = write_down(intent(salon.colour, at(14)))
+    handler = begin(operation, calcom)
+    remote = handler.ask()
+    handler.apply_result(remote)
     duplicate = simulator.book_elsewhere(
-        "colour", at(14), host="emma", metadata={METADATA_KEY: case.appointment.public_id}
+        "colour", at(14), host="emma", metadata={METADATA_KEY: handler.appointment.public_id}
     )
-    late = case_of(change, calcom)
+    late = handler_for(operation, calcom)
 
-    late.hear(calcom.get_booking(uid=duplicate["uid"]))
+    late.apply_result(calcom.get_booking(uid=duplicate["uid"]))
 
     assert [booking["uid"] for booking in accepted(simulator)] == [remote.uid]
 
 
 def test_the_same_yes_twice_is_one_yes(salon, calcom, simulator):
     """A webhook may confirm before the answer does: the same uid again is no news."""
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
-    remote = case.ask()
+    operation = write_down(intent(salon.colour, at(14)))
+    handler = begin(operation, calcom)
+    remote = handler.ask()
 
-    case.hear(remote)
-    case_of(change, calcom).hear(remote)
+    handler.apply_result(remote)
+    handler_for(operation, calcom).apply_result(remote)
 
     assert simulator.count(CANCEL) == 0
     assert Appointment.objects.get().state == "confirmed"
@@ -343,38 +343,38 @@ def test_the_same_yes_twice_is_one_yes(salon, calcom, simulator):
 
 def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom, simulator, caplog):
     """Cal.com's truth is always storable: two overlapping bookings of one host stand, marked, and alert."""
-    first = book(wish(salon.colour, at(14)), calcom).appointment
-    change = write_down(wish(salon.beard, at(14), KARL))
-    case = begin(change, calcom)
-    remote = case.ask()
+    first = book(intent(salon.colour, at(14)), calcom).appointment
+    operation = write_down(intent(salon.beard, at(14), KARL))
+    handler = begin(operation, calcom)
+    remote = handler.ask()
 
-    case.hear(_with(remote, host_ids=[salon.emma.host.calcom_id]))
+    handler.apply_result(_with(remote, host_ids=[salon.emma.host.calcom_id]))
 
-    assert claims_of(first) == claims_of(case.appointment) == {"Emma": "confirmed"}
-    assert Claim.objects.get(conflicting=True).appointment == case.appointment
+    assert claims_of(first) == claims_of(handler.appointment) == {"Emma": "confirmed"}
+    assert Claim.objects.get(conflicting=True).appointment == handler.appointment
     assert any(record.levelname == "ERROR" for record in caplog.records)
 
 
 def test_a_host_that_no_sync_has_seen_is_written_down(salon, calcom, simulator):
     """The appointment knows who was chosen; a later sync tells the name."""
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
+    operation = write_down(intent(salon.colour, at(14)))
+    handler = begin(operation, calcom)
 
-    case.hear(_with(case.ask(), host_ids=[999]))
+    handler.apply_result(_with(handler.ask(), host_ids=[999]))
 
     assert Appointment.objects.get().host == Host.objects.get(calcom_id=999)
 
 
 def _booked_at_another_time(salon, calcom, simulator):
-    change = write_down(wish(salon.colour, at(14)))
-    case = begin(change, calcom)
-    metadata = {METADATA_KEY: case.appointment.public_id}
+    operation = write_down(intent(salon.colour, at(14)))
+    handler = begin(operation, calcom)
+    metadata = {METADATA_KEY: handler.appointment.public_id}
     stored = simulator.book_elsewhere("colour", at(16), host="emma", metadata=metadata)
-    return case, calcom.get_booking(uid=stored["uid"])
+    return handler, calcom.get_booking(uid=stored["uid"])
 
 
-def _with(remote, **changes):
-    return type(remote)(**{**{name: getattr(remote, name) for name in remote.__dataclass_fields__}, **changes})
+def _with(remote, **operations):
+    return type(remote)(**{**{name: getattr(remote, name) for name in remote.__dataclass_fields__}, **operations})
 
 
 def _has_begun(appointment):

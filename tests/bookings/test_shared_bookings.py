@@ -24,7 +24,7 @@ from calcom.simulator import Simulator
 from calcom.webhooks import polling
 from tests import factories
 from tests.agent import Agent
-from tests.bookings.helpers import begin, book, cancel, move, wish, write_down
+from tests.bookings.helpers import begin, book, cancel, intent, reschedule, write_down
 from tests.bookings.test_apply import as_here, as_there
 from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.conftest import trust_redis
@@ -99,12 +99,12 @@ WAYS = pytest.mark.parametrize("tell", [tell_by_webhook, tell_by_poll, tell_by_c
 def test_booking_is_confirmed_when_other_account_hears_of_it_first(salon, calcom, rival, own, tell):
     """Its message claims its host's time; the answer that comes later finds nothing in its way."""
     own.simulator.busy("emma", at(10), at(11))
-    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
     answer = case.ask()
 
     tell(rival)
     assert claimed(rival) == [(at(10), at(10, 30))]
-    case.hear(answer)
+    case.apply_result(answer)
     own.bring(own.said())
 
     mine = Appointment.objects.get()
@@ -121,7 +121,7 @@ def test_booking_is_confirmed_when_other_account_hears_of_it_first(salon, calcom
 def test_booking_claims_time_once_when_other_account_hears_of_it_later(salon, calcom, rival, own, tell):
     """However often it is told, and in whatever way."""
     own.simulator.busy("emma", at(10), at(11))
-    book(wish(salon.cut, at(10), ANNA), calcom)
+    book(intent(salon.cut, at(10), ANNA), calcom)
     own.bring(own.said())
 
     tell(rival)
@@ -135,10 +135,10 @@ def test_booking_claims_time_once_when_other_account_hears_of_it_later(salon, ca
 def test_claim_follows_the_booking_when_it_is_rescheduled_and_cancelled(salon, calcom, rival, simulator):
     """By phone and at Cal.com; the time before is free again."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     rival.hooks.bring(rival.hooks.said())
 
-    move(mine, at(12), calcom)
+    reschedule(mine, at(12), calcom)
     rival.hooks.bring(rival.hooks.said()[1:])
     assert claimed(rival) == [(at(12), at(12, 30))]
 
@@ -157,7 +157,7 @@ def test_claim_follows_the_booking_when_it_is_rescheduled_and_cancelled(salon, c
 def test_claim_ends_when_the_booking_is_cancelled_by_phone(salon, calcom, rival, simulator, tell):
     """A cancellation carries no id: its uid says whose it is."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     tell(rival)
     mine.refresh_from_db()
 
@@ -171,7 +171,7 @@ def test_claim_ends_when_the_booking_is_cancelled_by_phone(salon, calcom, rival,
 def test_any_order_of_messages_leaves_the_last_time_claimed(salon, calcom, rival, simulator, order):
     """Late ones claim nothing again."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     second = simulator.reschedule_elsewhere(mine.remote_uid, at(12))
     simulator.reschedule_elsewhere(second["uid"], at(14))
     messages = rival.hooks.said()
@@ -185,7 +185,7 @@ def test_any_order_of_messages_leaves_the_last_time_claimed(salon, calcom, rival
 def test_late_creation_claims_nothing_when_the_cancellation_came_first(salon, calcom, rival, simulator):
     """Cancelled is cancelled, also for the other account."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     simulator.cancel_elsewhere(mine.remote_uid)
 
     rival.hooks.bring(reversed(rival.hooks.said()))
@@ -196,7 +196,7 @@ def test_late_creation_claims_nothing_when_the_cancellation_came_first(salon, ca
 def test_cancellation_of_what_another_account_is_just_booking_is_its_matter(salon, calcom, rival, simulator):
     """It comes before the answer that tells its uid, and carries no id."""
     simulator.busy("emma", at(9), at(18))
-    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
     answer = case.ask()
     simulator.cancel_elsewhere(answer.uid)
 
@@ -204,7 +204,7 @@ def test_cancellation_of_what_another_account_is_just_booking_is_its_matter(salo
     rival.hooks.bring(rival.hooks.said())
 
     assert claimed(rival) == []
-    case.hear(answer)
+    case.apply_result(answer)
     assert Appointment.objects.get().state == "confirmed"  # until its own account hears of it
 
 
@@ -223,7 +223,7 @@ def test_cancellation_of_an_unknown_booking_brings_no_caller(salon, rival, simul
 def test_claim_ends_when_a_later_uid_was_heard_of_first(salon, calcom, rival, simulator):
     """Its reschedule was lost, and the cancellation of what it became carries no id: the poll knows all of it."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     simulator.cancel_elsewhere(simulator.reschedule_elsewhere(mine.remote_uid, at(12))["uid"])
     rival.hooks.bring(rival.hooks.said("BOOKING_CREATED", "BOOKING_CANCELLED"))
 
@@ -236,7 +236,7 @@ def test_claim_ends_when_a_later_uid_was_heard_of_first(salon, calcom, rival, si
 def test_import_of_another_accounts_booking_is_ended_and_keeps_nobody(salon, calcom, rival, simulator):
     """As releases before left it: the company that did not ask had the appointment, with the caller."""
     simulator.busy("emma", at(9), at(18))
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     hidden = [rival.hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")]
     Service.objects.filter(pk=salon.cut.pk).update(active=False)  # then the caller is taken for the rival's
     Appointment.objects.filter(pk=mine.pk).update(remote_uid="")
@@ -257,7 +257,7 @@ def test_other_accounts_caller_is_offered_other_times_at_once(salon, calcom, riv
     agent = Agent(rival.key)
     simulator.busy("emma", at(9), at(18))
     assert at(10) in agent.free_slots(rival.massage, TUESDAY)
-    mine = book(wish(salon.cut, at(10), ANNA), calcom).appointment
+    mine = book(intent(salon.cut, at(10), ANNA), calcom).appointment
     before = simulator.count("GET /v2/slots")
 
     rival.hooks.bring(rival.hooks.said())
@@ -272,7 +272,7 @@ def test_other_accounts_caller_is_offered_other_times_at_once(salon, calcom, riv
 
 def test_quoting_another_accounts_id_claims_own_time_and_nothing_more(salon, calcom, rival, simulator):
     """Rightly signed, in any trigger: neither the appointment nor the caller can be reached by it."""
-    mine = book(wish(salon.colour, at(14), ANNA), calcom).appointment
+    mine = book(intent(salon.colour, at(14), ANNA), calcom).appointment
     told = {
         "uid": "made-up",
         "startTime": at(10).isoformat(),
@@ -311,12 +311,12 @@ def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, c
     """Both hear everything, each at its own address."""
     rival = rival_at(simulator, factories.SALON_CREDENTIAL)
     simulator.busy("emma", at(10), at(11))
-    case = begin(write_down(wish(salon.cut, at(10), ANNA)), calcom)
+    case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
     answer = case.ask()
 
     for hooks in (own, rival.hooks) if hears_first == "own" else (rival.hooks, own):
         hooks.bring(hooks.said())
-    case.hear(answer)
+    case.apply_result(answer)
 
     assert Appointment.objects.get().state == "confirmed"
     assert claimed(rival) == [(at(10), at(10, 30))]
@@ -326,8 +326,8 @@ def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, c
 def test_both_accounts_book_their_own_through_one_user(salon, calcom, rival, own, simulator):
     """Each asks for one; each has one appointment and the claim of the other's."""
     simulator.busy("emma", at(9), at(18))
-    book(wish(salon.cut, at(10), ANNA), calcom)
-    book(wish(rival.massage, at(12), KARL), CalcomService(rival.account))
+    book(intent(salon.cut, at(10), ANNA), calcom)
+    book(intent(rival.massage, at(12), KARL), CalcomService(rival.account))
 
     for hooks in (own, rival.hooks):
         hooks.bring(hooks.said())
@@ -342,7 +342,7 @@ def test_both_accounts_book_their_own_through_one_user(salon, calcom, rival, own
 def test_comparison_gives_back_what_cal_com_does_not_know(salon, calcom, rival, simulator):
     """The booking is nowhere to be found: neither is its time taken."""
     simulator.busy("emma", at(9), at(18))
-    book(wish(salon.cut, at(10), ANNA), calcom)
+    book(intent(salon.cut, at(10), ANNA), calcom)
     rival.hooks.bring(rival.hooks.said())
     SharedBooking.objects.update(remote_uid="no-such-booking")
     Appointment.objects.all().update(public_id="bk_GONE", remote_uid="")

@@ -7,7 +7,7 @@ import pytest
 
 from bookings.language import booking_sentences
 
-OPERATIONS = ("create", "move", "cancel")
+OPERATIONS = ("create", "reschedule", "cancel")
 UNCERTAIN = ("pending", "waiting", "awaiting_confirmation")
 STATUSES = (*UNCERTAIN, "confirmed", "cancelled", "rejected", "expired", "completed", "no_show")
 
@@ -41,9 +41,9 @@ def test_what_is_pending_is_not_promised(language):
 
 def test_golden():
     """The sentences themselves, so that a change of one is seen."""
-    assert booking_sentences.changed("move", "confirmed", "de") == "Ihr Termin ist verlegt."
-    assert booking_sentences.changed("move", "confirmed", "en") == "Your appointment has been moved."
-    assert booking_sentences.changed("move", "cancelled", "de") == "Ihr Termin ist abgesagt."
+    assert booking_sentences.changed("reschedule", "confirmed", "de") == "Ihr Termin ist verlegt."
+    assert booking_sentences.changed("reschedule", "confirmed", "en") == "Your appointment has been moved."
+    assert booking_sentences.changed("reschedule", "cancelled", "de") == "Ihr Termin ist abgesagt."
     assert booking_sentences.changed("cancel", "completed", "en") == "That appointment is already over."
     assert booking_sentences.changed("create", "awaiting_confirmation", "de").endswith(
         "erst sicher, wenn er bestätigt ist."

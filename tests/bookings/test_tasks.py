@@ -7,52 +7,52 @@ import time_machine
 from django.utils import timezone
 
 from bookings import tasks
-from bookings.models import Appointment, Change, Claim
-from tests.bookings.helpers import begin, pass_time, wish, write_down
+from bookings.models import Appointment, Claim, Operation
+from tests.bookings.helpers import begin, intent, pass_time, write_down
 from tests.factories import KARL, at
 
 
 def test_change_is_due_when_the_request_that_wrote_it_did_not_send_it(salon, calcom):
     """The request has a head start; a worker that claims it has time to finish, and then it is due again."""
-    change = write_down(wish(salon.colour, at(10)))
-    assert not Change.objects.due().exists()
+    operation = write_down(intent(salon.colour, at(10)))
+    assert not Operation.objects.due().exists()
 
     pass_time(6)
-    assert Change.objects.claim(10) == [change]
-    assert Change.objects.claim(10) == []
+    assert Operation.objects.claim(10) == [operation]
+    assert Operation.objects.claim(10) == []
 
     pass_time(60)
-    assert Change.objects.claim(10) == [change]
+    assert Operation.objects.claim(10) == [operation]
 
 
 @pytest.mark.parametrize("skew", [-10, 10], ids=["slow", "fast"])
 def test_what_is_due_is_so_by_the_databases_clock(salon, calcom, skew):
     """A worker whose clock is wrong by ten seconds claims neither later nor too early."""
-    change = write_down(wish(salon.colour, at(10)))
+    operation = write_down(intent(salon.colour, at(10)))
 
     with time_machine.travel(timezone.now() + timedelta(seconds=skew)):
-        assert Change.objects.claim(10) == []
+        assert Operation.objects.claim(10) == []
         pass_time(6)
-        assert Change.objects.claim(10) == [change]
+        assert Operation.objects.claim(10) == [operation]
 
 
 def test_change_that_was_just_sent_is_not_due(salon, calcom):
     """Its answer may come any moment."""
-    begin(write_down(wish(salon.colour, at(10))), calcom)
+    begin(write_down(intent(salon.colour, at(10))), calcom)
     pass_time(20)
 
-    assert not Change.objects.due().exists()
+    assert not Operation.objects.due().exists()
 
 
 def test_worker_settles_what_is_due(salon, calcom, simulator):
     """Arguments of other versions are ignored, and a repeat does no harm."""
-    write_down(wish(salon.colour, at(10), KARL))
+    write_down(intent(salon.colour, at(10), KARL))
     pass_time(6)
 
     for _ in range(2):
-        tasks.settle(change_id=0, newer_argument=1)
+        tasks.settle(operation_id=0, newer_argument=1)
 
-    assert Change.objects.get().state == "done"
+    assert Operation.objects.get().state == "done"
     assert simulator.count("POST /v2/bookings") == 1
 
 

@@ -7,7 +7,7 @@ from bookings.errors import AlreadyBooked
 from bookings.models import Appointment, Conversation, Customer
 from bookings.scheduling import booking, holds, identity
 from calcom.http import parsing
-from tests.bookings.helpers import book, cancel, let_lists_know, wish
+from tests.bookings.helpers import book, cancel, intent, let_lists_know
 from tests.factories import ANNA, KARL, NOBODY, Caller, at
 
 BEN = Caller("Ben Weber", phone=KARL.phone)
@@ -21,7 +21,7 @@ def accepted(simulator):
 
 def take(offer, caller, calcom):
     """Book what was offered."""
-    asked = booking.Wish(
+    asked = booking.BookingIntent(
         company=offer.company,
         service=offer.service,
         start=offer.start,
@@ -52,9 +52,9 @@ def offers(salon, call):
 
 def test_two_people_of_one_number_come_at_one_time(salon, calcom, simulator):
     """Two hosts are free: each person has an appointment and a reference, and Cal.com knows two attendees."""
-    first = book(wish(salon.cut, at(14), KARL), calcom).appointment
+    first = book(intent(salon.cut, at(14), KARL), calcom).appointment
     let_lists_know()
-    second = book(wish(salon.cut, at(14), BEN), calcom).appointment
+    second = book(intent(salon.cut, at(14), BEN), calcom).appointment
 
     assert (first.state, second.state) == ("confirmed", "confirmed")
     assert first.reference != second.reference
@@ -66,19 +66,19 @@ def test_two_people_of_one_number_come_at_one_time(salon, calcom, simulator):
 
 def test_address_has_a_suffix_only_where_it_is_needed(salon, calcom, simulator):
     """At another time, and after a cancellation, the customer is known by one address."""
-    first = book(wish(salon.cut, at(14), KARL), calcom).appointment
-    book(wish(salon.cut, at(16), KARL), calcom)
+    first = book(intent(salon.cut, at(14), KARL), calcom).appointment
+    book(intent(salon.cut, at(16), KARL), calcom)
     cancel(first, calcom)
-    book(wish(salon.cut, at(14), BEN), calcom)
+    book(intent(salon.cut, at(14), BEN), calcom)
 
     assert len({each["email"] for each in accepted(simulator)}) == 1
 
 
 def test_each_caller_without_a_number_has_an_address_of_their_own(salon, calcom, simulator):
     """Nothing says that they are the same."""
-    book(wish(salon.cut, at(14), NOBODY), calcom)
+    book(intent(salon.cut, at(14), NOBODY), calcom)
     let_lists_know()
-    book(wish(salon.cut, at(14), Caller("Luigi Bianchi")), calcom)
+    book(intent(salon.cut, at(14), Caller("Luigi Bianchi")), calcom)
 
     assert len({each["email"] for each in accepted(simulator)}) == Customer.objects.count() == 2
 
@@ -87,11 +87,11 @@ def test_event_type_that_limits_each_booker_knows_a_customer_by_one_address(salo
     """A second address would get round its limit: the caller hears how it is."""
     salon.cut.event_type.limits_each_booker = True
     salon.cut.event_type.save()
-    book(wish(salon.cut, at(14), KARL), calcom)
+    book(intent(salon.cut, at(14), KARL), calcom)
     let_lists_know()
 
     with pytest.raises(AlreadyBooked):
-        book(wish(salon.cut, at(14), BEN), calcom)
+        book(intent(salon.cut, at(14), BEN), calcom)
 
     assert len(accepted(simulator)) == 1
 
@@ -163,8 +163,8 @@ def test_slot_taken_twice_in_one_name_is_one_appointment(calcom, simulator, offe
 
 def test_repeat_without_a_token_is_the_first_booking_in_whichever_name(salon, calcom, simulator, call):
     """By service and start alone a second person cannot be told from a platform's repeat with other arguments."""
-    first = book(wish(salon.cut, at(14), KARL, conversation=call), calcom)
-    again = book(wish(salon.cut, at(14), Caller("Maria Rossi"), conversation=call), calcom)
+    first = book(intent(salon.cut, at(14), KARL, conversation=call), calcom)
+    again = book(intent(salon.cut, at(14), Caller("Maria Rossi"), conversation=call), calcom)
 
     assert (again.replayed, again.appointment) == (True, first.appointment)
     assert len(accepted(simulator)) == 1

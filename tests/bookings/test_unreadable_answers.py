@@ -8,7 +8,7 @@ from bookings.models import Appointment, Claim
 from bookings.sync.reconcile import reconcile
 from calcom.models import Cursor, EventType
 from calcom.webhooks import polling
-from tests.bookings.helpers import begin, book, cancel, claims_of, move, pass_time, settle, wish, write_down
+from tests.bookings.helpers import begin, book, cancel, claims_of, intent, pass_time, reschedule, settle, write_down
 from tests.calcom.webhooks import Hooks, handed_out
 from tests.factories import ANNA, TUESDAY, WEDNESDAY, at
 
@@ -34,7 +34,7 @@ def many(salon, simulator):
 @pytest.fixture
 def appointment(salon, calcom):
     """Colour at two o'clock, confirmed."""
-    return book(wish(salon.colour, at(14)), calcom).appointment
+    return book(intent(salon.colour, at(14)), calcom).appointment
 
 
 def accepted(simulator):
@@ -115,10 +115,10 @@ def test_booking_made_there_of_a_deleted_event_type_takes_its_hosts_time(salon, 
 def test_lost_answer_is_found_though_the_event_type_was_deleted(salon, calcom, simulator):
     """A list by event type would not have it."""
     simulator.fail(BOOK, "reset_after")
-    change = book(wish(salon.colour, at(14)), calcom).change
+    operation = book(intent(salon.colour, at(14)), calcom).operation
     simulator.delete_event_type("colour")
 
-    assert settle(change, calcom).state == "done"
+    assert settle(operation, calcom).state == "done"
     assert simulator.count(BOOK) == 1
 
 
@@ -131,9 +131,9 @@ def test_booking_is_confirmed_whatever_its_answer_lacks(salon, calcom, simulator
     """At once, or by the next look-up; and once."""
     for start, fault in zip(QUARTERS + [each + timedelta(days=1) for each in QUARTERS], kind, strict=False):
         simulator.fail(BOOK, "altered", **fault)
-        booked = book(wish(salon.beard, start), calcom)
-        change = booked.change if booked.is_settled else settle(booked.change, calcom)
-        assert (change.state, change.appointment.state) == ("done", "confirmed"), fault
+        booked = book(intent(salon.beard, start), calcom)
+        operation = booked.operation if booked.is_settled else settle(booked.operation, calcom)
+        assert (operation.state, operation.appointment.state) == ("done", "confirmed"), fault
     assert len(accepted(simulator)) == Appointment.objects.count() == len(kind)
 
 
@@ -141,14 +141,14 @@ def test_booking_is_confirmed_whatever_its_answer_lacks(salon, calcom, simulator
 @pytest.mark.parametrize("kind", [MISSING, ODD], ids=["missing", "odd"])
 def test_reschedule_is_done_whatever_its_answer_lacks(salon, calcom, simulator, kind):
     """There and back again."""
-    appointment = book(wish(salon.beard, at(9)), calcom).appointment
+    appointment = book(intent(salon.beard, at(9)), calcom).appointment
     for number, fault in enumerate(kind):
         start = at(9, on=TUESDAY if number % 2 else WEDNESDAY)
         simulator.fail(RESCHEDULE, "altered", **fault)
-        moved = move(appointment, start, calcom)
-        change = moved.change if moved.is_settled else settle(moved.change, calcom)
+        moved = reschedule(appointment, start, calcom)
+        operation = moved.operation if moved.is_settled else settle(moved.operation, calcom)
         appointment = Appointment.objects.get()
-        assert (change.state, appointment.start) == ("done", start), fault
+        assert (operation.state, appointment.start) == ("done", start), fault
     (standing,) = accepted(simulator)
     assert standing["uid"] == appointment.remote_uid
 
@@ -158,7 +158,7 @@ def test_reschedule_is_done_whatever_its_answer_lacks(salon, calcom, simulator, 
 def test_cancellation_is_done_whatever_its_answer_lacks(salon, calcom, simulator, kind):
     """Cancelled there is cancelled here."""
     for fault in [*kind, {"without": ["start"]}, {"members": {"start": None, "end": None}}]:
-        appointment = book(wish(salon.beard, at(9)), calcom).appointment
+        appointment = book(intent(salon.beard, at(9)), calcom).appointment
         simulator.fail(CANCEL, "altered", **fault)
         assert cancel(appointment, calcom).is_settled, fault
     assert accepted(simulator) == []
@@ -170,11 +170,11 @@ def test_cancellation_is_done_whatever_its_answer_lacks(salon, calcom, simulator
 def test_lost_answer_is_found_whatever_the_list_lacks(salon, calcom, simulator, kind):
     """Without our id in it, it is refused when it is sent again, and found by the look-up after that."""
     for start, fault in zip(QUARTERS + [each + timedelta(days=1) for each in QUARTERS], kind, strict=False):
-        change = write_down(wish(salon.beard, start))
-        begin(change, calcom).ask()
+        operation = write_down(intent(salon.beard, start))
+        begin(operation, calcom).ask()
         pass_time(31)
         simulator.fail(LIST, "altered", **fault)
-        assert settle(change, calcom).state == "done", fault
+        assert settle(operation, calcom).state == "done", fault
     assert len(accepted(simulator)) == Appointment.objects.filter(state="confirmed").count() == len(kind)
 
 
@@ -183,7 +183,7 @@ def test_cancellation_there_is_polled_whatever_the_list_lacks(salon, calcom, sim
     """One unreadable member hides neither that booking's end nor the others."""
     Cursor.objects.create(account=salon.account, read_until=at(9) - timedelta(days=30))
     for fault in [*MISSING, *ODD, {"without": ["start"]}]:
-        appointment = book(wish(salon.beard, at(9), ANNA), calcom).appointment
+        appointment = book(intent(salon.beard, at(9), ANNA), calcom).appointment
         simulator.cancel_elsewhere(appointment.remote_uid, webhook=False)
         simulator.fail(LIST, "altered", **fault)
         polling.poll(salon.account)

@@ -8,14 +8,14 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from bookings.models import Change
+from bookings.models import Operation
 from bookings.scheduling import execution
 from cachectl import keys
 from cachectl.infra import wakeups
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from script.lib.servers import free_port
-from tests.bookings.helpers import PATIENCE, book, settle, wish, write_down
+from tests.bookings.helpers import PATIENCE, book, intent, settle, write_down
 from tests.factories import KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -25,9 +25,9 @@ LONG = 3600.0
 
 
 @pytest.fixture
-def change(salon, calcom) -> Change:
+def operation(salon, calcom) -> Operation:
     """A booking that was written down, and that nobody sends."""
-    return write_down(wish(salon.colour, at(10)))
+    return write_down(intent(salon.colour, at(10)))
 
 
 @pytest.fixture
@@ -51,24 +51,24 @@ def in_background():
     pool.shutdown()
 
 
-def test_caller_who_waits_three_seconds_sends_three_queries(change, calcom):
+def test_caller_who_waits_three_seconds_sends_three_queries(operation, calcom):
     """Two looks while it lasts, and one at the end for what the answer says."""
     with CaptureQueriesContext(connection) as sent:
-        found = execution.join(change, calcom.account_id, Deadline.after(3))
+        found = execution.join(operation, calcom.account_id, Deadline.after(3))
 
     assert found.state == "queued"
     assert len(sent) <= 3
 
 
-def test_waiting_caller_is_woken_by_another_thread_of_the_process(change, calcom, in_background, monkeypatch):
+def test_waiting_caller_is_woken_by_another_thread_of_the_process(operation, calcom, in_background, monkeypatch):
     """All who wait for the operation are."""
     monkeypatch.setattr(execution, "LOOK_EVERY", LONG)
 
-    def join() -> Change:
-        return execution.join(change, calcom.account_id, Deadline.after(PATIENCE))
+    def join() -> Operation:
+        return execution.join(operation, calcom.account_id, Deadline.after(PATIENCE))
 
-    waiting = in_background(change.public_id, join, 3)
-    settle(change, calcom)
+    waiting = in_background(operation.public_id, join, 3)
+    settle(operation, calcom)
 
     assert [future.result(PATIENCE).state for future in waiting] == ["done"] * 3
 
@@ -91,15 +91,17 @@ def test_wait_that_begins_after_the_end_is_over_at_once():
     assert not wakeups.wait("has not ended", 0)
 
 
-def test_caller_waits_for_another_process_without_redis(change, calcom, in_background, settings: Settings, monkeypatch):
+def test_caller_waits_for_another_process_without_redis(
+    operation, calcom, in_background, settings: Settings, monkeypatch
+):
     """No message comes; a look finds the end."""
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     monkeypatch.setattr(wakeups, "wake", lambda _topic: None)  # it ends in another process
     [waiting] = in_background(
-        change.public_id, lambda: execution.join(change, calcom.account_id, Deadline.after(PATIENCE))
+        operation.public_id, lambda: execution.join(operation, calcom.account_id, Deadline.after(PATIENCE))
     )
 
-    Change.objects.get().move_on(to=Change.State.DONE)
+    Operation.objects.get().transition(to=Operation.State.DONE)
 
     assert waiting.result(PATIENCE).state == "done"
 
@@ -110,8 +112,8 @@ def test_booking_that_waits_in_line_is_sent_when_the_one_ahead_has_ended(
     """The end of the first wakes the second, which may get the other host."""
     monkeypatch.setattr(execution, "LOOK_EVERY", LONG)
     with simulator.holding(BOOK):
-        first = book(wish(salon.cut, at(14)), calcom, wait=0.2)
-        [second] = in_background(first.change.public_id, lambda: book(wish(salon.cut, at(14), KARL), calcom))
+        first = book(intent(salon.cut, at(14)), calcom, wait=0.2)
+        [second] = in_background(first.operation.public_id, lambda: book(intent(salon.cut, at(14), KARL), calcom))
 
-    assert second.result(PATIENCE).change.state == "done"
+    assert second.result(PATIENCE).operation.state == "done"
     assert {booking["host"] for booking in simulator.bookings()} == {"emma", "ben"}

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from bookings.models import LIVE_STATES, Appointment, AppointmentState, Change, Claim
+from bookings.models import LIVE_STATES, Appointment, AppointmentState, Claim, Operation
 from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import DeferredBooking, WebhookDelivery
@@ -47,7 +47,7 @@ def left_over() -> list[str]:
     ended = Q(appointment__isnull=False) & ~Q(appointment__state__in=LIVE_STATES)
     beside = Q(appointment__state=AppointmentState.CONFIRMED) & ~Q(kind=Claim.Kind.CONFIRMED)
     counts = {
-        "open changes": Change.objects.open().count(),
+        "open changes": Operation.objects.open().count(),
         "pending appointments": Appointment.objects.filter(state=AppointmentState.PENDING).count(),
         "claims of no appointment that lives, or beside its time": Claim.objects.filter(ended | beside).count(),
         "confirmed appointments without their claim": _unclaimed(),

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models.functions import Now
 
-from bookings.models import Change, ClockTimestamp, Conversation
+from bookings.models import ClockTimestamp, Conversation, Operation
 from cachectl import cache, store
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.resilience.rate_limiter import limiter_for
-from tests.bookings.helpers import PATIENCE, book, wish
+from tests.bookings.helpers import PATIENCE, book, intent
 from tests.chaos.clock import shared_clock
 from tests.factories import TUESDAY, at
 
@@ -53,7 +53,7 @@ def test_when_time_passes_what_is_known_grows_older(clock, salon, calcom, simula
 def test_permits_of_a_minute_ago_are_past(clock, salon, calcom, simulator):
     """The governor goes by the same clock."""
     for hour in range(9, 13):
-        book(wish(salon.cut, at(hour, on=TUESDAY)), calcom)
+        book(intent(salon.cut, at(hour, on=TUESDAY)), calcom)
     spent = limiter_for(salon.account.api_key, 120).state().spent
 
     clock.pass_by(90)
@@ -69,4 +69,4 @@ def test_afterwards_everything_is_as_it_was(transactional_db, salon, monkeypatch
     row = Conversation.objects.annotate(said=Now()).get(pk=Conversation.objects.create(company=salon.company).pk)
     assert abs(row.said - datetime.now(UTC)) < timedelta(seconds=5)
     assert abs(row.started_at - datetime.now(UTC)) < timedelta(seconds=5)
-    assert Change.objects.judged_now().count() == 0
+    assert Operation.objects.with_timing().count() == 0

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpResponse
 
 from bookings import tasks
-from bookings.models import Appointment, Change, Company
+from bookings.models import Appointment, Company, Operation
 from bookings.scheduling import claims
 from calcom.models import Account
 from calcom.simulator import Simulator
@@ -127,7 +127,7 @@ def test_lock_that_somebody_keeps_is_not_waited_for(agent: Agent, salon: Salon) 
     with forgotten("SELECT pg_advisory_xact_lock(%s)", salon.emma.host_id):
         assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
         assert time.monotonic() - began < 1
-        assert not Change.objects.exists()
+        assert not Operation.objects.exists()
 
     assert agent.book(salon.colour, at(14), key="wish").status_code == 201
 
@@ -166,10 +166,10 @@ def test_what_was_accepted_is_told_and_settled_though_postgresql_went_away(
     let_jobs_finish()
     connection.close()
     assert (pending.status_code, pending.json()["status"]) == (202, "pending")
-    assert Change.objects.get().state == "sending"
+    assert Operation.objects.get().state == "sending"
 
     pass_time(60)
-    tasks.settle(change_id=Change.objects.get().pk)
+    tasks.settle(operation_id=Operation.objects.get().pk)
 
     assert Appointment.objects.get().public_id == pending.json()["booking"]["id"]
     assert Appointment.objects.get().state == "confirmed"

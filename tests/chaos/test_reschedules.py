@@ -6,13 +6,13 @@ from random import Random
 import pytest
 
 from bookings.errors import BookingError
-from bookings.models import Appointment, Change, Claim
+from bookings.models import Appointment, Claim, Operation
 from bookings.scheduling import rescheduling
 from bookings.scheduling.claims import Contention
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.errors import CalcomError
-from tests.bookings.helpers import begin, book, let_jobs_finish, move, pass_time, settle, wish
+from tests.bookings.helpers import begin, book, intent, let_jobs_finish, pass_time, reschedule, settle
 from tests.conftest import trust_redis
 from tests.factories import KARL, at
 
@@ -27,8 +27,8 @@ STEPS = 8
 def test_whatever_goes_wrong_there_is_one_booking(salon, calcom, simulator, service, seed):
     """Invariant 3: faults before and after the effect, people at Cal.com, death between the steps. Prints its seed."""
     random = Random(f"{service} {seed}")
-    appointment = book(wish(getattr(salon, service), at(15)), calcom).appointment
-    book(wish(getattr(salon, service), at(11), KARL), calcom)
+    appointment = book(intent(getattr(salon, service), at(15)), calcom).appointment
+    book(intent(getattr(salon, service), at(11), KARL), calcom)
 
     for _ in range(STEPS):
         _leave_no_pause(salon)
@@ -59,7 +59,7 @@ def _something_happens(random, appointment, calcom, simulator):
     if happens == "fault":
         simulator.fail(MOVE, random.choice(FAULTS))
     if happens in {"move", "fault"}:
-        _try(lambda: move(appointment, start, calcom, wait=Deadline.after(0.4)))
+        _try(lambda: reschedule(appointment, start, calcom, wait=Deadline.after(0.4)))
     elif happens.startswith("die"):
         _try(lambda: _die(appointment, start, calcom, is_sent=happens == "die sent"))
     elif happens == "person" and _is_free(simulator, start):
@@ -70,7 +70,9 @@ def _something_happens(random, appointment, calcom, simulator):
 
 
 def _die(appointment, start, calcom, *, is_sent):
-    ask = Change(company=appointment.company, appointment=appointment, operation="move", new_start=start, reason="x")
+    ask = Operation(
+        company=appointment.company, appointment=appointment, kind="reschedule", new_start=start, reason="x"
+    )
     rescheduling._write_down(ask, None, Deadline.after(0))
     if is_sent:
         begin(ask, calcom).ask()
@@ -84,8 +86,8 @@ def _try(deed):
 
 def _sweep(calcom, seconds):
     pass_time(seconds)
-    for change in Change.objects.due():
-        settle(change, calcom)
+    for operation in Operation.objects.due():
+        settle(operation, calcom)
 
 
 def _let_it_settle(appointment, calcom):
@@ -93,10 +95,10 @@ def _let_it_settle(appointment, calcom):
     for _ in range(6):
         _sweep(calcom, 61)
     for start in STARTS:
-        _try(lambda start=start: move(_read(appointment), start, calcom, wait=0.4))
+        _try(lambda start=start: reschedule(_read(appointment), start, calcom, wait=0.4))
         for _ in range(3):
             _sweep(calcom, 61)
-    assert not Change.objects.open().exists()
+    assert not Operation.objects.open().exists()
 
 
 def _is_free(simulator, start):

@@ -11,7 +11,7 @@ from cachectl.infra import outbox
 from calcom import tasks
 from calcom.models import Cursor, WebhookDelivery
 from calcom.webhooks import polling
-from tests.bookings.helpers import book, cancel, wish
+from tests.bookings.helpers import book, cancel, intent
 from tests.bookings.test_apply import as_here, as_there
 from tests.calcom.webhooks import SECRET, handed_out, post, sign, subscribe
 from tests.chaos.clock import Clock, shared_clock
@@ -81,7 +81,7 @@ def live(number: int, dice: random.Random, simulator, salon, calcom) -> None:
     ours = list(Appointment.objects.filter(state="confirmed", origin="agent"))
     what = dice.choice(["book", "book there", "move there", "cancel there", "cancel"])
     if what == "book" or not standing:
-        book(wish(salon.cut, start, Caller("Anna", email=f"anna-{number}@example.com")), calcom)
+        book(intent(salon.cut, start, Caller("Anna", email=f"anna-{number}@example.com")), calcom)
     elif what == "book there":
         simulator.book_elsewhere(dice.choice([1, 2, 3]), start, email=f"karl-{number}@example.com")
     elif what == "move there":

@@ -3,7 +3,7 @@
 import pytest
 
 from bookings import tasks
-from bookings.models import Appointment, Change
+from bookings.models import Appointment, Operation
 from cachectl.models import CacheInvalidation
 from tests.bookings.helpers import let_jobs_finish, pass_time
 from tests.factories import ANNA, KARL, TUESDAY, at
@@ -99,7 +99,7 @@ def test_a_lost_answer_ends_in_one_booking(agent, salon, simulator):
     assert agent.book(salon.colour, at(14), key="k").status_code == 202
 
     pass_time(10)
-    tasks.settle(change_id=Change.objects.get().pk)
+    tasks.settle(operation_id=Operation.objects.get().pk)
 
     again = agent.book(salon.colour, at(14), key="k")
     assert (again.status_code, again.json()["replayed"]) == (201, True)

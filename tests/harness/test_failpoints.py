@@ -20,13 +20,13 @@ def halts(tmp_path):
 def test_who_comes_by_stands_still_until_it_is_let_go(halts, tmp_path):
     """The one who kills sees who stands, and who is missing."""
     halts.want(Role.WEB, "create", Step.BEGUN, NINE)
-    halts.want(Role.WEB, "move", Step.BEGUN, NINE)
+    halts.want(Role.WEB, "reschedule", Step.BEGUN, NINE)
     passer_by = Thread(target=_wait_while_there, args=(tmp_path / name_of("web", "create", "begun", NINE),))
     passer_by.start()
 
     while len(halts.missing) > 1:
         passer_by.join(0.01)
-    assert halts.missing == ["web-move-begun-20261126T0900"]
+    assert halts.missing == ["web-reschedule-begun-20261126T0900"]
     assert passer_by.is_alive()
 
     halts.let_go()

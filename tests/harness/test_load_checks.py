@@ -291,7 +291,9 @@ def test_a_time_is_somebodys_until_we_hear_that_it_is_not():
 
 def test_a_time_that_is_being_moved_to_is_taken():
     """The move claims it beside the old one."""
-    moved = wish(operation_id="op_2", operation="move", new_start=NINE + 3600, asked_at=BEGAN + 78, finished_at=None)
+    moved = wish(
+        operation_id="op_2", operation="reschedule", new_start=NINE + 3600, asked_at=BEGAN + 78, finished_at=None
+    )
 
     assert wrongly_refused(refused(start="2026-12-01T10:00:00+00:00"), rows=rows(own(), wishes=[wish(), moved])) == 0
 
@@ -356,7 +358,7 @@ def test_a_booking_of_ours_that_only_cal_com_has_is_counted():
 
 def test_what_was_told_last_counts():
     """Booked, moved, cancelled: it must be gone here and there."""
-    later = told(80, operation="move", start="2026-12-01T10:00:00+00:00", operation_id="op_2")
+    later = told(80, operation="reschedule", start="2026-12-01T10:00:00+00:00", operation_id="op_2")
     there, here = remote(start=NINE + 3600), rows(own(start=NINE + 3600), wishes=[wish()])
     assert lost(told(), later, remote=[remote(status="cancelled"), there], rows=here)[0] == 0
     assert lost(told(), later)[0] == 1

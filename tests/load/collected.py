@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bookings.models import OPEN_STATES, Appointment, Change, Claim
+from bookings.models import OPEN_STATES, Appointment, Claim, Operation
 from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import WebhookDelivery
@@ -61,8 +61,8 @@ def rows() -> Rows:
     own = Appointment.objects.values_list(
         "public_id", "event_type__slug", "state", "start", "end", "created_at", "changed_at"
     )
-    wishes = Change.objects.values_list(
-        "public_id", "appointment__public_id", "operation", "state", "asked_at", "finished_at", "new_start"
+    wishes = Operation.objects.values_list(
+        "public_id", "appointment__public_id", "kind", "state", "requested_at", "finished_at", "new_start"
     )
     claimed = Claim.objects.filter(kind=Claim.Kind.CONFIRMED).values_list(
         "host__username", "start", "end", "conflicting"
@@ -81,7 +81,7 @@ def _in_seconds(row: Sequence[Any]) -> list[Any]:
 def unfinished() -> int:
     """Count what our own processes still have to do: open changes, webhooks to understand, days to forget."""
     return (
-        Change.objects.filter(state__in=OPEN_STATES).count()
+        Operation.objects.filter(state__in=OPEN_STATES).count()
         + WebhookDelivery.objects.pending().count()
         + CacheInvalidation.objects.filter(done_at=None).count()
     )

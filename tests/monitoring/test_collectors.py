@@ -8,7 +8,7 @@ from celery import current_app
 from django.db import connection
 from django.utils import timezone
 
-from bookings.models import Change
+from bookings.models import Operation
 from cachectl.models import CacheInvalidation
 from calcom.models import Account, WebhookDelivery
 from calcom.resilience import circuit_breaker
@@ -114,12 +114,12 @@ class TestOwed:
         assert seen['slotline_outbox_size{outbox="invalidations"}'] == 2
         assert 90 <= seen['slotline_outbox_overdue_seconds{outbox="invalidations"}'] < 95
         assert seen['slotline_outbox_size{outbox="webhooks"}'] == 0
-        assert seen['slotline_outbox_overdue_seconds{outbox="changes"}'] == 0
+        assert seen['slotline_outbox_overdue_seconds{outbox="operations"}'] == 0
 
     @pytest.mark.parametrize(
         ("rows", "index"),
         [
-            (Change.objects.open(), "change_open_by_time"),
+            (Operation.objects.open(), "operation_open_by_time"),
             (CacheInvalidation.objects.pending(), "cache_invalidation_pending"),
             (WebhookDelivery.objects.filter(state__in=["received", "failed"]), "webhook_delivery_owed_by_time"),
         ],
@@ -160,7 +160,7 @@ class TestUnreadable:
         seen = samples.now()
 
         assert seen['slotline_readable{part="rate_limiter"}'] == 0
-        assert seen['slotline_readable{part="changes"}'] == 1
+        assert seen['slotline_readable{part="operations"}'] == 1
         assert "slotline_calcom_rate_limited_total" in seen
         assert not [line for line in seen if line.startswith(("slotline_rate_spent", "slotline_rate_used"))]
 
@@ -173,7 +173,7 @@ class TestUnreadable:
             released.wait(10)
             return []
 
-        collectors.register_collector("changes", hang)
+        collectors.register_collector("operations", hang)
         monkeypatch.setattr(collectors, "TIMEOUT_S", 0.05)
         try:
             for _ in range(3):
@@ -181,14 +181,14 @@ class TestUnreadable:
         finally:
             released.set()
 
-        assert seen['slotline_readable{part="changes"}'] == 0
+        assert seen['slotline_readable{part="operations"}'] == 0
         assert len(asked) == 1
 
     def test_a_second_look_within_a_second_asks_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """However many scrape."""
         monkeypatch.setattr(collectors, "CACHED_S", 600)  # the second is as long as this test takes
         asked: list[int] = []
-        collectors.register_collector("changes", lambda: asked.append(1) or [])
+        collectors.register_collector("operations", lambda: asked.append(1) or [])
         samples.now()
 
         for _ in range(5):

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from redis import RedisError
 
-from bookings.models import Change
+from bookings.models import Operation
 from cachectl import invalidation, tasks
 from cachectl.models import CacheInvalidation
 from calcom.errors import CalcomError
@@ -19,7 +19,7 @@ from monitoring import metrics, multiprocess
 from monitoring.collectors import Gauge
 from script.lib.servers import free_port
 from tests.agent import Agent
-from tests.bookings.helpers import book, cancel, let_jobs_finish, pass_time, settle, wish, write_down
+from tests.bookings.helpers import book, cancel, intent, let_jobs_finish, pass_time, settle, write_down
 from tests.factories import KARL, TUESDAY, Salon, at
 from tests.monitoring import samples
 
@@ -89,8 +89,8 @@ class TestChanges:
             assert agent.book(salon.cut, at(10)).status_code == 201
             let_jobs_finish()
 
-        assert grown['slotline_changes_total{operation="create",outcome="done"}'] == 1
-        for name in ("change_seconds", "change_calcom_seconds", "change_own_seconds"):
+        assert grown['slotline_operations_total{operation="create",outcome="done"}'] == 1
+        for name in ("operation_seconds", "operation_calcom_seconds", "operation_own_seconds"):
             assert grown[f'slotline_{name}_count{{operation="create"}}'] == 1
             assert 0 < grown[f'slotline_{name}_sum{{operation="create"}}'] < 5
         assert grown["slotline_cache_invalidation_days_count"] == 1
@@ -107,8 +107,8 @@ class TestChanges:
             assert agent.book(salon.beard, at(10)).status_code == 409
             let_jobs_finish()
 
-        assert grown['slotline_changes_total{operation="create",outcome="not_available"}'] == 1
-        assert 'slotline_change_calcom_seconds_count{operation="create"}' not in grown
+        assert grown['slotline_operations_total{operation="create",outcome="not_available"}'] == 1
+        assert 'slotline_operation_calcom_seconds_count{operation="create"}' not in grown
 
     def test_an_answer_that_could_not_wait_is_degraded(self, agent: Agent, salon: Salon, simulator: Simulator) -> None:
         """It says pending; the end is counted when it comes."""
@@ -120,39 +120,39 @@ class TestChanges:
             let_jobs_finish()
 
         assert grown['slotline_degraded_answers_total{reason="pending",what="create"}'] == 1
-        assert not [line for line in grown if line.startswith("slotline_changes_total")]
-        assert later['slotline_changes_total{operation="create",outcome="done"}'] == 1
+        assert not [line for line in grown if line.startswith("slotline_operations_total")]
+        assert later['slotline_operations_total{operation="create",outcome="done"}'] == 1
 
     def test_one_that_another_process_settles_has_its_whole_time(self, calcom: CalcomService, salon: Salon) -> None:
         """Who wrote it down died; the database's clock knows when that was."""
-        change = write_down(wish(salon.cut, at(10)))
+        operation = write_down(intent(salon.cut, at(10)))
         pass_time(40)
 
         with samples.growth() as grown:
-            assert settle(change, calcom).state == Change.State.DONE
+            assert settle(operation, calcom).state == Operation.State.DONE
 
-        assert 40 <= grown['slotline_change_seconds_sum{operation="create"}'] < 45
+        assert 40 <= grown['slotline_operation_seconds_sum{operation="create"}'] < 45
 
     def test_a_cancellation_before_anything_left_ends_two_changes(self, calcom: CalcomService, salon: Salon) -> None:
         """The booking was withdrawn, and the wish to cancel it is fulfilled."""
-        change = write_down(wish(salon.cut, at(10)))
+        operation = write_down(intent(salon.cut, at(10)))
 
         with samples.growth() as grown:
-            cancel(change.appointment, calcom)
+            cancel(operation.appointment, calcom)
 
-        assert grown['slotline_changes_total{operation="create",outcome="withdrawn"}'] == 1
-        assert grown['slotline_changes_total{operation="cancel",outcome="done"}'] == 1
+        assert grown['slotline_operations_total{operation="create",outcome="withdrawn"}'] == 1
+        assert grown['slotline_operations_total{operation="cancel",outcome="done"}'] == 1
 
     def test_what_is_rolled_back_was_not(self, calcom: CalcomService, salon: Salon) -> None:
         """Counted after the commit: a step that fails is taken again."""
-        booked = book(wish(salon.cut, at(10)), calcom)
-        Change.objects.filter(pk=booked.change.pk).update(state=Change.State.SENDING)
+        booked = book(intent(salon.cut, at(10)), calcom)
+        Operation.objects.filter(pk=booked.operation.pk).update(state=Operation.State.SENDING)
 
         with samples.growth() as grown, transaction.atomic():
-            assert booked.change.close(to=Change.State.DONE)
+            assert booked.operation.close(to=Operation.State.DONE)
             transaction.set_rollback(True)
 
-        assert not [line for line in grown if line.startswith("slotline_changes_total")]
+        assert not [line for line in grown if line.startswith("slotline_operations_total")]
 
 
 class TestInvalidation:

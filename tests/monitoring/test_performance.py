@@ -60,11 +60,11 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
     assert (availability["hit_rate"], availability["without_call"]) == (0.6667, 0.6667)
     assert 0 <= availability["list"]["p50_s"]["above"] < availability["list"]["p50_s"]["at_most"] <= 1
     assert availability["search"] == {"p50_s": None, "p95_s": None}
-    create = said["changes"]["create"]
+    create = said["operations"]["create"]
     assert create["outcomes"] == {"done": 1}
     assert create["answered_pending"] == 0
     assert all(create[share]["p95_s"]["at_most"] < 5 for share in ("calcom", "ours", "to_the_end"))
-    assert said["changes"]["move"]["outcomes"] == {}
+    assert said["operations"]["reschedule"]["outcomes"] == {}
     assert said["invalidation"]["changes"] == 1
     assert said["invalidation"]["days_per_change"] >= 1
     assert said["invalidation"]["changes_above_100_days"] == 0
@@ -75,7 +75,7 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
     assert account["use"] == 0.017
     assert account["breakers"] == {"reads": "closed", "writes": "closed"}
     assert set(said["queues"]) == {"cache", "refresh", "bookings", "webhooks", "default"}
-    assert said["outboxes"]["changes"] == {"size": 0, "overdue_s": 0}
+    assert said["outboxes"]["operations"] == {"size": 0, "overdue_s": 0}
 
 
 def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
@@ -99,7 +99,7 @@ def test_without_redis_the_rest_is_told_in_time(client: Client, salon: Salon, se
     assert time.monotonic() - began < 2
     assert said["accounts"] is None
     assert said["unreadable"] == {"rate_limiter": "Redis does not answer"}
-    assert said["outboxes"]["changes"] == {"size": 0, "overdue_s": 0}
+    assert said["outboxes"]["operations"] == {"size": 0, "overdue_s": 0}
 
 
 def test_without_counters_the_gauges_are_told(client: Client, salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,12 @@ def test_without_counters_the_gauges_are_told(client: Client, salon: Salon, monk
 
     said = report(client)
 
-    assert (said["availability"], said["changes"], said["calcom"], said["counting_since"]) == (None, None, None, None)
+    assert (said["availability"], said["operations"], said["calcom"], said["counting_since"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert "counters" in said["unreadable"]
     assert len(said["accounts"]) == 1
 

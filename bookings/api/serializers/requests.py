@@ -636,7 +636,7 @@ class OperationAnswer(serializers.Serializer[Any]):
     """How far a change is."""
 
     id = serializers.CharField()
-    operation = serializers.ChoiceField(["create", "move", "cancel"])
+    operation = serializers.ChoiceField(["create", "reschedule", "cancel"])
     status = serializers.ChoiceField(["pending", "awaiting_confirmation", "done", "refused"])
     reason = serializers.CharField(allow_null=True)
     asked_at = serializers.DateTimeField()

@@ -67,7 +67,7 @@ class _Question:
 class Search(AgentView):
     """One question of a caller."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.READ}
+    scopes: ClassVar = {"POST": AgentKey.Scope.AVAILABILITY_READ}
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Wait as long as for any question, although its body makes it a POST."""
@@ -80,8 +80,8 @@ class Search(AgentView):
         """Find what the caller asks for, or up to three real times instead and the reason why."""
         body, now = self.parsed(SearchRequest), timezone.now()
         self.asked_language = body["language"] or self.asked_language
-        if body["hold"] and AgentKey.Scope.BOOK not in self.key.scopes:
-            raise ScopeMissing(f"To hold a time a key needs the scope {AgentKey.Scope.BOOK}.")
+        if body["hold"] and AgentKey.Scope.BOOKINGS_WRITE not in self.key.scopes:
+            raise ScopeMissing(f"To hold a time a key needs the scope {AgentKey.Scope.BOOKINGS_WRITE}.")
         conversation = self.conversation(body["conversation_id"])
         question = self._question(body, now)
         service = question.service

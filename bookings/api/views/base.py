@@ -35,7 +35,7 @@ from bookings.errors import (
     DeadlineExceeded,
     TooFar,
 )
-from bookings.models import AgentKey, Appointment, Branch, Change, Conversation, Service, Staff
+from bookings.models import AgentKey, Appointment, Branch, Conversation, Operation, Service, Staff
 from bookings.scheduling import booking, cancelling, conversations, execution, holds
 from bookings.scheduling.execution import Booked
 from cachectl.cache import CacheResult, Freshness
@@ -128,29 +128,29 @@ class AgentView(APIView):
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Tell language, time taken, and what is left of the rate."""
-        took = time.perf_counter() - self.began
+        duration = time.perf_counter() - self.began
         with contained("answer.headers_incomplete"):
             self.headers["Content-Language"] = self.language
             if self.applied_wait is not None:
                 self.headers["Preference-Applied"] = f"wait={self.applied_wait:g}"
             self.headers.update(self.rate_limit_headers)
-            self.headers["Server-Timing"] = f"total;dur={took * 1000:.2f}"
+            self.headers["Server-Timing"] = f"total;dur={duration * 1000:.2f}"
         if self.call is not None:
             with contained("timeline.line_lost", conversation_id=self.call.public_id):
-                self._tell_timeline(self.call, request, response, timedelta(seconds=took))
+                self._tell_timeline(self.call, request, response, timedelta(seconds=duration))
         return super().finalize_response(request, response, *args, **kwargs)
 
-    def _tell_timeline(self, call: Conversation, request: Request, response: Response, took: timedelta) -> None:
+    def _tell_timeline(self, call: Conversation, request: Request, response: Response, duration: timedelta) -> None:
         conversations.note_seen(call)
         match = request.resolver_match
         conversations.record(
             call,
-            operation=f"{request.method} /{match.route if match else ''}",
-            asked=_body_of(request),
-            answered=response.data,
+            endpoint=f"{request.method} /{match.route if match else ''}",
+            request=_body_of(request),
+            response=response.data,
             status=response.status_code,
             cache_status=response.headers.get("Cache-Status", ""),
-            took=took,
+            duration=duration,
         )
 
     def times(self, starts: Sequence[datetime], tokens: Sequence[str]) -> list[dict[str, str]]:
@@ -184,7 +184,9 @@ class AgentView(APIView):
         """Return whether an appointment may be named that nobody asked for: to the one whose certain number it has."""
         is_theirs = self.own_number is not None and self.own_number == appointment.attendee_phone
         return (
-            is_theirs and AgentKey.Scope.SEE in self.key.scopes and self.key.branch_id in {None, appointment.branch_id}
+            is_theirs
+            and AgentKey.Scope.BOOKINGS_READ in self.key.scopes
+            and self.key.branch_id in {None, appointment.branch_id}
         )
 
     def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def _body_of(request: Request) -> object:
 class Services(AgentView):
     """What callers can book."""
 
-    scopes: ClassVar = {"GET": AgentKey.Scope.READ}
+    scopes: ClassVar = {"GET": AgentKey.Scope.AVAILABILITY_READ}
 
     @described.services
     def get(self, request: Request) -> Response:
@@ -221,7 +223,7 @@ class Services(AgentView):
 class Availability(AgentView):
     """When a service can be booked."""
 
-    scopes: ClassVar = {"GET": AgentKey.Scope.READ}
+    scopes: ClassVar = {"GET": AgentKey.Scope.AVAILABILITY_READ}
 
     @described.availability
     def get(self, request: Request) -> Response:
@@ -286,7 +288,7 @@ def _unknown_days(known: CacheResult) -> list[str]:
 class Bookings(AgentView):
     """Where bookings are made."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOKINGS_WRITE}
     works_after_call = True  # a repeat is answered as the first request was; anything else is refused
 
     @described.book
@@ -295,19 +297,19 @@ class Bookings(AgentView):
         asked = self.parsed(BookingRequest)
         self.asked_language = asked["caller"]["language"] or self.asked_language
         self.conversation(asked["conversation_id"])
-        wish = self._wish(request, asked)
-        self.event_type = wish.event_type
-        calcom = CalcomService(wish.event_type.account, tenant=self.key.company_id)
-        booked = booking.book(wish=wish, calcom=calcom, deadline=self.deadline, now=timezone.now())
-        return changed(self, booked, HTTPStatus.CREATED, attendee_name=wish.attendee_name)
+        intent = self._intent(request, asked)
+        self.event_type = intent.event_type
+        calcom = CalcomService(intent.event_type.account, tenant=self.key.company_id)
+        booked = booking.book(intent=intent, calcom=calcom, deadline=self.deadline, now=timezone.now())
+        return changed(self, booked, HTTPStatus.CREATED, attendee_name=intent.attendee_name)
 
-    def _wish(self, request: Request, asked: Mapping[str, Any]) -> booking.Wish:
+    def _intent(self, request: Request, asked: Mapping[str, Any]) -> booking.BookingIntent:
         caller, key, slot = asked["caller"], wire.idempotency_key(request.META), self._slot(asked)
         self.service = service = slot["service"]
         self.staff = slot.get("staff")
         if self.call is None and key is None and not (asked["confirm_token"] or asked["slot_token"]):
             raise IdempotencyKeyRequired("Send Idempotency-Key, or the conversation_id of the phone call.")
-        return booking.Wish(
+        return booking.BookingIntent(
             company=self.key.company,
             agent_key=self.key,
             attendee_name=caller["name"],
@@ -344,7 +346,7 @@ class Bookings(AgentView):
 class Booking(AgentView):
     """One booking."""
 
-    scopes: ClassVar = {"GET": AgentKey.Scope.SEE}
+    scopes: ClassVar = {"GET": AgentKey.Scope.BOOKINGS_READ}
 
     @described.booking
     def get(self, _request: Request, booking_id: str) -> Response:
@@ -357,7 +359,7 @@ class Booking(AgentView):
 class Cancel(AgentView):
     """Where a booking is cancelled."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOKINGS_WRITE}
 
     @described.cancel
     def post(self, request: Request, booking_id: str) -> Response:
@@ -367,7 +369,7 @@ class Cancel(AgentView):
         cancelled = cancelling.cancel(
             appointment=appointment,
             reason=asked["reason"],
-            asked_by=self.key,
+            requested_by=self.key,
             idempotency_key=wire.idempotency_key(request.META),
             request_digest=digest("cancel", asked | {"booking_id": booking_id}),
             calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
@@ -377,33 +379,33 @@ class Cancel(AgentView):
         return changed(self, cancelled, HTTPStatus.OK)
 
 
-class Operation(AgentView):
+class OperationView(AgentView):
     """One change of a booking."""
 
-    scopes: ClassVar = {"GET": AgentKey.Scope.SEE}
+    scopes: ClassVar = {"GET": AgentKey.Scope.BOOKINGS_READ}
     works_after_call = True
 
     @described.operation
     def get(self, _request: Request, operation_id: str) -> Response:
         """Say what became of a pending write."""
-        change = _change(self, operation_id)
-        self.service = change.appointment.service
-        status = presenters.status_of(change)
+        operation = _operation_of(self, operation_id)
+        self.service = operation.appointment.service
+        status = presenters.status_of(operation)
         body = {
             "ok": True,
             "status": status,
-            "operation": presenters.operation(change),
-            "booking": presenters.booking(change.appointment, language=self.language),
-            **self._told(change),
+            "operation": presenters.operation(operation),
+            "booking": presenters.booking(operation.appointment, language=self.language),
+            **self._told(operation),
         }
-        retry_after = presenters.retry_after(change)
+        retry_after = presenters.retry_after(operation)
         return Response(body, headers={"Retry-After": retry_after} if retry_after else None)
 
-    def _told(self, change: Change) -> dict[str, object]:
+    def _told(self, operation: Operation) -> dict[str, object]:
         """Return what the caller may hear of it; of a refusal what they would have heard had they waited."""
-        if change.state != Change.State.REFUSED:
-            return presenters.told(change, language=self.language)
-        refused = problem_of(execution.refusal(change))
+        if operation.state != Operation.State.REFUSED:
+            return presenters.told(operation, language=self.language)
+        refused = problem_of(execution.refusal(operation))
         return {"spoken": refused.spoken(self.language), "agent_hint": refused.hint}
 
 
@@ -437,38 +439,38 @@ def appointment_of(view: AgentView, booking_id: str) -> Appointment:
     return appointment
 
 
-def _change(view: AgentView, operation_id: str) -> Change:
+def _operation_of(view: AgentView, operation_id: str) -> Operation:
     """Return the change, if the key's company (and branch, where it has one) has it."""
-    found = Change.objects.of(view.key.company).select_related("appointment__branch", "appointment__service__branch")
+    found = Operation.objects.of(view.key.company).select_related("appointment__branch", "appointment__service__branch")
     if view.key.branch_id:
         found = found.filter(appointment__branch=view.key.branch_id)
-    change = found.filter(public_id=operation_id).first() if _OPERATION_ID.fullmatch(operation_id) else None
-    if change is None:
+    operation = found.filter(public_id=operation_id).first() if _OPERATION_ID.fullmatch(operation_id) else None
+    if operation is None:
         raise NotFound("There is no operation with this id.")
-    return change
+    return operation
 
 
 def changed(view: AgentView, made: Booked, done: HTTPStatus, *, attendee_name: str = "") -> Response:
     """Answer a change: done, or 202 with the address of its outcome. `attendee_name`: see `answers.told`."""
-    appointment, change = made.appointment, made.change
+    appointment, operation = made.appointment, made.operation
     pending = not made.is_settled
-    status = presenters.status_of(change) if pending else str(appointment.state)
+    status = presenters.status_of(operation) if pending else str(appointment.state)
     body = {
         "ok": True,
         "status": status,
         "booking": presenters.booking(appointment, language=view.language),
-        "operation_id": change.public_id,
-        **presenters.told(change, language=view.language, attendee_name=attendee_name),
+        "operation_id": operation.public_id,
+        **presenters.told(operation, language=view.language, attendee_name=attendee_name),
         "replayed": made.replayed,
     }
     if pending:
         location = {
-            "Location": reverse("operation", args=[change.public_id]),
-            "Retry-After": presenters.retry_after(change),
+            "Location": reverse("operation", args=[operation.public_id]),
+            "Retry-After": presenters.retry_after(operation),
         }
         return Response(body, status=HTTPStatus.ACCEPTED, headers=location)
     if not made.replayed:
-        metrics.count_own_share(change, answered_after=timedelta(seconds=time.perf_counter() - view.began))
+        metrics.count_own_share(operation, answered_after=timedelta(seconds=time.perf_counter() - view.began))
     return Response(body, status=done, headers={"Location": reverse("booking", args=[appointment.public_id])})
 
 

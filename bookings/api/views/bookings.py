@@ -24,7 +24,7 @@ _HINT_NONE = "Tell the caller. To look under another number, ask for the referen
 class Reschedule(AgentView):
     """Where a booking is moved."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOKINGS_WRITE}
     works_after_call = True  # a repeat is answered as the first request was; anything else is refused
 
     @described.reschedule
@@ -35,11 +35,11 @@ class Reschedule(AgentView):
         self.event_type = appointment.event_type
         conversation = self.conversation(asked["conversation_id"])
         offer = self._offer(asked["slot_token"], appointment, conversation)
-        moved = rescheduling.move(
+        moved = rescheduling.reschedule(
             appointment=appointment,
             start=offer.start if offer else asked["start"],
             reason=asked["reason"],
-            asked_by=self.key,
+            requested_by=self.key,
             offer=offer,
             conversation=conversation,
             idempotency_key=wire.idempotency_key(request.META),
@@ -67,7 +67,7 @@ class Reschedule(AgentView):
 class Find(AgentView):
     """Where a caller's appointments are found."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.SEE}
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOKINGS_READ}
 
     @described.find
     def post(self, _request: Request) -> Response:

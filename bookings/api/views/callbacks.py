@@ -20,7 +20,7 @@ from bookings.scheduling import callbacks, identity
 class Callbacks(AgentView):
     """Where callers ask to be called back."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.CALL_BACK}
+    scopes: ClassVar = {"POST": AgentKey.Scope.CALLBACKS_WRITE}
     works_after_call = True
     place: Branch | None = None
     """Which branch shall call, as far as that is known."""
@@ -45,7 +45,7 @@ class Callbacks(AgentView):
                 branch=self.place,
                 conversation=self.call,
                 appointment=booked,
-                asked_by=self.key,
+                requested_by=self.key,
                 name=asked["name"],
                 phone=self._number(asked["phone"], _region(self.place, branches)),
                 language=self.language,

@@ -37,7 +37,7 @@ _BOOKED_HINT = "It is booked already: POST /v1/bookings with this confirm_token 
 class Conversations(AgentView):
     """Where a phone call begins."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.READ}
+    scopes: ClassVar = {"POST": AgentKey.Scope.AVAILABILITY_READ}
 
     @described.converse
     def post(self, _request: Request) -> Response:
@@ -74,7 +74,7 @@ class Conversations(AgentView):
 
     def _vouched(self, text: str | None, place: Branch) -> str | None:
         """Return the caller's number if the key vouches for it. A call with an odd number is a call all the same."""
-        if AgentKey.Scope.VOUCH not in self.key.scopes:
+        if AgentKey.Scope.CALLERS_IDENTIFY not in self.key.scopes:
             return None
         with suppress(RequestInvalid, PhoneAmbiguous):
             return phone_number(text, place.phone_region)
@@ -96,7 +96,7 @@ class Conversations(AgentView):
     def _caller(self, call: Conversation) -> dict[str, object]:
         """Return who calls and what they have booked: as much of it as the key may read."""
         customer = call.customer
-        if customer is None or AgentKey.Scope.SEE not in self.key.scopes:
+        if customer is None or AgentKey.Scope.BOOKINGS_READ not in self.key.scopes:
             return _NOBODY
         booked = conversations.upcoming(call, branch=self.key.branch, now=timezone.now())
         return {
@@ -111,7 +111,7 @@ _NOBODY: dict[str, object] = {"caller": {"known": False, "name": None}, "appoint
 class End(AgentView):
     """Where a phone call ends."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.READ}
+    scopes: ClassVar = {"POST": AgentKey.Scope.AVAILABILITY_READ}
     works_after_call = True
 
     @described.end
@@ -127,7 +127,7 @@ class End(AgentView):
 class Holds(AgentView):
     """Where a time is held."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.BOOK}
+    scopes: ClassVar = {"POST": AgentKey.Scope.BOOKINGS_WRITE}
 
     @described.hold
     def post(self, _request: Request) -> Response:
@@ -153,7 +153,7 @@ class Holds(AgentView):
 class Hold(AgentView):
     """One hold."""
 
-    scopes: ClassVar = {"DELETE": AgentKey.Scope.BOOK}
+    scopes: ClassVar = {"DELETE": AgentKey.Scope.BOOKINGS_WRITE}
     works_after_call = True
 
     @described.release

@@ -138,10 +138,10 @@ def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
 @pytest.mark.parametrize(
     ("scopes", "allowed"),
     [
-        ([AgentKey.Scope.READ], {"services", "conversations"}),
-        ([AgentKey.Scope.SEE], {"booking", "operation"}),
-        ([AgentKey.Scope.BOOK], {"bookings", "cancel", "holds", "hold"}),
-        ([AgentKey.Scope.CALL_BACK], {"callbacks"}),
+        ([AgentKey.Scope.AVAILABILITY_READ], {"services", "conversations"}),
+        ([AgentKey.Scope.BOOKINGS_READ], {"booking", "operation"}),
+        ([AgentKey.Scope.BOOKINGS_WRITE], {"bookings", "cancel", "holds", "hold"}),
+        ([AgentKey.Scope.CALLBACKS_WRITE], {"callbacks"}),
         ([], set()),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed
 
 def test_no_method_leads_around_a_scope(salon: Salon) -> None:
     """HEAD is a GET that keeps its body to itself, and OPTIONS tells nothing."""
-    limited = agent_with(salon, scopes=[AgentKey.Scope.BOOK])
+    limited = agent_with(salon, scopes=[AgentKey.Scope.BOOKINGS_WRITE])
     signed = {"Authorization": f"Bearer {limited.key}"}
 
     assert limited.client.head("/v1/services", headers=signed).status_code == 403

@@ -284,5 +284,5 @@ def test_answers_are_not_written_into_the_timeline(
     agent.post("bookings", wish(cut, at(10), conversation_id=call, answers={"complaint": "hiccups"}))
 
     assert sent(simulator)["complaint"] == "hiccups"
-    assert "hiccups" not in str(ToolCall.objects.values_list("asked", "answered"))
+    assert "hiccups" not in str(ToolCall.objects.values_list("request", "response"))
     assert "hiccups" not in caplog.text

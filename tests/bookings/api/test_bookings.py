@@ -203,29 +203,29 @@ def broken(*_args: object, **_kwargs: object) -> None:
     [
         "bookings.scheduling.conversations.record",
         "bookings.models.ToolCall.objects.create",
-        "monitoring.metrics.CHANGE_OWN_SECONDS.labels",
-        "monitoring.metrics.CHANGES.labels",
+        "monitoring.metrics.OPERATION_OWN_SECONDS.labels",
+        "monitoring.metrics.OPERATIONS.labels",
         "monitoring.metrics.REQUEST_SECONDS.labels",
         "monitoring.middleware.log.info",
     ],
 )
-@pytest.mark.parametrize("change", ["book", "cancel"])
+@pytest.mark.parametrize("operation", ["book", "cancel"])
 @pytest.mark.usefixtures("simulator")
 def test_no_step_after_the_commit_changes_the_answer(
-    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch, step: str, change: str
+    agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch, step: str, operation: str
 ) -> None:
     """What was made is answered as made, and so is each repeat."""
     call = Conversation.objects.create(company=salon.company, language="de").public_id
     ask = {"book": lambda: agent.post("bookings", wish(salon.cut, at(10), conversation_id=call))}
-    if change == "cancel":
+    if operation == "cancel":
         made = ask["book"]().json()["booking"]["id"]
         ask["cancel"] = lambda: agent.post(f"bookings/{made}/cancel?conversation_id={call}", {"reason": "ill"})
     monkeypatch.setattr(step, broken)
 
-    first = ask[change]()
-    again = ask[change]()
+    first = ask[operation]()
+    again = ask[operation]()
 
-    assert first.status_code == {"book": 201, "cancel": 200}[change]
+    assert first.status_code == {"book": 201, "cancel": 200}[operation]
     assert again.status_code == first.status_code
 
 
@@ -252,4 +252,4 @@ def test_timeline_has_a_line_for_a_body_that_cannot_be_read(agent: Agent, salon:
     answer = agent.send(f"bookings?conversation_id={call}", b"service=1", "application/x-www-form-urlencoded")
 
     line = ToolCall.objects.get()
-    assert (answer.status_code, line.status, line.asked) == (415, 415, {})
+    assert (answer.status_code, line.status, line.request) == (415, 415, {})

@@ -37,7 +37,7 @@ def test_what_the_staff_reads(agent: Agent, salon: Salon, call: Conversation) ->
 
     row, body = CallbackRequest.objects.get(), answer.json()
     assert (row.name, row.phone, row.topic, row.state) == (KARL.name, KARL.phone, TOPIC, "open")
-    assert (row.company, row.branch, row.conversation, row.asked_by) == (
+    assert (row.company, row.branch, row.conversation, row.requested_by) == (
         salon.company, salon.branch, call, salon.agent_key,
     )  # fmt: skip
     assert (answer.status_code, body["status"], body["callback_id"]) == (201, "open", row.public_id)
@@ -248,7 +248,7 @@ def test_it_works_without_calcom_and_without_redis(agent: Agent, call: Conversat
 
 def test_it_needs_its_scope(salon: Salon) -> None:
     """A key that may only look may not fill the staff's list."""
-    looking = agent_with(salon, scopes=[AgentKey.Scope.READ, AgentKey.Scope.BOOK])
+    looking = agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ, AgentKey.Scope.BOOKINGS_WRITE])
 
     answer = call_back(looking, phone=KARL.phone)
 
@@ -260,8 +260,8 @@ def test_it_stands_in_the_timeline_without_what_is_personal(agent: Agent, call: 
     call_back(agent, call, name=ANNA.name, phone=KARL.phone)
 
     line = call.tool_calls.get()
-    assert (line.operation, line.status) == ("POST /v1/callbacks", 201)
-    assert not {ANNA.name, KARL.phone, TOPIC} & set(map(str, (*line.asked.values(), *line.answered.values())))
+    assert (line.endpoint, line.status) == ("POST /v1/callbacks", 201)
+    assert not {ANNA.name, KARL.phone, TOPIC} & set(map(str, (*line.request.values(), *line.response.values())))
 
 
 @FUZZ

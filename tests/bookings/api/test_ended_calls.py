@@ -244,5 +244,5 @@ def test_timeline_shows_the_end_and_what_came_after_it(trusted: Agent, call: str
     end(trusted, call)
     trusted.get("services", {"conversation_id": call})
 
-    lines = ToolCall.objects.filter(conversation__public_id=call).order_by("pk").values_list("operation", "status")
+    lines = ToolCall.objects.filter(conversation__public_id=call).order_by("pk").values_list("endpoint", "status")
     assert list(lines)[-2:] == [("POST /v1/conversations/<str:conversation_id>/end", 200), ("GET /v1/services", 409)]

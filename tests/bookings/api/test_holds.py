@@ -116,7 +116,7 @@ def test_a_known_caller_hears_of_their_appointments(simulator: Simulator, agent:
     assert Conversation.objects.get().caller_phone == ANNA.phone
 
 
-@pytest.mark.parametrize("missing", [AgentKey.Scope.VOUCH, AgentKey.Scope.SEE])
+@pytest.mark.parametrize("missing", [AgentKey.Scope.CALLERS_IDENTIFY, AgentKey.Scope.BOOKINGS_READ])
 def test_a_number_that_nobody_vouches_for_opens_nothing(
     simulator: Simulator, agent: Agent, salon: Salon, missing: AgentKey.Scope
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_number_that_nobody_vouches_for_opens_nothing(
 
     assert (answer.json()["caller"], answer.json()["appointments"]) == ({"known": False, "name": None}, [])
     assert ANNA.name not in answer.text
-    assert (Conversation.objects.get().caller_phone is None) == (missing == AgentKey.Scope.VOUCH)
+    assert (Conversation.objects.get().caller_phone is None) == (missing == AgentKey.Scope.CALLERS_IDENTIFY)
 
 
 def test_nobody_becomes_another_caller_in_the_middle_of_a_call(
@@ -372,18 +372,18 @@ def test_a_call_leaves_a_timeline(simulator: Simulator, agent: Agent, salon: Sal
     booked = book(agent, call, confirm_token=held["confirm_token"], service="Colour", notes="allergic").json()
 
     lines = list(ToolCall.objects.order_by("pk"))
-    assert [(line.operation, line.status) for line in lines] == [
+    assert [(line.endpoint, line.status) for line in lines] == [
         ("POST /v1/conversations", 201),
         ("POST /v1/holds", 201),
         ("POST /v1/bookings", 422),
         ("POST /v1/bookings", 201),
     ]
-    assert lines[1].answered["read_back"] == held["read_back"]
-    assert lines[2].answered["code"] == "confirm_token_invalid"
-    assert lines[3].asked == {"service": "Colour"}
-    assert lines[3].answered["spoken"] == booked["spoken"]
-    assert all(line.took > timedelta() for line in lines)
-    told = str([(line.asked, line.answered) for line in lines])
+    assert lines[1].response["read_back"] == held["read_back"]
+    assert lines[2].response["code"] == "confirm_token_invalid"
+    assert lines[3].request == {"service": "Colour"}
+    assert lines[3].response["spoken"] == booked["spoken"]
+    assert all(line.duration > timedelta() for line in lines)
+    told = str([(line.request, line.response) for line in lines])
     for secret in (ANNA.name, ANNA.phone, "allergic", token, held["confirm_token"], held["hold_id"]):
         assert secret not in told
 
@@ -395,7 +395,7 @@ def test_a_question_belongs_to_its_call(simulator: Simulator, agent: Agent, salo
     unknown = [agent.get("services", {"conversation_id": each}) for each in ("cv_0000000000000000", "\x00", "")]
 
     line = ToolCall.objects.latest("pk")
-    assert (line.operation, line.status) == ("GET /v1/availability", 200)
+    assert (line.endpoint, line.status) == ("GET /v1/availability", 200)
     assert line.cache_status.startswith("Slotline; fwd=miss")
     assert {each.json()["code"] for each in unknown} == {"request_invalid"}
 
@@ -407,8 +407,8 @@ def test_a_timeline_keeps_what_the_database_cannot(agent: Agent, salon: Salon, c
     agent.post("holds", {"slot_token": "ZZZZZZZZZZ", "conversation_id": call, **said})
 
     line = ToolCall.objects.latest("pk")
-    assert line.asked == {"service": "ab \\u0000 \\c", "when": [[""]]}
-    assert line.answered["code"] == "slot_not_offered"
+    assert line.request == {"service": "ab \\u0000 \\c", "when": [[""]]}
+    assert line.response["code"] == "slot_not_offered"
 
 
 @pytest.mark.parametrize("said", ["x" * 60_000, {"phrase": "\x00"}, "\x00"])

@@ -12,7 +12,7 @@ from calcom.models import Account, KeyRefusal
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent
 from tests.bookings.api.test_holds import begin, book, offered
-from tests.bookings.helpers import pass_time, wish, write_down
+from tests.bookings.helpers import intent, pass_time, write_down
 from tests.factories import SALON_CREDENTIAL, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,11 +137,11 @@ def test_new_key_books_at_once(simulator: Simulator, agent: Agent, salon: Salon,
 
 def test_booking_that_was_pending_becomes_a_callback(simulator: Simulator, salon: Salon) -> None:
     """The caller has gone when the key turns out to be refused: a person calls them, and it is not tried for ever."""
-    operation = write_down(wish(salon.colour, at(14)))
+    operation = write_down(intent(salon.colour, at(14)))
     simulator.revoke_key(SALON_CREDENTIAL)
     pass_time(60)
 
-    settle(change_id=operation.pk)
+    settle(operation_id=operation.pk)
 
     operation.refresh_from_db()
     assert (operation.state, operation.outcome) == ("refused", "unauthorized")

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from bookings import tasks
-from bookings.models import Appointment, CallbackRequest, Change, Claim, Conversation
+from bookings.models import Appointment, CallbackRequest, Claim, Conversation, Operation
 from cachectl import cache
 from calcom.errors import Unavailable
 from calcom.resilience import circuit_breaker
@@ -134,7 +134,7 @@ def test_what_is_not_certain_is_not_booked_directly(
     for refused in (by_offer, by_start):
         assert (refused.status_code, refused.json()["code"]) == (409, "hold_required")
         assert refused.json()["spoken"].startswith("Ich halte die Zeit erst einmal für Sie fest.")
-    assert not Change.objects.exists()
+    assert not Operation.objects.exists()
     assert simulator.count(BOOK) == 0
 
 
@@ -309,11 +309,11 @@ def test_an_exhausted_budget_makes_a_pending_wish(
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     assert float(answer["Server-Timing"].removeprefix("total;dur=")) < 3600
     assert simulator.count(BOOK) == 0
-    assert Change.objects.get().next_attempt_at > timezone.now() + timedelta(seconds=50)
+    assert Operation.objects.get().next_attempt_at > timezone.now() + timedelta(seconds=50)
 
 
 def _settled(agent: Agent, pending: Any) -> str:
     """Let time pass and the sweep's task run; return what the operation says then."""
     pass_time(120)
-    tasks.settle(change_id=Change.objects.latest("pk").pk)
+    tasks.settle(operation_id=Operation.objects.latest("pk").pk)
     return str(agent.get(pending["Location"].removeprefix("/v1/")).json()["status"])

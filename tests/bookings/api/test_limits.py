@@ -7,21 +7,21 @@ import pytest
 from django.utils import timezone
 
 from bookings.errors import CancelNotAllowed
-from bookings.models import Appointment, CallbackRequest, Change, Conversation
+from bookings.models import Appointment, CallbackRequest, Conversation, Operation
 from calcom.models import EventType
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from calcom.sync import sync
 from tests.bookings.api.conftest import Agent, wish
-from tests.bookings.helpers import cancel, let_lists_know, move
+from tests.bookings.helpers import cancel, let_lists_know, reschedule
 from tests.factories import ANNA, BERLIN, KARL, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def allow(simulator: Simulator, salon: Salon, *, read: bool = True, **changes: Any) -> None:
+def allow(simulator: Simulator, salon: Salon, *, read: bool = True, **operations: Any) -> None:
     """Change the haircut at Cal.com; with `read` a sync has seen it."""
-    simulator.change_event_type("haircut", **changes)
+    simulator.change_event_type("haircut", **operations)
     if read:
         sync(account=salon.account, now=timezone.now())
         salon.cut.event_type.refresh_from_db()
@@ -68,7 +68,7 @@ def test_limit_that_calcom_refuses_by_is_no_revoked_key(
 
     assert (answer.status_code, answer.json()["code"]) == (409, "limit_reached")
     assert answer.json()["next_possible_day"] == WEDNESDAY.isoformat()
-    assert Change.objects.get().outcome == "limit_reached"
+    assert Operation.objects.get().outcome == "limit_reached"
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
@@ -219,7 +219,7 @@ def test_rescheduling_that_is_switched_off_is_refused_to_callers(
     assert (answer.status_code, answer.json()["code"]) == (422, "reschedule_not_allowed")
     assert simulator.count("POST /v2/bookings/{uid}/reschedule") == 0
     appointment = Appointment.objects.select_related("event_type", "company", "service").get()
-    assert move(appointment, at(14), CalcomService(salon.account)).appointment.start == at(14)
+    assert reschedule(appointment, at(14), CalcomService(salon.account)).appointment.start == at(14)
 
 
 def test_rescheduling_stays_allowed_before_its_notice(simulator: Simulator, agent: Agent, salon: Salon) -> None:

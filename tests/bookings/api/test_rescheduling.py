@@ -68,7 +68,7 @@ def test_a_slow_calendar_makes_a_pending_move(simulator: Simulator, agent: Agent
     assert (pending.status_code, pending.json()["status"]) == (202, "pending")
     assert pending.json()["booking"]["start"] == booking["start"]
     assert pending.json()["spoken"] == "Ich verlege den Termin gerade. Einen Moment bitte."
-    assert (operation["status"], operation["operation"]["operation"]) == ("pending", "move")
+    assert (operation["status"], operation["operation"]["operation"]) == ("pending", "reschedule")
     outcome = agent.post(f"bookings/{booking['id']}/reschedule", {"start": local(16)}, prefer="wait=8")
     assert (outcome.status_code, outcome.json()["booking"]["start"]) == (200, local(16))
 
@@ -155,7 +155,7 @@ def test_one_new_time_is_needed(agent: Agent, salon: Salon, simulator: Simulator
 def test_what_the_company_does_not_allow_is_said_clearly(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Notice binds moving and cancelling, and the number of moves has an end."""
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}"
-    _allow(salon, max_moves=0)
+    _allow(salon, max_reschedules=0)
     too_often = agent.post(f"{address}/reschedule", {"start": local(16)})
     _allow(salon, cancel_notice_hours=24 * 30)
     too_late = [agent.post(f"{address}/reschedule", {"start": local(16)}), agent.post(f"{address}/cancel")]

@@ -237,7 +237,7 @@ def test_a_hold_waits_for_whoever_is_just_writing(
 
 def test_holding_needs_the_right_to_book(simulator: Simulator, salon: Salon) -> None:
     """A key that may only look may not take anybody's time."""
-    looking = agent_with(salon, scopes=[AgentKey.Scope.READ])
+    looking = agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ])
 
     assert search(looking, salon, when=TEN).status_code == 200
     refused = search(looking, salon, when=TEN, hold="exact_match")

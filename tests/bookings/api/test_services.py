@@ -46,7 +46,7 @@ def test_a_key_of_one_branch_sees_that_branch_only(salon: Salon) -> None:
     """The key's branch bounds everything that it may ask for."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     theirs = Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)
-    of_branch = agent_with(salon, branch=other, scopes=[AgentKey.Scope.READ])
+    of_branch = agent_with(salon, branch=other, scopes=[AgentKey.Scope.AVAILABILITY_READ])
 
     listed = of_branch.get("services").json()["services"]
 

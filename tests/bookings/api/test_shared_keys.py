@@ -12,7 +12,7 @@ from calcom.resilience.rate_limiter import Throttled, limiter_for
 from calcom.simulator import Simulator
 from calcom.types import Priority
 from tests.bookings.api.conftest import Agent
-from tests.bookings.helpers import wish, write_down
+from tests.bookings.helpers import intent, write_down
 from tests.factories import ANNA, KARL, TUESDAY, Salon, at
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_jobs", "simulator")]
@@ -52,7 +52,7 @@ def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> 
     booking = agent.book(salon.colour, at(10)).json()["booking"]
     moved = agent.post(f"bookings/{booking['id']}/reschedule", {"start": at(14).isoformat()})
     cancelled = agent.post(f"bookings/{booking['id']}/cancel", {"reason": "ill"})
-    tasks.settle(change_id=write_down(wish(salon.colour, at(16), KARL)).pk)
+    tasks.settle(operation_id=write_down(intent(salon.colour, at(16), KARL)).pk)
 
     assert (moved.status_code, cancelled.status_code) == (200, 200)
     company = str(salon.company.pk)

@@ -47,7 +47,7 @@ def test_process_asks_redis_once_for_a_hundredth_of_the_rate(agent: Agent, setti
 def test_agent_keys_are_throttled_apart(salon: Salon, settings) -> None:
     """One busy agent slows down no other."""
     settings.BOOKINGS_THROTTLE_RATE = "1/day"
-    busy, calm = (agent_with(salon, scopes=[AgentKey.Scope.READ]) for _ in range(2))
+    busy, calm = (agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ]) for _ in range(2))
 
     assert [busy.get("services").status_code for _ in range(2)] == [200, 429]
     assert calm.get("services").status_code == 200

@@ -109,7 +109,7 @@ def test_new_key_is_refused_only_at_an_address_above_the_rate(agent: Agent) -> N
 
 def test_valid_keys_are_not_counted(salon: Salon) -> None:
     """Many keys may be new at an address, as long as they are valid."""
-    agents = [agent_with(salon, scopes=[AgentKey.Scope.READ]) for _ in range(5)]
+    agents = [agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ]) for _ in range(5)]
 
     assert [ask(one) for one in agents] == [200] * 5
     send_until_refused()

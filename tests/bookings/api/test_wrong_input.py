@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bookings.api.urls import urlpatterns
-from bookings.models import Appointment, Change, Customer
+from bookings.models import Appointment, Customer, Operation
 from tests.bookings.api.conftest import Agent, wish
 from tests.factories import SUNDAY, Salon, at
 
@@ -26,7 +26,7 @@ def _nothing_changes(salon: Salon) -> Iterator[None]:
     """After each of these tests there is nothing that was, or could ever be, sent to Cal.com."""
     yield
     assert not Appointment.objects.exists()
-    assert not Change.objects.exists()
+    assert not Operation.objects.exists()
     assert not Customer.objects.exists()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bookings.models import Appointment, AppointmentState, Change, ChangeState
+from bookings.models import Appointment, AppointmentState, Operation, OperationState
 from cachectl.models import CacheInvalidation
 from calcom.models import WebhookDelivery
 from calcom.simulator import SimulatorClient
@@ -74,7 +74,7 @@ def _unheard(simulator: SimulatorClient) -> list[str]:
 def settled_after(death: Death) -> float:
     """Return the seconds from the return of the process to the end of the last of its wishes."""
     ids = [wish.booking_id for wish in death.stood.wishes]
-    ends = Change.objects.filter(appointment__public_id__in=ids).values_list("finished_at", flat=True)
+    ends = Operation.objects.filter(appointment__public_id__in=ids).values_list("finished_at", flat=True)
     return max(0.0, *(end.timestamp() - death.back_at for end in ends if end is not None))
 
 
@@ -97,4 +97,4 @@ def told(deaths: Sequence[Death]) -> "Counter[int]":
 
 def sent_again() -> int:
     """Return how many changes were sent more than once: proven absent, and sent again."""
-    return Change.objects.filter(attempts__gt=1, state=ChangeState.DONE).count()
+    return Operation.objects.filter(attempts__gt=1, state=OperationState.DONE).count()

@@ -12,7 +12,7 @@ from typing import Any, Self
 from script.lib.agent import Agent, Answer, UnansweredError
 from script.lib.environment import Ground
 
-CREATE, MOVE, CANCEL = "create", "move", "cancel"
+CREATE, MOVE, CANCEL = "create", "reschedule", "cancel"
 BY = timedelta(minutes=30)
 """How far a move goes."""
 # Seconds between two requests of one caller, and that one request may take.

@@ -345,15 +345,15 @@ def _untrue(here: Ground, heard: Sequence[Heard]) -> int:
 
 def _settled(here: Ground) -> int:
     """Let every Cal.com be well again, and wait until each wish is settled; return how many are not what is true."""
-    from bookings.models import Change  # noqa: PLC0415  models, which need the settings
+    from bookings.models import Operation  # noqa: PLC0415  models, which need the settings
     from calcom.models import Account  # noqa: PLC0415
     from tests.chaos import consistency  # noqa: PLC0415
 
     here.simulator.clear_faults()
     Account.objects.update(base_url=here.simulator.base_url)
-    waiting = Change.objects.open().count()
+    waiting = Operation.objects.open().count()
     here.stage.wait_until(
-        lambda: not Change.objects.open().exists(), what="Not every wish was settled", within=SETTLED_WITHIN_S
+        lambda: not Operation.objects.open().exists(), what="Not every wish was settled", within=SETTLED_WITHIN_S
     )
     balance = consistency.balance(here.simulator)
     print(f"  {waiting} wishes were settled afterwards", *balance.lines, sep="\n")

@@ -94,7 +94,7 @@ def _missed(ground: Ground, grown: _Counts, asked: int) -> dict[str, Found]:
     answered = _total(grown, "slotline_availability_answers_total")
     days = _total(grown, "slotline_cache_invalidations_total")
     owed = sum(row.days for row in CacheInvalidation.objects.all())
-    booked = _total(grown, "slotline_changes_total", having='operation="create",outcome="done"')
+    booked = _total(grown, "slotline_operations_total", having='operation="create",outcome="done"')
     print(f"  requests: counted {sent:.0f}, Cal.com saw {seen}; bookings: counted {booked:.0f}")
     print(f"  answers: counted {answered:.0f}, callers heard {asked}; days: counted {days:.0f}, our rows {owed}")
     enough = booked == CALLERS * BOOKINGS and owed

@@ -37,12 +37,12 @@ class Halting(AppConfig):
         place = Path(os.environ[HALTS])
 
         def halt(step: Step) -> None:
-            case = getattr(_taken_up, "case", None)
-            if case is not None:
-                _wait_while_there(place / name_of(role, case.change.operation, step, case.start))
+            handler = getattr(_taken_up, "case", None)
+            if handler is not None:
+                _wait_while_there(place / name_of(role, handler.change.operation, step, handler.start))
 
-        settling.begin = _halting(settling.begin, before=lambda case: halt(_take_up(case)))
-        for kind in (handlers.Booking, handlers.Move, handlers.Cancellation):
+        settling.begin = _halting(settling.begin, before=lambda handler: halt(_take_up(handler)))
+        for kind in (handlers.CreateHandler, handlers.RescheduleHandler, handlers.CancelHandler):
             kind.ask = _halting(  # type: ignore[method-assign]
                 kind.ask, before=lambda _case: halt(Step.BEGUN), after=lambda: halt(Step.ANSWERED)
             )
@@ -51,9 +51,9 @@ class Halting(AppConfig):
         )
 
 
-def _take_up(case: Any) -> Step:
+def _take_up(handler: Any) -> Step:
     """Remember whose steps this thread goes from now on."""
-    _taken_up.case = case
+    _taken_up.handler = handler
     return Step.ENTERED
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 from bookings.availability.occupancy import with_buffers
 from bookings.availability.rules import Rules
-from bookings.models import Appointment, AppointmentState, Change, Claim
+from bookings.models import Appointment, AppointmentState, Claim, Operation
 from bookings.sync.classify import Drift
 from cachectl.models import CacheInvalidation
 from calcom import tasks as calcom_tasks
@@ -57,7 +57,7 @@ def _work_everything(play: Play) -> None:
 
 def _left_to_do() -> str:
     """Return what is not settled; empty when all is."""
-    changes = list(Change.objects.open().values_list("operation", "state"))
+    changes = list(Operation.objects.open().values_list("kind", "state"))
     told = list(WebhookDelivery.objects.pending().values_list("trigger", "last_error"))
     invalidations = CacheInvalidation.objects.filter(done_at=None).count()
     holds = Appointment.objects.held().count()
@@ -156,7 +156,7 @@ def _compare_words(play: Play) -> None:
 
 def _was_ended(play: Play, row: Appointment) -> bool:
     """Return whether somebody wanted it to end: an agent, or people at Cal.com, also after a move we never heard of."""
-    by_agents = Change.objects.filter(appointment=row, operation="cancel").exists()
+    by_agents = Operation.objects.filter(appointment=row, kind="cancel").exists()
     uids = {row.remote_uid, *row.earlier_remote_uids}
     booking = play.stage.simulator.app.state.bookings.get(row.remote_uid)
     while booking is not None:

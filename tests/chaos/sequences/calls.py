@@ -4,7 +4,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from bookings.models import Appointment, AppointmentState, Change, Service
+from bookings.models import Appointment, AppointmentState, Operation, Service
 from bookings.scheduling.holds import OFFERED_FOR
 from tests.chaos.sequences.play import Ask, Play, Token, Told
 from tests.chaos.sequences.stage import Line
@@ -114,7 +114,7 @@ def use_key_again(play: Play, dice: Random) -> None:
         return
     line, name, start = ask.line, *dice.choice(_wishes(ask.line))
     key = ask.headers["idempotency_key"]
-    is_used = Change.objects.filter(company=line.company, idempotency_key=key).exists()
+    is_used = Operation.objects.filter(company=line.company, idempotency_key=key).exists()
     body = {"service": _id(line.services[name]), "start": start.isoformat(), "caller": _caller(dice), "notes": "else"}
     told, said = play.ask(Ask(line, "book", "bookings", body, ask.headers))
     if is_used and told is not Told.NOTHING and said.get("code") != "idempotency_key_reused":
@@ -125,9 +125,9 @@ def follow(play: Play, dice: Random) -> None:
     """Ask what became of something that was pending."""
     open_ones = [ask for ask in play.asks if ask.told[-1] is Told.PENDING]
     ask = _some(dice, open_ones)
-    change = ask and Change.objects.filter(appointment__in=ask.made).order_by("-pk").first()
-    if change:
-        answer = play.stage.process.run(lambda: ask.line.agent.get(f"operations/{change.public_id}"))
+    operation = ask and Operation.objects.filter(appointment__in=ask.made).order_by("-pk").first()
+    if operation:
+        answer = play.stage.process.run(lambda: ask.line.agent.get(f"operations/{operation.public_id}"))
         play.say(f"follow -> {answer.json()['status'] if answer else 'nothing: we died'}")
 
 
