@@ -21,7 +21,7 @@ from calcom import rate_limit_page, tasks
 from calcom.errors import CalcomError
 from calcom.http import url_policy
 from calcom.models import Account, Cursor, DeferredBooking, EventType, EventTypeHost, Host, RateLimit, WebhookDelivery
-from calcom.resilience import key_refusals
+from calcom.resilience import refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.sync import sync
 from calcom.types import UnsupportedReason
@@ -117,7 +117,7 @@ class AccountAdmin(LocalTimes, ModelAdmin):
         """Save; a key that was typed is tried at once, although Cal.com may have refused it before."""
         super().save_model(request, obj, form, change)
         if form.data.get(form.add_prefix("api_key")):
-            key_refusals.entered(obj)
+            refusals.clear_all(obj)
 
     @admin.display(description="rate limit and breakers")
     def budget(self, account: Account) -> str:
@@ -317,4 +317,4 @@ class DeferredBookingAdmin(ReadOnly, ModelAdmin):
     @admin.action(description="Read again now, with all attempts", permissions=["decide"])
     def look_again(self, request: HttpRequest, bookings: QuerySet[DeferredBooking]) -> None:
         """Have the bookings chosen read again."""
-        self.message_user(request, f"{deferred.look_anew(bookings)} will be read again.", messages.SUCCESS)
+        self.message_user(request, f"{deferred.retry_now(bookings)} will be read again.", messages.SUCCESS)

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.core.exceptions import ImproperlyConfigured
 
 from calcom.models import Account, DeferredBooking, WebhookDelivery
-from calcom.resilience import circuit_breaker, key_refusals
+from calcom.resilience import circuit_breaker, refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
 from monitoring import metrics, probes
@@ -26,16 +26,16 @@ def rate_limit() -> Iterator[Reading]:
 
 def api_keys() -> Iterator[Reading]:
     """Read which accounts' API keys Cal.com refuses, and for what."""
-    refused = {(row.account_id, row.kind) for row in key_refusals.current()}
+    refused = {(row.account_id, row.kind) for row in refusals.current()}
     for account_id in Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True):
-        for kind in key_refusals.Kind.values:
+        for kind in refusals.Kind.values:
             yield metrics.KEY_REFUSED.at((account_id, kind) in refused, account_id, kind)
 
 
 def refused_api_keys() -> None:
     """Raise Unhealthy while Cal.com refuses the API key of an account in use."""
     kinds: dict[int, list[str]] = {}
-    for row in key_refusals.current():
+    for row in refusals.current():
         kinds.setdefault(row.account_id, []).append(row.kind)
     if kinds:
         accounts = ", ".join(f"account {pk} ({' and '.join(of)})" for pk, of in kinds.items())

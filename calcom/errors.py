@@ -60,7 +60,7 @@ class KeyRefused(Refused):
     """
     Cal.com does not take the account's API key, and nothing changed there: it was revoked, or has expired.
 
-    Only another key ends it. Raised without a request, too, while such an answer is recent (`resilience.key_refusals`).
+    Only another key ends it. Raised without a request, too, while such an answer is recent (`resilience.refusals`).
     """
 
     outcome = "key_refused"

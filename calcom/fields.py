@@ -1,7 +1,8 @@
-"""Secrets at rest: a text field that PostgreSQL only ever sees encrypted."""
+"""Secrets at rest: a text field that PostgreSQL stores encrypted, and the hash that stands for a credential."""
 
 from contextlib import suppress
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -29,7 +30,7 @@ def encrypt(text: str) -> str:
 
 def decrypt(token: str) -> str:
     """
-    Return what `encrypt` was given.
+    Return the text of which `encrypt` returned this token.
 
     Raises:
         ImproperlyConfigured: none of FIELD_KEYS fits; put the old key back behind the new one.
@@ -40,6 +41,11 @@ def decrypt(token: str) -> str:
         raise ImproperlyConfigured("A stored secret needs a key that FIELD_KEYS no longer holds.") from exc
 
 
+def credential_hash(credential: str) -> str:
+    """Return what identifies a credential in Redis keys, rows and logs: 16 hexadecimal digits."""
+    return sha256(credential.encode()).hexdigest()[:16]
+
+
 if TYPE_CHECKING:
     _Text = models.TextField[str, str]
 else:
@@ -48,7 +54,7 @@ else:
 
 def rotated(token: str) -> str:
     """
-    Return the same secret encrypted under the first of FIELD_KEYS; the token itself where it is so already.
+    Return the secret encrypted under the first of FIELD_KEYS: the token itself if it is so already.
 
     Raises:
         ImproperlyConfigured: none of FIELD_KEYS fits.
@@ -63,10 +69,8 @@ class EncryptedTextField(_Text):
     """Text that is stored encrypted (Fernet). It cannot be searched or compared in the database."""
 
     def get_prep_value(self, value: Any) -> Any:
-        """Encrypt on the way to the database; empty stays empty."""
         text = super().get_prep_value(value)
         return encrypt(text) if text else text
 
     def from_db_value(self, value: str | None, _expression: Expression, _: BaseDatabaseWrapper) -> str | None:
-        """Decrypt on the way back."""
         return decrypt(value) if value else value

@@ -120,4 +120,4 @@ def _invalidate_now(row: CacheInvalidation) -> None:
     try:
         invalidation.apply(row)
     except RedisError as exc:
-        log.warning("calcom.not_forgotten_yet", invalidation_id=row.id, error_type=type(exc).__name__)
+        log.warning("cache.invalidation_postponed", invalidation_id=row.id, error_type=type(exc).__name__)

@@ -11,9 +11,8 @@ from django.db.models.functions import Now
 
 from cachectl.infra.outbox import DEAD_LETTER, OutboxQuerySet, OutboxRow, RetryPolicy
 from calcom.day_ranges import SlotFootprint
-from calcom.fields import EncryptedTextField
+from calcom.fields import EncryptedTextField, credential_hash
 from calcom.http import url_policy
-from calcom.resilience.keys import credential_hash
 from calcom.types import ListReach, RemoteBooking
 
 
@@ -134,10 +133,6 @@ class Host(models.Model):
 
 class EventTypeQuerySet(models.QuerySet["EventType"]):
     """Filters over event types; they chain."""
-
-    def sharing_hosts_with(self, event_type: "EventType") -> "EventTypeQuerySet":
-        """Return the event types that take time from a host of `event_type`, itself included."""
-        return self.on_hosts(event_type.hosts.values_list("id", flat=True))
 
     def on_hosts(self, host_ids: "models.QuerySet[Host, int] | list[int] | set[int]") -> "EventTypeQuerySet":
         """Return the event types that take time from one of the hosts."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import structlog
 
 from calcom.errors import OtherOwner, Reason, Refused
+from calcom.fields import credential_hash
 from calcom.http.client import Client
 from calcom.models import Account
-from calcom.resilience.keys import credential_hash
 from calcom.types import RemoteEventType, RemoteHost
 
 log = structlog.get_logger(__name__)

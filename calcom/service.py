@@ -14,7 +14,7 @@ from calcom.day_ranges import date_of, minute_from
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.http.client import LARGEST_PAGE, Client
 from calcom.models import Account, EventType, EventTypeHost, Host
-from calcom.resilience import key_refusals
+from calcom.resilience import refusals
 from calcom.slot_loader import unique_end
 from calcom.types import NewBooking, Priority, RemoteBooking, UnreadableBooking
 from monitoring import metrics
@@ -182,7 +182,7 @@ class CalcomService:
         Raises:
             KeyRefused: it refused the account's API key a moment ago.
         """
-        key_refusals.refuse(self._account, key_refusals.Kind.WRITES)
+        refusals.refuse(self._account, refusals.Kind.WRITES)
 
     def contradicted(self, event_type: EventType) -> None:
         """Have the event type synced, because something newer says otherwise. Never fails, and is bounded."""

@@ -1,4 +1,4 @@
-"""What workers do with what Cal.com tells: the inbox is worked off, and read again what nobody told."""
+"""Celery tasks: process the inbox, poll accounts, sync event types, read deferred bookings."""
 
 import structlog
 from celery import shared_task
@@ -21,36 +21,36 @@ def process(**_newer: object) -> None:
 
 @shared_task(name="calcom.webhooks.prune")
 def prune(**_newer: object) -> None:
-    """Throw away what was done with long ago."""
+    """Delete old finished webhooks."""
     inbox.prune()
 
 
 @shared_task(name="calcom.poll_bookings")
 def poll_bookings(**_newer: object) -> None:
-    """Have the accounts polled whose time has come."""
+    """Queue a poll of each account that is due."""
     for account_id in polling.due_accounts():
         poll_account.apply_async(kwargs={"account_id": account_id}, expires=EXPIRES_S)
 
 
 @shared_task(name="calcom.poll_account")
 def poll_account(*, account_id: int, **_newer: object) -> None:
-    """Read again what changed at one account. What could not be read now is read as soon as Cal.com may be asked."""
+    """Poll one account; if Cal.com cannot be asked now, as soon as it can."""
     account = Account.objects.filter(pk=account_id, active=True).first()
     if account is None:
         return
     try:
         count = polling.poll(account)
     except CalcomError as exc:
-        log.warning("account not polled", account_id=account_id, outcome=exc.outcome)
+        log.warning("calcom.account_not_polled", account_id=account_id, outcome=exc.outcome)
         if isinstance(exc, Unavailable) and exc.retry_after is not None:
-            polling.put_off(account, exc.retry_after)
+            polling.postpone(account, exc.retry_after)
     else:
-        log.info("account polled", account_id=account_id, count=count)
+        log.info("calcom.account_polled", account_id=account_id, count=count)
 
 
 @shared_task(name="calcom.sync_event_type")
 def sync_event_type(*, account_id: int, calcom_id: int, **_newer: object) -> None:
-    """Mirror one event type, by Cal.com's id. Idempotent; what fails is put right by the next sync of the account."""
+    """Sync one event type, by Cal.com's id. Idempotent; the next sync of the account repairs a failure."""
     account = Account.objects.filter(pk=account_id, active=True).first()
     if account is None:
         return
@@ -62,5 +62,5 @@ def sync_event_type(*, account_id: int, calcom_id: int, **_newer: object) -> Non
 
 @shared_task(name="calcom.deferred.look_again")
 def look_again(**_newer: object) -> None:
-    """Read bookings again that were set aside and are due."""
+    """Read the deferred bookings that are due."""
     deferred.process()

@@ -20,7 +20,7 @@ from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.models import Account
 from calcom.resilience import circuit_breaker, rate_limiter
-from calcom.resilience.keys import limiter_keys
+from calcom.resilience.rate_limiter import limiter_keys
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from config.admin import Site
@@ -174,8 +174,8 @@ def trust_redis(account: Account) -> None:
     redis = redis_client()
     redis.set(keys.generation(account.pk), 1)
     permits, known, *_ = limiter_keys(account.api_key)
-    redis.hset(known, mapping={"epoch": 1, "checked": 1})
-    redis.zadd(permits, {"epoch:1": 8e15})
+    redis.hset(known, mapping={"generation": 1, "checked": 1})
+    redis.zadd(permits, {"generation:1": 8e15})
 
 
 def _base_url(request: pytest.FixtureRequest) -> str:

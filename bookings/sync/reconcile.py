@@ -83,7 +83,7 @@ def reconcile(
             yield Difference(row.start, "", Drift.MISSING, outcome)
         progress(1)
     if repair:
-        deferred.look_at_all(account)
+        deferred.process_all(account)
 
 
 def _compare(update: RemoteUpdate, calcom: CalcomService, *, repair: bool) -> Iterator[Difference]:

@@ -17,7 +17,7 @@ from cachectl.infra.deadline import Deadline
 from calcom.errors import CalcomError, KeyRefused, Refused, Unavailable, unanswered
 from calcom.http import parsing, transport, url_policy
 from calcom.models import Account, EventType, KeyRefusal
-from calcom.resilience import key_refusals
+from calcom.resilience import refusals
 from calcom.resilience.admission import admit
 from calcom.resilience.circuit_breaker import Kind, breaker_for
 from calcom.resilience.rate_limiter import limiter_for
@@ -194,11 +194,11 @@ class Client:
             CalcomError: by what may have happened there.
         """
         with _logged(call) as line:
-            look = key_refusals.standing if call.checks_key else key_refusals.refuse
+            look = refusals.standing if call.checks_key else refusals.refuse
             refusal = look(self._account, call.kind)
             result = self._asked(call, parse, line)
             if refusal and call.needs_key:
-                key_refusals.clear(refusal.row)
+                refusals.clear(refusal.row)
             return result
 
     def _asked(self, call: Call, parse: Callable[[Any], T], line: dict[str, object]) -> T:
@@ -209,7 +209,7 @@ class Client:
             try:
                 return parsing.read(answer, parse, write=call.write)
             except KeyRefused as exc:
-                exc.retry_after = key_refusals.note(self._account, call.kind)
+                exc.retry_after = refusals.note(self._account, call.kind)
                 if exc.retry_after is not None:
                     raise
 
@@ -284,7 +284,7 @@ def _logged(call: Call) -> Iterator[dict[str, object]]:
         raise
     finally:
         metrics.CALCOM_REQUESTS.labels(call.operation, line["outcome"], call.priority).inc()
-        log.info("calcom_request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
+        log.info("calcom.request", **line, took_ms=round((time.monotonic() - began) * 1000, 1))
 
 
 def _breaker_kind(call: Call) -> Kind:

@@ -1,4 +1,4 @@
-"""One request to Cal.com: breaker and rate limiter are asked in one trip, and both learn what came of it."""
+"""Admission of one request to Cal.com by circuit breaker and rate limiter, in one round trip to Redis."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from calcom.types import Priority
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Leave to send one request."""
+    """Permission to send one request."""
 
     _permit: Permit
     _call: Call
 
     def answered(self, headers: Mapping[str, str], status: int) -> None:
-        """Take note of Cal.com's answer. Where none came, the exception of the transport says so."""
+        """Record the response. Without one, the exception of the transport is recorded instead."""
         self._permit.ended(headers, status)
         self._call.outcome = outcome_of(status)
 
@@ -36,20 +36,15 @@ def admit(
     poll_of: str = "",
 ) -> Iterator[Admission]:
     """
-    Admit one request; put it around the transport, inside of what sorts its errors.
+    Admit the request that the block sends; exceptions of the transport must pass through it.
 
     Args:
-        breaker: of the account and of this kind of calls.
-        limiter: of the account's credential.
-        priority: who asks, as `Limiter.permit` is told; likewise the rest.
-        tenant: whose request it is.
-        longest_call_s: the time-out of the call itself.
-        deadline_left_s: how long the caller can wait.
-        poll_of: the account that polls with it, if one does.
+        breaker: of the account and this kind of calls.
+        limiter: of the account's credential; the other arguments are those of `Limiter.permit`.
 
     Raises:
         CircuitOpen: nothing was sent.
-        Throttled: the budget does not allow it in time; nothing was sent.
+        Throttled: the rate limit does not permit it in time; nothing was sent.
     """
     permit = partial(
         limiter.permit,

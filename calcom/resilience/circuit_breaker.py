@@ -1,8 +1,8 @@
 """
 Circuit breakers in front of Cal.com: for each account one for reads and one for writes.
 
-Their state is in Redis, common to all processes and on Redis's clock. While Redis is away, or has lost it, each process
-goes by what it last knew and by what it meets itself.
+Their state is in Redis, shared by all processes and on Redis's clock. While Redis is unavailable, or has lost it, each
+process uses the state that it last read and the outcomes of its own calls.
 """
 
 import threading
@@ -23,17 +23,17 @@ from cachectl.infra.circuit_breaker import CircuitBreaker, CircuitOpen, Outcome,
 from cachectl.infra.fallback import shared_or_own
 from cachectl.infra.lua import Argument, Scripts, scripts_in
 from calcom.http.transport import ConnectionClosed, NoAnswer, NotSent
-from calcom.resilience.keys import breaker_keys
+from calcom.resilience.rate_limiter import key_prefix
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
-# The window is that of lua/circuit_breaker/common.lua. A lease lasts longer than the longest call.
+# A lease (`probe_s`) lasts longer than the longest call.
 POLICY = Policy(failures=3, percent=50, calls=20, window_s=30.0, open_s=(10.0, 20.0, 30.0), probe_s=22.0)
 
 
 class Kind(StrEnum):
-    """What fails apart is guarded apart: a slow booking says nothing about lists of slots."""
+    """Reads and writes fail independently: a slow booking proves nothing about lists of slots."""
 
     READS = "reads"
     WRITES = "writes"
@@ -41,27 +41,27 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """Where a circuit stands, for people. It is open until a call has succeeded."""
+    """The state of a circuit, for the admin. It is open until a call has succeeded."""
 
     is_open: bool
     failures: int
     """In a row."""
     opened: int
-    """How often since it was last closed."""
+    """How often it opened since it was last closed."""
     wait_s: float
-    """Seconds until the next probe; 0 where the next call is the probe."""
+    """Seconds until the next probe; 0 if the next call is the probe."""
     probing: bool
-    """Whether the probe is under way."""
+    """Whether the probe is in flight."""
     history: Sequence[tuple[datetime, str]]
     """Newest first, at most fifty: open, half-open (a probe began), closed."""
 
 
 class SharedStorage(Storage):
     """
-    A circuit in Redis, and in this process for as long as Redis is away or has lost it.
+    A circuit in Redis, and in this process while Redis is unavailable or has lost it.
 
-    Successes of a closed circuit cost no trip: they are counted here and reported with the next read. Only while
-    failures stand in a row is a success reported at once, because it ends the row for all processes.
+    Successes of a closed circuit cost no round trip: they are counted here and reported with the next read. After a
+    failure a success is reported at once, because it ends the row of failures for all processes.
     """
 
     def __init__(
@@ -79,18 +79,18 @@ class SharedStorage(Storage):
 
     @property
     def state(self) -> str:
-        """Return closed or open. Costs a trip to Redis."""
+        """Closed or open. Costs a round trip to Redis."""
         return pybreaker.STATE_CLOSED if self._read() is None else pybreaker.STATE_OPEN
 
     @state.setter
     def state(self, state: str) -> None:
         if state == pybreaker.STATE_HALF_OPEN:
-            return  # that is the lease, and it stands in Redis already
+            return  # the lease in Redis says so already
         if state == pybreaker.STATE_OPEN:
             here, shared = self._local.open(), self._ask("open", *(_ms(seconds) for seconds in POLICY.open_s))
         else:
             here, shared = self._local.close(), self._ask("close")
-        # Counted here and not by a listener: of the processes that open a circuit together, Redis knows the first.
+        # Not counted by a listener of pybreaker: of processes that open it together Redis names only one.
         if here if shared is None else shared:
             if state == pybreaker.STATE_OPEN:
                 metrics.BREAKER_OPENED.labels(self._kind).inc()
@@ -98,13 +98,13 @@ class SharedStorage(Storage):
 
     @property
     def counter(self) -> int:
-        """Return the failures in a row that were last heard of, or as many as open it where their share is too high."""
+        """Failures in a row as last read, or as many as open the circuit if their share is too high."""
         return self._failures
 
     def increment_counter(self) -> None:
         """Count a failure."""
         self._local.increment_counter()
-        shared = self._ask("count_failure", self._successes(), POLICY.calls, POLICY.percent)
+        shared = self._ask("count_failure", self._successes(), _ms(POLICY.window_s), POLICY.calls, POLICY.percent)
         if shared is None:
             self._failures = self._local.counter
         else:
@@ -121,13 +121,13 @@ class SharedStorage(Storage):
 
     def take(self, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """
-        Run `limiter/take` with these keys and arguments, in the trip that reads the state.
+        Run `limiter/take` with these keys and arguments in the round trip that reads the state.
 
         Raises:
-            CircuitOpen: nothing was taken. `retry_after` is 0 where a probe is due.
-            RedisError: Redis is away, and the circuit was closed.
+            CircuitOpen: no permit was taken. `retry_after` is 0 if a probe is due.
+            RedisError: Redis is unavailable, and the circuit was closed.
         """
-        # What is open here Redis may have lost: then a permit would be taken for nothing.
+        # Redis may have lost a circuit that is open here: the permit would be wasted.
         if self._local.state == pybreaker.STATE_OPEN and (wait := self._read()) is not None:
             raise CircuitOpen(wait)
         seen, *taken = self._scripts.run(
@@ -138,8 +138,8 @@ class SharedStorage(Storage):
         return taken[0]
 
     def lease_probe(self) -> float:
-        """Take the lease of the one probe; see `Storage`."""
-        if wait := self._local.wait_s:  # it follows Redis, and remembers what Redis may have lost since
+        """Take the lease of the probe; see `Storage`."""
+        if wait := self._local.wait_s:  # it follows Redis and keeps what Redis may have lost
             raise CircuitOpen(wait)
         leased = self._ask("lease_probe", _ms(POLICY.probe_s))
         if leased is None:
@@ -150,7 +150,7 @@ class SharedStorage(Storage):
         return float(token)
 
     def release_probe(self, token: float) -> None:
-        """Give the lease back; see `Storage`."""
+        """Release the lease; see `Storage`."""
         self._local.release_probe(token)
         self._ask("release_probe", token)
 
@@ -159,7 +159,7 @@ class SharedStorage(Storage):
         return self._follow(self._ask("read", self._successes(), int(ends_row)))
 
     def _follow(self, seen: tuple[bytes, int, int] | None) -> float | None:
-        """Take over what Redis said, if anything; return the seconds until a probe is due, None while closed."""
+        """Adopt the state in Redis, if it is known; return the seconds until a probe is due, None while closed."""
         if seen and seen[0] != b"unknown":
             state, failures, wait_ms = seen
             self._local.follow(failures, wait_ms / 1000 if state == b"open" else None)
@@ -172,7 +172,7 @@ class SharedStorage(Storage):
             return taken
 
     def _ask(self, verb: str, *args: float) -> Any:
-        """Return what Redis says, None while it is away."""
+        """Return the result of a script, None while Redis is unavailable."""
         return shared_or_own(
             "circuit_breaker",
             lambda: self._scripts.run(f"circuit_breaker/{verb}", keys=self._keys, args=args),
@@ -181,7 +181,7 @@ class SharedStorage(Storage):
 
 
 def outcome_of(status: int) -> Outcome:
-    """Return what the status of an answer says about Cal.com's health."""
+    """Return the outcome that the status of a response is for the breaker."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Outcome.FAILURE
     return Outcome.IGNORED if status >= HTTPStatus.BAD_REQUEST else Outcome.SUCCESS
@@ -193,27 +193,32 @@ class AccountBreaker(CircuitBreaker):
     storage: SharedStorage
 
     def __init__(self, storage: SharedStorage) -> None:
-        # A pooled connection at its end says nothing: deploying Cal.com ends all of them at once.
+        # A closed pooled connection is no failure: a deployment of Cal.com closes all of them at once.
         super().__init__(storage, POLICY, failures=(NotSent, NoAnswer), not_failures=(ConnectionClosed,))
 
 
 @lru_cache(maxsize=1024)
 def breaker_for(credential: str, account_id: int, kind: Kind) -> AccountBreaker:
-    """Return the process's breaker of an account that has this credential: it remembers what Redis may lose."""
+    """Return the process's breaker of an account with this credential; it keeps what Redis may lose."""
     return make_breaker(credential, account_id, kind, scripts=scripts_in("calcom/resilience/lua"))
 
 
 def make_breaker(
     credential: str, account_id: int, kind: Kind, *, scripts: Scripts, monotonic: Callable[[], float] = time.monotonic
 ) -> AccountBreaker:
-    """Return one more breaker of the account, as another process would have it."""
+    """Return a new breaker of the account, as another process would have."""
     local = ProcessStorage(f"{account_id}:{kind}", POLICY, monotonic=monotonic)
     keys = breaker_keys(credential, account_id, kind)
     return AccountBreaker(SharedStorage(keys, scripts, account_id=account_id, kind=kind, local=local))
 
 
+def breaker_keys(credential: str, account_id: int, kind: Kind) -> list[str]:
+    """Return the keys of a breaker and its history, on the Redis node of the limiter: one script uses both."""
+    return [f"{key_prefix(credential)}:breaker:{account_id}:{kind}{part}" for part in ("", ":history")]
+
+
 def state(credential: str, account_id: int, kind: Kind) -> CircuitState | None:
-    """Return where the circuit stands, None while Redis is away."""
+    """Return the state of the circuit, None while Redis is unavailable."""
     try:
         found = scripts_in("calcom/resilience/lua").run(
             "circuit_breaker/state", keys=breaker_keys(credential, account_id, kind)
@@ -234,10 +239,10 @@ def state(credential: str, account_id: int, kind: Kind) -> CircuitState | None:
 
 def probe_now(credential: str, account_id: int, kind: Kind) -> bool:
     """
-    Let the next call through an open circuit; return whether it was open.
+    Make the next call the probe of an open circuit; return whether it was open.
 
     Raises:
-        RedisError: Redis is away; nothing was changed.
+        RedisError: Redis is unavailable; nothing was changed.
     """
     return bool(
         scripts_in("calcom/resilience/lua").run(

@@ -1,8 +1,9 @@
 """
-The budget of requests that Cal.com allows a credential, shared by all processes.
+The rate limiter of a credential, shared by all processes.
 
 A permit is taken just before a request is sent and counts until 60 s after its call has ended, so that no window of
-Cal.com's, however it lies, holds more than its limit (docs/adr/0004). What Cal.com's answers say is learned.
+Cal.com's holds more than the limit, whenever it begins (docs/adr/0004). Limit, external usage and pauses follow the
+headers of Cal.com's responses.
 """
 
 import re
@@ -26,52 +27,50 @@ from redis import RedisError
 from cachectl.infra.fallback import shared_or_own
 from cachectl.infra.lua import Argument, Scripts, scripts_in
 from calcom.errors import Unavailable
-from calcom.resilience.keys import limiter_keys
-from calcom.resilience.pauses import StoredPause
+from calcom.fields import credential_hash
+from calcom.resilience.refusals import StoredPause
 from calcom.types import Priority
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
-# The longest a call lasts (a write's time-out): a request from before a loss of memory has left any window after
-# that and a window more.
+# The longest time-out of a call: after it and a window, requests from before a loss of Redis's data count no more.
 LONGEST_CALL_S = 20.0
-# A bucket whose window ends later than this is not counted by the minute; only its exhaustion concerns us.
+# A limit whose window ends later than this is not per minute: only its exhaustion matters.
 MINUTE_BUCKET_S = WINDOW_S + 1
-# However absurd a `Reset` is, nobody is silent for longer than this without asking again.
+# The longest pause, whatever `Reset` says.
 LONGEST_PAUSE_S = 3600.0
-# How much of the limit is used; calcom/resilience/lua/limiter/common.lua says from which numbers on.
+# How much of the limit is used, by the thresholds of lua/limiter/common.lua.
 LEVELS = ("ok", "warning", "critical")
 
-
 Take = Callable[[Sequence[str], Sequence[Argument]], Any]
-"""Runs `limiter/take` with these keys and arguments, and returns what it said."""
+"""Runs `limiter/take` with these keys and arguments and returns its result."""
 
 
 class Throttled(Unavailable):
-    """The budget does not allow the request in time. Nothing was sent; ask again after `retry_after` seconds."""
+    """The limit does not permit the request in time. Nothing was sent; repeat after `retry_after` seconds."""
 
     outcome = "throttled"
 
     def __init__(self, why: str, *, retry_after: float) -> None:
         super().__init__(f"No request to Cal.com is allowed now ({why}).", retry_after=retry_after)
         self.why = why
-        """budget, paused (Cal.com said 429 or 0 remaining), recovering (memory lost) or outage (of Redis)."""
+        """budget, paused (429 or 0 remaining), recovering (Redis lost data) or outage (of Redis)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One limit of Cal.com's, as an answer reports it; None where the answer is silent."""
+    """One limit as a response reports it; None if the response does not say."""
 
     limit: int | None
     remaining: int | None
     reset_s: float
-    """Seconds until its window, or its block, is over."""
+    """Seconds until its window or block ends."""
 
     @property
     def complete(self) -> bool:
-        """Return whether it tells the state of a limit per minute."""
+        """Whether it describes a limit per minute completely."""
         return self.limit is not None and self.remaining is not None and self.reset_s <= MINUTE_BUCKET_S
 
 
@@ -80,7 +79,7 @@ _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?", re.ASCII)
 
 
 def buckets(headers: Mapping[str, str]) -> list[Bucket]:
-    """Return what the `X-RateLimit-*` headers say; their suffix names the limit, and there may be several."""
+    """Return the limits in the `X-RateLimit-*` headers; their suffix names the limit, and there may be several."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for name, value in headers.items():
         match = _HEADER.fullmatch(name)
@@ -88,93 +87,95 @@ def buckets(headers: Mapping[str, str]) -> list[Bucket]:
             found[(match[2] or "").lower()][match[1].lower()] = float(value)
     return [
         Bucket(
-            limit=int(said["limit"]) if said.get("limit") else None,
-            remaining=int(said["remaining"]) if "remaining" in said else None,
-            reset_s=_seconds_to_go(said.get("reset", WINDOW_S), headers),
+            limit=int(values["limit"]) if values.get("limit") else None,
+            remaining=int(values["remaining"]) if "remaining" in values else None,
+            reset_s=_seconds_to_go(values.get("reset", WINDOW_S), headers),
         )
-        for said in found.values()
+        for values in found.values()
     ]
 
 
 def _seconds_to_go(reset: float, headers: Mapping[str, str]) -> float:
-    """Read `Reset`: seconds (recorded 2026-11-21), or an epoch, then counted from the answer's own `Date`."""
+    """Return the seconds of `Reset`: seconds (recorded 2026-11-21), or a Unix time, relative to `Date`."""
     if reset > 1e9:
         reset -= _date(headers).timestamp()
     return min(max(reset, 0.0), LONGEST_PAUSE_S)
 
 
 def _date(headers: Mapping[str, str]) -> datetime:
-    said = next((value for name, value in headers.items() if name.lower() == "date"), "")
+    text = next((value for name, value in headers.items() if name.lower() == "date"), "")
     try:
-        return parsedate_to_datetime(said)
+        return parsedate_to_datetime(text)
     except ValueError:
         return datetime.now(UTC)
 
 
-def _silence(status: int, said: list[Bucket]) -> float:
-    """Return for how many seconds nobody may send after such an answer."""
+def _pause_after(status: int, reported: list[Bucket]) -> float:
+    """Return the seconds for which no request may be sent after such a response."""
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return max((bucket.reset_s for bucket in said if not bucket.remaining), default=WINDOW_S) + 1
-    return max((bucket.reset_s + 1 for bucket in said if bucket.remaining == 0 and not bucket.complete), default=0.0)
+        return max((bucket.reset_s for bucket in reported if not bucket.remaining), default=WINDOW_S) + 1
+    return max(
+        (bucket.reset_s + 1 for bucket in reported if bucket.remaining == 0 and not bucket.complete), default=0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LimiterState:
-    """Where the budget of a credential stands, for people."""
+    """The state of the limiter of a credential, for the admin."""
 
     at: datetime
-    """When that was, by Redis's clock, which all instants here go by."""
+    """Redis's time, to which all instants here refer."""
     limit: int
     spent: int
-    """Requests that must be taken for spent in the last 60 s, others' expected ones included."""
+    """Requests that must be assumed used in the last 60 s, expected external ones included."""
     in_flight: int
     external: int
-    """Requests a minute that are left to others who use the key."""
+    """Requests a minute that are reserved for other users of the key."""
     used: Mapping[Priority, int]
-    """Permits of ours that count now."""
+    """Our permits that count now."""
     priority_caps: Mapping[Priority, int]
-    """`spent` from which on a priority waits."""
+    """`spent` from which on the priority waits."""
     remaining: int | None
-    """What Cal.com's last answer said, and until when it holds; None when that is over."""
+    """As the last response reported, until `resets_at`; None after it."""
     resets_at: datetime | None
     reported_at: datetime | None
     paused_until: datetime | None
     background_paused_until: datetime | None
-    """Until when refresh and background work pause, by a 429 or by staff."""
+    """Until when refresh and background work pause, after a 429 or by staff."""
     recovering_until: datetime | None
-    """Until when the log may have a gap, so that Cal.com's own count decides."""
+    """Until when permits may be missing, so that only Cal.com's count is used."""
     level: str
-    """ok, warning (above 100 of 120) or critical (above 115: only writes go)."""
+    """ok, warning (above 100 of 120) or critical (above 115: only writes are permitted)."""
     warnings: int
-    """How often the level rose to a warning since Redis remembers."""
+    """How often the level rose to a warning since Redis has data."""
     criticals: int
 
 
 class Permit:
-    """Leave to send one request. It may be left unanswered: then it counts as a full time-out."""
+    """Permission to send one request. Without `ended` it counts as a call that timed out."""
 
     def __init__(self, ended: Callable[[Mapping[str, str], int], None]) -> None:
         self._ended = ended
 
     def ended(self, headers: Mapping[str, str], status: int) -> None:
-        """Tell what Cal.com answered. Where no answer came there is nothing to tell."""
+        """Record Cal.com's response. Not called if there was none."""
         self._ended(headers, status)
 
 
 @dataclass
 class _WithoutRedis:
     """
-    What one process sends while Redis is away.
+    The limiter of one process while Redis is unavailable.
 
-    During the first window only writes go, from what live reads left to them; after it the log of before is past, and
-    half of the limit is divided among the processes.
+    During the first window only writes are permitted, from what live reads leave to them. Then earlier permits count no
+    more, and half of the limit is divided among the processes.
     """
 
     limit: int
     processes: int
     monotonic: Callable[[], float]
     spare: int = 0
-    """Requests that all processes together may still send, by Redis's last word."""
+    """Requests that all processes together may still send, as Redis last reported."""
     _since: float | None = None
     _counting: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -184,7 +185,7 @@ class _WithoutRedis:
         with self._lock:
             now = self.monotonic()
             self._since = now if self._since is None else self._since
-            self._forget_past(now)
+            self._drop_past(now)
             long_gone = now - self._since >= WINDOW_S
             share = max(1, self.limit // 2 // self.processes) if long_gone else self.spare // self.processes
             allowed = priority is Priority.WRITE or (long_gone and priority is Priority.LIVE)
@@ -193,31 +194,31 @@ class _WithoutRedis:
                 return 0.0
             return WINDOW_S if long_gone else self._since + WINDOW_S - now
 
-    def redis_is_back(self, *, gap_told: bool) -> None:
-        """Redis answers again; what was sent meanwhile it knows at least as a gap."""
+    def end(self, *, gap_reported: bool) -> None:
+        """Redis is available again; with `gap_reported` it knows that permits are missing."""
         with self._lock:
             self._since = None
-            if gap_told:
+            if gap_reported:
                 self._counting.clear()
 
     @property
     def is_beginning(self) -> bool:
-        """Return whether nothing was asked since Redis went away."""
+        """Whether nothing was requested since Redis became unavailable."""
         return self._since is None
 
     @property
     def left_a_gap(self) -> bool:
-        """Return whether requests that the log does not know may still count at Cal.com."""
+        """Whether requests without a permit in Redis may still count at Cal.com."""
         with self._lock:
-            self._forget_past(self.monotonic())
+            self._drop_past(self.monotonic())
             return bool(self._counting)
 
-    def _forget_past(self, now: float) -> None:
+    def _drop_past(self, now: float) -> None:
         self._counting = [until for until in self._counting if until > now]
 
 
 class Limiter:
-    """The budget of one credential, as one process sees it."""
+    """The limiter of one credential in one process."""
 
     def __init__(
         self,
@@ -232,15 +233,15 @@ class Limiter:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        Only the hash of `credential` is kept.
+        Make a limiter; it stores only a hash of the credential.
 
         Args:
             credential: the API key.
-            requests_per_minute: the limit until Cal.com's answers tell it.
-            processes: how many processes may send: they share what little goes without Redis.
-            in_flight: how many calls all of them together can have in flight; left free after a loss of memory.
-            scripts: where the log is kept.
-            stored_pause: where a pause outlives Redis and this process.
+            requests_per_minute: the limit until a response reports it.
+            processes: how many processes share the limit while Redis is unavailable.
+            in_flight: how many calls all of them together can have in flight; reserved while recovering.
+            scripts: the Lua scripts.
+            stored_pause: the pause in the database, which outlives Redis and this process.
             sleep: how to wait.
             monotonic: the process's clock, for waits and for the time without Redis.
         """
@@ -266,18 +267,18 @@ class Limiter:
         take: Take | None = None,
     ) -> Permit:
         """
-        Return leave to send one request now, waiting for it if that is possible in time.
+        Return a permit to send one request now; wait for it if that is possible in time.
 
         Args:
-            priority: who asks.
-            tenant: whose request it is where several share the credential; each of them keeps a floor.
+            priority: decides how much of the limit the request may use.
+            tenant: whose request it is, if several share the credential; each has a reserved quota.
             longest_call_s: the time-out of the call itself.
-            deadline_left_s: how long the caller can wait; background work, which returns to its queue, says 0.
-            poll_of: the account that polls with it: one poll a minute always passes, also where others wait.
-            take: how to run `limiter/take`, where more than that is asked in one trip. What it raises is raised.
+            deadline_left_s: how long to wait at most; 0 for background work, which returns to its queue.
+            poll_of: the account that polls; one poll a minute of each account is always permitted.
+            take: runs `limiter/take` together with other scripts; its exceptions are raised.
 
         Raises:
-            Throttled: it would take longer than that; nothing was waited for in vain.
+            Throttled: the wait would be longer; raised without waiting.
         """
         until = self._monotonic() + deadline_left_s
         while True:
@@ -290,24 +291,24 @@ class Limiter:
             self._sleep(granted.retry_after or 0.0)
 
     def state(self) -> LimiterState | None:
-        """Return where the budget stands, None while Redis is away."""
+        """Return the state, None while Redis is unavailable."""
         try:
             answer = self._scripts.run("limiter/state", keys=self._keys, args=[self._limit, self._in_flight])
         except RedisError:
             return None
-        now, limit, spent, flying, external, used, caps, remaining, resets, *more = answer
-        told, paused, background_paused, recovering, level, warnings, criticals = more
+        now, limit, spent, in_flight, external, used, caps, remaining, resets, *more = answer
+        reported, paused, background_paused, recovering, level, warnings, criticals = more
         return LimiterState(
             at=datetime.fromtimestamp(now / 1000, UTC),
             limit=limit,
             spent=spent,
-            in_flight=flying,
+            in_flight=in_flight,
             external=external,
             used=dict(zip(Priority, used, strict=True)),
             priority_caps=dict(zip(Priority, caps, strict=True)),
             remaining=remaining if resets > now else None,
             resets_at=_moment(resets, now),
-            reported_at=_moment(told),
+            reported_at=_moment(reported),
             paused_until=_moment(paused, now),
             background_paused_until=_moment(background_paused, now),
             recovering_until=_moment(recovering, now),
@@ -318,10 +319,10 @@ class Limiter:
 
     def pause_background(self, seconds: float) -> None:
         """
-        Stop refresh and background work for a while; with 0 let it go on.
+        Pause refresh and background work; 0 ends the pause.
 
         Raises:
-            RedisError: Redis is away; nothing was changed.
+            RedisError: Redis is unavailable; nothing was changed.
         """
         self._scripts.run("limiter/pause_background", keys=self._keys, args=[_ms(seconds)])
 
@@ -331,7 +332,7 @@ class Limiter:
     def _ask(
         self, take: Take, priority: Priority, tenant: str, longest_call_s: float, poll_of: str
     ) -> Permit | Throttled:
-        # Without Redis no polls are known: one is as urgent as what a caller waits for.
+        # Without Redis the reserve of polling is unknown: a poll counts as a live read.
         return shared_or_own(
             "rate_limiter",
             lambda: self._take_shared(take, priority, tenant, longest_call_s, poll_of),
@@ -349,12 +350,12 @@ class Limiter:
         try:
             answer = take(self._keys, [*args, _ms(self._pause_left_s), self._external, poll_of, checked])
             if answer[-1] == b"unchecked":
-                self._learn_stored_pause()
+                self._load_stored_pause()
                 answer = take(self._keys, [*args, _ms(self._pause_left_s), self._external, poll_of, 1])
         except DatabaseError:
             return Throttled("recovering", retry_after=1.0)
         granted, at_or_wait, level, spent, external, rest = answer
-        self._without_redis.redis_is_back(gap_told=gap)
+        self._without_redis.end(gap_reported=gap)
         self._report(level, spent)
         if not granted:
             return Throttled(rest.decode(), retry_after=at_or_wait / 1000)
@@ -362,15 +363,15 @@ class Limiter:
         return Permit(lambda headers, status: self._end(token, at_or_wait, headers, status))
 
     def _report(self, level: int, spent: int) -> None:
-        """Write one line, of one process, for each time that the level rises."""
+        """Log a rise of the level, which Redis reports to one process only."""
         if level:
             write = log.error if LEVELS[level] == "critical" else log.warning
-            write("calcom_rate", alert=LEVELS[level], requests=spent)
+            write("calcom.rate_level_raised", alert=LEVELS[level], requests=spent)
 
     def _take_without_redis(self, priority: Priority, longest_call_s: float) -> Permit | Throttled:
         if self._without_redis.is_beginning:
             try:
-                self._learn_stored_pause()
+                self._load_stored_pause()
             except DatabaseError:
                 return Throttled("outage", retry_after=1.0)
         pause = self._pause_left_s
@@ -380,36 +381,35 @@ class Limiter:
         return Permit(self._end_without_redis)
 
     def _end(self, token: str, taken: int, headers: Mapping[str, str], status: int) -> None:
-        said = buckets(headers)
-        silence = self._heed(status, said)
-        tightest = min(
-            (bucket for bucket in said if bucket.complete), key=lambda bucket: bucket.limit or 0, default=None
-        )
-        told = (tightest.limit or 0, tightest.remaining or 0, tightest.reset_s) if tightest else ("", "", "")
+        reported = buckets(headers)
+        pause = self._note_pause(status, reported)
+        per_minute = (bucket for bucket in reported if bucket.complete)
+        tightest = min(per_minute, key=lambda bucket: bucket.limit or 0, default=None)
+        window = (tightest.limit or 0, tightest.remaining or 0, tightest.reset_s) if tightest else ("", "", "")
         blocked = int(status == HTTPStatus.TOO_MANY_REQUESTS)
-        args: list[Argument] = [token, taken, *told, _ms(silence), blocked, self._limit, _ms(WINDOW_S + LONGEST_CALL_S)]
+        args: list[Argument] = [token, taken, *window, _ms(pause), blocked, self._limit, _ms(WINDOW_S + LONGEST_CALL_S)]
         try:
             paused = self._scripts.run("limiter/ended", keys=self._keys, args=args)
         except RedisError:
-            return  # the permit counts as a full time-out, and the next answer teaches the same
+            return  # the permit counts as a call that timed out, and the next response reports the same
         self._pause(paused / 1000)
 
     def _end_without_redis(self, headers: Mapping[str, str], status: int) -> None:
-        self._heed(status, buckets(headers))
+        self._note_pause(status, buckets(headers))
 
-    def _heed(self, status: int, said: list[Bucket]) -> float:
-        """Remember in this process, too, for how long nobody may send: Redis may lose it."""
-        silence = _silence(status, said)
-        self._pause(silence)
-        if silence and self._stored_pause:
-            self._stored_pause.note(silence)
+    def _note_pause(self, status: int, reported: list[Bucket]) -> float:
+        """Keep the pause in this process and the database, because Redis may lose it; return its seconds."""
+        pause = _pause_after(status, reported)
+        self._pause(pause)
+        if pause and self._stored_pause:
+            self._stored_pause.note(pause)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             metrics.CALCOM_RATE_LIMITED.inc()
-            log.error("calcom_rate_limited", retry_after=silence)
-        return silence
+            log.error("calcom.rate_limited", retry_after=pause)
+        return pause
 
-    def _learn_stored_pause(self) -> None:
-        """Take over the pause that the database knows. Raises `DatabaseError`."""
+    def _load_stored_pause(self) -> None:
+        """Adopt the pause in the database. Raises `DatabaseError`."""
         if self._stored_pause:
             self._pause(self._stored_pause.left_s())
 
@@ -422,9 +422,19 @@ class Limiter:
             self._paused_until = max(self._paused_until, self._monotonic() + seconds)
 
 
+def key_prefix(credential: str) -> str:
+    """Return the prefix of a credential's Redis keys; its hash tag keeps them on one node."""
+    return f"sl2:{{{credential_hash(credential)}}}"
+
+
+def limiter_keys(credential: str) -> list[str]:
+    """Return KEYS[1] to KEYS[5] of lua/limiter/common.lua."""
+    return [f"{key_prefix(credential)}:{name}" for name in ("permits", "state", "external", "tenants", "polls")]
+
+
 @lru_cache(maxsize=1024)
 def limiter_for(credential: str, requests_per_minute: int) -> Limiter:
-    """Return the process's one limiter of the credential: it remembers what Redis may lose."""
+    """Return the process's limiter of the credential; it keeps what Redis may lose."""
     return Limiter(
         credential,
         requests_per_minute,
@@ -439,5 +449,5 @@ def _ms(seconds: float) -> int:
 
 
 def _moment(ms: int, now: int = 0) -> datetime | None:
-    """Return the instant, or None where it is unknown or over."""
+    """Return the instant, or None if it is unknown or past."""
     return datetime.fromtimestamp(ms / 1000, UTC) if ms > now else None

@@ -1,7 +1,7 @@
 """
-Bookings that were read and could not be applied yet: set aside, told, and read again until they can be or are given up.
+Deferred bookings: read by a poll, not applicable yet, and read again until they are applied or a dead letter.
 
-A poll sets aside what fails and goes on. The row is the job: it says what to read, when, and what went wrong last.
+A poll defers what fails and continues. The row is the job: what to read, when, and the last error.
 """
 
 from collections.abc import Collection, Mapping
@@ -25,13 +25,13 @@ State = DeferredBooking.State
 
 
 def apply(account: Account, booking: RemoteBooking) -> None:
-    """Dispatch a booking that was read just now; set it aside where it cannot be applied yet."""
-    if error := _dispatched(account, booking):
+    """Dispatch a booking that was read just now; defer it if it cannot be applied yet."""
+    if error := _dispatch(account, booking):
         defer(account, booking, error)
 
 
 def defer(account: Account, booking: RemoteBooking | UnreadableBooking, error: str) -> None:
-    """Set a booking aside. One that was given up begins anew: it has changed since."""
+    """Defer a booking. A dead letter starts again, because it has changed."""
     DeferredBooking.objects.update_or_create(
         account=account,
         remote_uid=booking.uid,
@@ -48,28 +48,28 @@ def defer(account: Account, booking: RemoteBooking | UnreadableBooking, error: s
 
 
 def known(account: Account, uids: Collection[str]) -> Mapping[str, DeferredBooking]:
-    """Return those of these bookings that are set aside, by uid."""
+    """Return the deferred ones among these bookings, by uid."""
     return {row.remote_uid: row for row in DeferredBooking.objects.filter(account=account, remote_uid__in=uids)}
 
 
 def process() -> None:
-    """Read bookings that are due again, one after the other, and apply them. Safe to run twice."""
+    """Read and apply the deferred bookings that are due, one after the other. Safe to run twice."""
     for row in DeferredBooking.objects.select_related("account").claim_each():
-        _look(row)
+        _process(row)
 
 
-def look_anew(rows: QuerySet[DeferredBooking]) -> int:
-    """Have the rows read again now, from the first attempt on; return how many they are."""
+def retry_now(rows: QuerySet[DeferredBooking]) -> int:
+    """Make the rows due now, with all attempts; return their number."""
     return rows.update(state=State.WAITING, attempts=1, next_attempt_at=Now())
 
 
-def look_at_all(account: Account) -> None:
-    """Read again all that is set aside, due or not, given up or not: what a comparison of the account is for."""
+def process_all(account: Account) -> None:
+    """Read and apply all deferred bookings of the account now, dead letters too."""
     for row in DeferredBooking.objects.filter(account=account).select_related("account").order_by("pk"):
-        _look(row)
+        _process(row)
 
 
-def _look(row: DeferredBooking) -> None:
+def _process(row: DeferredBooking) -> None:
     try:
         booking = CalcomService(row.account).get_booking(uid=row.remote_uid, priority=Priority.BACKGROUND)
     except CalcomError as exc:
@@ -77,41 +77,41 @@ def _look(row: DeferredBooking) -> None:
         if error == Reason.NOT_FOUND:
             _close(row, "gone")
         elif exc.retry_after is not None:
-            _put_off(row, exc.retry_after)
+            _postpone(row, exc.retry_after)
         else:
             _fail(row, error)
     else:
-        if error := _dispatched(row.account, booking):
+        if error := _dispatch(row.account, booking):
             _fail(row, error, remote_changed_at=booking.updated_at)
         else:
             _close(row, "applied")
 
 
-def _dispatched(account: Account, booking: RemoteBooking) -> str:
-    """Dispatch it; return the kind of what went wrong, empty if it is dealt with."""
+def _dispatch(account: Account, booking: RemoteBooking) -> str:
+    """Dispatch a booking; return the kind of the error, empty if it was handled."""
     try:
         events.dispatch(account, BookingSnapshot(booking))
     except Ignored:
         return ""
     except (RetryLater, CalcomError) as exc:
         return type(exc).__name__
-    except Exception as exc:  # one that cannot be understood must not hide all that come after it
-        log.exception("calcom.booking_not_understood", account_id=account.pk)
+    except Exception as exc:  # one booking must not stop the others
+        log.exception("calcom.booking_failed", account_id=account.pk)
         return type(exc).__name__
     return ""
 
 
-def _put_off(row: DeferredBooking, seconds: float) -> None:
-    """Leave it until Cal.com may be asked again: nothing was sent, so it was no attempt."""
+def _postpone(row: DeferredBooking, seconds: float) -> None:
+    """Postpone it until Cal.com can be asked. Nothing was sent: no attempt."""
     DeferredBooking.objects.postpone([row], max(DeferredBooking.retry_policy.first, timedelta(seconds=seconds)))
 
 
 def _fail(row: DeferredBooking, error: str, **fields: object) -> None:
-    was_given_up = row.state == State.DEAD_LETTER
+    was_dead = row.state == State.DEAD_LETTER
     DeferredBooking.objects.retry([row], error, **fields)
-    if row.state == State.DEAD_LETTER and not was_given_up:
+    if row.state == State.DEAD_LETTER and not was_dead:
         metrics.DEFERRED_BOOKINGS.labels("dead_letter").inc()
-        log.error("calcom.deferred_booking_given_up", alert="dead_letter", account_id=row.account_id, error=error)
+        log.error("calcom.deferred_booking_dead_letter", alert="dead_letter", account_id=row.account_id, error=error)
 
 
 def _close(row: DeferredBooking, outcome: str) -> None:

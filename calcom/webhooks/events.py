@@ -1,8 +1,8 @@
 """
-What Cal.com tells us, as values, and who listens. The listener registers itself from above.
+Events at Cal.com, and the handler that the app above registers for them.
 
-Webhooks are lost, late, repeated and out of order, so what they tell is only what was true when it was told. What was
-read at Cal.com is true at the moment of reading.
+Webhooks are lost, late, repeated and out of order: they report what was true when they were sent. A snapshot is true at
+the moment of reading.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from calcom.types import RemoteBooking
 
 @dataclass(frozen=True)
 class BookingWebhook:
-    """A webhook said how a booking is."""
+    """A webhook reported a booking."""
 
     booking: RemoteBooking
     reported_at: datetime | None = None
     """By Cal.com's clock."""
     is_certain: bool = True
-    """False where it may be about a part of the booking only, as one of several seats."""
+    """False if it may be about a part of the booking only, such as one of several seats."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,24 @@ class BookingSnapshot:
 
 @dataclass(frozen=True)
 class MeetingEnded:
-    """The time of a booking is over."""
+    """A booking has ended."""
 
     uid: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class AbsenceMarked:
-    """Somebody noted who did not come to a booking, or took that back."""
+    """Attendees of a booking were marked as absent or as present."""
 
     uid: str = field(repr=False)
     absent: frozenset[str] = field(repr=False)
-    """Addresses, in lower case, of those who did not come."""
+    """Addresses in lower case."""
     present: frozenset[str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class HostAway:
-    """A host will be out of office."""
+    """A host is out of office from `start` to `end`."""
 
     host_id: int
     """Cal.com's id."""
@@ -62,47 +62,45 @@ class HostAway:
 
 @dataclass(frozen=True)
 class EventTypesSynced:
-    """The mirror of the account's event types says what Cal.com says now."""
+    """Event types of the account were synced."""
 
 
 Event = BookingWebhook | BookingSnapshot | MeetingEnded | AbsenceMarked | HostAway | EventTypesSynced
 
 
 class Ignored(Exception):
-    """There is nothing to do about it, now or later; the message says why."""
+    """The event needs no action, now or later; the message says why."""
 
 
 class RetryLater(Exception):
-    """What it means depends on something that is still going on here: tell it again later."""
+    """The event cannot be handled while something else is in progress here: dispatch it again later."""
 
 
 EventHandler = Callable[[Account, Event], str]
 """
-Does what an event asks for and returns in a few words what that was. Safe at any moment, twice, and in any order.
+Applies an event and returns in a few words what it did. Safe at any time, twice, and in any order.
 
 Raises:
-    Ignored: nothing is to be done.
-    RetryLater, CalcomError: tell it again later.
+    Ignored: it needs no action.
+    RetryLater, CalcomError: dispatch it again later.
 """
 
 
 class _Registry:
-    """The one listener."""
-
     handler: EventHandler | None = None
 
 
 def register(handler: EventHandler) -> None:
-    """Make `listener` the one who is told; called from `AppConfig.ready()`."""
+    """Set the handler of all events; called from `AppConfig.ready()`."""
     _Registry.handler = staticmethod(handler)
 
 
 def dispatch(account: Account, event: Event) -> str:
-    """Tell the listener, and return what it did. Raises like a `Listener`."""
+    """Pass an event to the handler; returns and raises what an `EventHandler` does."""
     if _Registry.handler is None:
-        raise Ignored("nobody listens")
+        raise Ignored("no handler is registered")
     try:
         return _Registry.handler(account, event)
     except (DataError, OverflowError) as exc:
-        # It says the same the next time, and no row can hold it then.
-        raise Ignored("it says what cannot be stored") from exc
+        # No row can hold it, now or later.
+        raise Ignored("its values cannot be stored") from exc

@@ -1,7 +1,6 @@
-"""What Cal.com sends: whether it is from there, which event it is about, and what it says. Pure."""
+"""The bodies of webhooks: which event they are about, and what they report. Pure."""
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,13 +24,10 @@ from calcom.webhooks.events import AbsenceMarked, BookingWebhook, Event, HostAwa
 
 Body = dict[str, Any]
 
-UNSIGNED = "no-secret-provided"
-"""What Cal.com sends as signature where the webhook has no secret (recorded 2026-11-21)."""
-
-# Whoever has one of these can confirm, join or listen: none is ever stored.
+# Each of these lets its holder confirm, join or listen: none is stored.
 _SECRETS = frozenset({"oneTimePassword", "password", "hashedLink", "connectAndJoinUrl", "downloadLink"})
 _DEEPEST = 30
-# What a trigger says of the booking it is about. Each spells its times differently, and only some carry metadata.
+# The state of the booking, by trigger. Each trigger spells times differently, and only some have metadata.
 _STATES = {
     "BOOKING_CREATED": RemoteState.ACCEPTED,
     "BOOKING_PAID": RemoteState.ACCEPTED,
@@ -42,19 +38,12 @@ _STATES = {
 }
 
 
-def is_genuine(*, secret: str, body: bytes, signature: str) -> bool:
-    """Return whether the signature is over exactly these bytes. Without a secret nothing is genuine."""
-    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    matches = hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace"))
-    return matches and bool(secret) and signature != UNSIGNED
-
-
 def read(body: bytes) -> Body:
     """
-    Return what was sent, without its secrets.
+    Return the body without its secrets.
 
     Raises:
-        ValueError: it is not a JSON object with a trigger, or not one that can be stored.
+        ValueError: it is no JSON object with a trigger, or cannot be stored.
     """
     read = _without_secrets(orjson.loads(body))
     if not isinstance(read, dict) or not isinstance(read.get("triggerEvent"), str):
@@ -78,43 +67,40 @@ def _storable(text: str) -> str:
     return text.replace("\0", "")  # PostgreSQL has no such character
 
 
-# --- which event -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Label:
-    """Which event a body is about."""
+    """The event that a body is about."""
 
     trigger: str
     uid: str = field(repr=False)
-    """Of the booking; empty where it is about none."""
+    """Of the booking; empty if it is about none."""
     identity: str
     """
     Equal for all deliveries of one event.
 
-    The bodies are not: of two webhooks about one event `createdAt` differs by 1 ms (recorded 2026-11-21).
+    Bodies differ: `createdAt` of two webhooks about one event is 1 ms apart (recorded 2026-11-21).
     """
 
 
 def label(body: Body) -> Label:
-    """Return which event it is. Never fails: also what nobody can use is kept."""
+    """Return the event of any body that `read` returns; unusable ones are stored, too."""
     payload, trigger = _payload(body), body["triggerEvent"]
     uid = _uid(payload)
-    told = [
+    distinguishing = [
         payload.get("startTime"),
         payload.get("status"),
         payload.get("attendeeSeatId"),
         payload.get("rescheduleUid"),
     ]
-    told[0] = _same_spelling(told[0])
+    distinguishing[0] = _same_spelling(distinguishing[0])
     if trigger == "BOOKING_NO_SHOW_UPDATED":
-        told.append(payload.get("attendees"))
-    identity = orjson.dumps([trigger, uid, *(told if uid else [payload])], option=orjson.OPT_SORT_KEYS)
+        distinguishing.append(payload.get("attendees"))
+    identity = orjson.dumps([trigger, uid, *(distinguishing if uid else [payload])], option=orjson.OPT_SORT_KEYS)
     return Label(trigger[:60], uid, hashlib.sha256(identity).hexdigest())
 
 
 def _payload(body: Body) -> Body:
-    """Return what is told; MEETING_* bodies are flat."""
+    """Return the payload; MEETING_* bodies are flat."""
     payload = body.get("payload", body)
     return payload if isinstance(payload, dict) else {}
 
@@ -134,20 +120,17 @@ def _same_spelling(time: object) -> object:
         return time
 
 
-# --- what it says ------------------------------------------------------------------------------------------------
-
-
 def parse(body: Body) -> Event:
     """
-    Return what a body tells.
+    Return the event that a body reports.
 
     Raises:
-        Ignored: nothing we can use.
+        Ignored: it is of no use.
     """
     trigger, payload = body["triggerEvent"], _payload(body)
     try:
         if trigger in _STATES:
-            return _booking_told(body, payload)
+            return _booking_webhook(body, payload)
         if trigger == "MEETING_ENDED":
             return MeetingEnded(_required_uid(payload))
         if trigger == "BOOKING_NO_SHOW_UPDATED":
@@ -155,26 +138,26 @@ def parse(body: Body) -> Event:
         if trigger == "OOO_CREATED":
             return _host_away(payload["oooEntry"])
     except UNREADABLE:
-        raise Ignored("of another shape than known") from None  # the cause quotes the body
-    raise Ignored("nothing to do for this trigger")
+        raise Ignored("its shape is unknown") from None  # the cause quotes the body
+    raise Ignored("its trigger needs no action")
 
 
-def _booking_told(body: Body, payload: Body) -> BookingWebhook:
+def _booking_webhook(body: Body, payload: Body) -> BookingWebhook:
     usual = _STATES[body["triggerEvent"]]
-    said = str(payload.get("status") or usual).lower()
-    state = RemoteState(said) if said in set(RemoteState) else usual
+    status = str(payload.get("status") or usual).lower()
+    state = RemoteState(status) if status in set(RemoteState) else usual
     booking = _booking(payload, state)
     return BookingWebhook(
         booking,
-        reported_at=_told_at(body),
-        # Of what stands at an unreadable time only the uid counts: it is looked up.
+        reported_at=_reported_at(body),
+        # With an unreadable time only the uid is usable: the booking is looked up.
         is_certain=state is usual
         and not payload.get("attendeeSeatId")
         and not (state.takes_time and booking.start == NO_TIME),
     )
 
 
-def _told_at(body: Body) -> datetime | None:
+def _reported_at(body: Body) -> datetime | None:
     try:
         return instant(body["createdAt"])
     except UNREADABLE:
@@ -182,10 +165,10 @@ def _told_at(body: Body) -> datetime | None:
 
 
 def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
-    """Return the booking; whatever no decision needs is left empty where it cannot be read."""
+    """Return the booking; optional members are empty if they cannot be read."""
     attendee = first_attendee(payload)
     start, end = _times(payload)
-    # The other hosts of a collective type, or beside a fixed one, are the organizer's team (seen 2026-11-30).
+    # Hosts beside the organizer are the members of its team (seen 2026-11-30).
     hosts = [payload.get("organizer"), *objects((optional(dict, payload.get("team")) or {}).get("members"))]
     return RemoteBooking(
         uid=_required_uid(payload),

@@ -8,9 +8,8 @@ from redis.crc import key_slot
 
 from cachectl.infra.circuit_breaker import CircuitOpen
 from calcom.resilience.admission import admit
-from calcom.resilience.circuit_breaker import Kind, make_breaker
-from calcom.resilience.keys import breaker_keys, limiter_keys
-from calcom.resilience.rate_limiter import Limiter, Throttled
+from calcom.resilience.circuit_breaker import Kind, breaker_keys, make_breaker
+from calcom.resilience.rate_limiter import Limiter, Throttled, limiter_keys
 from calcom.types import Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
 
@@ -54,12 +53,6 @@ class Process:
         state = self.limiter.state()
         assert state
         return state.used[Priority.WRITE]
-
-
-@pytest.fixture
-def clock() -> Stopwatch:
-    """Simulated time."""
-    return Stopwatch()
 
 
 @pytest.fixture

@@ -19,12 +19,6 @@ from tests.calcom.stopwatch import Outage, Stopwatch
 Call = Callable[[AccountBreaker], None]
 
 
-@pytest.fixture
-def clock() -> Stopwatch:
-    """Simulated time."""
-    return Stopwatch()
-
-
 def process(clock: Stopwatch, kind: Kind = Kind.READS) -> AccountBreaker:
     """Return the breaker as one more process has it."""
     return make_breaker("cal_secret", 7, kind, scripts=clock.scripts(), monotonic=clock.monotonic)

@@ -98,7 +98,7 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
         look()
 
     assert (row().state, row().attempts, row().last_error) == ("dead_letter", MOST_ATTEMPTS, "RetryLater")
-    assert caplog.text.count("calcom.deferred_booking_given_up") == 1
+    assert caplog.text.count("calcom.deferred_booking_dead_letter") == 1
     assert samples.now()["slotline_deferred_bookings_given_up"] == 1
     pass_time(days=1)
     look()
@@ -192,6 +192,6 @@ def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, 
     other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", last_error="RetryLater")
     listener.trouble = None
 
-    deferred.look_at_all(account)
+    deferred.process_all(account)
 
     assert list(DeferredBooking.objects.all()) == [other]

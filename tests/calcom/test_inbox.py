@@ -181,7 +181,7 @@ def test_what_nobody_can_use_is_kept_and_flagged(account, listener, trigger):
 
     inbox.process()
 
-    assert (row().state, row().note) == ("ignored", "nothing to do for this trigger")
+    assert (row().state, row().note) == ("ignored", "its trigger needs no action")
     assert listener.heard == []
 
 
@@ -415,7 +415,7 @@ def test_a_dead_letter_is_given_up(account, staff, listener):
 
     WebhookDelivery.objects.update(state="dead_letter")
     assert "1 put aside." in choose(staff, "give_up")
-    assert (row().state, row().note) == ("ignored", "put aside by staff")
+    assert (row().state, row().note) == ("ignored", "ignored by staff")
 
 
 def test_only_who_may_change_deliveries_decides(account, listener, staff_admitted):

@@ -14,8 +14,8 @@ from calcom import tasks
 from calcom.errors import KeyRefused, Reason, Refused
 from calcom.http.client import Client
 from calcom.models import Account, Cursor, DeferredBooking, KeyRefusal, WebhookDelivery
-from calcom.resilience import key_refusals
-from calcom.resilience.key_refusals import Kind
+from calcom.resilience import refusals
+from calcom.resilience.refusals import Kind
 from calcom.simulator import Simulator
 from calcom.types import Priority
 from calcom.webhooks import deferred, events, inbox
@@ -54,7 +54,7 @@ def another_process(account: Account) -> Client:
 
 def refused_kinds() -> set[str]:
     """Return for what keys are refused now."""
-    return {row.kind for row in key_refusals.current()}
+    return {row.kind for row in refusals.current()}
 
 
 def cancel(client: Client) -> None:
@@ -152,7 +152,7 @@ def test_pause_grows_with_the_time_of_refusal(simulator: Simulator, account: Acc
         let_next_attempt_come()
         with pytest.raises(KeyRefused):
             another_process(account).event_types()
-        found = key_refusals.standing(account, Kind.READS)
+        found = refusals.standing(account, Kind.READS)
         assert found is not None
         pauses.append(found.left_s)
 
@@ -229,7 +229,7 @@ def test_new_key_that_is_refused_begins_anew(simulator: Simulator, account: Acco
     with pytest.raises(KeyRefused):
         another_process(account).event_types()
 
-    found = key_refusals.standing(Account.objects.get(pk=account.pk), Kind.READS)
+    found = refusals.standing(Account.objects.get(pk=account.pk), Kind.READS)
     assert found is not None
     assert 25 < found.left_s <= 30
 

@@ -11,8 +11,8 @@ from calcom.errors import CalcomError, Unavailable
 from calcom.http.client import Client
 from calcom.models import RateLimitPause
 from calcom.resilience import circuit_breaker, rate_limiter
-from calcom.resilience.pauses import StoredPause
 from calcom.resilience.rate_limiter import Limiter, Throttled
+from calcom.resilience.refusals import StoredPause
 from calcom.simulator import Kind, Simulator
 from calcom.types import NewBooking, Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
@@ -24,12 +24,6 @@ KEY = "cal_secret"
 SOON = NewBooking(
     start=at(10), attendee_name="Anna", attendee_email="anna@example.com", time_zone="UTC", appointment_id="bk_1"
 )
-
-
-@pytest.fixture
-def clock() -> Stopwatch:
-    """Simulated time, except for the database's."""
-    return Stopwatch()
 
 
 def process(clock: Stopwatch, credential: str = KEY, scripts: object = None) -> Limiter:

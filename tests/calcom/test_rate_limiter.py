@@ -15,12 +15,6 @@ from calcom.types import Priority
 from tests.calcom.stopwatch import Outage, Stopwatch
 
 
-@pytest.fixture
-def clock() -> Stopwatch:
-    """Simulated time."""
-    return Stopwatch()
-
-
 def process(clock: Stopwatch, *, limit: int = 120, scripts: Scripts | None = None, processes: int = 4) -> Limiter:
     """Return a limiter as one more process has it."""
     return Limiter(
@@ -254,7 +248,7 @@ def test_losing_only_the_log_or_only_the_knowledge_counts_as_loss(clock: Stopwat
     """A full Redis evicts key by key: half a memory is none."""
     limiter = settled(clock)
 
-    for part in ("permits", "known"):
+    for part in ("permits", "state"):
         redis_client().delete(*redis_client().scan_iter(f"*:{part}"))
         ask(limiter).ended({}, 200)
         state = limiter.state()
@@ -375,7 +369,7 @@ def test_a_level_is_told_once_for_each_time_that_it_is_reached(
     limiters = [settled(clock), process(clock)]
 
     def lines() -> list[str]:
-        return [line.msg["alert"] for line in caplog.records if line.msg["event"] == "calcom_rate"]  # type: ignore[index]
+        return [line.msg["alert"] for line in caplog.records if line.msg["event"] == "calcom.rate_level_raised"]  # type: ignore[index]
 
     for number in range(300):
         ask(limiters[number % 2], call=0).ended({}, 200)
@@ -512,7 +506,7 @@ def test_the_key_is_in_no_key_and_no_value(clock: Stopwatch) -> None:
     keys = [key for key in redis_client().scan_iter() if key != b"tests:clock"]
     permits = [permit for key in keys if key.endswith(b":permits") for permit in redis_client().zrange(key, 0, -1)]
 
-    assert len(permits) == 2  # one, and the epoch's marker
+    assert len(permits) == 2  # one, and the marker of the generation
     assert not [text for text in keys + permits if b"cal_secret" in text]
     assert all(redis_client().ttl(key) > 0 for key in keys)
 

@@ -7,8 +7,7 @@ import pytest
 from bookings import tasks
 from bookings.models import AgentKey, Branch, Company, Service
 from cachectl.infra.redis import redis_client
-from calcom.resilience.keys import limiter_keys
-from calcom.resilience.rate_limiter import Throttled, limiter_for
+from calcom.resilience.rate_limiter import Throttled, limiter_for, limiter_keys
 from calcom.simulator import Simulator
 from calcom.types import Priority
 from tests.bookings.api.conftest import Agent
@@ -42,7 +41,7 @@ def asked(salon: Salon) -> set[tuple[str, str]]:
     """Return the first letter of the priority, and the company, of every request."""
     log, *_ = limiter_keys(salon.account.api_key)
     permits = [permit.decode() for permit in redis_client().zrange(log, 0, -1)]
-    return {(permit[0], permit[13:]) for permit in permits if not permit.startswith("epoch:")}
+    return {(permit[0], permit[13:]) for permit in permits if not permit.startswith("generation:")}
 
 
 def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> None:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from calcom.resilience.keys import limiter_keys
+from calcom.resilience.rate_limiter import limiter_keys
 from calcom.simulator import Kind, SimulatorClient
 from script.lib import local, programs
 from script.lib.measurements import Found, Promise
@@ -130,8 +130,8 @@ def _trust(redis_url: str, name: str) -> None:
     """Make this a Redis that has known the key for long: its log has no gap."""
     permits, known, *_ = limiter_keys(f"cal_{name}")
     redis = Redis.from_url(redis_url)
-    redis.hset(known, "epoch", 1)
-    redis.zadd(permits, {"epoch:1": 8e15})
+    redis.hset(known, "generation", 1)
+    redis.zadd(permits, {"generation:1": 8e15})
     redis.close()
 
 
@@ -267,7 +267,7 @@ def _found(
         "governor_foreign_429": blocked("foreign", after=LEARNT_S),
         "governor_chaos_429": blocked("chaos"),
         "pause_violations": _pause_violations(
-            wanted["pause"], seen["pause"], alerts=main.logged("calcom_rate_limited")
+            wanted["pause"], seen["pause"], alerts=main.logged("calcom.rate_limited")
         ),
         "bursts_429": blocked("steady", "bursts", "greedy"),
         "limit_usable_percent": _usable(wanted["greedy"], length.bursts),

@@ -25,7 +25,7 @@ from threading import Event
 
 from cachectl import store
 from cachectl.infra.redis import redis_client
-from calcom.resilience.keys import limiter_keys
+from calcom.resilience.rate_limiter import limiter_keys
 from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
 from calcom.types import Priority
 from script.lib import environment, local
@@ -279,7 +279,7 @@ def _insist_on_warmed() -> None:
 def _refused_by_log() -> int:
     """Return how many requests of callers got no permit, by what web says."""
     with (local.LOGS / LOG / "web.log").open(encoding="utf-8") as log:
-        lines = [json.loads(line) for line in log if '"calcom_request"' in line]
+        lines = [json.loads(line) for line in log if '"calcom.request"' in line]
     live = [line["outcome"] for line in lines if line["priority"] == Priority.LIVE]
     if not live:
         raise StageError("The log of web tells of no request.")

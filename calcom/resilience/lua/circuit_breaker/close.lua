@@ -1,4 +1,4 @@
--- Close, and start counting anew.
+-- Close the circuit and reset its counts.
 -- KEYS as in common.lua
 -- Returns 1 if it was open.
 -- include calcom/resilience/lua/circuit_breaker/common.lua

@@ -1,13 +1,13 @@
--- What the scripts of the circuit breaker have in common.
--- KEYS[1] breaker  hash: failures (in a row), opened (times without success between), open_until, leased_until (ms);
---                  and c<n>, f<n>: calls and failures in the n-th five seconds
+-- Keys and functions that the scripts of the circuit breaker share.
+-- KEYS[1] breaker  hash: failures (in a row), opened (times since it was last closed), open_until, leased_until (ms);
+--                  and c<n>, f<n>: calls and failures in the n-th bucket
 -- KEYS[2] history  list: "ms:state", newest first                                     (same {hash tag}: one node)
 -- include cachectl/infra/clock.lua
 local breaker, history = KEYS[1], KEYS[2]
 
-local KEPT = 3600000          -- ms: a breaker that was not used for an hour starts anew
+local KEPT = 3600000          -- ms: a breaker that is not used for an hour is reset
 local HISTORY_KEPT = 604800000
-local BUCKET, BUCKETS = 5000, 6   -- 30 s in steps of five
+local BUCKET = 5000            -- ms: the resolution of the window
 
 local function number(field)
   return tonumber(redis.call('HGET', breaker, field)) or 0

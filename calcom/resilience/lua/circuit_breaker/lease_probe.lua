@@ -1,7 +1,7 @@
--- Take the lease of the probe: one call over all processes, once the time of being open is over.
+-- Take the lease of the probe, which one call of all processes gets once the circuit has been open long enough.
 -- KEYS as in common.lua
--- ARGV[1] ms after which a probe that never reports is given up
--- Returns {lease, or 0 when there is none, ms to wait for another chance}
+-- ARGV[1] ms after which the lease of a probe that does not report ends
+-- Returns {lease, or 0 if it is taken or too early, ms to wait}
 -- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 local taken_until = math.max(number('open_until'), number('leased_until'))

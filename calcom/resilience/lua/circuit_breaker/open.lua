@@ -1,6 +1,6 @@
--- Open, longer each time.
+-- Open the circuit, longer each time.
 -- KEYS as in common.lua
--- ARGV[i] ms for which it stays open the i-th time without a success between; the last for all times after
+-- ARGV[i] ms for which it stays open the i-th time since it was last closed; the last for all later times
 -- Returns 1 if this call opened it.
 -- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()

@@ -1,4 +1,4 @@
--- End the time of being open: the next call is the probe.
+-- Make the next call the probe.
 -- KEYS as in common.lua
 -- Returns 1 if the breaker was open.
 -- include calcom/resilience/lua/circuit_breaker/common.lua

@@ -1,7 +1,7 @@
--- Count the successes since this process read last, and read where the breaker stands.
+-- Count successes and return the state.
 -- KEYS as in common.lua
--- ARGV[1] successes, 0 if none   ARGV[2] 1 when they end a row of failures
--- Returns {'closed' | 'open' | 'unknown' where nothing is stored, failures in a row, ms until it lets a probe through}
+-- ARGV[1] successes of this process since its last report   ARGV[2] 1 if they end a row of failures
+-- Returns {'closed' | 'open' | 'unknown' (nothing is stored), failures in a row, ms until a probe is due}
 -- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 local successes = tonumber(ARGV[1])

@@ -1,4 +1,4 @@
--- Give back the lease of a probe that said nothing: the next call may probe.
+-- Release the lease of a probe without a result: the next call may probe.
 -- KEYS as in common.lua
 -- ARGV[1] lease
 -- include calcom/resilience/lua/circuit_breaker/common.lua

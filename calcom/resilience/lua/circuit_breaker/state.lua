@@ -1,6 +1,6 @@
--- Say where the breaker stands and how it came there.
+-- Return the state and its history.
 -- KEYS as in common.lua
--- Returns {failures in a row, times opened, ms until a probe, or -1 when closed, 1 while one is under way, {history}}
+-- Returns {failures in a row, times opened, ms until a probe, or -1 when closed, 1 if one is in flight, {history}}
 -- include calcom/resilience/lua/circuit_breaker/common.lua
 local now = clock()
 local open_until = number('open_until')

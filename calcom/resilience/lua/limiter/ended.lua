@@ -1,74 +1,74 @@
--- Let a permit count for one window from now, because its call was answered; learn from what the answer said.
+-- Record the response to a request: its permit counts for one window from now, and the state follows the headers.
 -- KEYS as in common.lua
 -- ARGV[1] permit   ARGV[2] when it was taken, ms
--- ARGV[3] limit, ARGV[4] remaining, ARGV[5] seconds to the window's end: as answered, or '' without such headers
--- ARGV[6] ms for which everybody must be silent, or 0   ARGV[7] 1 when background work pauses a window longer
--- ARGV[8] limit, unless Cal.com told another   ARGV[9] ms for which a memory with a gap is not trusted
--- Returns for how many ms nobody may send.
+-- ARGV[3] limit, ARGV[4] remaining, ARGV[5] seconds to the window's end, or '' without such headers
+-- ARGV[6] ms of a pause for all priorities, or 0   ARGV[7] 1 if background work pauses one window longer
+-- ARGV[8] limit, unless Cal.com reported another   ARGV[9] ms of recovering, if the state was lost
+-- Returns the ms of the pause that is in force, or 0.
 -- include calcom/resilience/lua/limiter/common.lua
-local TELLING = 10000  -- ms of a window after which others' use can be projected
+local SHORTEST_SAMPLE = 10000  -- ms of a window from which on external usage is projected to all of it
 
 local now, taken = clock(), tonumber(ARGV[2])
-local memory = recalled(now, tonumber(ARGV[8]), tonumber(ARGV[9]), false)
+local state = current_state(now, tonumber(ARGV[8]), tonumber(ARGV[9]), false)
 local before = {}
-for name, value in pairs(memory) do before[name] = value end
+for name, value in pairs(state) do before[name] = value end
 local limit, remaining, reset = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local silence = tonumber(ARGV[6])
+local pause = tonumber(ARGV[6])
 
--- Seconds are rounded, and the answer was written between taking and now: the window's end lies between two moments.
--- Ends of two windows lie 60 s apart, so moments that overlap belong to one window. `Remaining` only falls within it.
-local function learn_window(earliest, latest)
-  if latest < memory.earliest_end then return false end
-  if earliest > memory.latest_end then
-    memory.remaining, memory.as_of, memory.external_now = remaining, taken, 0
-    memory.earliest_end, memory.latest_end, memory.window = earliest, latest, now
+-- Seconds are rounded, and the response was written between taking and now, so the window ends between two moments.
+-- Ends of windows are 60 s apart: intervals that overlap are of one window. Within a window `remaining` only falls.
+local function update_window(earliest, latest)
+  if latest < state.earliest_end then return false end
+  if earliest > state.latest_end then
+    state.remaining, state.as_of, state.external_now = remaining, taken, 0
+    state.earliest_end, state.latest_end, state.window = earliest, latest, now
   else
-    memory.remaining, memory.as_of = math.min(memory.remaining, remaining), math.max(memory.as_of, taken)
-    memory.earliest_end = math.max(memory.earliest_end, earliest)
-    memory.latest_end = math.min(memory.latest_end, latest)
+    state.remaining, state.as_of = math.min(state.remaining, remaining), math.max(state.as_of, taken)
+    state.earliest_end = math.max(state.earliest_end, earliest)
+    state.latest_end = math.min(state.latest_end, latest)
   end
-  -- Own use ends at the margin: fewer are left only when others or requests unknown to us took them.
-  if memory.remaining < MARGIN then memory.paused = math.max(memory.paused, memory.latest_end) end
+  -- Our own requests stop at the margin: fewer remain only if external or unrecorded requests used them.
+  if state.remaining < MARGIN then state.paused = math.max(state.paused, state.latest_end) end
   return true
 end
 
--- Note [External usage]: every permit of ours that a window counted counts until the window has ended, so what Cal.com
--- counted beyond the permits that last until then was sent by others. That is a proof only while the window lasts:
--- later the log has dropped permits that it had counted. Answers may come out of order: of a window the most counts.
--- What is proven is projected to the whole window, or steady usage that is new to us would cost a second block.
-local function learn_external()
-  if now < memory.recovering or now >= memory.earliest_end then return end
-  local ours = redis.call('ZCOUNT', log, memory.earliest_end, '(' .. FOREVER)
-  local others = math.max(memory.external_now, limit - remaining - ours)
+-- Note [External usage]: a permit counts until the window that counted it has ended, so what Cal.com counted beyond the
+-- permits that last until then is external. This holds only during the window: later its permits have been removed.
+-- Responses may arrive out of order: the most of a window counts. It is projected to the whole window, because steady
+-- external usage would otherwise cost a second block when it begins.
+local function update_external()
+  if now < state.recovering or now >= state.earliest_end then return end
+  local ours = redis.call('ZCOUNT', permits, state.earliest_end, '(' .. FOREVER)
+  local others = math.max(state.external_now, limit - remaining - ours)
   if others <= 0 then return end
-  local elapsed = math.max(TELLING, now - (memory.latest_end - WINDOW))
-  memory.external_now = others
-  note_theirs(memory.window, math.ceil(others * math.max(1, WINDOW / elapsed)))
+  local elapsed = math.max(SHORTEST_SAMPLE, now - (state.latest_end - WINDOW))
+  state.external_now = others
+  record_external(state.window, math.ceil(others * math.max(1, WINDOW / elapsed)))
 end
 
-local function keep_what_changed()
+local function save_changes()
   local fields = {}
-  for name, value in pairs(memory) do
+  for name, value in pairs(state) do
     if value ~= before[name] then
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end
   end
-  if #fields > 0 then redis.call('HSET', known, unpack(fields)) end
+  if #fields > 0 then redis.call('HSET', state_key, unpack(fields)) end
 end
 
-redis.call('ZREMRANGEBYSCORE', log, '-inf', now)
-redis.call('ZADD', log, now + WINDOW, ARGV[1])
-if limit and silence == 0 then
+redis.call('ZREMRANGEBYSCORE', permits, '-inf', now)
+redis.call('ZADD', permits, now + WINDOW, ARGV[1])
+if limit and pause == 0 then
   local earliest, latest = taken + (reset - 1) * 1000, now + (reset + 1) * 1000
-  memory.limit, memory.reported_at = limit, now
-  if learn_window(earliest, latest) then learn_external() end
+  state.limit, state.reported_at = limit, now
+  if update_window(earliest, latest) then update_external() end
 end
-if silence > 0 then
-  memory.paused = math.max(memory.paused, now + silence)
-  if ARGV[7] == '1' then memory.background_paused = math.max(memory.background_paused, memory.paused + WINDOW) end
+if pause > 0 then
+  state.paused = math.max(state.paused, now + pause)
+  if ARGV[7] == '1' then state.background_paused = math.max(state.background_paused, state.paused + WINDOW) end
 end
-keep_what_changed()
-redis.call('PEXPIRE', log, KEPT)
-redis.call('PEXPIRE', known, KEPT)
-return math.max(0, memory.paused - now)
+save_changes()
+redis.call('PEXPIRE', permits, KEPT)
+redis.call('PEXPIRE', state_key, KEPT)
+return math.max(0, state.paused - now)

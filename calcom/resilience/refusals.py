@@ -1,9 +1,12 @@
 """
-Whether Cal.com refuses an account's API key, for reads and for writes apart; kept in the database for all processes.
+What Cal.com refuses, in the database: it outlives Redis and all processes.
 
-An answer that is about the key sets it, an answer to the same kind of request that needs the key clears it. While the
-last refusal is recent no request of that kind is sent; the pause grows with the time since the first one. Each row
-names the key of which it tells by its hash, so a new key is sent at once, by every process.
+`KeyRefusal`: the API key of an account, for reads and writes separately. A response that refuses the key stores it; a
+later success of the same kind deletes it. After a refusal no request of that kind is sent for a while, which grows with
+the time since the first one. A row has the hash of the key, so a new key is used at once by all processes.
+
+`StoredPause`: all requests of a credential, after a 429. It is written when a response says so and read when Redis does
+not know: see Note [Unchecked state].
 """
 
 from datetime import timedelta
@@ -15,8 +18,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from calcom.errors import KeyRefused
-from calcom.models import Account, KeyRefusal
-from calcom.resilience.keys import credential_hash
+from calcom.fields import credential_hash
+from calcom.models import Account, KeyRefusal, RateLimitPause
 from monitoring import metrics
 
 log = structlog.get_logger(__name__)
@@ -24,9 +27,9 @@ log = structlog.get_logger(__name__)
 Kind = KeyRefusal.Kind
 
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=15)
-# Seconds after which background work looks whether there is another key by now, which costs no request.
+# Seconds after which background work looks for a new key, which costs no request.
 _LOOK_AGAIN = 60.0
-_NOTE = """
+_STORE_REFUSAL = """
 INSERT INTO calcom_keyrefusal AS known (account_id, kind, credential, refused_at, next_attempt_at)
 VALUES (%(account)s, %(kind)s, %(credential)s, STATEMENT_TIMESTAMP(),
   STATEMENT_TIMESTAMP() + make_interval(secs => %(shortest)s))
@@ -43,18 +46,18 @@ RETURNING next_attempt_at - STATEMENT_TIMESTAMP(), refused_at = STATEMENT_TIMEST
 
 
 class Standing(NamedTuple):
-    """A refusal of the key that an account has now."""
+    """A refusal of the account's present key."""
 
     row: KeyRefusal
     left_s: float
-    """Seconds for which nothing of its kind is sent; 0 or less where what comes next is sent."""
+    """Seconds for which no request of its kind is sent; 0 or less if the next one is."""
 
 
 def standing(account: Account, kind: Kind) -> Standing | None:
     """
     Return the refusal of the account's key, None if there is none.
 
-    Where another key was entered since `account` was read, `account` has that key afterwards.
+    If another key was entered since `account` was read, `account` gets it.
     """
     rows = KeyRefusal.objects.filter(account_id=account.pk, kind=kind).annotate(left=F("next_attempt_at") - Now())
     try:
@@ -72,7 +75,7 @@ def refuse(account: Account, kind: Kind) -> Standing | None:
     Return the refusal of the account's key, if there is one.
 
     Raises:
-        KeyRefused: it is recent, so Cal.com would refuse once more.
+        KeyRefused: it is recent; Cal.com would refuse again.
     """
     found = standing(account, kind)
     if found and found.left_s > 0:
@@ -83,10 +86,10 @@ def refuse(account: Account, kind: Kind) -> Standing | None:
 
 def note(account: Account, kind: Kind) -> float | None:
     """
-    Write down that Cal.com refused the account's key; return the seconds after which to look again.
+    Store that Cal.com refused the account's key; return the seconds after which to repeat.
 
-    Returns None, and writes nothing, where the account has another key by now. `account` has it afterwards: nothing
-    happened at Cal.com, so the request may be sent again.
+    Returns None and stores nothing if the account has a new key, which `account` gets. Nothing happened at Cal.com, so
+    the request may be sent again.
     """
     values: dict[str, int | float | str] = {
         "account": account.pk,
@@ -101,7 +104,7 @@ def note(account: Account, kind: Kind) -> float | None:
             if _has_new_key(account, lock=True):
                 return None
             with connection.cursor() as cursor:
-                cursor.execute(_NOTE, values)
+                cursor.execute(_STORE_REFUSAL, values)
                 ((pause, is_new),) = cursor.fetchall()
     except DatabaseError as exc:
         log.warning("calcom.key_refusal_not_stored", error_type=type(exc).__name__)
@@ -111,7 +114,7 @@ def note(account: Account, kind: Kind) -> float | None:
 
 
 def clear(row: KeyRefusal) -> None:
-    """Write down that Cal.com took the key; a refusal of another key stays."""
+    """Delete a refusal, because Cal.com accepted its key. A refusal of another key stays."""
     try:
         cleared, _ = KeyRefusal.objects.filter(pk=row.pk, credential=row.credential).delete()
     except DatabaseError as exc:
@@ -121,21 +124,54 @@ def clear(row: KeyRefusal) -> None:
         log.info("calcom.key_accepted", account_id=row.account_id, kind=row.kind)
 
 
-def entered(account: Account) -> None:
-    """Take note that staff have entered the account's key, which may be the same one, made valid again at Cal.com."""
+def clear_all(account: Account) -> None:
+    """Delete all refusals of the account, because staff entered its key, perhaps the same one."""
     KeyRefusal.objects.filter(account=account).delete()
 
 
 def current() -> list[KeyRefusal]:
-    """Return what is refused of accounts in use."""
+    """Return the refusals of active accounts' present keys."""
     rows = KeyRefusal.objects.filter(account__active=True).select_related("account").order_by("account", "kind")
     return [row for row in rows if row.is_current]
 
 
 def _has_new_key(account: Account, *, lock: bool = False) -> bool:
-    """Give `account` the key that is stored; return whether it is another one."""
+    """Set the stored key on `account`; return whether it is another one."""
     accounts = Account.objects.select_for_update(no_key=True) if lock else Account.objects.all()
     stored = accounts.only("api_key").get(pk=account.pk).api_key
     is_new = stored != account.api_key
     account.api_key = stored
     return is_new
+
+
+# A shorter pause does not end a longer one.
+_STORE_PAUSE = """
+INSERT INTO calcom_ratelimitpause (credential, until) VALUES (%s, STATEMENT_TIMESTAMP() + %s * interval '1 second')
+ON CONFLICT (credential) DO UPDATE SET until = GREATEST(calcom_ratelimitpause.until, EXCLUDED.until)
+"""
+
+
+class StoredPause:
+    """The pause of one credential, stored under its hash."""
+
+    def __init__(self, credential: str) -> None:
+        self._credential = credential_hash(credential)
+
+    def note(self, seconds: float) -> None:
+        """Store that no request may be sent for so long. Never fails: the process and Redis know it, too."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_STORE_PAUSE, [self._credential, seconds])
+        except DatabaseError as exc:
+            log.warning("calcom.pause_not_stored", error_type=type(exc).__name__)
+
+    def left_s(self) -> float:
+        """
+        Return the seconds for which no request may be sent.
+
+        Raises:
+            DatabaseError: it is unknown.
+        """
+        stored = RateLimitPause.objects.filter(credential=self._credential)
+        left = stored.annotate(left=F("until") - Now()).values_list("left", flat=True).first()
+        return max(0.0, left.total_seconds()) if left else 0.0

@@ -1,0 +1,23 @@
+"""Fixtures of the tests of Cal.com."""
+
+import pytest
+from django.conf import LazySettings
+
+from tests.calcom.stopwatch import Stopwatch
+
+
+@pytest.fixture(autouse=True)
+def _patient_redis(settings: LazySettings) -> None:
+    """
+    Wait for Redis as long as it takes.
+
+    Where time is simulated, a time-out of 0.2 s on a busy machine would be an outage of minutes: the circuit breaker of
+    Redis goes by the real clock, and meanwhile the limiter admits what it may without Redis.
+    """
+    settings.REDIS_TIMEOUT = 30.0
+
+
+@pytest.fixture
+def clock() -> Stopwatch:
+    """Simulated time."""
+    return Stopwatch()
