@@ -19,8 +19,7 @@ from rest_framework.views import APIView
 
 from bookings.api.problem_catalog import PROBLEMS
 from bookings.api.problems import CONTENT_TYPE
-from bookings.api.serializers import requests as shapes
-from bookings.api.serializers import search as search_shapes
+from bookings.api.serializers import availability, bookings, callbacks, conversations, shared
 from bookings.api.wire import Renderer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,7 +36,7 @@ def _problems(*codes: str, after_call: bool = False) -> dict[Any, OpenApiRespons
         by_status[PROBLEMS[code].status.value].append(code)
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
-            shapes.Problem, description="\n".join(f"- `{code}`: {PROBLEMS[code].title}" for code in named)
+            shared.ProblemSerializer, description="\n".join(f"- `{code}`: {PROBLEMS[code].title}" for code in named)
         )
         for status, named in by_status.items()
     }
@@ -82,16 +81,16 @@ _LATER = [
     _header("Location", "where the outcome, or the booking, is found", answers=(200, 201, 202)),
     _header("Retry-After", "seconds until asking again makes sense", answers=(202,)),
 ]
-_IDEMPOTENCY = _header("Idempotency-Key", "1 to 255 visible ASCII characters, made once per wish and repeated with it")
+_IDEMPOTENCY = _header("Idempotency-Key", "1 to 255 visible ASCII characters, the same in each repeat of a request")
 
-services = extend_schema(
+list_services = extend_schema(
     operation_id="list_services",
     tags=["availability"],
     parameters=[_query("q", "what the caller said; at most 200 characters"), *_EVERY],
-    responses={200: shapes.ServicesAnswer, **_problems("request_invalid")},
+    responses={200: shared.ServiceListResponseSerializer, **_problems("request_invalid")},
 )
 
-availability = extend_schema(
+list_availability = extend_schema(
     operation_id="list_availability",
     tags=["availability"],
     description="Give `from` and `to`, or `date`. A window may have at most 31 days.",
@@ -106,7 +105,7 @@ availability = extend_schema(
         *_CACHE,
     ],
     responses={
-        200: shapes.AvailabilityAnswer,
+        200: availability.AvailabilityResponseSerializer,
         **_problems(
             "request_invalid", "service_unknown", "service_ambiguous", "time_not_understood", "window_too_long",
             "date_in_past", "too_far", "upstream_unavailable", "deadline_exceeded", "configuration_error",
@@ -114,16 +113,20 @@ availability = extend_schema(
     },
 )  # fmt: skip
 
-converse = extend_schema(
+start_conversation = extend_schema(
     operation_id="start_conversation",
     tags=["conversations"],
     description="Repeats of one platform and call id are one conversation: 201 the first time, then 200.",
     parameters=[*_EVERY],
-    request=shapes.ConversationRequest,
-    responses={200: shapes.ConversationAnswer, 201: shapes.ConversationAnswer, **_problems(*_BODY)},
+    request=conversations.ConversationSerializer,
+    responses={
+        200: conversations.ConversationResponseSerializer,
+        201: conversations.ConversationResponseSerializer,
+        **_problems(*_BODY),
+    },
 )
 
-end = extend_schema(
+end_conversation = extend_schema(
     operation_id="end_conversation",
     tags=["conversations"],
     description=(
@@ -132,18 +135,21 @@ end = extend_schema(
     ),
     parameters=[*_EVERY],
     request=None,
-    responses={200: shapes.EndedAnswer, **_problems("request_invalid", after_call=True)},
+    responses={
+        200: conversations.ConversationEndedResponseSerializer,
+        **_problems("request_invalid", after_call=True),
+    },
 )
 
-hold = extend_schema(
+hold_slot = extend_schema(
     operation_id="hold_slot",
     tags=["bookings"],
     description="Two minutes; one per conversation, a new one replaces the old. A repeat gets the same hold with 200.",
     parameters=[*_EVERY, *_WAIT],
-    request=shapes.HoldRequest,
+    request=conversations.HoldSerializer,
     responses={
-        200: shapes.HeldAnswer,
-        201: shapes.HeldAnswer,
+        200: conversations.HoldDetailResponseSerializer,
+        201: conversations.HoldDetailResponseSerializer,
         **_problems(
             *_BODY, "slot_taken", "slot_not_offered", "date_in_past", "too_soon", "too_far", "closed",
             "upstream_unavailable", "deadline_exceeded", "configuration_error",
@@ -151,15 +157,18 @@ hold = extend_schema(
     },
 )  # fmt: skip
 
-release = extend_schema(
+release_slot = extend_schema(
     operation_id="release_slot",
     tags=["bookings"],
     description="Give a held time back at once. What has been booked stays booked.",
     parameters=[*_EVERY],
-    responses={200: shapes.ReleasedAnswer, **_problems("request_invalid", "booking_not_found", after_call=True)},
+    responses={
+        200: conversations.HoldReleasedResponseSerializer,
+        **_problems("request_invalid", "booking_not_found", after_call=True),
+    },
 )
 
-search = extend_schema(
+search_availability = extend_schema(
     operation_id="search_availability",
     tags=["availability"],
     description=(
@@ -174,9 +183,9 @@ search = extend_schema(
         *_CACHE,
         _AGAIN,
     ],
-    request=search_shapes.SearchRequest,
+    request=availability.SearchSerializer,
     responses={
-        200: search_shapes.SearchAnswer,
+        200: availability.SearchResponseSerializer,
         **_problems(
             *_BODY, "service_unknown", "service_ambiguous", "time_ambiguous", "time_nonexistent", "window_too_long",
             "more_token_unknown", "upstream_unavailable", "deadline_exceeded",
@@ -185,7 +194,7 @@ search = extend_schema(
     },
 )  # fmt: skip
 
-book = extend_schema(
+create_booking = extend_schema(
     operation_id="create_booking",
     tags=["bookings"],
     description=(
@@ -195,10 +204,10 @@ book = extend_schema(
         " free, only what is held is booked (`hold_required`)."
     ),
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
-    request=shapes.BookingRequest,
+    request=bookings.BookingSerializer,
     responses={
-        201: shapes.ChangedAnswer,
-        202: shapes.ChangedAnswer,
+        201: bookings.BookingOperationResponseSerializer,
+        202: bookings.BookingOperationResponseSerializer,
         **_problems(
             *_BODY, "idempotency_key_required", "idempotency_key_reused", "idempotency_in_progress",
             "service_unknown", "service_ambiguous", "confirm_token_invalid", "hold_expired", "hold_required",
@@ -209,21 +218,24 @@ book = extend_schema(
     },
 )  # fmt: skip
 
-booking = extend_schema(
+get_booking = extend_schema(
     operation_id="get_booking",
     tags=["bookings"],
     parameters=[*_EVERY],
-    responses={200: shapes.BookedAnswer, **_problems("request_invalid", "booking_not_found")},
+    responses={
+        200: bookings.BookingDetailResponseSerializer,
+        **_problems("request_invalid", "booking_not_found"),
+    },
 )
 
-cancel = extend_schema(
+cancel_booking = extend_schema(
     operation_id="cancel_booking",
     tags=["bookings"],
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
-    request=shapes.CancelRequest,
+    request=bookings.CancelSerializer,
     responses={
-        200: shapes.ChangedAnswer,
-        202: shapes.ChangedAnswer,
+        200: bookings.BookingOperationResponseSerializer,
+        202: bookings.BookingOperationResponseSerializer,
         **_problems(
             *_BODY, "booking_not_found", "already_cancelled", "cancel_not_allowed", "idempotency_key_reused",
             "idempotency_in_progress",
@@ -232,15 +244,15 @@ cancel = extend_schema(
     },
 )  # fmt: skip
 
-reschedule = extend_schema(
+reschedule_booking = extend_schema(
     operation_id="reschedule_booking",
     tags=["bookings"],
     description="The old time is given back only after Cal.com has said yes to the new one.",
     parameters=[_IDEMPOTENCY, *_EVERY, *_WAIT, *_LATER],
-    request=shapes.RescheduleRequest,
+    request=bookings.RescheduleSerializer,
     responses={
-        200: shapes.ChangedAnswer,
-        202: shapes.ChangedAnswer,
+        200: bookings.BookingOperationResponseSerializer,
+        202: bookings.BookingOperationResponseSerializer,
         **_problems(
             *_BODY, "booking_not_found", "already_cancelled", "reschedule_not_allowed", "change_too_late",
             "too_many_moves", "limit_reached",
@@ -250,19 +262,19 @@ reschedule = extend_schema(
     },
 )  # fmt: skip
 
-find = extend_schema(
+find_bookings = extend_schema(
     operation_id="find_bookings",
     tags=["bookings"],
     description="Nothing is said to whoever is not verified, and after three wrong answers nothing more in this call.",
     parameters=[*_EVERY],
-    request=shapes.FindRequest,
+    request=bookings.FindSerializer,
     responses={
-        200: shapes.FoundAnswer,
+        200: bookings.FoundBookingsResponseSerializer,
         **_problems(*_BODY, "identity_required", "identity_mismatch"),
     },
 )
 
-call_back = extend_schema(
+request_callback = extend_schema(
     operation_id="request_callback",
     tags=["callbacks"],
     description=(
@@ -270,21 +282,24 @@ call_back = extend_schema(
         " for the same number, is one callback while it is open: 201 the first time, then 200."
     ),
     parameters=[_IDEMPOTENCY, *_EVERY],
-    request=shapes.CallbackRequest,
+    request=callbacks.CallbackSerializer,
     responses={
-        200: shapes.CallbackAnswer,
-        201: shapes.CallbackAnswer,
+        200: callbacks.CallbackResponseSerializer,
+        201: callbacks.CallbackResponseSerializer,
         **_problems(
             *_BODY, "phone_required", "phone_ambiguous", "booking_not_found", "idempotency_key_reused", after_call=True
         ),
     },
 )
 
-operation = extend_schema(
+get_operation = extend_schema(
     operation_id="get_operation",
     tags=["bookings"],
     parameters=[*_EVERY, _header("Retry-After", "while it is pending, s", answers=(200,))],
-    responses={200: shapes.OperationsAnswer, **_problems("request_invalid", "not_found", after_call=True)},
+    responses={
+        200: bookings.OperationDetailResponseSerializer,
+        **_problems("request_invalid", "not_found", after_call=True),
+    },
 )
 
 
@@ -306,7 +321,7 @@ def openapi_document() -> bytes:
     return orjson.dumps(generated, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
 
 
-class Document(APIView):
+class DocumentView(APIView):
     """The OpenAPI document."""
 
     schema = None
@@ -319,7 +334,7 @@ class Document(APIView):
         return HttpResponse(openapi_document(), content_type="application/vnd.oai.openapi+json;version=3.1")
 
 
-class Page(SpectacularSwaggerSplitView):
+class DocumentPageView(SpectacularSwaggerSplitView):
     """The page that shows it. Its scripts are files from a package: the content policy forbids inline ones."""
 
     url_name = "openapi"

@@ -1,9 +1,10 @@
 """
-What goes out, assembled by hand: an output serializer would cost a cached answer most of its time.
+The parts of responses, assembled by hand: an output serializer would cost a cached answer most of its time.
 
-The shapes are described for the schema in `serializers.py`; a test holds both together.
+`serializers` describes their shapes for the schema; a test compares both.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -87,6 +88,17 @@ def time_of(start: datetime, end: datetime, *, zone: str, language: str) -> dict
         "time_zone": zone,
         "weekday": WEEKDAYS[language][local.weekday()],
     }
+
+
+def alternatives(
+    starts: Sequence[datetime], tokens: Sequence[str], *, zone: str, minutes: int, language: str
+) -> list[dict[str, str]]:
+    """Return other times, each with its slot_token where there are tokens."""
+    length = timedelta(minutes=minutes)
+    times = [time_of(start, start + length, zone=zone, language=language) for start in starts]
+    if not tokens:
+        return times
+    return [{"slot_token": token, **each} for token, each in zip(tokens, times, strict=True)]
 
 
 def freshness(known: CacheResult) -> dict[str, object]:

@@ -7,7 +7,7 @@ The only place where an error of the domain meets a status. It writes nothing: a
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -34,6 +34,9 @@ from bookings.errors import (
 )
 from bookings.models import Service
 from monitoring.logs import current_request_id
+
+if TYPE_CHECKING:  # it reads headers, whose module raises errors of this one
+    from bookings.api.context import RequestContext
 
 log = structlog.get_logger(__name__)
 
@@ -148,16 +151,16 @@ def body_of(
     }
 
 
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
+def exception_handler(exc: Exception, drf_context: Mapping[str, Any]) -> Response:
     """Answer an exception of a view: DRF's exception handler."""
-    code, problem, view = code_of(exc), problem_of(exc), context["view"]
+    code, problem, view = code_of(exc), problem_of(exc), drf_context["view"]
+    context: RequestContext | None = getattr(view, "context", None)  # the page of the document has none
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exc, TryLater):
         log.error("request failed", code=code, exc_info=exc)
-    members = _members(exc, view)
+    members = _members(exc, context)
     detail = "" if code == "internal_error" else _detail(exc)
     return Response(
-        # A page for people has no language of callers.
-        body_of(code, problem, language=getattr(view, "language", "en"), detail=detail, **members),
+        body_of(code, problem, language=context.language if context else "en", detail=detail, **members),
         status=problem.status,
         headers=_headers(exc, view, problem),
         content_type=CONTENT_TYPE,
@@ -173,15 +176,23 @@ def _detail(exc: Exception) -> str:
     return str(exc) if isinstance(exc, BookingError | RequestError) else ""
 
 
-def _members(exc: Exception, view: Any) -> dict[str, object]:
+def _members(exc: Exception, context: "RequestContext | None") -> dict[str, object]:
     """Return the members that only some problems have."""
     members: dict[str, object] = {}
-    if isinstance(exc, AnotherTime) and view.service is not None:
-        members["alternatives"] = view.times(exc.alternatives, exc.tokens)
-    if isinstance(exc, LimitReached) and view.service is not None:
-        members["next_possible_day"] = _next_day(exc, view.service.branch.time_zone)
-    if isinstance(exc, AlreadyBooked) and exc.appointment is not None and view.may_name(exc.appointment):
-        members["booking"] = presenters.booking(exc.appointment, language=view.language)
+    service = context.service if context else None
+    if context and service and isinstance(exc, AnotherTime):
+        zone = service.branch.time_zone
+        members["alternatives"] = presenters.alternatives(
+            exc.alternatives,
+            exc.tokens,
+            zone=zone,
+            minutes=(context.event_type or service.event_type).length_minutes,
+            language=context.language,
+        )
+        if isinstance(exc, LimitReached):
+            members["next_possible_day"] = _next_day(exc, zone)
+    if context and isinstance(exc, AlreadyBooked) and exc.appointment and context.may_name(exc.appointment):
+        members["booking"] = presenters.booking(exc.appointment, language=context.language)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [presenters.candidate(service) for service in exc.services[:5]]
     if isinstance(exc, PhoneAmbiguous):

@@ -1,31 +1,30 @@
-"""Where agents search: a question of a caller becomes at most three offers and one sentence."""
+"""GET /v1/availability: free slots in a window. POST /v1/availability/search: offers and a sentence for a caller."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from bookings.api import openapi as described
-from bookings.api import presenters, wire
+from bookings import metrics
+from bookings.api import openapi, presenters, wire
 from bookings.api.directory import people_called, people_of, service_of
 from bookings.api.problems import ScopeMissing
-from bookings.api.serializers.search import NEEDS_CLARIFICATION, SearchRequest, wanted_of
+from bookings.api.serializers.availability import NEEDS_CLARIFICATION, SearchSerializer, SlotQuery, criteria_of
 from bookings.api.views.base import AgentView
 from bookings.availability import pagination
-from bookings.availability.calendar_view import Calendar
+from bookings.availability.calendar_view import Calendar, open_times, unavailable
 from bookings.availability.criteria import TimeCriteria
 from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Offer, Status
+from bookings.errors import DateInPast, DeadlineExceeded, TooFar
 from bookings.language import sentences
 from bookings.models import AgentKey, Service, SlotToken, Staff
 from bookings.scheduling.offering import Offered, offer
-from cachectl.infra.deadline import Deadline
+from cachectl.cache import CacheResult, Freshness
 from cachectl.loaders import ACCESS_REFUSED
 from calcom.day_ranges import MINUTE
 from calcom.service import CalcomService
@@ -40,7 +39,7 @@ _HINTS = {
         " one the caller chooses, a booking needs it."
     ),
 }
-_NOBODY_KNOWS_HINT = (
+_UNKNOWN_HINT = (
     "Nothing is known: this does not mean that nothing is free. Search once more after Retry-After; if it is degraded"
     " again, say spoken, and send who shall be called back to POST /v1/callbacks."
 )
@@ -49,132 +48,195 @@ _ACCESS_REFUSED_HINT = (
     " spoken, and send who shall be called back to POST /v1/callbacks."
 )
 _HELD_HINT = "It is held. Say spoken, and book with the confirm_token of hold once the caller agrees."
-_STAFF_HINT = "Ask the caller, then search again with the id of a candidate as staff, or without staff for anybody."
+_STAFF_HINT = "Ask the caller, then search again with the id of a candidate as staff, or without staff for any person."
 MOST_CANDIDATES = 5
 
 
+class AvailabilityView(AgentView):
+    scopes: ClassVar = {"GET": AgentKey.Scope.AVAILABILITY_READ}
+
+    @openapi.list_availability
+    def get(self, request: Request) -> Response:
+        """List the free slots of a service in a window."""
+        query, now = SlotQuery.parse(request.query_params, self.context.key), timezone.now()
+        service = query.service
+        self.context = context = self.context.about(service)
+        _check_window(query, now)
+        view = open_times(
+            service=service,
+            first=query.first,
+            last=query.last,
+            now=now,
+            calcom=CalcomService(service.event_type.account, tenant=context.key.company_id),
+            deadline=context.deadline,
+            max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
+        )
+        zone, known = service.branch.time_zone, view.known_in_full
+        metrics.count_answer(known)
+        body = {
+            "ok": True,
+            "status": _list_status(known, is_free=bool(view.starts)),
+            "service": presenters.service(service),
+            "time_zone": zone,
+            "slots": presenters.slots(
+                tuple(view.starts), zone=zone, minutes=service.event_type.length_minutes, language=context.language
+            ),
+            "unknown_days": _unknown_days(known),
+            "freshness": presenters.freshness(known),
+        }
+        return Response(body, headers=wire.cache_headers(view.known))
+
+
+def _check_window(query: SlotQuery, now: datetime) -> None:
+    """Raise for a window that no slot can be in, instead of calling it full."""
+    if query.last <= now:
+        raise DateInPast("The window has passed.")
+    if query.first > now + timedelta(days=query.service.horizon_days):
+        raise TooFar("The window is further ahead than callers may book.")
+
+
+def _list_status(known: CacheResult, *, is_free: bool) -> str:
+    """Return `degraded` for a list that is outdated, and for one without slots that hides what may be free."""
+    if not known.freshness.verified or (known.uncertain and not is_free):
+        return "degraded"
+    return "available" if is_free else "none"
+
+
+def _unknown_days(known: CacheResult) -> list[str]:
+    """Return the UTC dates of which nothing is known; raises where that is all of them."""
+    if known.freshness is not Freshness.MISSING:
+        return []
+    unknown = [day.date.isoformat() for day in known.days.values() if day.freshness is Freshness.MISSING]
+    if len(unknown) < len(known.days):
+        return unknown
+    if known.failure == "deadline":
+        raise DeadlineExceeded("The calendar did not answer in time.", retry_after=known.retry_after or 1.0)
+    raise unavailable(known)
+
+
+class SearchView(AgentView):
+    scopes: ClassVar = {"POST": AgentKey.Scope.AVAILABILITY_READ}
+    reads = True
+
+    @openapi.search_availability
+    def post(self, request: Request) -> Response:
+        """Find what the caller asks for, or up to three real times instead and the reason why."""
+        body, now, key = self.parsed(SearchSerializer), timezone.now(), self.context.key
+        self.context = self.context.in_language(body["language"])
+        if body["hold"] and AgentKey.Scope.BOOKINGS_WRITE not in key.scopes:
+            raise ScopeMissing(f"To hold a time a key needs the scope {AgentKey.Scope.BOOKINGS_WRITE}.")
+        conversation = self.enter(body["conversation_id"])
+        wanted = self._wanted(body, now)
+        service = wanted.service
+        response = _SearchResponse(service, wanted.criteria, now, self.context.language)
+        people = people_called(service, wanted.staff) if wanted.staff else ()
+        calendars = _calendars(service, people, any_person=not wanted.staff)
+        if not calendars:
+            return Response(response.clarification(people))
+        query = AvailabilityQuery(service, calendars, wanted.criteria, wanted.offered, body["max_offers"])
+        offered = offer(
+            query,
+            company=key.company,
+            conversation=conversation,
+            hold=body["hold"] is not None,
+            calcom=CalcomService(service.event_type.account, tenant=key.company_id),
+            deadline=self.context.deadline,
+            now=now,
+            max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
+        )
+        known, headers = offered.result.known, wire.cache_headers(offered.result.known)
+        if _is_unknown(offered.result) and not _is_access_refused(offered.result):
+            headers |= wire.retry_after(known.retry_after)
+        return Response(response.result(query, offered), headers=headers)
+
+    def _wanted(self, body: Mapping[str, Any], now: datetime) -> "_Wanted":
+        """Return what is asked for, or what an earlier search asked for; the context is about its service then."""
+        key = self.context.key
+        if body["more_token"] is not None:
+            saved = pagination.load(body["more_token"], company=key.company)
+            service = service_of(key, str(saved.service_id))
+            self.context = self.context.about(service)
+            return _Wanted(service, saved.criteria, str(saved.staff_id or ""), saved.offered)
+        service = service_of(key, body["service"])
+        self.context = self.context.about(service)
+        return _Wanted(service, criteria_of(body["when"], _zone(service), now), body["staff"] or "")
+
+
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked, whether from the beginning or from where an earlier search left off."""
+class _Wanted:
+    """What is asked for, whether from the beginning or from where an earlier search left off."""
 
     service: Service
     criteria: TimeCriteria
     staff: str
-    """Id or name; empty for anybody."""
+    """Id or name; empty for any person."""
     offered: frozenset[int] = frozenset()
 
 
-class Search(AgentView):
-    """One question of a caller."""
+@dataclass(frozen=True, slots=True)
+class _SearchResponse:
+    """The body of a response to a search."""
 
-    scopes: ClassVar = {"POST": AgentKey.Scope.AVAILABILITY_READ}
+    service: Service
+    criteria: TimeCriteria
+    now: datetime
+    language: str
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Wait as long as for any question, although its body makes it a POST."""
-        made = super().initialize_request(request, *args, **kwargs)
-        self.deadline = Deadline.after(self.applied_wait or settings.BOOKINGS_READ_WAIT)
-        return made
-
-    @described.search
-    def post(self, request: Request) -> Response:
-        """Find what the caller asks for, or up to three real times instead and the reason why."""
-        body, now = self.parsed(SearchRequest), timezone.now()
-        self.asked_language = body["language"] or self.asked_language
-        if body["hold"] and AgentKey.Scope.BOOKINGS_WRITE not in self.key.scopes:
-            raise ScopeMissing(f"To hold a time a key needs the scope {AgentKey.Scope.BOOKINGS_WRITE}.")
-        conversation = self.conversation(body["conversation_id"])
-        question = self._question(body, now)
-        service = question.service
-        people = people_called(service, question.staff) if question.staff else ()
-        calendars = _calendars(service, people, anybody=not question.staff)
-        if not calendars:
-            return Response(self._clarification(question, people, now))
-        query = AvailabilityQuery(service, calendars, question.criteria, question.offered, body["max_offers"])
-        offered = offer(
-            query,
-            company=self.key.company,
-            conversation=conversation,
-            hold=body["hold"] is not None,
-            calcom=CalcomService(service.event_type.account, tenant=self.key.company_id),
-            deadline=self.deadline,
-            now=now,
-            max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
-        )
-        result = offered.result
-        told = wire.cache_headers(result.known)
-        if _nobody_knows(result) and not _is_access_refused(result):
-            told |= wire.retry_after(result.known.retry_after)
-        return Response(self._answer(query, offered, now), headers=told)
-
-    def _question(self, body: Mapping[str, Any], now: datetime) -> _Question:
-        """Return what is asked, or what was asked before; the service is known first, for its zone and language."""
-        if body["more_token"] is not None:
-            before = pagination.load(body["more_token"], company=self.key.company)
-            self.service = service_of(self.key, str(before.service_id))
-            return _Question(self.service, before.criteria, str(before.staff_id or ""), before.offered)
-        self.service = service_of(self.key, body["service"])
-        return _Question(self.service, wanted_of(body["when"], _zone(self.service), now), body["staff"] or "")
-
-    def _answer(self, query: AvailabilityQuery, offered: Offered, now: datetime) -> dict[str, object]:
+    def result(self, query: AvailabilityQuery, offered: Offered) -> dict[str, object]:
         result, staff = offered.result, query.calendars[0].staff
-        return self._frame(query.service, query.criteria, now) | {
+        numbered = enumerate(zip(result.offers, offered.tokens, strict=True), start=1)
+        return self._frame() | {
             "status": result.status,
             "reason": result.reason,
-            "offers": [
-                self._offer(number, each, token, now)
-                for number, (each, token) in enumerate(zip(result.offers, offered.tokens, strict=True), start=1)
-            ],
+            "offers": [self._offer(number, each, token) for number, (each, token) in numbered],
             "hold": presenters.hold(offered.held, staff=_name(staff) or "", language=self.language)
             if offered.held
             else None,
             "more_token": offered.more_token,
-            "spoken": sentences.search_result(_spoken_about(query, offered, now), self.language),
+            "spoken": sentences.search_result(_spoken(query, offered, self.now), self.language),
             "agent_hint": _hint(offered),
             "freshness": presenters.freshness(result.known),
         }
 
-    def _offer(self, number: int, offer: Offer, token: SlotToken, now: datetime) -> dict[str, object]:
-        assert self.service is not None  # noqa: S101
+    def _offer(self, number: int, offer: Offer, token: SlotToken) -> dict[str, object]:
         zone = _zone(self.service)
         end = offer.start + offer.calendar.event_type.length_minutes * MINUTE
+        today = self.now.astimezone(zone).date()
         return {
             "option": number,
             "slot_token": token.token,
             **presenters.time_of(offer.start, end, zone=zone.key, language=self.language),
             "staff": _name(offer.calendar.staff),
-            "spoken": sentences.one_time(offer.start.astimezone(zone), now.astimezone(zone).date(), self.language),
+            "spoken": sentences.one_time(offer.start.astimezone(zone), today, self.language),
         }
 
-    def _clarification(self, question: _Question, people: Sequence[Staff], now: datetime) -> dict[str, object]:
-        """Ask who is meant: nobody is called so, several are, or there is no way to promise that one person."""
-        bookable = [one for one, calendar in people_of(question.service).items() if calendar]
+    def clarification(self, people: Sequence[Staff]) -> dict[str, object]:
+        """Ask which of `people` is meant; or, where that is none or one, name those whom the service can promise."""
+        bookable = [one for one, calendar in people_of(self.service).items() if calendar]
         candidates = people if len(people) > 1 else bookable
-        reason = ("staff_unknown", "staff_not_bookable", "staff_ambiguous")[min(len(people), 2)]
-        names = [one.name for one in candidates]
-        return self._frame(question.service, question.criteria, now, ambiguous=True) | {
+        if len(people) == 1:
+            spoken = sentences.any_person(self.language)
+        else:
+            names = [one.name for one in candidates]
+            spoken = sentences.which_person(names, several=len(people) > 1, language=self.language)
+        return self._frame(ambiguous=True) | {
             "status": NEEDS_CLARIFICATION,
-            "reason": reason,
+            "reason": ("staff_unknown", "staff_not_bookable", "staff_ambiguous")[min(len(people), 2)],
             "candidates": [{"id": f"st_{one.pk}", "name": one.name} for one in candidates[:MOST_CANDIDATES]],
-            "spoken": sentences.any_person(self.language)
-            if len(people) == 1
-            else sentences.which_person(names, several=len(people) > 1, language=self.language),
+            "spoken": spoken,
             "agent_hint": _STAFF_HINT,
         }
 
-    def _frame(
-        self, service: Service, criteria: TimeCriteria, now: datetime, *, ambiguous: bool = False
-    ) -> dict[str, object]:
-        """Return what every answer has, in its order; the other members are empty as yet."""
-        zone = _zone(service)
+    def _frame(self, *, ambiguous: bool = False) -> dict[str, object]:
+        """Return the members of every response, in their order; most are empty as yet."""
+        zone = _zone(self.service)
+        understood = sentences.understood(self.criteria, zone, self.now.astimezone(zone).date(), self.language)
         return {
             "ok": True,
             "status": None,
             "reason": None,
-            "request": {
-                "understood": sentences.understood(criteria, zone, now.astimezone(zone).date(), self.language),
-                "ambiguous": ambiguous,
-            },
-            "service": presenters.service(service),
+            "request": {"understood": understood, "ambiguous": ambiguous},
+            "service": presenters.service(self.service),
             "offers": [],
             "candidates": [],
             "hold": None,
@@ -185,10 +247,10 @@ class Search(AgentView):
         }
 
 
-def _calendars(service: Service, people: Sequence[Staff], *, anybody: bool) -> list[Calendar]:
-    """Return where to look: with the one person asked for first, and with anybody; nothing where that is not clear."""
+def _calendars(service: Service, people: Sequence[Staff], *, any_person: bool) -> list[Calendar]:
+    """Return where to look: the calendar of the one person asked for, then that of any; none if it is not clear who."""
     any_host = Calendar(service.event_type)
-    if anybody:
+    if any_person:
         return [any_host]
     own = people_of(service).get(people[0]) if len(people) == 1 else None
     if own is None:
@@ -197,7 +259,7 @@ def _calendars(service: Service, people: Sequence[Staff], *, anybody: bool) -> l
     return [own, any_host] if others else [own]
 
 
-def _spoken_about(query: AvailabilityQuery, offered: Offered, now: datetime) -> sentences.SearchResult:
+def _spoken(query: AvailabilityQuery, offered: Offered, now: datetime) -> sentences.SearchResult:
     result, zone, preferred = offered.result, _zone(query.service), query.calendars[0]
     return sentences.SearchResult(
         status=result.status,
@@ -213,7 +275,7 @@ def _spoken_about(query: AvailabilityQuery, offered: Offered, now: datetime) -> 
     )
 
 
-def _nobody_knows(result: AvailabilityResult) -> bool:
+def _is_unknown(result: AvailabilityResult) -> bool:
     return result.status is Status.DEGRADED and not result.offers
 
 
@@ -225,9 +287,9 @@ def _is_access_refused(result: AvailabilityResult) -> bool:
 def _hint(offered: Offered) -> str:
     if offered.held:
         return _HELD_HINT
-    if not _nobody_knows(offered.result):
+    if not _is_unknown(offered.result):
         return _HINTS[offered.result.status]
-    return _ACCESS_REFUSED_HINT if _is_access_refused(offered.result) else _NOBODY_KNOWS_HINT
+    return _ACCESS_REFUSED_HINT if _is_access_refused(offered.result) else _UNKNOWN_HINT
 
 
 def _name(staff: Staff | None) -> str | None:

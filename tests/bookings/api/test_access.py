@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from bookings.api import auth, directory, urls
-from bookings.api.views import base
+from bookings.api.views.base import AgentView, UnknownAddressView
+from bookings.api.views.services import ServicesView
 from bookings.models import AgentKey
 from tests.bookings.api.conftest import Agent, agent_with, wish
 from tests.factories import Practice, Salon, at
@@ -177,14 +178,14 @@ def test_no_method_leads_around_a_scope(salon: Salon) -> None:
 
 def test_every_operation_names_its_scope() -> None:
     """A view that forgot it would be open to every key."""
-    operations = [view for view in base.AgentView.__subclasses__() if view is not base.Nothing]
+    operations = [view for view in AgentView.__subclasses__() if view is not UnknownAddressView]
 
     for view in operations:
         methods = {method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)}
         assert {method.upper() for method in methods} == set(view.scopes), view
 
 
-class Careless(base.Services):
+class Careless(ServicesView):
     """A view with a method that no scope opens."""
 
     def post(self, _request: Request) -> Response:
@@ -202,7 +203,7 @@ def test_method_that_no_scope_opens_is_closed_to_every_key(salon: Salon, rf: Req
     """Also where a view came past the check at the start."""
     signed = rf.post("/", headers={"Authorization": f"Bearer {salon.key}"})
 
-    answer = super(base.AgentView, Careless).as_view()(signed)
+    answer = super(AgentView, Careless).as_view()(signed)
 
     assert (answer.status_code, answer.data["code"]) == (403, "scope_missing")
 

@@ -231,7 +231,7 @@ def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch:
     def broken(_key: object) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("bookings.api.views.base.services_of", broken)
+    monkeypatch.setattr("bookings.api.views.services.services_of", broken)
 
     answer = agent.get("services")
 

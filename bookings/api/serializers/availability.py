@@ -1,31 +1,42 @@
-"""What a search is asked with; and what it is answered with, for the schema only: `searching.py` writes it."""
+"""When slots are asked for: the query of the list, the body of a search, and their responses."""
 
-import re
 from collections.abc import Mapping
-from datetime import datetime, time
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
-from bookings.api.problems import WindowTooLong
-from bookings.api.serializers.requests import (
+from bookings.api.directory import service_of
+from bookings.api.problems import RequestInvalid, WindowTooLong
+from bookings.api.serializers.fields import (
     LONGEST_WINDOW,
-    AgentSerializer,
-    FreshnessAnswer,
-    HoldAnswer,
+    OPTIONAL,
+    UNPRINTABLE,
+    ConversationIdField,
     InstantField,
-    PrintableField,
-    ServiceAnswer,
+    LanguageField,
+    OptionalTextField,
+    RequestSerializer,
     ServiceField,
-    TimeAnswer,
+    clock_time,
+    instant,
     local_date,
+)
+from bookings.api.serializers.shared import (
+    FreshnessResponseSerializer,
+    HoldResponseSerializer,
+    ServiceResponseSerializer,
+    SlotResponseSerializer,
+    TimeResponseSerializer,
 )
 from bookings.availability.criteria import A_DAY, PartOfDay, TimeCriteria, instant_of
 from bookings.availability.ranking import MAX_OFFERS
 from bookings.availability.rules import Reason
 from bookings.availability.search import Status
 from bookings.errors import TimeNotUnderstood
+from bookings.models import AgentKey, Service
 from calcom.day_ranges import MINUTE
 
 MOST_WINDOWS = 10
@@ -33,38 +44,85 @@ DAYS_AHEAD = 14
 """How many days are meant where none is named."""
 NEEDS_CLARIFICATION = "needs_clarification"
 STAFF_REASONS = ("staff_unknown", "staff_ambiguous", "staff_not_bookable")
-_CLOCK = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
+
+# --- GET /v1/availability ------------------------------------------------------------------------------------------
 
 
-# --- What is asked -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class SlotQuery:
+    """Slots of a service that start from `first` on and before `last`. Parsed by hand, for speed."""
+
+    service: Service
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], key: AgentKey) -> "SlotQuery":
+        """Read service, and from and to, or date."""
+        service = service_of(key, _text(query, "service"))
+        if "date" in query:
+            return cls(service, *_local_day(query["date"], service.branch.time_zone))
+        # An unescaped + of an offset arrives as a blank.
+        first, last = (instant(_text(query, name).replace(" ", "+")) for name in ("from", "to"))
+        if last <= first:
+            raise TimeNotUnderstood("The window ends before it begins.")
+        if last - first > LONGEST_WINDOW:
+            raise WindowTooLong(f"A window may have at most {LONGEST_WINDOW.days} days.")
+        return cls(service, first, last)
 
 
-class WindowRequest(AgentSerializer):
+def _text(query: Mapping[str, str], name: str) -> str:
+    value = query.get(name, "")
+    if not value or len(value) > 200 or UNPRINTABLE.search(value):
+        raise RequestInvalid(name, "It is required, as text of at most 200 characters.")
+    return value
+
+
+def _local_day(text: str, zone: str) -> tuple[datetime, datetime]:
+    """Return the first instant of a local date, and of the next."""
+    day = local_date(text)
+    first, last = (datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)) for n in (0, 1))
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
+class AvailabilityResponseSerializer(serializers.Serializer[Any]):
+    """The free slots in the window."""
+
+    ok = serializers.BooleanField()
+    status = serializers.ChoiceField(
+        ["available", "none", "degraded"],
+        help_text="degraded: some days could not be looked up; slots are as last known, of unknown_days nobody knows",
+    )
+    service = ServiceResponseSerializer()
+    time_zone = serializers.CharField()
+    slots = SlotResponseSerializer(many=True)
+    unknown_days = serializers.ListField(child=serializers.DateField(), help_text="UTC dates; never say they are full")
+    freshness = FreshnessResponseSerializer()
+
+
+# --- POST /v1/availability/search ----------------------------------------------------------------------------------
+
+
+class WindowSerializer(RequestSerializer):
     """Slots that start from one instant on and before another; without the other, at the first exactly."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Return the fields. One of them has a name that Python keeps for itself."""
         return {
             "from": InstantField(help_text="RFC 3339 with offset"),
-            "to": InstantField(required=False, allow_null=True, default=None, help_text="RFC 3339 with offset"),
+            "to": InstantField(**OPTIONAL, help_text="RFC 3339 with offset"),
         }
 
 
-class WhenRequest(AgentSerializer):
+class WhenSerializer(RequestSerializer):
     """When the caller would like to come: windows, or a day of the branch; without either, in the next two weeks."""
 
-    windows = WindowRequest(many=True, required=False, allow_null=True, default=None)
-    date = PrintableField(required=False, allow_null=True, default=None, help_text="a day of the branch: 2026-11-24")
+    windows = WindowSerializer(many=True, required=False, allow_null=True, default=None)
+    date = OptionalTextField(help_text="a day of the branch: 2026-11-24")
     part_of_day = serializers.ChoiceField(list(PartOfDay), required=False, allow_null=True, default=None)
-    not_before = PrintableField(
-        required=False, allow_null=True, default=None, help_text="with date, on the branch's clocks: 09:00"
-    )
-    time = PrintableField(
-        required=False, allow_null=True, default=None, help_text="with date, the one time that is wanted: 10:30"
-    )
-    phrase = PrintableField(
-        required=False, allow_null=True, default=None, max_length=300, help_text="the caller's own words"
-    )
+    not_before = OptionalTextField(help_text="with date, on the branch's clocks: 09:00")
+    time = OptionalTextField(help_text="with date, the one time that is wanted: 10:30")
+    phrase = OptionalTextField(max_length=300, help_text="the caller's own words")
 
     def validate_windows(self, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
         """Refuse none and too many."""
@@ -85,12 +143,12 @@ class WhenRequest(AgentSerializer):
         return attrs
 
 
-class SearchRequest(AgentSerializer):
+class SearchSerializer(RequestSerializer):
     """What is wanted, when, and with whom; or what goes on from an earlier search."""
 
-    service = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name")
-    staff = ServiceField(required=False, allow_null=True, default=None, help_text="id or exact name; empty: anybody")
-    when = WhenRequest(required=False, allow_null=True, default=None)
+    service = ServiceField(**OPTIONAL, help_text="id or exact name")
+    staff = ServiceField(**OPTIONAL, help_text="id or exact name; empty: anybody")
+    when = WhenSerializer(required=False, allow_null=True, default=None)
     hold = serializers.ChoiceField(
         ["exact_match"],
         required=False,
@@ -106,17 +164,8 @@ class SearchRequest(AgentSerializer):
         default=None,
         help_text="of an earlier answer: go on from there; service, staff and when are those of that search",
     )
-    conversation_id = serializers.RegexField(
-        r"^cv_[0-9A-Z]{16}$", required=False, allow_null=True, default=None, help_text="the phone call it is part of"
-    )
-    language = serializers.RegexField(
-        r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$",
-        max_length=10,
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text="BCP 47; else Accept-Language, else the branch's",
-    )
+    conversation_id = ConversationIdField()
+    language = LanguageField(help_text="BCP 47; else Accept-Language, else the branch's")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a search for nothing."""
@@ -125,7 +174,7 @@ class SearchRequest(AgentSerializer):
         return attrs
 
 
-def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> TimeCriteria:
+def criteria_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> TimeCriteria:
     """
     Return what `when` asks for, on the clocks of `zone`.
 
@@ -139,7 +188,7 @@ def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> 
     if when.get("windows") is not None:
         return _of_windows(when["windows"])
     if when.get("time") is not None:
-        return TimeCriteria.at(instant_of(local_date(when["date"]), _clock(when["time"]), zone))
+        return TimeCriteria.at(instant_of(local_date(when["date"]), clock_time(when["time"]), zone))
     first = now.astimezone(zone).date()
     days = [local_date(when["date"])] if when.get("date") else [first + ahead * A_DAY for ahead in range(DAYS_AHEAD)]
     part, not_before = when.get("part_of_day"), when.get("not_before")
@@ -147,7 +196,7 @@ def wanted_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> 
         days,
         zone,
         part=PartOfDay(part) if part else None,
-        not_before=_clock(not_before) if not_before is not None else None,
+        not_before=clock_time(not_before) if not_before is not None else None,
     )
 
 
@@ -160,23 +209,14 @@ def _of_windows(windows: list[Mapping[str, datetime]]) -> TimeCriteria:
     return TimeCriteria.between(spans)
 
 
-def _clock(text: str) -> time:
-    if not _CLOCK.fullmatch(text):
-        raise TimeNotUnderstood("A time of day is written as in 09:30.")
-    return time.fromisoformat(text)
-
-
-# --- What is answered --------------------------------------------------------------------------------------------
-
-
-class UnderstoodAnswer(serializers.Serializer[Any]):
+class UnderstoodResponseSerializer(serializers.Serializer[Any]):
     """What was understood."""
 
     understood = serializers.CharField()
     ambiguous = serializers.BooleanField()
 
 
-class OfferAnswer(TimeAnswer):
+class OfferResponseSerializer(TimeResponseSerializer):
     """A time that may be offered."""
 
     option = serializers.IntegerField()
@@ -185,14 +225,14 @@ class OfferAnswer(TimeAnswer):
     spoken = serializers.CharField()
 
 
-class StaffAnswer(serializers.Serializer[Any]):
+class StaffResponseSerializer(serializers.Serializer[Any]):
     """Somebody the agent may ask about."""
 
     id = serializers.CharField(help_text="such as st_12")
     name = serializers.CharField()
 
 
-class SearchAnswer(serializers.Serializer[Any]):
+class SearchResponseSerializer(serializers.Serializer[Any]):
     """What was asked for, or up to three real times instead."""
 
     ok = serializers.BooleanField()
@@ -202,12 +242,12 @@ class SearchAnswer(serializers.Serializer[Any]):
     reason = serializers.ChoiceField(
         [*Reason, *STAFF_REASONS], allow_null=True, help_text="why it is not what was asked for"
     )
-    request = UnderstoodAnswer()
-    service = ServiceAnswer()
-    offers = OfferAnswer(many=True)
-    candidates = StaffAnswer(many=True, help_text="who may be meant; with needs_clarification")
-    hold = HoldAnswer(allow_null=True)
+    request = UnderstoodResponseSerializer()
+    service = ServiceResponseSerializer()
+    offers = OfferResponseSerializer(many=True)
+    candidates = StaffResponseSerializer(many=True, help_text="who may be meant; with needs_clarification")
+    hold = HoldResponseSerializer(allow_null=True)
     more_token = serializers.CharField(allow_null=True, help_text="what goes on from here")
     spoken = serializers.CharField()
     agent_hint = serializers.CharField()
-    freshness = FreshnessAnswer(allow_null=True)
+    freshness = FreshnessResponseSerializer(allow_null=True)
