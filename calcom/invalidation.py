@@ -10,9 +10,9 @@ from redis import RedisError
 from cachectl import conf, invalidation, tasks
 from cachectl.infra import executors, outbox
 from cachectl.models import CacheInvalidation
-from calcom.contradictions import request_sync
 from calcom.day_ranges import SlotFootprint, affected_days, date_of, minute_from
 from calcom.models import Account, EventType, EventTypeHost
+from calcom.sync_requests import request_sync
 from calcom.types import ListReach
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from cachectl import cache
 from cachectl.cache import CacheResult, Day
 from cachectl.infra.deadline import Deadline
 from cachectl.models import CacheInvalidation
-from calcom import contradictions, invalidation, sync
+from calcom import invalidation, sync, sync_requests
 from calcom.day_ranges import date_of, minute_from
 from calcom.errors import Reason, Refused, Unavailable
 from calcom.http.client import LARGEST_PAGE, Client
@@ -87,15 +87,17 @@ class CalcomService:
         starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
         return OpenSlots(starts, known.days, known)
 
-    def open_slots_for_move(self, *, event_type: EventType, uid: str, first: datetime, last: datetime) -> list[int]:
+    def open_slots_for_reschedule(
+        self, *, event_type: EventType, uid: str, first: datetime, last: datetime
+    ) -> list[int]:
         """
         Return the slots to which the booking `uid` could move, as epoch minutes; its own time counts as free.
 
         Always asks Cal.com, and takes as long as that takes.
         """
-        with _noticing_contradictions(event_type):
+        with _syncing_if_contradicted(event_type):
             found = self._client.open_slots(
-                event_type=event_type, start=first, end=unique_end(last), priority=Priority.LIVE, moving_uid=uid
+                event_type=event_type, start=first, end=unique_end(last), priority=Priority.LIVE, rescheduled_uid=uid
             )
         return [start for start in found if minute_from(first) <= start < minute_from(last)]
 
@@ -110,7 +112,7 @@ class CalcomService:
             Refused: nothing was booked, and will not be.
             OutcomeUnknown: look it up with `find_booking` before sending it again.
         """
-        with _noticing_contradictions(event_type):
+        with _syncing_if_contradicted(event_type):
             return self._client.create_booking(event_type=event_type, booking=booking)
 
     def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
@@ -147,7 +149,7 @@ class CalcomService:
         ours = [booking for booking in found if booking is not None and booking.appointment_id == appointment_id]
         if not ours and None in found:
             raise Unavailable("A booking cannot be read that may be ours.")
-        return max(ours, key=lambda booking: (not booking.moved_from_uid, booking.state.takes_time), default=None)
+        return max(ours, key=lambda booking: (not booking.rescheduled_from_uid, booking.state.takes_time), default=None)
 
     def changed_bookings(self, *, since: datetime) -> Iterator[list[RemoteBooking | UnreadableBooking]]:
         """
@@ -161,7 +163,7 @@ class CalcomService:
         skip = 0
         while True:
             page = self._client.changed_bookings(since=since, skip=skip)
-            yield _moved_last(page)
+            yield _rescheduled_last(page)
             newest = max((each.updated_at for each in page if each.updated_at), default=since)
             if len(page) < LARGEST_PAGE:
                 return
@@ -172,7 +174,7 @@ class CalcomService:
         """Yield pages of the account's bookings from `start` to `end`, in the same way."""
         skip = 0
         while page := self._client.bookings_between(start=start, end=end, skip=skip):
-            yield _moved_last(page)
+            yield _rescheduled_last(page)
             skip += len(page)
 
     def refuse_unwritable(self) -> None:
@@ -184,9 +186,9 @@ class CalcomService:
         """
         refusals.refuse(self._account, refusals.Kind.WRITES)
 
-    def contradicted(self, event_type: EventType) -> None:
+    def request_sync(self, event_type: EventType) -> None:
         """Have the event type synced, because something newer says otherwise. Never fails, and is bounded."""
-        contradictions.request_sync(event_type)
+        sync_requests.request_sync(event_type)
 
     def host_ids(self, calcom_ids: Collection[int]) -> list[int]:
         """Return our ids of hosts. One whom no sync has seen yet is written down by number."""
@@ -270,7 +272,7 @@ class CalcomService:
 
 
 @contextmanager
-def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
+def _syncing_if_contradicted(event_type: EventType) -> Iterator[None]:
     """Have the event type synced, or taken off offer, where Cal.com's refusal says that it is not what we think."""
     try:
         yield
@@ -278,7 +280,7 @@ def _noticing_contradictions(event_type: EventType) -> Iterator[None]:
         if exc.event_type_is_missing:
             sync.deactivate(event_type)
         elif exc.reason in _OF_THE_EVENT_TYPE or _is_unknown_limit(event_type, exc.reason):
-            contradictions.request_sync(event_type)
+            sync_requests.request_sync(event_type)
         raise
 
 
@@ -289,5 +291,7 @@ def _is_unknown_limit(event_type: EventType, reason: Reason) -> bool:
     return reason is Reason.BOOKER_LIMIT and not event_type.limits_each_booker
 
 
-def _moved_last(page: Sequence[RemoteBooking | UnreadableBooking]) -> list[RemoteBooking | UnreadableBooking]:
-    return sorted(page, key=lambda booking: isinstance(booking, UnreadableBooking) or booking.moved_to_uid is not None)
+def _rescheduled_last(page: Sequence[RemoteBooking | UnreadableBooking]) -> list[RemoteBooking | UnreadableBooking]:
+    return sorted(
+        page, key=lambda booking: isinstance(booking, UnreadableBooking) or booking.rescheduled_to_uid is not None
+    )

@@ -9,11 +9,11 @@ import structlog
 from django.db import transaction
 
 from calcom import ownership
-from calcom.contradictions import request_sync
 from calcom.errors import Refused
 from calcom.http.client import Client
 from calcom.invalidation import availability_changed, invalidate_lists
 from calcom.models import Account, EventType, EventTypeHost, EventTypeQuerySet, Host
+from calcom.sync_requests import request_sync
 from calcom.types import RemoteEventType, RemoteHost
 from calcom.webhooks import events
 

@@ -88,8 +88,8 @@ class RemoteBooking:
     """Lower case; empty where there is no attendee."""
     appointment_id: str | None
     """What our metadata says, None for a booking made elsewhere. A booking that was moved keeps it."""
-    moved_from_uid: str | None = field(default=None, repr=False)
-    moved_to_uid: str | None = field(default=None, repr=False)
+    rescheduled_from_uid: str | None = field(default=None, repr=False)
+    rescheduled_to_uid: str | None = field(default=None, repr=False)
     created_at: datetime | None = None
     updated_at: datetime | None = None
     attendee_name: str = field(default="", repr=False)

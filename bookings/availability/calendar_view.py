@@ -194,5 +194,5 @@ def _minus_claims(calendar: Calendar, starts: Sequence[int], listed: OpenSlots, 
     loaded_at = {(day - EPOCH.date()).days: known.loaded_at for day, known in listed.days.items() if known.loaded_at}
     compared = occupancy.compare(event_type, starts, loaded_at)
     if compared.contradicts_mirror:
-        calcom.contradicted(event_type)
+        calcom.request_sync(event_type)
     return CalendarView(calendar, compared.left, listed.known, compared.askable, compared.uncertain)

@@ -228,14 +228,14 @@ class Appointment(models.Model):
         Compare-and-set on the uid: of two that hear of the same move, one wins. Earlier uids stay known, because late
         messages name them.
         """
-        chain = dict.fromkeys([*self.earlier_remote_uids, self.remote_uid, remote.moved_from_uid])
+        chain = dict.fromkeys([*self.earlier_remote_uids, self.remote_uid, remote.rescheduled_from_uid])
         replaced: dict[str, Any] = {
             "remote_uid": remote.uid,
             "earlier_remote_uids": [uid for uid in chain if uid and uid != remote.uid],
             "changed_at": Now(),
             **fields,
         }
-        if remote.state.takes_time or remote.moved_to_uid:
+        if remote.state.takes_time or remote.rescheduled_to_uid:
             host_id = host_ids[0] if len(host_ids) == 1 else None
             replaced |= {"start": remote.start, "end": remote.end, "host_id": host_id}
         if remote.state.takes_time:

@@ -83,9 +83,9 @@ class CreateHandler(OperationHandler):
             # Cal.com returned an existing booking as if it were new. It is not ours to cancel.
             is_same = (remote.attendee_email, remote.start) == (appointment.attendee_email, appointment.start)
             self.refuse(SAME_ADDRESS if is_same else FOREIGN, list_was_wrong=not is_same)
-        elif remote.moved_to_uid:
+        elif remote.rescheduled_to_uid:
             self._follow(remote, duration)
-        elif remote.state.takes_time and not remote.moved_from_uid and (difference := self.difference(remote)):
+        elif remote.state.takes_time and not remote.rescheduled_from_uid and (difference := self.difference(remote)):
             self._undo(remote, difference)  # what a person moved there is where that person wants it
         else:
             self._hear_ours(remote, duration)
@@ -93,7 +93,7 @@ class CreateHandler(OperationHandler):
     def _follow(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         """Hear where it is by now: it was made, and moved at Cal.com before we heard of it."""
         try:
-            *left, here = [remote, *_trail(self.calcom, remote.moved_to_uid)]
+            *left, here = [remote, *_trail(self.calcom, remote.rescheduled_to_uid)]
         except CalcomError:
             self.later(OperationState.UNKNOWN)
         else:
@@ -117,7 +117,7 @@ class CreateHandler(OperationHandler):
             won = appointment.state == AppointmentState.PENDING and appointment.transition(
                 to=AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING,
                 remote_uid=remote.uid,
-                earlier_remote_uids=[each.uid for each in left] or list(filter(None, [remote.moved_from_uid])),
+                earlier_remote_uids=[each.uid for each in left] or list(filter(None, [remote.rescheduled_from_uid])),
                 start=remote.start,
                 end=remote.end,
                 host_id=host_ids[0] if len(host_ids) == 1 else None,
@@ -143,7 +143,7 @@ class CreateHandler(OperationHandler):
         with suppress(IntegrityError), transaction.atomic():
             Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
         self.later(OperationState.UNKNOWN)
-        self.calcom.contradicted(self.appointment.event_type)
+        self.calcom.request_sync(self.appointment.event_type)
         try:
             self.calcom.cancel(uid=remote.uid, reason="Booked otherwise than asked for.")
         except Refused as exc:
@@ -252,14 +252,16 @@ class RescheduleHandler(OperationHandler):
         appointment = self.appointment
         chain = {appointment.remote_uid, *appointment.earlier_remote_uids}
         made_there = appointment.origin == Appointment.Origin.CALCOM  # such a booking does not carry our id
-        is_named = remote.appointment_id == appointment.public_id or (made_there and remote.moved_from_uid in chain)
+        is_named = remote.appointment_id == appointment.public_id or (
+            made_there and remote.rescheduled_from_uid in chain
+        )
         return is_named and not _belongs_to_another(remote.uid, appointment)
 
     def _hear_ours(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         if not duplicates.merge(self.appointment, [remote.uid], self.calcom):
             self.later(OperationState.UNKNOWN)
             return
-        stands = remote.state.takes_time or remote.moved_to_uid
+        stands = remote.state.takes_time or remote.rescheduled_to_uid
         if remote.start == self.start and stands:
             self._complete(remote, duration)
         elif stands:
@@ -289,7 +291,7 @@ class RescheduleHandler(OperationHandler):
             return
         self.calcom.availability_changed(invalidations)
         if other_length:
-            self.calcom.contradicted(self.appointment.event_type)
+            self.calcom.request_sync(self.appointment.event_type)
         if self.appointment.state == AppointmentState.AWAITING:
             self.tell("booking.awaits_host", outcome="rescheduled")
         outcome = other_length or ("done" if was_free else "overlaps at Cal.com")
@@ -414,13 +416,13 @@ class CancelHandler(OperationHandler):
         Note [A yes about another booking]: while Cal.com thought, a person may have moved the booking there. Then the
         one that was moved away is cancelled in any case, and the one that replaced it stands.
         """
-        if remote.uid != self.appointment.remote_uid or remote.moved_to_uid:
+        if remote.uid != self.appointment.remote_uid or remote.rescheduled_to_uid:
             try:
                 remote = self.look_up() or remote
             except CalcomError:
                 self.later(OperationState.UNKNOWN)
                 return
-        is_cancelled = not (remote.state.takes_time or remote.moved_to_uid)
+        is_cancelled = not (remote.state.takes_time or remote.rescheduled_to_uid)
         if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._release(duration)):
             self.try_again(OperationState.QUEUED, otherwise=UNSETTLED)
 
@@ -456,7 +458,7 @@ class CancelHandler(OperationHandler):
                 return
             self.have_called_back(outcome)
         if outcome == Reason.CANCELLING_OFF:
-            self.calcom.contradicted(self.appointment.event_type)
+            self.calcom.request_sync(self.appointment.event_type)
         self.tell("cancellation refused", outcome=outcome)
 
 
@@ -477,7 +479,7 @@ def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
             return
         step = calcom.get_booking(uid=uid)
         yield step
-        uid = step.moved_to_uid
+        uid = step.rescheduled_to_uid
 
 
 def _belongs_to_another(uid: str, appointment: Appointment) -> bool:

@@ -283,7 +283,7 @@ class _Calendar:
         first = max(start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), self.now)
         job = executors.submit_load(
             self.calcom.account_id,
-            self.calcom.open_slots_for_move,
+            self.calcom.open_slots_for_reschedule,
             event_type=self.appointment.event_type,
             uid=self.appointment.remote_uid,
             first=first,

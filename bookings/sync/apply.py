@@ -87,8 +87,8 @@ def apply_update(update: RemoteUpdate, calcom: CalcomService) -> Drift:
             update = RemoteUpdate(update.account, _looked_up(uid, calcom), began=began.pk if began else None)
             continue
         _ACTIONS.get(finding.drift, _nothing)(_Case(update, finding, calcom))
-        if finding.drift is Drift.SHARED_ENDED and update.booking.moved_to_uid:
-            update = RemoteUpdate(update.account, _looked_up(update.booking.moved_to_uid, calcom))
+        if finding.drift is Drift.SHARED_ENDED and update.booking.rescheduled_to_uid:
+            update = RemoteUpdate(update.account, _looked_up(update.booking.rescheduled_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:
             return finding.drift
     raise RetryLater("it is being moved again and again")
@@ -97,7 +97,7 @@ def apply_update(update: RemoteUpdate, calcom: CalcomService) -> Drift:
 def _to_look_up(update: RemoteUpdate, finding: Finding) -> str | None:
     """Return the uid that has to be read before anything is done; raise `Ignored` where that would say no more."""
     if finding.drift is Drift.MOVED_ON:
-        return update.booking.moved_to_uid
+        return update.booking.rescheduled_to_uid
     if update.booking.flaw and _needs_its_time(update, finding):
         if update.is_read or finding.appointment is None:
             raise Ignored(update.booking.flaw)
@@ -259,7 +259,7 @@ def _end_shared(case: _Case, event_type: EventType) -> list[CacheInvalidation]:
     One that was not known is written down as ended, with these times: a late message must not claim its time again.
     """
     account, booking = case.update.account, case.update.booking
-    uids = [uid for uid in (booking.uid, booking.moved_from_uid) if uid]
+    uids = [uid for uid in (booking.uid, booking.rescheduled_from_uid) if uid]
     time = {"start": booking.start, "end": booking.end}
     unknown = [
         SharedBooking(account=account, event_type=event_type, remote_uid=uid, ended=True, **time) for uid in uids
@@ -324,7 +324,10 @@ def _link(case: _Case) -> None:
     """Note the uid of the booking that this one replaced: messages about that one may still come."""
     appointment = case.appointment
     with _locked(appointment):
-        appointment.earlier_remote_uids = [*appointment.earlier_remote_uids, str(case.update.booking.moved_from_uid)]
+        appointment.earlier_remote_uids = [
+            *appointment.earlier_remote_uids,
+            str(case.update.booking.rescheduled_from_uid),
+        ]
         appointment.save(update_fields=["earlier_remote_uids"])
 
 

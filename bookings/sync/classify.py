@@ -109,7 +109,7 @@ def classify(update: RemoteUpdate) -> Finding:
         is_asked_elsewhere = family.is_of_another_account or _may_be_of_another_account(update)
         if shared or family.is_named_elsewhere or (appointment is None and is_asked_elsewhere):
             mine = shared.get(update.booking.uid)
-            return Finding(_of_shared(update, mine, shared.get(update.booking.moved_from_uid or "")), shared=mine)
+            return Finding(_of_shared(update, mine, shared.get(update.booking.rescheduled_from_uid or "")), shared=mine)
     if appointment is None:
         return Finding(_of_unknown(update))
     if family.lacks_origin:
@@ -146,14 +146,14 @@ class _Family:
                 is_named_elsewhere |= row.public_id == booking.appointment_id
                 continue
             by_uid = row if booking.uid in chain else by_uid
-            by_origin = row if booking.moved_from_uid in chain else by_origin
+            by_origin = row if booking.rescheduled_from_uid in chain else by_origin
             by_id = row if row.public_id == booking.appointment_id else by_id
             begun = row if row.pk == update.began else begun
         by_origin = begun or by_origin
         if by_uid and by_origin and by_origin is not by_uid and _leads_to(by_origin, update):
             is_import = by_uid.origin == Appointment.Origin.CALCOM
             return cls(by_origin, has_twin=True) if is_import else cls(by_uid, stranded=by_origin)
-        lacks_origin = bool(by_uid and booking.moved_from_uid and not by_origin)
+        lacks_origin = bool(by_uid and booking.rescheduled_from_uid and not by_origin)
         return cls(
             by_uid or by_origin or by_id,
             lacks_origin=lacks_origin,
@@ -164,7 +164,7 @@ class _Family:
 
 def _leads_to(appointment: Appointment, update: RemoteUpdate) -> bool:
     """Return whether the booking replaced the one that the appointment has now, or its trail led there."""
-    is_next = appointment.remote_uid == update.booking.moved_from_uid
+    is_next = appointment.remote_uid == update.booking.rescheduled_from_uid
     return appointment.is_live and (is_next or appointment.pk == update.began)
 
 
@@ -176,7 +176,7 @@ def _rows(update: RemoteUpdate) -> Iterable[Appointment]:
     statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
     """
     booking = update.booking
-    about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.moved_from_uid) if uid))
+    about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.rescheduled_from_uid) if uid))
     if isinstance(booking.appointment_id, str):
         about |= Appointment.objects.filter(public_id=booking.appointment_id)
     if update.began is not None:
@@ -196,7 +196,7 @@ def _chain(appointment: Appointment) -> list[str]:
 
 def _shared_rows(update: RemoteUpdate) -> dict[str, SharedBooking]:
     """Return what this account knows of the booking and of the one that it replaced, by uid."""
-    uids = [uid for uid in (update.booking.uid, update.booking.moved_from_uid) if uid]
+    uids = [uid for uid in (update.booking.uid, update.booking.rescheduled_from_uid) if uid]
     rows = SharedBooking.objects.filter(account=update.account, remote_uid__in=uids).select_related("event_type")
     return {row.remote_uid: row for row in rows}
 
@@ -215,7 +215,7 @@ def _of_shared(update: RemoteUpdate, mine: SharedBooking | None, replaced: Share
         return Drift.OVER
     if mine is not None and mine.ended and not (update.is_read and booking.state.takes_time):
         # What it says of itself is old. That it replaced another stays true.
-        is_new = booking.moved_from_uid and (replaced is None or not replaced.ended)
+        is_new = booking.rescheduled_from_uid and (replaced is None or not replaced.ended)
         return Drift.SHARED_ENDED if is_new else Drift.OLD
     if not booking.state.takes_time:
         return Drift.SHARED_ENDED
@@ -274,9 +274,9 @@ def _of_known(update: RemoteUpdate, mine: Appointment, operation: Operation | No
         return _of_current(update, mine, operation)
     if booking.uid in mine.earlier_remote_uids:
         return Drift.OLD
-    if booking.moved_from_uid in mine.earlier_remote_uids:
+    if booking.rescheduled_from_uid in mine.earlier_remote_uids:
         return _of_twin(update, mine)
-    if booking.moved_from_uid:
+    if booking.rescheduled_from_uid:
         return _of_successor(update, mine, operation)
     return _of_same_id(update, mine, operation)
 
@@ -309,7 +309,7 @@ def _of_awaiting(update: RemoteUpdate, mine: Appointment, operation: Operation |
 
 
 def _of_fallen(update: RemoteUpdate, operation: Operation | None) -> Drift:
-    if update.booking.moved_to_uid:
+    if update.booking.rescheduled_to_uid:
         return Drift.MOVED_ON
     asked_for = operation is not None and operation.kind == Operation.Kind.CANCEL
     return Drift.ANSWER if asked_for else Drift.CANCELLED
@@ -336,13 +336,13 @@ def _of_successor(update: RemoteUpdate, mine: Appointment, operation: Operation 
         return Drift.UNSETTLED
     if mine.state not in PLACED_STATES:
         return _of_successor_of_none(update, mine) if booking.state.takes_time else Drift.OLD
-    is_next = booking.moved_from_uid == mine.remote_uid
+    is_next = booking.rescheduled_from_uid == mine.remote_uid
     if not update.is_read and not (is_next and update.is_certain and booking.host_ids):
         return Drift.UNCERTAIN
     if booking.state.takes_time:
         asked_for = operation is not None and operation.new_start == booking.start
         return Drift.ANSWER if asked_for else Drift.MOVED
-    return Drift.MOVED_ON if booking.moved_to_uid else Drift.CANCELLED
+    return Drift.MOVED_ON if booking.rescheduled_to_uid else Drift.CANCELLED
 
 
 def _of_successor_of_none(update: RemoteUpdate, mine: Appointment) -> Drift:

@@ -92,7 +92,7 @@ def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) ->
         start=booking.start,
         end=booking.end,
         remote_uid=booking.uid,
-        earlier_remote_uids=[booking.moved_from_uid] if booking.moved_from_uid else [],
+        earlier_remote_uids=[booking.rescheduled_from_uid] if booking.rescheduled_from_uid else [],
     )
     if home.is_certain and booking.state.takes_time:
         appointment.attendee_name = caller_input.clean_name(booking.attendee_name)

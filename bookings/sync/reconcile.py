@@ -64,7 +64,7 @@ def reconcile(
     for page in calcom.bookings_between(start=first, end=last):
         for booking in page:
             seen.add(booking.uid)
-            if isinstance(booking, RemoteBooking) and booking.moved_to_uid not in seen:
+            if isinstance(booking, RemoteBooking) and booking.rescheduled_to_uid not in seen:
                 yield from _compare(RemoteUpdate(account, booking), calcom, repair=repair)
         progress(len(page))
     ours = Appointment.objects.filter(

@@ -82,7 +82,7 @@ class Client:
         start: datetime,
         end: datetime,
         priority: Priority,
-        moving_uid: str | None = None,
+        rescheduled_uid: str | None = None,
     ) -> list[int]:
         """
         Return the open slots that start from `start` to `end`, and a few later ones, as epoch minutes, ascending.
@@ -94,8 +94,8 @@ class Client:
         params = {"eventTypeId": str(event_type.calcom_id), "start": _text(start), "end": _text(ends_by)}
         if event_type.has_several_lengths:
             params["duration"] = str(event_type.length_minutes)
-        if moving_uid:
-            params["bookingUidToReschedule"] = moving_uid
+        if rescheduled_uid:
+            params["bookingUidToReschedule"] = rescheduled_uid
         call = Call("open_slots", priority, "/v2/slots", "slots", params, needs_key=False)
         return self._exchange(call, parsing.slots)
 

@@ -142,8 +142,8 @@ def booking(data: Any) -> RemoteBooking:
     Needed are its uid, its state, and when it is if it stands: whatever else is missing or unreadable is left empty, so
     that it hides no change of state.
     """
-    moved_to_uid = optional(str, data.get("rescheduledToUid"))
-    state = _state(data.get("status"), is_moved=moved_to_uid is not None)
+    rescheduled_to_uid = optional(str, data.get("rescheduledToUid"))
+    state = _state(data.get("status"), is_moved=rescheduled_to_uid is not None)
     start, end = _times(data, is_needed=state.takes_time)
     attendee = first_attendee(data)
     return RemoteBooking(
@@ -157,8 +157,8 @@ def booking(data: Any) -> RemoteBooking:
         attendee_name=text(attendee.get("name")),
         attendee_phone=optional(str, attendee.get("phoneNumber")),
         appointment_id=appointment_id(data),
-        moved_from_uid=optional(str, data.get("rescheduledFromUid")),
-        moved_to_uid=moved_to_uid,
+        rescheduled_from_uid=optional(str, data.get("rescheduledFromUid")),
+        rescheduled_to_uid=rescheduled_to_uid,
         created_at=_optional_instant(data.get("createdAt")),
         updated_at=_optional_instant(data.get("updatedAt")),
         people=people(data.get("hosts"), data.get("attendees")),

@@ -181,7 +181,7 @@ def _booking(payload: Body, state: RemoteState) -> RemoteBooking:
         attendee_name=text(attendee.get("name")),
         attendee_phone=optional(str, attendee.get("phoneNumber")),
         appointment_id=appointment_id(payload),
-        moved_from_uid=_as_uid(payload.get("rescheduleUid")) or None,
+        rescheduled_from_uid=_as_uid(payload.get("rescheduleUid")) or None,
     )
 
 

@@ -404,7 +404,7 @@ def test_a_second_booking_that_the_first_was_moved_to_is_too_much(calcom, simula
     before = mine.remote_uid
     reschedule(mine, at(15), calcom)
     twin = simulator.book_elsewhere(2, at(17), metadata={METADATA_KEY: mine.public_id})
-    remote = replace(calcom.get_booking(uid=twin["uid"]), moved_from_uid=before, **differs)
+    remote = replace(calcom.get_booking(uid=twin["uid"]), rescheduled_from_uid=before, **differs)
 
     news = classify.RemoteUpdate(mine.event_type.account, remote, is_read=how == "read")
     assert classify.classify(news).drift is meant

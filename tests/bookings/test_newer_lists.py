@@ -15,7 +15,7 @@ from bookings.models import Appointment, Claim, Conversation
 from bookings.scheduling import holds
 from bookings.sync import apply, conflicts
 from cachectl.infra.deadline import Deadline
-from calcom import contradictions
+from calcom import sync_requests
 from calcom.models import EventType
 from calcom.simulator import Kind
 from tests import redis_time
@@ -62,7 +62,7 @@ def renew(service, calcom):
 def requested(monkeypatch):
     """The event types whose sync was requested."""
     found = []
-    monkeypatch.setattr(contradictions, "_queue_sync", lambda _, calcom_id: found.append(calcom_id))
+    monkeypatch.setattr(sync_requests, "queue_sync", lambda _, calcom_id: found.append(calcom_id))
     return found
 
 
@@ -134,7 +134,7 @@ def test_a_booking_with_an_unknown_host_expires_the_list_and_requests_a_sync(
     renew(salon.colour, calcom)
     let_jobs_finish()
     requested.clear()
-    contradictions._requested.clear()
+    sync_requests.reset()
 
     book(intent(salon.colour, at(14), KARL), calcom)
     let_jobs_finish()

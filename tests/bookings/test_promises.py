@@ -5,7 +5,7 @@ import pytest
 from bookings.api import directory
 from bookings.errors import SlotNotOffered, UpstreamUnavailable
 from bookings.models import Appointment, CallbackRequest, Claim, Operation, Service, StaffService
-from calcom import contradictions
+from calcom import sync_requests
 from calcom.models import EventType
 from calcom.tasks import sync_event_type
 from tests.bookings.helpers import (
@@ -29,7 +29,7 @@ RESCHEDULE = "POST /v2/bookings/{uid}/reschedule"
 @pytest.fixture(autouse=True)
 def _asked_anew():
     """Let no request for a sync be left out because a test before asked for the same."""
-    contradictions._requested.clear()
+    sync_requests.reset()
 
 
 @pytest.fixture

@@ -464,16 +464,16 @@ def test_repeated_reschedule_is_answered_when_its_list_is_newer_than_the_first(
     calcom, simulator, appointment, monkeypatch
 ):
     """FM-12: the first reschedule was made before the repeat's list was read: its own new time is in the way."""
-    listed = calcom.open_slots_for_move
+    listed = calcom.open_slots_for_reschedule
 
     def list_after_the_first(**window):
-        monkeypatch.setattr(calcom, "open_slots_for_move", listed)
+        monkeypatch.setattr(calcom, "open_slots_for_reschedule", listed)
         first.append(reschedule(read(appointment), at(16), calcom))
         redis_client().flushdb()  # no other list tells that the time was free
         return listed(**window)
 
     first = []
-    monkeypatch.setattr(calcom, "open_slots_for_move", list_after_the_first)
+    monkeypatch.setattr(calcom, "open_slots_for_reschedule", list_after_the_first)
     repeat = reschedule(appointment, at(16), calcom)
 
     assert (first[0].replayed, repeat.replayed) == (False, True)

@@ -140,9 +140,9 @@ def test_moving_gives_a_new_uid_and_keeps_our_id(simulator: Simulator, client: C
     moved = client.reschedule(uid=first.uid, start=at(14), reason="caller asked")
 
     assert moved.uid != first.uid
-    assert (moved.start, moved.appointment_id, moved.moved_from_uid) == (at(14), ANNAS.appointment_id, first.uid)
+    assert (moved.start, moved.appointment_id, moved.rescheduled_from_uid) == (at(14), ANNAS.appointment_id, first.uid)
     old = client.get_booking(uid=first.uid)
-    assert (old.state, old.moved_to_uid) == (RemoteState.CANCELLED, moved.uid)
+    assert (old.state, old.rescheduled_to_uid) == (RemoteState.CANCELLED, moved.uid)
 
 
 def test_the_time_of_the_moved_booking_counts_as_free(simulator: Simulator, client: Client, colour: EventType):
@@ -151,7 +151,7 @@ def test_the_time_of_the_moved_booking_counts_as_free(simulator: Simulator, clie
     window = {"event_type": colour, "start": at(9), "end": at(12), "priority": Priority.LIVE}
 
     with_it = client.open_slots(**window)
-    without_it = client.open_slots(**window, moving_uid=booked.uid)
+    without_it = client.open_slots(**window, rescheduled_uid=booked.uid)
 
     ten = int(at(10).timestamp() // 60)
     assert ten not in with_it

@@ -12,7 +12,7 @@ from cachectl.cache import Freshness
 from cachectl.infra import executors
 from cachectl.infra.deadline import Deadline
 from cachectl.models import CacheInvalidation
-from calcom import contradictions, tasks
+from calcom import sync_requests, tasks
 from calcom.errors import Refused
 from calcom.models import Account, EventType
 from calcom.service import CalcomService
@@ -93,8 +93,8 @@ def test_a_sync_invalidates_the_lists_of_what_changed(whole, calcom: CalcomServi
 def test_a_sync_is_requested_once_in_a_while(calcom: CalcomService, salon: factories.Salon):
     """However many callers meet the difference, and in however many processes."""
     for _ in range(3):
-        contradictions.request_sync(salon.cut.event_type)
-        contradictions._requested.clear()  # as in another process
+        sync_requests.request_sync(salon.cut.event_type)
+        sync_requests.reset()  # as in another process
 
     assert requested_syncs() == [{"account_id": salon.account.pk, "calcom_id": 1}]
 
@@ -128,7 +128,7 @@ def test_a_deleted_event_type_is_not_offered_any_more(
             calcom.create_booking(event_type=event_type, booking=replace(ANNAS, start=at(11)))
     else:
         with pytest.raises(Refused):
-            calcom.open_slots_for_move(event_type=event_type, uid=booked.uid, first=at(9), last=at(18))
+            calcom.open_slots_for_reschedule(event_type=event_type, uid=booked.uid, first=at(9), last=at(18))
 
     event_type.refresh_from_db()
     known = listed(calcom, event_type)

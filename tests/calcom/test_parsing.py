@@ -192,7 +192,7 @@ def test_a_booking_made_elsewhere_is_read():
 
     assert booking.appointment_id is None
     assert booking.attendee_email == ""
-    assert (booking.moved_from_uid, booking.moved_to_uid) == ("a", "b")
+    assert (booking.rescheduled_from_uid, booking.rescheduled_to_uid) == ("a", "b")
 
 
 OTHERWISE = [None, "other", 5, True, [], {}, [None, 5, "x"]]
@@ -225,7 +225,7 @@ def test_unreadable_member_hides_no_cancellation(moved):
     for name, body in altered(cancelled):
         if name not in {"uid", "status", "rescheduledToUid"}:
             booking = parsing.booking(body)
-            assert (booking.state, booking.moved_to_uid) == (RemoteState.CANCELLED, moved.get("rescheduledToUid"))
+            assert (booking.state, booking.rescheduled_to_uid) == (RemoteState.CANCELLED, moved.get("rescheduledToUid"))
 
 
 def test_booking_ends_after_its_duration_where_its_end_is_unreadable():

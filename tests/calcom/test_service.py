@@ -107,7 +107,7 @@ def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: C
     colour = salon.colour.event_type
     booked = calcom.create_booking(event_type=colour, booking=ANNAS)
 
-    starts = calcom.open_slots_for_move(event_type=colour, uid=booked.uid, first=at(9), last=at(12))
+    starts = calcom.open_slots_for_reschedule(event_type=colour, uid=booked.uid, first=at(9), last=at(12))
 
     assert minute(at(10)) in starts
     assert max(starts) < minute(at(12))

@@ -110,7 +110,7 @@ def test_a_booking_is_told_in_full():
     event = told("BOOKING_RESCHEDULED", rescheduleUid=OLD_UID, bookingId=8, metadata={METADATA_KEY: "bk_1"})
 
     booking = event.booking
-    assert (booking.uid, booking.moved_from_uid, booking.appointment_id) == (UID, OLD_UID, "bk_1")
+    assert (booking.uid, booking.rescheduled_from_uid, booking.appointment_id) == (UID, OLD_UID, "bk_1")
     assert (booking.state, booking.start, booking.event_type_id) == (RemoteState.ACCEPTED, TEN, 1)
     assert (booking.host_ids, booking.attendee_email) == ([102], "anna@example.com")
     assert event.is_certain
@@ -190,7 +190,7 @@ def test_message_needs_only_what_a_decision_needs(trigger):
             has_times = event.booking.start == TEN and event.booking.end > TEN
             assert event.booking.uid == UID
             assert event.booking.state.takes_time == (trigger != "BOOKING_CANCELLED")
-            assert event.booking.moved_from_uid == OLD_UID or name == "rescheduleUid"
+            assert event.booking.rescheduled_from_uid == OLD_UID or name == "rescheduleUid"
             assert event.is_certain == (has_times or trigger == "BOOKING_CANCELLED")
 
 

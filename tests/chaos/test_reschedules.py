@@ -108,8 +108,8 @@ def _is_free(simulator, start):
 
 
 def _tail(calcom, uid):
-    while (here := calcom.get_booking(uid=uid)).moved_to_uid:
-        uid = here.moved_to_uid
+    while (here := calcom.get_booking(uid=uid)).rescheduled_to_uid:
+        uid = here.rescheduled_to_uid
     return uid
 
 
