@@ -121,7 +121,7 @@ class StaffService(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.service} with {self.staff}"
+        return f"staff service {self.pk}"
 
     def clean(self) -> None:
         """Refuse what would book another person, or another branch's service."""
