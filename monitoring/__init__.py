@@ -1,1 +1,6 @@
-"""What the outside may know about us: metrics, health, logs. Imports no app of ours."""
+"""
+Metrics, health, logs and the pages that show them. Imports no app of ours.
+
+Apps register probes and collectors in `AppConfig.ready()`. Labels and log fields never hold a caller's words, a
+secret or a uid.
+"""

@@ -1,1 +1,1 @@
-"""What is said to callers: times, dates and answers in plain words, for a speech engine to read."""
+"""What is said to callers, in German and English: times, dates and results, for a speech engine to read."""
