@@ -1,4 +1,4 @@
-"""What staff sees of Cal.com. Hosts and event types are mirrored, so they are changed there and synced."""
+"""Admin pages of Cal.com. Hosts and event types are read-only: they are changed at Cal.com and synced."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ PAUSES = (5, 15, 60)
 
 
 class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes arguments in stubs only
-    """An account whose secrets can be replaced and never read."""
+    """An account whose secrets can be replaced but not read."""
 
     base_url = forms.URLField(assume_scheme="https", initial="https://api.cal.com", widget=UnfoldAdminURLInputWidget)
 
@@ -45,21 +45,20 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argume
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        secrets = [name for name in SECRETS if name in self.fields]  # none for who may only look
+        secrets = [name for name in SECRETS if name in self.fields]  # none without the permission to change
         if self.instance.pk and secrets:
             self.fields["api_key"].required = False
             for name in secrets:
                 self.fields[name].help_text = "stored encrypted; leave empty to keep it"
 
     def clean_base_url(self) -> str:
-        """Return the address without a path, or refuse it."""
         try:
             return url_policy.normalised(self.cleaned_data["base_url"])
         except ValueError as exc:
             raise forms.ValidationError(str(exc)) from exc
 
     def clean(self) -> dict[str, Any]:
-        """Keep a secret that nothing was typed for, unless it would go to another server from now on."""
+        """Keep secrets that were left empty; a new base URL needs the API key again."""
         cleaned = super().clean() or self.cleaned_data
         if not self.instance.pk:
             return cleaned
@@ -74,30 +73,27 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argume
 
 
 def _leads_elsewhere(base_url: str, account: Account) -> bool:
-    """Return whether a key that is sent to this address now goes where it did not go before."""
+    """Return whether the base URL differs from the stored one."""
     stored = Account.objects.only("base_url").get(pk=account.pk).base_url
     return base_url != stored.rstrip("/")
 
 
 class ReadOnly:
-    """For what is mirrored or history."""
+    """Denies adding, changing and deleting: for synced rows and history."""
 
     def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Nobody adds."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Nobody changes."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Nobody deletes."""
         return False
 
 
 @admin.register(Account)
 class AccountAdmin(LocalTimes, ModelAdmin):
-    """Accounts, and their sync."""
+    """Accounts and their sync."""
 
     form = AccountForm
     list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at", "budget")
@@ -107,28 +103,28 @@ class AccountAdmin(LocalTimes, ModelAdmin):
     actions = ("sync_now",)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Column]:
-        """Return the fields of the form. Who may only look sees values, so a secret is none of them then."""
+        """Leave out the secrets without the permission to change: then values are shown instead of inputs."""
         fields = super().get_fields(request, obj)
         if self.has_change_permission(request, obj) or (obj is None and self.has_add_permission(request)):
             return fields
         return [name for name in fields if name not in SECRETS]
 
     def save_model(self, request: HttpRequest, obj: Account, form: AccountForm, change: bool) -> None:
-        """Save; a key that was typed is tried at once, although Cal.com may have refused it before."""
+        """Save; a key that was entered is used at once, even if Cal.com refused it before."""
         super().save_model(request, obj, form, change)
         if form.data.get(form.add_prefix("api_key")):
             refusals.clear_all(obj)
 
     @admin.display(description="rate limit and breakers")
     def budget(self, account: Account) -> str:
-        """Lead to where its budget stands."""
+        """Link to the rate limit of the account."""
         if not (account.pk and account.active):
             return "-"
         return format_html('<a href="{}?account={}">Look</a>', reverse("admin:calcom_ratelimit_changelist"), account.pk)
 
     @admin.action(description="Sync hosts and event types from Cal.com", permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
-        """Sync the accounts chosen, and say how it went."""
+        """Sync the selected accounts."""
         for account in accounts:
             try:
                 synced = sync(account=account, now=timezone.now())
@@ -139,7 +135,7 @@ class AccountAdmin(LocalTimes, ModelAdmin):
 
 
 class RateLimitForm(forms.Form):
-    """What staff may ask of the governor."""
+    """An action on the rate limit or a circuit breaker."""
 
     account = forms.ModelChoiceField(Account.objects.filter(active=True))
     verb = forms.ChoiceField(choices=[(verb, verb) for verb in ("pause", "resume", "probe")])
@@ -149,7 +145,7 @@ class RateLimitForm(forms.Form):
     )
 
     def do(self) -> str:
-        """Do it, and say in one sentence what was done; raises `RedisError` where nothing could be."""
+        """Perform the action; return a sentence for staff. Raises `RedisError` without a change."""
         account = self.cleaned_data["account"]
         match self.cleaned_data["verb"]:
             case "pause":
@@ -162,25 +158,23 @@ class RateLimitForm(forms.Form):
 
 @admin.register(RateLimit)
 class RateLimitAdmin(ModelAdmin):
-    """One page: where budgets and breakers stand, and what staff may do about them."""
+    """One page: rate limits and circuit breakers, and actions on them."""
 
     list_per_page = 20
-    exclude = ("base_url", *SECRETS)  # what `get_urls` leaves out must not be shown by another door either
+    exclude = ("base_url", *SECRETS)  # not shown by any other page either
 
     def has_add_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Nobody adds."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, _obj: object = None) -> bool:
-        """Nobody deletes."""
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the page, and none of the forms that a model has: they would show the account's."""
+        """Return the page only: the forms of a model would show the account's secrets."""
         return [path("", self.admin_site.admin_view(self.page), name="calcom_ratelimit_changelist")]
 
     def page(self, request: HttpRequest) -> HttpResponse:
-        """Show the page, or its changing part, or do what was asked for on it."""
+        """Show the page, or the part that refreshes, or perform an action."""
         if request.method == "POST":
             return self._act(request)
         if not self.has_view_or_change_permission(request):
@@ -196,7 +190,7 @@ class RateLimitAdmin(ModelAdmin):
         if chosen := request.GET.get("account", ""):
             accounts = accounts.filter(pk=int(chosen)) if chosen.isdecimal() and len(chosen) < 10 else accounts.none()
         page = Paginator(accounts, self.list_per_page).get_page(request.GET.get("page"))
-        panels = [rate_limit_page.look(account) for account in page]
+        panels = [rate_limit_page.panel_of(account) for account in page]
         return {
             "page": page,
             "panels": panels,
@@ -214,17 +208,17 @@ class RateLimitAdmin(ModelAdmin):
             raise BadRequest("No account, or nothing that can be done.")
         account = form.cleaned_data["account"]
         try:
-            said = form.do()
+            done = form.do()
         except RedisError:
             self.message_user(request, f"{account}: Redis does not answer; nothing was changed.", messages.ERROR)
         else:
-            self.log_change(request, account, said)
-            self.message_user(request, f"{account}: {said}", messages.SUCCESS)
+            self.log_change(request, account, done)
+            self.message_user(request, f"{account}: {done}", messages.SUCCESS)
         return HttpResponseRedirect(request.get_full_path())
 
 
 class HostsInline(ReadOnly, TabularInline):
-    """Who serves an event type."""
+    """The hosts of an event type."""
 
     model = EventTypeHost
     extra = 0
@@ -254,13 +248,12 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description="cannot be booked because")
     def why_not(self, event_type: EventType) -> str:
-        """Say it in words."""
         return "; ".join(UnsupportedReason(each).sentence for each in event_type.unsupported_reasons) or "-"
 
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
-    """The inbox, without uids and bodies: whoever has a uid can cancel."""
+    """The inbox, without uids and bodies: the uid of a booking is the right to cancel it."""
 
     list_display = ("received_at", "trigger", "account", "state", "attempts", "note", "last_error")
     list_filter = (chosen("account"), "state", "trigger")
@@ -274,20 +267,20 @@ class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
     actions = ("replay", "give_up")
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change deliveries may decide what becomes of them."""
+        """The right to change deliveries is that to replay them and give them up."""
         return bool(request.user.has_perm("calcom.change_webhookdelivery"))
 
     @admin.action(description="Replay: process again from the beginning", permissions=["decide"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        """Have the deliveries chosen processed again, the oldest first. What is known already changes nothing."""
+        """Process the selected deliveries again, the oldest first."""
         inbox.replay(deliveries)
         outbox.publish(tasks.process)
-        self.message_user(request, "They are being processed again; reload to see what came of it.", messages.SUCCESS)
+        self.message_user(request, "They are being processed again; reload to see the result.", messages.SUCCESS)
 
     @admin.action(description="Give up: nothing needs to be done", permissions=["decide"])
     def give_up(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        """Put aside those of the deliveries chosen that are owed or dead."""
-        self.message_user(request, f"{inbox.give_up(deliveries)} put aside.", messages.SUCCESS)
+        """Finish the pending and dead ones of the selected deliveries."""
+        self.message_user(request, f"{inbox.give_up(deliveries)} given up.", messages.SUCCESS)
 
 
 @admin.register(Cursor)
@@ -300,7 +293,7 @@ class CursorAdmin(LocalTimes, ReadOnly, ModelAdmin):
 
 @admin.register(DeferredBooking)
 class DeferredBookingAdmin(ReadOnly, ModelAdmin):
-    """Bookings that were read and could not be applied; without uids."""
+    """Deferred bookings, without uids."""
 
     list_display = ("account", "state", "last_error", "attempts", "next_attempt_at", "deferred_at")
     list_filter = (chosen("account"), "state", "last_error")
@@ -311,10 +304,10 @@ class DeferredBookingAdmin(ReadOnly, ModelAdmin):
     actions = ("look_again",)
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Who may change them may have them read again."""
+        """The right to change them is that to have them read again."""
         return bool(request.user.has_perm("calcom.change_deferredbooking"))
 
     @admin.action(description="Read again now, with all attempts", permissions=["decide"])
     def look_again(self, request: HttpRequest, bookings: QuerySet[DeferredBooking]) -> None:
-        """Have the bookings chosen read again."""
+        """Make the selected bookings due now."""
         self.message_user(request, f"{deferred.retry_now(bookings)} will be read again.", messages.SUCCESS)

@@ -1,4 +1,4 @@
-"""How Django knows the app, and what it registers with the apps below it."""
+"""The Django app, and what it registers with the apps below it."""
 
 from django.apps import AppConfig
 
@@ -6,18 +6,18 @@ from cachectl import loaders
 
 
 class CalcomConfig(AppConfig):
-    """Cal.com as our code sees it: one door, typed results, and the simulator that stands in for it."""
+    """Cal.com as our code sees it."""
 
     name = "calcom"
 
     def ready(self) -> None:
-        """Become the source of days, have outboxes relayed, and let monitoring see budgets and breakers."""
+        """Register the slot loader, the outboxes, and the collectors of monitoring."""
         from cachectl.infra import outbox  # noqa: PLC0415  models are ready only now
         from calcom import collectors, tasks  # noqa: PLC0415
         from calcom.models import DeferredBooking, WebhookDelivery  # noqa: PLC0415
-        from calcom.slot_loader import CalcomDays, accounts_in_use  # noqa: PLC0415
+        from calcom.slot_loader import CalcomDays, active_accounts  # noqa: PLC0415
 
-        loaders.register(CalcomDays(), accounts=accounts_in_use)
+        loaders.register(CalcomDays(), accounts=active_accounts)
         collectors.register()
         outbox.register("webhooks", WebhookDelivery.objects.next_of_bookings(), tasks.process)
         outbox.register("deferred bookings", DeferredBooking.objects.all(), tasks.look_again)

@@ -1,4 +1,4 @@
-"""What monitoring reads of Cal.com when somebody asks: budgets and breakers of accounts, webhooks that are owed."""
+"""Collectors and probes of Cal.com: rate limits, circuit breakers, API keys and outboxes."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ from monitoring.collectors import Reading, Unhealthy, register_collector, regist
 
 
 def rate_limit() -> Iterator[Reading]:
-    """Read where the budget and the breakers of each account in use stand."""
+    """Read the rate limit and the circuit breakers of each active account."""
     for account in Account.objects.filter(active=True).order_by("pk"):
         state = limiter_for(account.api_key, account.requests_per_minute).state()
         if state is None:
@@ -25,7 +25,7 @@ def rate_limit() -> Iterator[Reading]:
 
 
 def api_keys() -> Iterator[Reading]:
-    """Read which accounts' API keys Cal.com refuses, and for what."""
+    """Read which API keys Cal.com refuses, and for what."""
     refused = {(row.account_id, row.kind) for row in refusals.current()}
     for account_id in Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True):
         for kind in refusals.Kind.values:
@@ -33,7 +33,7 @@ def api_keys() -> Iterator[Reading]:
 
 
 def refused_api_keys() -> None:
-    """Raise Unhealthy while Cal.com refuses the API key of an account in use."""
+    """Raise Unhealthy while Cal.com refuses the API key of an active account."""
     kinds: dict[int, list[str]] = {}
     for row in refusals.current():
         kinds.setdefault(row.account_id, []).append(row.kind)
@@ -43,7 +43,7 @@ def refused_api_keys() -> None:
 
 
 def field_keys() -> None:
-    """Decrypt one stored secret: without a key that fits, no caller can be served."""
+    """Raise Unhealthy if a stored secret cannot be decrypted: no caller could be served."""
     try:
         Account.objects.order_by("-active", "pk").only("api_key").first()
     except ImproperlyConfigured as exc:
@@ -51,12 +51,12 @@ def field_keys() -> None:
 
 
 def webhooks() -> Iterator[Reading]:
-    """Count the deliveries that are not worked off."""
+    """Read the number of pending webhooks."""
     return probes.outbox("webhooks", WebhookDelivery.objects.pending())
 
 
 def deferred_bookings() -> Iterator[Reading]:
-    """Count the bookings that are set aside and will be read again, and those that were given up."""
+    """Read the numbers of pending deferred bookings and of dead letters."""
     yield from probes.outbox("deferred_bookings", DeferredBooking.objects.pending())
     given_up = DeferredBooking.objects.filter(state=DeferredBooking.State.DEAD_LETTER).count()
     yield metrics.DEFERRED_GIVEN_UP.at(given_up)
@@ -90,7 +90,6 @@ def _breaker(account: Account, kind: Kind) -> Reading:
 
 
 def register() -> None:
-    """Register them."""
     register_collector("rate_limiter", rate_limit)
     register_collector("api_keys", api_keys)
     register_probe("field_keys", field_keys, vital=True)

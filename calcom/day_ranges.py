@@ -1,4 +1,4 @@
-"""Which days of which event types a change of somebody's time touches. Pure."""
+"""Which days of which event types are affected by a change of a host's time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ def affected_days(
     """
     Group the ids in `others` by the first and last day (UTC, inclusive) on which slots of theirs may have come or gone.
 
-    A booking of the shape `changed` was made or removed from `start` to `end`; its buffers count.
+    A booking with the footprint `changed` was made or removed from `start` to `end`; its buffers count.
 
     Raises:
-        ValueError: naive instants, or a change that is not longer than nothing and at most 31 days.
+        ValueError: naive instants, or a change that does not end after its start, or is longer than 31 days.
     """
     if start.tzinfo is None or end.tzinfo is None:
         raise ValueError("A change needs aware instants.")

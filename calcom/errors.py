@@ -1,23 +1,23 @@
 """
-What can go wrong at Cal.com, sorted by what may have happened there.
+Errors of Cal.com, by what may have happened there.
 
-Nothing (`Unavailable`), a no (`Refused`), or nobody knows (`OutcomeUnknown`). No message holds a uid or an address.
+Nothing (`Unavailable`), a refusal (`Refused`), or unknown (`OutcomeUnknown`). No message has a uid or an address.
 """
 
 from enum import StrEnum
 
 
 class CalcomError(Exception):
-    """Any of the three."""
+    """The base of all."""
 
     outcome = "failed"
-    """One word for the logs."""
+    """For logs and metrics."""
     retry_after: float | None = None
-    """Seconds after which asking again makes sense, where Cal.com or what guards it said so."""
+    """Seconds after which a repeat makes sense, if known."""
 
 
 class Unavailable(CalcomError):
-    """Nothing happened at Cal.com: it was not reached, did not answer a read, or asked us to wait. Try later."""
+    """Nothing happened at Cal.com: not reached, no response to a read, or throttled. Repeat later."""
 
     outcome = "unavailable"
 
@@ -28,7 +28,7 @@ class Unavailable(CalcomError):
 
 
 class Reason(StrEnum):
-    """Why Cal.com said no, from its recorded texts."""
+    """Why Cal.com refused, by its recorded texts."""
 
     NOT_AVAILABLE = "not_available"  # taken, busy or outside hours: one text for all three (recorded 2026-11-21)
     OUT_OF_BOUNDS = "out_of_bounds"  # too soon or too far
@@ -45,7 +45,7 @@ class Reason(StrEnum):
 
 
 class Refused(CalcomError):
-    """Cal.com said no, and nothing changed there."""
+    """Cal.com refused, and nothing changed there."""
 
     outcome = "refused"
 
@@ -53,14 +53,14 @@ class Refused(CalcomError):
         super().__init__(message)
         self.reason = reason
         self.event_type_is_missing = event_type_is_missing
-        """Whether what was not found is the event type: deleted there, it can be neither listed nor booked."""
+        """Whether the event type was not found: deleted at Cal.com, it can be neither listed nor booked."""
 
 
 class KeyRefused(Refused):
     """
-    Cal.com does not take the account's API key, and nothing changed there: it was revoked, or has expired.
+    Cal.com refused the account's API key, which was revoked or has expired. Nothing changed there.
 
-    Only another key ends it. Raised without a request, too, while such an answer is recent (`resilience.refusals`).
+    Only another key ends it. Raised without a request, too, after a recent refusal (`resilience.refusals`).
     """
 
     outcome = "key_refused"
@@ -71,17 +71,17 @@ class KeyRefused(Refused):
 
 
 class OtherOwner(CalcomError):
-    """The account's API key is another Cal.com user's than the account was mirrored from. Nothing was changed."""
+    """The account's API key is that of another Cal.com user than was synced. Nothing was changed."""
 
     outcome = "other_owner"
 
 
 class OutcomeUnknown(CalcomError):
-    """A write left and no answer came, or a 5xx: look it up before anything is sent again."""
+    """A write got no response, or a 5xx: look it up before sending it again."""
 
     outcome = "unknown"
 
 
 def unanswered(message: str, *, write: bool) -> CalcomError:
-    """Return what it means that a request which left got no answer we understand."""
+    """Return the error of a request that was sent and got no readable response."""
     return OutcomeUnknown(message) if write else Unavailable(message)

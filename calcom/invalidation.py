@@ -1,4 +1,4 @@
-"""Which days of the cache a change invalidates, written down in its transaction and done after the commit."""
+"""Which days of the cache a change invalidates: recorded in its transaction, applied after the commit."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 Cause = CacheInvalidation.Cause
 # What refuses one slot (a closed morning, a new calendar entry) mostly refuses more of that day, which in the time zone
-# of the branch may begin or end up to half a day away from it.
+# of the branch may begin or end up to half a day earlier or later.
 _REFUSED_WITH_IT = timedelta(hours=12)
 
 
@@ -34,22 +34,21 @@ def invalidate_change(
     freed: bool = False,
 ) -> list[CacheInvalidation]:
     """
-    Write down which days are invalid because time of the hosts was taken, or `freed`, from `start` to `end`.
+    Record which days are invalid because time of the hosts was taken, or `freed`, from `start` to `end`.
 
     Call it inside the transaction that makes the change, and `availability_changed` after its commit.
 
-    Note [Lists of more than host time]: what an appointment of ours takes from a list is subtracted, so the list stays
-    an answer. A list that rules of the event type decide, too (limits per day, the first slot only), may lose or gain
-    more than the appointment's own time: such days expire, as far as the rule reaches. So do those around a
-    refusal.
+    Note [Lists of more than host time]: our appointments are subtracted from a list, so it stays valid. A list that
+    depends on rules of the event type, too (limits per day, the first slot only), may change by more than the time of
+    the appointment: such days expire, as far as the rule reaches, and so do the days around a refusal.
     """
     if cause is Cause.REFUSED:
         start, end = start - _REFUSED_WITH_IT, end + _REFUSED_WITH_IT
     columns = "length_minutes", "before_buffer_minutes", "after_buffer_minutes", "list_reach"
     sharing = EventType.objects.filter(account=account).on_hosts(set(host_ids)).values_list("pk", *columns)
-    shapes, reaches = {event_type.pk: event_type.footprint}, {event_type.pk: event_type.list_reach}
+    footprints, reaches = {event_type.pk: event_type.footprint}, {event_type.pk: event_type.list_reach}
     for pk, length, before, after, reach in sharing:
-        shapes[pk], reaches[pk] = SlotFootprint(length, before, after), reach
+        footprints[pk], reaches[pk] = SlotFootprint(length, before, after), reach
     causes = {pk: Cause.RULE if cause is Cause.OWN and reach else cause for pk, reach in reaches.items()}
     widened = {pk: reach for pk, reach in reaches.items() if causes[pk] is Cause.RULE}
     if cause is Cause.REFUSED and event_type.list_reach:
@@ -57,9 +56,9 @@ def invalidate_change(
     own_hosts = EventTypeHost.objects.filter(event_type=event_type).values_list("host_id", flat=True)
     if not set(host_ids).issubset(own_hosts):
         request_sync(event_type)
-        # No sync has seen that they serve it, so their appointments are not subtracted from its list.
+        # The hosts are not synced for it, so their appointments are not subtracted from its list.
         causes[event_type.pk] = Cause.ELSEWHERE if causes[event_type.pk] is Cause.OWN else causes[event_type.pk]
-    days = affected_days(start=start, end=end, changed=event_type.footprint, others=shapes)
+    days = affected_days(start=start, end=end, changed=event_type.footprint, others=footprints)
     return [
         invalidation.enqueue(
             account_id=account.pk,
@@ -69,13 +68,13 @@ def invalidate_change(
             cause=why,
             freed=freed and why is Cause.OWN,
         )
-        for touched_days, ids in days.items()
-        for first, last, its, why in _by_cause(*touched_days, ids, causes, widened)
+        for affected, ids in days.items()
+        for first, last, its, why in _by_cause(*affected, ids, causes, widened)
     ]
 
 
 def invalidate_lists(*, account_id: int, event_type_ids: Collection[int]) -> list[CacheInvalidation]:
-    """Write down that all days of the event types are invalid, within the transaction that is open."""
+    """Record, in the open transaction, that all days of the event types are invalid."""
     first, last = _cached_days()
     return [
         invalidation.enqueue(
@@ -87,20 +86,20 @@ def invalidate_lists(*, account_id: int, event_type_ids: Collection[int]) -> lis
 
 def availability_changed(rows: Sequence[CacheInvalidation]) -> None:
     """
-    Invalidate the days now, and once more by a task; call it after the commit.
+    Invalidate the days now, and again by a task; call it after the commit.
 
-    Neither Redis nor the broker can make it fail: the rows stay pending.
+    Never fails: without Redis or broker the rows stay pending.
     """
     for each in rows:
         _invalidate_now(each)
     if rows:
-        executors.submit_background(outbox.publish, tasks.invalidate_range)  # the caller need not wait for the broker
+        executors.submit_background(outbox.publish, tasks.invalidate_range)  # does not wait for the broker
 
 
 def _by_cause(
     first: date, last: date, ids: Sequence[int], causes: Mapping[int, Cause], widened: Mapping[int, str]
 ) -> Iterator[tuple[date, date, list[int], Cause]]:
-    """Yield the days that are invalid, with their event types and why; those that `widened` reaches one by one."""
+    """Yield ranges of invalid days with event types and cause; event types in `widened` one by one."""
     earliest, latest = _cached_days()
     for each in dict.fromkeys(causes[pk] for pk in ids if pk not in widened):
         yield first, last, [pk for pk in ids if causes[pk] is each and pk not in widened], each

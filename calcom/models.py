@@ -1,4 +1,4 @@
-"""What Cal.com has, mirrored: accounts, hosts, event types. And the inbox of its webhooks."""
+"""Cal.com accounts, their synced hosts and event types, and the outboxes of webhooks and deferred bookings."""
 
 from datetime import timedelta
 from typing import Self
@@ -17,7 +17,7 @@ from calcom.types import ListReach, RemoteBooking
 
 
 class Account(models.Model):
-    """A Cal.com account: whose calendars we may ask for, with which credential, how often."""
+    """A Cal.com account: its URL, credentials and rate limit."""
 
     name = models.CharField(max_length=100)
     base_url = models.URLField(default="https://api.cal.com")
@@ -38,14 +38,14 @@ class Account(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse to send the key where it must not go."""
+        """Refuse a base URL to which no key may be sent, and normalise it."""
         if complaint := url_policy.objection_after_resolution(self.base_url):
             raise ValidationError({"base_url": complaint})
         self.base_url = url_policy.normalised(self.base_url)
 
 
 class RateLimit(Account):
-    """An account as the page of rate limits and breakers shows it: a model of its own, so that rights are, too."""
+    """An account on the page of rate limits; a model of its own, for permissions of its own."""
 
     class Meta:
         proxy = True
@@ -54,7 +54,7 @@ class RateLimit(Account):
 
 
 class RateLimitPause(models.Model):
-    """Until when Cal.com refuses a credential (a 429, or nothing left), whatever becomes of Redis and of processes."""
+    """Until when no request with a credential may be sent (after a 429, or with none remaining)."""
 
     credential = models.CharField(max_length=16, primary_key=True, help_text="hash of the API key")
     until = models.DateTimeField()
@@ -65,13 +65,13 @@ class RateLimitPause(models.Model):
 
 class KeyRefusal(models.Model):
     """
-    That Cal.com refuses an account's API key, for reads or for writes.
+    Cal.com refuses an account's API key, for reads or for writes.
 
-    A row counts as long as the account has the key of which it tells, so that a new key is good for every process.
+    A row counts while the account has the key whose hash it stores; a new key is used at once.
     """
 
     class Kind(models.TextChoices):
-        """What is refused: an expired key may still read."""
+        """What is refused: an expired key can still read."""
 
         READS = "reads", "reads"
         WRITES = "writes", "writes"
@@ -92,15 +92,13 @@ class KeyRefusal(models.Model):
 
     @property
     def is_current(self) -> bool:
-        """Return whether the account still has this key."""
+        """Whether the account still has this key."""
         return self.credential == credential_hash(self.account.api_key)
 
 
 class HostQuerySet(models.QuerySet["Host"]):
-    """Filters over hosts; they chain."""
-
     def named_by(self, booking: RemoteBooking) -> "HostQuerySet":
-        """Return those whom a booking names, as hosts by id or among its attendees by address."""
+        """Return the hosts that a booking names, by id or by the address of an attendee."""
         addresses = {person.email for person in booking.people if person.id is None and person.email}
         return self.filter(models.Q(calcom_id__in=booking.host_ids) | models.Q(email__in=addresses))
 
@@ -132,10 +130,8 @@ class Host(models.Model):
 
 
 class EventTypeQuerySet(models.QuerySet["EventType"]):
-    """Filters over event types; they chain."""
-
     def on_hosts(self, host_ids: "models.QuerySet[Host, int] | list[int] | set[int]") -> "EventTypeQuerySet":
-        """Return the event types that take time from one of the hosts."""
+        """Return the event types of at least one of the hosts."""
         shared = EventTypeHost.objects.filter(host_id__in=host_ids)
         return self.filter(id__in=shared.values("event_type_id"))
 
@@ -144,7 +140,7 @@ class EventType(models.Model):
     """
     An event type of Cal.com at one length.
 
-    A type with several lengths has a row for each: the length decides the slots, so it belongs to the identity.
+    A type with several lengths has a row for each, because the slots depend on the length.
     """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="event_types")
@@ -209,12 +205,12 @@ class EventType(models.Model):
 
     @property
     def footprint(self) -> SlotFootprint:
-        """Return how much of a host's time a booking of it takes."""
+        """How much of a host's time a booking takes."""
         return SlotFootprint(self.length_minutes, self.before_buffer_minutes, self.after_buffer_minutes)
 
 
 class EventTypeHost(models.Model):
-    """Who may be chosen to serve an event type."""
+    """A host who can serve an event type."""
 
     event_type = models.ForeignKey(EventType, models.CASCADE, db_index=False)
     host = models.ForeignKey(Host, models.CASCADE, db_index=False)
@@ -235,14 +231,12 @@ class EventTypeHost(models.Model):
 
 
 class WebhookDeliveryQuerySet(OutboxQuerySet["WebhookDelivery"]):
-    """Filters over deliveries; they chain."""
-
     def pending(self) -> Self:
-        """Return those that are not done, nor given up."""
+        """Return those that will be processed."""
         return self.filter(state__in=[WebhookDelivery.State.RECEIVED, WebhookDelivery.State.FAILED])
 
     def next_of_bookings(self) -> Self:
-        """Return those that no earlier pending delivery about the same booking is before."""
+        """Return those without an earlier pending delivery about the same booking."""
         earlier = WebhookDelivery.objects.pending().filter(
             account=OuterRef("account"), remote_uid=OuterRef("remote_uid"), pk__lt=OuterRef("pk")
         )
@@ -250,14 +244,12 @@ class WebhookDeliveryQuerySet(OutboxQuerySet["WebhookDelivery"]):
 
 
 class WebhookDelivery(OutboxRow):
-    """The inbox: what Cal.com told us, kept before it is understood."""
+    """A webhook, stored as received. The rows are the inbox."""
 
     # 5, 10, 20 s and so on: the last attempt is some ten minutes after the first.
     retry_policy = RetryPolicy(max_attempts=8)
 
     class State(models.TextChoices):
-        """How far we are with it."""
-
         RECEIVED = "received", "received"
         DONE = "done", "done"
         IGNORED = "ignored", "kept, nothing to do"
@@ -287,7 +279,7 @@ class WebhookDelivery(OutboxRow):
             models.Index(
                 fields=["next_attempt_at"],
                 condition=models.Q(state__in=["received", "failed"]),
-                name="webhook_delivery_owed_by_time",
+                name="webhook_delivery_pending",
             ),
             models.Index(fields=["account", "remote_uid", "received_at"], name="webhook_delivery_of_booking"),
             models.Index(fields=["account", "-received_at"], name="webhook_delivery_newest"),
@@ -298,7 +290,7 @@ class WebhookDelivery(OutboxRow):
 
 
 class Cursor(models.Model):
-    """How far an account's bookings have been read for changes that no webhook told."""
+    """How far polling has read the changes of an account's bookings."""
 
     account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="cursor")
     read_until = models.DateTimeField(help_text="all changes up to here were read, by Cal.com's clock")
@@ -310,26 +302,22 @@ class Cursor(models.Model):
 
 
 class DeferredBookingQuerySet(OutboxQuerySet["DeferredBooking"]):
-    """Filters over deferred bookings; they chain."""
-
     def pending(self) -> Self:
-        """Return those that are read again by themselves."""
+        """Return those that will be read again."""
         return self.filter(state=DeferredBooking.State.WAITING)
 
 
 class DeferredBooking(OutboxRow):
     """
-    A booking that was read and could not be applied here yet. It is read again, less and less often.
+    A booking that was read and cannot be applied yet. It is read again, at growing intervals.
 
-    So a poll always advances: neither does what cannot be applied keep it where it is, nor is it lost.
+    So a poll always advances, and no booking is lost.
     """
 
-    # 30 s, a minute, two and so on: the last of ten attempts is some four hours after the first, which the poll made.
+    # 30 s, 1, 2, 4 minutes …: the last of ten attempts is some four hours after the first, which the poll made.
     retry_policy = RetryPolicy(first=timedelta(seconds=30), max_attempts=10)
 
     class State(models.TextChoices):
-        """Whether it is still looked at by itself."""
-
         WAITING = "waiting", "will be read again"
         DEAD_LETTER = DEAD_LETTER, "given up, needs a person"
 

@@ -1,8 +1,8 @@
 """
-Whose API key an account has: that of the Cal.com user whose calendars it was mirrored from, or another's.
+Whether an account's API key belongs to the Cal.com user whose calendars were synced.
 
-With another user's valid key Cal.com answers everything, and knows none of our appointments. Taken for the
-truth, that cancels all of them here and takes every event type off offer.
+With the valid key of another user Cal.com answers all requests and knows none of our appointments. Applied, that would
+cancel all of them here and deactivate all event types.
 """
 
 from collections.abc import Iterable
@@ -20,25 +20,25 @@ log = structlog.get_logger(__name__)
 
 def verify(account: Account, *, accept: bool = False) -> None:
     """
-    Compare the owner of the key with the account, and keep who it is.
+    Compare the owner of the key with that of the account and store it.
 
     Args:
-        account: as it is used.
-        accept: take the owner of the key for the account's from now on.
+        account: the account.
+        accept: make the owner of the key that of the account.
 
     Raises:
-        OtherOwner: it is another user's.
-        CalcomError: Cal.com did not say.
+        OtherOwner: the key is another user's.
+        CalcomError: the owner is unknown.
     """
     client = Client(account)
     owner = client.me()
     if not accept:
         refuse_unrelated(account, owner, event_types(client) if account.owner_calcom_id is None else ())
-    keep(account, owner)
+    store(account, owner)
 
 
 def verify_new_key(account: Account) -> None:
-    """Do so if the key was not compared yet, and the owner of an earlier one is known. Raises like `verify`."""
+    """Verify a key that was not compared yet, if the owner of an earlier one is known. Raises like `verify`."""
     if account.owner_calcom_id is not None and account.owner_checked_for != credential_hash(account.api_key):
         verify(account)
 
@@ -47,16 +47,16 @@ def refuse_unrelated(account: Account, owner: RemoteHost, remote: Iterable[Remot
     """
     Raise unless the owner of the key is the account's.
 
-    Where no owner was kept yet, the key must list an event type of the account, if that has any: that the owner is one
-    of its hosts proves nothing, as an employee's key lists the employee's bookings only.
+    If no owner is stored yet, the key must list an event type of the account, if that has any. That the owner is one of
+    its hosts proves nothing: an employee's key lists the employee's bookings only.
 
     Args:
-        account: as it is used.
+        account: the account.
         owner: of its key.
-        remote: what the key lists; looked at only where no owner was kept.
+        remote: the event types that the key lists; used only if no owner is stored.
 
     Raises:
-        OtherOwner: it is another user's.
+        OtherOwner: the key is another user's.
     """
     if account.owner_calcom_id == owner.id:
         return
@@ -71,8 +71,8 @@ def refuse_unrelated(account: Account, owner: RemoteHost, remote: Iterable[Remot
     )
 
 
-def keep(account: Account, owner: RemoteHost) -> None:
-    """Keep that the account's present key is this user's."""
+def store(account: Account, owner: RemoteHost) -> None:
+    """Store that the account's present key is this user's."""
     account.owner_calcom_id, account.owner_checked_for = owner.id, credential_hash(account.api_key)
     Account.objects.filter(pk=account.pk).update(
         owner_calcom_id=account.owner_calcom_id, owner_checked_for=account.owner_checked_for
@@ -90,5 +90,5 @@ def _of_teams(client: Client) -> list[RemoteEventType]:
     except Refused as exc:
         if exc.reason is not Reason.INVALID:
             raise
-        return []  # Cal.com's open edition knows no teams: there is no such route
+        return []  # Cal.com's open edition has no teams and no such route
     return [event_type for team_id in teams for event_type in client.team_event_types(team_id=team_id)]

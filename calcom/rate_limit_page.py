@@ -1,4 +1,4 @@
-"""What staff sees of budget and breakers, in words, and what staff may do about them."""
+"""The page of rate limits and circuit breakers: what it shows, in words, and its actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from calcom.resilience.circuit_breaker import CircuitState, Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
 from calcom.types import Priority
 
-# How many steps of a breaker's history are shown.
+# Entries of a breaker's history that are shown.
 HISTORY = 8
 PRIORITIES = {
     Priority.WRITE: "Bookings and their look-ups",
     Priority.LIVE: "Callers on the line",
-    Priority.REFRESH: "Refreshing what grows old",
+    Priority.REFRESH: "Refreshing stale days",
     Priority.BACKGROUND: "Warming, sync, polling",
 }
 BACKGROUND_PAUSED = frozenset({Priority.REFRESH, Priority.BACKGROUND})
@@ -27,76 +27,73 @@ KINDS = {Kind.READS: "Reads", Kind.WRITES: "Writes"}
 STEPS = {"open": "opened", "closed": "closed", "half-open": "let one call try"}
 LEVELS = {"ok": "in order", "warning": "much used", "critical": "bookings only"}
 
-# --- what is seen ------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one priority uses of the budget."""
+    """The use of the limit by one priority."""
 
     priority: Priority
     name: str
     used: int
     priority_cap: int
     free: int
-    """Requests that it may send now before it waits."""
+    """Requests that it can send now without waiting."""
     part: float
     """`used`, in percent of the limit, for the bar."""
     mark: float
-    """The same of `ceiling`."""
+    """`priority_cap`, in percent of the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Where the budget of an account stands."""
+    """The state of an account's rate limit."""
 
     state: LimiterState
     shares: Sequence[Share]
 
     @property
-    def others(self) -> int:
-        """Return how much must be taken for spent by others, or by requests of which our log does not know."""
+    def external(self) -> int:
+        """Requests that must be assumed used by other users of the key, or without a permit."""
         return max(0, self.state.spent - sum(share.used for share in self.shares))
 
     @property
-    def others_part(self) -> float:
-        """Return that in percent of the limit."""
-        return _percent(self.others, self.state.limit)
+    def external_part(self) -> float:
+        """`external` in percent of the limit."""
+        return _percent(self.external, self.state.limit)
 
     @property
     def level(self) -> str:
-        """Return one word for the colour: ok, warning, critical, paused."""
+        """ok, warning, critical or paused."""
         return "paused" if self.state.paused_until else self.state.level
 
     @property
     def level_words(self) -> str:
-        """Return that in words."""
         return "paused" if self.state.paused_until else LEVELS[self.state.level]
 
     @property
     def pause(self) -> str:
-        """Return for how long nobody may send, empty without a pause."""
+        """How long all requests pause; empty without a pause."""
         return self._left(self.state.paused_until)
 
     @property
     def background_paused(self) -> str:
-        """Return for how long background work pauses, empty where it goes on."""
+        """How long background work pauses; empty without a pause."""
         return self._left(self.state.background_paused_until)
 
     @property
     def recovering(self) -> str:
-        """Return for how long the log may have a gap, empty where it is complete."""
+        """How long only Cal.com's count is used; empty if Redis lost nothing."""
         return self._left(self.state.recovering_until)
 
     @property
-    def told(self) -> str:
-        """Return what Cal.com's headers said last, and when."""
+    def reported(self) -> str:
+        """What Cal.com's headers reported last, and when."""
         state = self.state
         if state.reported_at is None:
-            return "Its answers have not said anything about the limit yet."
+            return "No response has reported the limit yet."
         when = f"{span(state.at - state.reported_at)} ago"
         if state.remaining is None:
-            return f"{state.limit} a minute, {when}; the window that it spoke of is over."
+            return f"{state.limit} a minute, {when}; that window has ended."
         return f"{state.remaining} of {state.limit} remain, {when}; its window ends in {self._left(state.resets_at)}."
 
     def _left(self, until: datetime | None) -> str:
@@ -105,7 +102,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Where one breaker stands."""
+    """The state of one circuit breaker."""
 
     kind: Kind
     name: str
@@ -114,10 +111,10 @@ class Guard:
 
     @property
     def words(self) -> str:
-        """Return the state in a sentence."""
+        """The state in a sentence."""
         if not self.state.is_open:
             in_a_row = self.state.failures
-            return f"Closed; {_times(in_a_row, 'failure')} in a row." if in_a_row else "Closed: calls go through."
+            return f"Closed; {_times(in_a_row, 'failure')} in a row." if in_a_row else "Closed: requests are sent."
         if self.state.probing:
             return "Open: one call is trying whether Cal.com answers."
         if not self.state.wait_s:
@@ -126,23 +123,23 @@ class Guard:
 
     @property
     def history(self) -> list[str]:
-        """Return what happened last, newest first."""
+        """The last changes in words, newest first."""
         return [f"{span(self.now - at)} ago: {STEPS.get(step, step)}" for at, step in self.state.history[:HISTORY]]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One account. Without Redis there is nothing but its name, and whether its key is refused."""
+    """One account. Without Redis it has only its name, and whether its key is refused."""
 
     account: Account
     budget: Budget | None
     guards: Sequence[Guard]
     key_refusals: Sequence[str]
-    """For what Cal.com refuses its API key, in sentences."""
+    """For what Cal.com refuses its API key, in words."""
 
 
-def look(account: Account) -> Panel:
-    """Return how it is now."""
+def panel_of(account: Account) -> Panel:
+    """Return the account's present state."""
     refusals = _key_refusals(account)
     state = limiter_for(account.api_key, account.requests_per_minute).state()
     found = [(kind, circuit_breaker.state(account.api_key, account.pk, kind)) for kind in Kind] if state else []
@@ -176,7 +173,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def span(time: timedelta) -> str:
-    """Return a span of time in words, as precise as people want it."""
+    """Return a duration in words, in one unit."""
     seconds = max(0.0, time.total_seconds())
     for unit, length, until in (("second", 1, 90), ("minute", 60, 90 * 60), ("hour", 3600, 36 * 3600)):
         if seconds < until:
@@ -188,25 +185,24 @@ def _times(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-# --- what is done ------------------------------------------------------------------------------------------------
-# Each says in one sentence what it did, and raises RedisError where Redis is away: then nothing was changed.
+# The actions: each returns a sentence for staff, and raises RedisError, without a change, if Redis is unavailable.
 
 
 def pause(account: Account, minutes: int) -> str:
-    """Stop background work for a while."""
+    """Pause refresh and background work."""
     limiter_for(account.api_key, account.requests_per_minute).pause_background(minutes * 60)
     until = timezone.now() + timedelta(minutes=minutes)
     return f"Background work pauses for {_times(minutes, 'minute')}, until {until:%H:%M} UTC."
 
 
 def resume(account: Account) -> str:
-    """Let background work go on, also where a 429 has stopped it."""
+    """End the pause of background work, also one after a 429."""
     limiter_for(account.api_key, account.requests_per_minute).pause_background(0)
-    return "Background work goes on."
+    return "Background work continues."
 
 
 def probe(account: Account, kind: Kind) -> str:
-    """Let the next call through an open breaker."""
+    """Make the next request the probe of an open breaker."""
     if circuit_breaker.probe_now(account.api_key, account.pk, kind):
         return f"{KINDS[kind]}: the next call tries whether Cal.com answers."
-    return f"{KINDS[kind]}: the breaker is not open, so calls go through anyway."
+    return f"{KINDS[kind]}: the breaker is not open, so requests are sent anyway."

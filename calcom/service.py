@@ -1,4 +1,4 @@
-"""The one door to Cal.com: what an account's calendars offer, and every change to them."""
+"""`CalcomService`: the slots of an account's calendars, and all changes to them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,32 +19,32 @@ from calcom.slot_loader import unique_end
 from calcom.types import NewBooking, Priority, RemoteBooking, UnreadableBooking
 from monitoring import metrics
 
-# Refusals of what the mirror allows: another length or field, another notice or booking window.
+# Refusals of what the event type here allows: its length, fields, notice or booking window have changed.
 _OF_THE_EVENT_TYPE = frozenset({Reason.INVALID, Reason.OUT_OF_BOUNDS})
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSlots:
-    """What is open in a window, and how well we know it."""
+    """The open slots of a window, and how fresh they are."""
 
     starts: list[int]
-    """Epoch minutes, ascending. What we booked since the days were loaded may still be among them."""
+    """Epoch minutes, ascending. Slots that we booked since the days were loaded may be among them."""
     days: Mapping[date, Day]
     """By UTC date."""
     known: CacheResult
 
 
 class CalcomService:
-    """Cal.com as one account sees it. The rest of the house talks to nothing else."""
+    """Cal.com with the key of one account. All other apps use Cal.com through it."""
 
     def __init__(self, account: Account, *, tenant: int | None = None) -> None:
         """
-        Open the door to an account.
+        Use the account's calendars and credential.
 
         Args:
-            account: whose calendars, and which credential.
-            tenant: for whom, where several share the credential: each keeps a part of its budget, however much the
-                others ask. None is nobody's work, such as polling; it leaves everybody theirs.
+            account: the account.
+            tenant: whose requests these are, if several share the credential; each has a reserved quota of its limit.
+                None for work of no tenant, such as polling.
         """
         self._account = account
         self._tenant = tenant
@@ -52,7 +52,6 @@ class CalcomService:
 
     @property
     def account_id(self) -> int:
-        """Return whose Cal.com it is."""
         return self._account.pk
 
     def open_slots(
@@ -66,10 +65,10 @@ class CalcomService:
         revalidate: bool = False,
     ) -> OpenSlots:
         """
-        Return the slots that start from `first` on and before `last`, out of the cache where it knows.
+        Return the slots that start from `first` on and before `last`, from the cache if it has them.
 
-        Nobody waits beyond the deadline: then the answer is what is known, marked as such. `max_age` says how old the
-        knowledge may be, in seconds; with `newer` it shall include what we booked up to a moment ago.
+        At the deadline the result is what the cache has, marked as such. `max_age` is how old it may be, in seconds;
+        with `revalidate` it includes our latest bookings.
         """
         begin, end = minute_from(first), minute_from(last)
         if begin >= end:
@@ -91,9 +90,9 @@ class CalcomService:
         self, *, event_type: EventType, uid: str, first: datetime, last: datetime
     ) -> list[int]:
         """
-        Return the slots to which the booking `uid` could move, as epoch minutes; its own time counts as free.
+        Return the slots to which the booking `uid` can be rescheduled, as epoch minutes; its own time counts as free.
 
-        Always asks Cal.com, and takes as long as that takes.
+        Always asks Cal.com, without a deadline.
         """
         with _syncing_if_contradicted(event_type):
             found = self._client.open_slots(
@@ -105,7 +104,7 @@ class CalcomService:
         """
         Book. Takes seconds: call it with no transaction open.
 
-        The answer may be another booking than the one asked for: compare its `appointment_id` and `start`.
+        The result may be another booking than the requested one: compare its `appointment_id` and `start`.
 
         Raises:
             Unavailable: nothing was booked.
@@ -116,7 +115,7 @@ class CalcomService:
             return self._client.create_booking(event_type=event_type, booking=booking)
 
     def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
-        """Move a booking, and return the one that replaces it, under a new uid. Raises like `create_booking`."""
+        """Reschedule a booking; return the one that replaces it, with a new uid. Raises like `create_booking`."""
         return self._client.reschedule(uid=uid, start=start, reason=reason)
 
     def cancel(self, *, uid: str, reason: str) -> RemoteBooking:
@@ -125,10 +124,10 @@ class CalcomService:
 
     def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         """
-        Return a booking as it is now; `priority` is that of what it is looked up for.
+        Return a booking as it is now, with the priority of its purpose.
 
         Raises:
-            Unavailable: ask again.
+            Unavailable: repeat.
             Refused: with NOT_FOUND there is none.
         """
         return self._client.get_booking(uid=uid, priority=priority)
@@ -139,11 +138,11 @@ class CalcomService:
         """
         Return the booking that carries our id; None if there is none yet.
 
-        Of several it is one that was made, not what it was moved to, and one that takes time. A request may still be on
-        its way: None proves nothing until 30 s after it was sent.
+        Of several it is an original rather than a rescheduled one, and one that takes time. A request may still be in
+        flight: None proves nothing until 30 s after it was sent.
 
         Raises:
-            Unavailable: ask again; also where one that cannot be read may be it.
+            Unavailable: repeat; also raised if an unreadable booking may be ours.
         """
         found = self._client.find_bookings(attendee_email=attendee_email, start=start, end=end)
         ours = [booking for booking in found if booking is not None and booking.appointment_id == appointment_id]
@@ -155,10 +154,10 @@ class CalcomService:
         """
         Yield pages of the account's bookings that changed from `since` on, the longest ago first.
 
-        Within a page those that were moved away come last.
+        Within a page those that were rescheduled come last.
 
         Raises:
-            Unavailable: go on later from the newest change that was read.
+            Unavailable: continue later from the newest change that was read.
         """
         skip = 0
         while True:
@@ -167,7 +166,7 @@ class CalcomService:
             newest = max((each.updated_at for each in page if each.updated_at), default=since)
             if len(page) < LARGEST_PAGE:
                 return
-            # What changes meanwhile leaves its place and moves all others up: so go on by time, not by number.
+            # A booking that changes meanwhile shifts all others, so continue by time and not by number.
             skip, since = (0, newest) if newest > since else (skip + len(page), since)
 
     def bookings_between(self, *, start: datetime, end: datetime) -> Iterator[list[RemoteBooking | UnreadableBooking]]:
@@ -179,19 +178,19 @@ class CalcomService:
 
     def refuse_unwritable(self) -> None:
         """
-        Refuse what Cal.com would refuse if it was asked to book, reschedule or cancel. Sends nothing.
+        Raise what Cal.com would refuse a write with. Sends nothing.
 
         Raises:
-            KeyRefused: it refused the account's API key a moment ago.
+            KeyRefused: it refused the account's API key recently.
         """
         refusals.refuse(self._account, refusals.Kind.WRITES)
 
     def request_sync(self, event_type: EventType) -> None:
-        """Have the event type synced, because something newer says otherwise. Never fails, and is bounded."""
+        """Have the event type synced, because something newer contradicts it; see `sync_requests`."""
         sync_requests.request_sync(event_type)
 
     def host_ids(self, calcom_ids: Collection[int]) -> list[int]:
-        """Return our ids of hosts. One whom no sync has seen yet is written down by number."""
+        """Return our ids of hosts. A host that no sync has seen yet is created, named by its number."""
         known = dict(self._account.hosts.filter(calcom_id__in=calcom_ids).values_list("calcom_id", "pk"))
         for calcom_id in set(calcom_ids) - set(known):
             host, _ = Host.objects.get_or_create(
@@ -202,12 +201,12 @@ class CalcomService:
 
     def hosts_of(self, booking: RemoteBooking) -> list[int]:
         """
-        Return our ids of all hosts whose time a booking takes; empty where it names none.
+        Return our ids of all hosts whose time a booking takes; empty if it names none.
 
         Note [Hosts beside the organizer]: a booking names its organizer as host, and the others of a collective type,
-        or beside a fixed host, among the attendees, without an id (seen 2026-11-30). They are recognised by their
-        address, or by their name among the hosts of the event type; those who attend each booking need not be. Where
-        nobody of those who take turns is recognised, it may be any of them, so the time of all is taken.
+        or beside a fixed host, among the attendees, without an id (seen 2026-11-30). They are recognised by address, or
+        by name among the hosts of the event type; fixed hosts always attend. If none of those in turns is recognised,
+        it may be any of them, so the time of all is taken.
         """
         named = set(self.host_ids(booking.host_ids))
         if not named:
@@ -227,7 +226,7 @@ class CalcomService:
         return sorted(named)
 
     def _learn_addresses(self, booking: RemoteBooking) -> None:
-        """Remember by which address a host is known, who is named by id here and as an attendee elsewhere."""
+        """Store the addresses of hosts, which other bookings name as attendees."""
         addresses = {person.id: person.email for person in booking.people if person.id is not None and person.email}
         for host in self._account.hosts.filter(calcom_id__in=addresses):
             if host.email != addresses[host.calcom_id]:
@@ -244,11 +243,10 @@ class CalcomService:
         freed: bool = False,
     ) -> list[CacheInvalidation]:
         """
-        Write down which days must be forgotten because time of the hosts was taken or freed.
+        Record which days to invalidate because time of the hosts (our ids) was taken or freed.
 
-        Call it inside the transaction that confirms the change, and `availability_changed` after its commit.
-
-        `event_type` is what was booked or freed, `host_ids` are our ids of the hosts whose time that is.
+        Call it inside the transaction of the change, and `availability_changed` after its commit. `event_type` is what
+        was booked or freed.
         """
         return invalidation.invalidate_change(
             account=self._account,
@@ -262,9 +260,9 @@ class CalcomService:
 
     def availability_changed(self, invalidations: Sequence[CacheInvalidation]) -> None:
         """
-        Forget the days now, and once more by a task; call it after the commit.
+        Invalidate the days now, and again by a task; call it after the commit.
 
-        Neither Redis nor the broker can make it fail: the rows stay owed.
+        Never fails: without Redis or broker the rows stay pending.
         """
         invalidation.availability_changed(invalidations)
         if invalidations:
@@ -273,7 +271,7 @@ class CalcomService:
 
 @contextmanager
 def _syncing_if_contradicted(event_type: EventType) -> Iterator[None]:
-    """Have the event type synced, or taken off offer, where Cal.com's refusal says that it is not what we think."""
+    """Sync or deactivate the event type if Cal.com's refusal contradicts it."""
     try:
         yield
     except Refused as exc:

@@ -1,4 +1,4 @@
-"""How `cachectl` gets days loaded: the source that `CalcomConfig.ready` registers there."""
+"""The loader of `cachectl`, which `CalcomConfig.ready` registers there."""
 
 import itertools
 import secrets
@@ -14,9 +14,9 @@ from calcom.models import Account, EventType
 from calcom.resilience.rate_limiter import Throttled
 from calcom.types import Priority
 
-# Note [No two loads ask the same]
-# Cal.com keeps its answer to a query for 2 s (recorded 2026-11-21), and a load must not get an answer from before a
-# change. So each load moves its end out by another number of seconds; what is found there is dropped.
+# Note [No two loads send the same query]
+# Cal.com caches responses to a query for 2 s (recorded 2026-11-21), and a load must not get one from before a change.
+# So each load extends its end by another number of seconds; slots found there are dropped.
 _ROLL = 3600
 _rolling = itertools.count(secrets.randbelow(_ROLL))
 
@@ -28,7 +28,7 @@ _PRIORITIES = {
 
 
 class CalcomDays:
-    """Days as Cal.com has them now."""
+    """Loads the slots of days from Cal.com."""
 
     def load(
         self,
@@ -44,10 +44,10 @@ class CalcomDays:
         Return the slot starts (epoch minutes, ascending) of each UTC day from `first` to `last`, empty days too.
 
         Raises:
-            LoadError: Cal.com did not say, or the account has no such event type.
+            LoadError: the request failed, or the account has no such event type.
         """
         try:
-            # By account too: a day of one tenant is never filled from another's calendar.
+            # By account too: a day of one tenant is never loaded from the calendar of another.
             event_type = EventType.objects.select_related("account").get(id=event_type_id, account_id=account_id)
             client = Client(event_type.account, tenant=tenant)
             return _by_day(_slots(client, event_type, first, last, _PRIORITIES[priority]), first, last)
@@ -57,7 +57,7 @@ class CalcomDays:
             if exc.event_type_is_missing:
                 sync.deactivate(event_type)
                 raise LoadError(GONE, None) from exc
-            # Another 404 is not Cal.com's word: a wrong address, or a proxy's.
+            # Any other 404 is not about the event type: a wrong address, or a proxy.
             reason = "unavailable" if exc.reason is Reason.NOT_FOUND else exc.reason.value
             raise LoadError(reason, None) from exc
         except CalcomError as exc:
@@ -65,18 +65,18 @@ class CalcomDays:
             raise LoadError(reason, exc.retry_after if isinstance(exc, Unavailable) else None) from exc
 
 
-def accounts_in_use() -> Iterable[int]:
-    """Return the ids of the accounts that callers are served from."""
+def active_accounts() -> Iterable[int]:
+    """Return the ids of active accounts."""
     return Account.objects.filter(active=True).values_list("id", flat=True)
 
 
 def unique_end(end: datetime) -> datetime:
-    """Return up to an hour later than `end`, another instant for each list: Note [No two loads ask the same]."""
+    """Return an instant up to an hour after `end`, another for each query: Note [No two loads send the same query]."""
     return end + timedelta(seconds=next(_rolling) % _ROLL)
 
 
 def _slots(client: Client, event_type: EventType, first: date, last: date, priority: Priority) -> list[int]:
-    """Ask in instants: date-only bounds are UTC days whatever the time zone (recorded 2026-11-21)."""
+    """Send instants: bounds that are dates are UTC days whatever the time zone (recorded 2026-11-21)."""
     start = datetime.combine(first, time(), UTC)
     end = unique_end(datetime.combine(last + timedelta(days=1), time(), UTC))
     return client.open_slots(event_type=event_type, start=start, end=end, priority=priority)

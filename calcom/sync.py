@@ -1,4 +1,4 @@
-"""Mirroring an account's hosts and event types. Nothing is deleted: what vanished at Cal.com becomes inactive here."""
+"""Sync of an account's hosts and event types. Those that vanished at Cal.com become inactive; none is deleted."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,34 +22,34 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync found."""
+    """The result of a sync."""
 
     owner: RemoteHost
     event_types: Sequence[EventType]
-    """Those that Cal.com has, as they are here now."""
+    """Those that Cal.com has."""
     vanished: Sequence[EventType]
-    """Those that became inactive by this sync."""
+    """Those that this sync made inactive."""
 
 
 def sync(*, account: Account, now: datetime, accept_owner: bool = False) -> Synced:
     """
-    Make the account's rows say what Cal.com says.
+    Update the account's hosts and event types from Cal.com.
 
     Args:
-        account: whose rows.
-        now: when it is synced.
-        accept_owner: mirror the calendars of the key's owner, although the account was another user's.
+        account: the account.
+        now: the time of the sync.
+        accept_owner: sync the calendars of the key's owner, although the account was another user's.
 
     Raises:
         OtherOwner: the key is another user's; nothing changed here.
-        CalcomError: Cal.com did not tell everything; nothing changed here.
+        CalcomError: a request failed; nothing changed here.
     """
     client = Client(account)
     owner = client.me()
     remote = ownership.event_types(client)
     if not accept_owner:
         ownership.refuse_unrelated(account, owner, remote)
-    ownership.keep(account, owner)
+    ownership.store(account, owner)
     with _invalidating_what_changes(account):
         event_types = _mirror(account, remote, owner)
         vanished = _deactivate(_others(account.event_types.all(), event_types, remote))
@@ -60,17 +60,17 @@ def sync(*, account: Account, now: datetime, accept_owner: bool = False) -> Sync
 
 def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
     """
-    Make the account's rows of one event type say what Cal.com says. One request, where Cal.com still has it.
+    Update the account's rows of one event type from Cal.com. One request, if Cal.com still has it.
 
     Raises:
-        CalcomError: Cal.com did not tell; nothing changed here.
+        CalcomError: the request failed; nothing changed here.
     """
     try:
         remote = Client(account).event_type(calcom_id=calcom_id)
     except Refused as exc:
         if not exc.event_type_is_missing:
             raise
-        sync(account=account, now=now)  # whether it is gone, or only not to be had by itself, the lists tell
+        sync(account=account, now=now)  # the lists show whether it is gone, or only not readable alone
         return
     with _invalidating_what_changes(account, calcom_id):
         event_types = _mirror(account, [remote])
@@ -79,7 +79,7 @@ def sync_event_type(*, account: Account, calcom_id: int, now: datetime) -> None:
 
 
 def deactivate(event_type: EventType) -> None:
-    """Take note that Cal.com does not know the event type (404): it is not offered any more, and a sync verifies it."""
+    """Make an event type inactive because Cal.com does not have it (404); a sync verifies that."""
     log.error("calcom.event_type_gone", account_id=event_type.account_id, event_type_id=event_type.pk)
     account = Account.objects.get(pk=event_type.account_id)
     with _invalidating_what_changes(account, event_type.calcom_id):
@@ -97,13 +97,13 @@ def _mirror(account: Account, remote: Sequence[RemoteEventType], owner: RemoteHo
 def _others(
     rows: EventTypeQuerySet, mirrored: Sequence[EventType], remote: Sequence[RemoteEventType]
 ) -> EventTypeQuerySet:
-    """Return those that Cal.com has not. One without a readable length is left as it was."""
+    """Return those that Cal.com does not have. One without a readable length is left as it is."""
     unreadable = [each.id for each in remote if not each.lengths]
     return rows.exclude(id__in=[each.id for each in mirrored]).exclude(calcom_id__in=unreadable)
 
 
 def _deactivate(event_types: EventTypeQuerySet) -> list[EventType]:
-    """Make those inactive that are not, and return them."""
+    """Make active ones inactive and return them."""
     vanished = list(event_types.filter(active=True))
     event_types.filter(id__in=[each.id for each in vanished]).update(active=False)
     return vanished
@@ -112,9 +112,9 @@ def _deactivate(event_types: EventTypeQuerySet) -> list[EventType]:
 @contextmanager
 def _invalidating_what_changes(account: Account, calcom_id: int | None = None) -> Iterator[None]:
     """
-    Open a transaction, and invalidate all days of the event types that are other afterwards.
+    Open a transaction, and invalidate all days of the event types whose lists it changes.
 
-    A list of another length, of fewer hosts, or of nothing any more is no answer. A new event type has no lists yet.
+    A cached list is wrong after a change of length, hosts or rules. A new event type has no cached lists.
     """
     with transaction.atomic():
         before = _deciding_lists(account, calcom_id)
@@ -126,7 +126,7 @@ def _invalidating_what_changes(account: Account, calcom_id: int | None = None) -
 
 
 def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[object, ...]]:
-    """Return by id what of an event type decides about its list."""
+    """Return, by id, the values of an event type that its list depends on."""
     its = account.event_types.all() if calcom_id is None else account.event_types.filter(calcom_id=calcom_id)
     footprint = "length_minutes", "before_buffer_minutes", "after_buffer_minutes"
     hosts: dict[int, set[tuple[int, bool]]] = {}
@@ -142,7 +142,7 @@ def _deciding_lists(account: Account, calcom_id: int | None) -> dict[int, tuple[
 
 
 def _mirror_hosts(account: Account, owner: RemoteHost | None, remote: Sequence[RemoteEventType]) -> dict[int, Host]:
-    """Return the account's hosts by their id at Cal.com. Only of the key's owner Cal.com says the time zone."""
+    """Return the account's hosts by their id at Cal.com, which reports a time zone of the key's owner only."""
     people = {host.id: host for event_type in remote for host in event_type.hosts}
     if owner is not None and owner.id in people:
         people[owner.id] = owner

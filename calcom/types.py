@@ -1,4 +1,4 @@
-"""What crosses the door of `CalcomService`: values, not dictionaries. Instants are aware and in UTC."""
+"""Values that `CalcomService` takes and returns. Instants are aware and in UTC."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from calcom.day_ranges import LONGEST_CHANGE
 
 
 class Priority(StrEnum):
-    """Who goes first when requests are scarce."""
+    """Which requests go first when the rate limit is short."""
 
-    WRITE = "write"  # booking writes and their look-ups
-    LIVE = "live"  # a caller waits for it
+    WRITE = "write"  # writes of bookings and their look-ups
+    LIVE = "live"  # a caller waits
     REFRESH = "refresh"
     BACKGROUND = "background"  # warming, sync, polling
 
 
 class RemoteState(StrEnum):
-    """Cal.com's word for where a booking is."""
+    """Cal.com's state of a booking."""
 
     ACCEPTED = "accepted"
     PENDING = "pending"
@@ -28,13 +28,13 @@ class RemoteState(StrEnum):
 
     @property
     def takes_time(self) -> bool:
-        """Return whether the host is busy with it, or may be."""
+        """Whether the host is busy with it, or may be."""
         return self in {RemoteState.ACCEPTED, RemoteState.PENDING}
 
 
 @dataclass(frozen=True)
 class NewBooking:
-    """What Cal.com is asked to book."""
+    """A booking to create."""
 
     start: datetime
     attendee_name: str = field(repr=False)
@@ -42,23 +42,23 @@ class NewBooking:
     time_zone: str
     """IANA name; the attendee's."""
     appointment_id: str
-    """Our public id; goes into the metadata, and is how we recognise our own booking."""
+    """Our public id, sent as metadata: it identifies our booking."""
     attendee_phone: str | None = field(default=None, repr=False)
     language: str = "en"
-    """BCP 47; Cal.com gets the nearest one it knows."""
+    """BCP 47; Cal.com gets the nearest language that it has."""
     fields: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """Answers to booking fields, by slug."""
+    """Values of booking fields, by slug."""
 
 
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-"""Start and end of a booking whose times could not be read: over, and no host's time."""
+"""Start and end of a booking with unreadable times: past, and without length."""
 FURTHEST_AHEAD = timedelta(days=3660)
-"""How far ahead an appointment may be at most."""
+"""The furthest that an appointment may be ahead."""
 
 
 @dataclass(frozen=True)
 class RemotePerson:
-    """A person whom a booking names: one of its hosts, or an attendee, who may be a host as well."""
+    """A host or an attendee of a booking; an attendee may be a host as well."""
 
     name: str = field(repr=False)
     email: str = field(repr=False)
@@ -72,22 +72,22 @@ class RemoteBooking:
     """
     A booking as Cal.com has it.
 
-    Members that no decision needs are empty or None where Cal.com does not say them, or not readably.
+    Optional members are empty or None if Cal.com does not send them, or not readably.
     """
 
     uid: str = field(repr=False)
-    """A bearer right to read, move and cancel it: never logged, never shown."""
+    """The right to read, reschedule and cancel it: never logged or shown."""
     state: RemoteState
     start: datetime
     end: datetime
     event_type_id: int | None
-    """Cal.com's id; None where the event type was deleted."""
+    """Cal.com's id; None if the event type was deleted."""
     host_ids: Sequence[int]
     """Cal.com's ids of the hosts."""
     attendee_email: str = field(repr=False)
-    """Lower case; empty where there is no attendee."""
+    """Lower case; empty without an attendee."""
     appointment_id: str | None
-    """What our metadata says, None for a booking made elsewhere. A booking that was moved keeps it."""
+    """From our metadata; None for a booking made elsewhere. Kept when the booking is rescheduled."""
     rescheduled_from_uid: str | None = field(default=None, repr=False)
     rescheduled_to_uid: str | None = field(default=None, repr=False)
     created_at: datetime | None = None
@@ -95,11 +95,11 @@ class RemoteBooking:
     attendee_name: str = field(default="", repr=False)
     attendee_phone: str | None = field(default=None, repr=False)
     people: Sequence[RemotePerson] = ()
-    """Everybody whom it names. Hosts beside the organizer stand among the attendees, without id (seen 2026-11-30)."""
+    """Hosts and attendees. Hosts beside the organizer are among the attendees, without id (seen 2026-11-30)."""
 
     @property
     def flaw(self) -> str:
-        """Return in a few words why no appointment can be at this time; empty where one can."""
+        """Why no appointment can be at this time, in words; empty if one can."""
         if self.end <= self.start:
             return "it ends before it begins"
         if self.end - self.start > LONGEST_CHANGE:
@@ -111,10 +111,10 @@ class RemoteBooking:
 
 @dataclass(frozen=True)
 class UnreadableBooking:
-    """A booking in a list that cannot be read; what of it can."""
+    """A booking in a list that cannot be read."""
 
     uid: str = field(repr=False)
-    """Empty where not even that."""
+    """Empty if unreadable, too."""
     updated_at: datetime | None = None
 
 
@@ -135,7 +135,7 @@ class UnsupportedReason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """Return it in words for the people who look after the account."""
+        """The reason in words, for staff."""
         return _SENTENCES[self]
 
 
@@ -150,17 +150,16 @@ _SENTENCES = {
     UnsupportedReason.NUMBER_FIELD: "a required booking field is of type number, which the API accepts no answer to",
     UnsupportedReason.EMAIL_CODE: "the caller would have to type a code sent by e-mail",
     UnsupportedReason.PAYMENT: "it must be paid for when booking",
-    UnsupportedReason.NO_HOSTS: "nobody serves it",
+    UnsupportedReason.NO_HOSTS: "it has no hosts",
 }
 
 
 class ListReach(StrEnum):
     """
-    How far around a booking an event type's list changes by its own rules, beyond the time of its hosts.
+    How far around a booking rules of the event type change its list, beyond the time of its hosts.
 
-    A limit per week empties the week; where only the first slot of a day is listed, another one takes its place; a
-    window that rolls on over free days only moves its end. What our own appointments take from such a list cannot be
-    worked out here.
+    A limit per week empties the week; if only the first slot of a day is listed, another one replaces it. What our own
+    appointments take from such a list cannot be computed here.
     """
 
     NONE = ""
@@ -171,7 +170,7 @@ class ListReach(StrEnum):
 
     @property
     def days(self) -> int:
-        """Return how many days before and after the booked ones. One more each way covers every time zone."""
+        """The days before and after the booked ones, one more on each side for time zones included."""
         return _REACHES[self]
 
 
@@ -180,31 +179,31 @@ _REACHES = {ListReach.NONE: 0, ListReach.DAY: 1, ListReach.WEEK: 7, ListReach.MO
 
 @dataclass(frozen=True)
 class RemoteHost:
-    """A person who can be booked."""
+    """A host at Cal.com."""
 
     id: int
     name: str
     username: str = ""
     time_zone: str = ""
-    """IANA name; empty where Cal.com does not say."""
+    """IANA name; empty if unknown."""
     email: str = field(default="", repr=False)
-    """Lower case; empty where Cal.com does not say."""
+    """Lower case; empty if unknown."""
     fixed: bool = False
-    """Whether they attend each booking of the event type, instead of taking turns."""
+    """Whether the host attends each booking of the event type, instead of taking turns."""
 
 
 PHONE_FIELDS = frozenset({"attendeePhoneNumber", "smsReminderNumber"})
-"""Slugs of the booking fields that the number of the attendee answers."""
+"""Slugs of the booking fields that get the phone number of the attendee."""
 
 
 class RequiredField(TypedDict):
-    """A booking field that Cal.com insists on, beyond name and e-mail."""
+    """A booking field that Cal.com requires, beyond name and e-mail."""
 
     slug: str
     type: str
     options: list[str]
     label: NotRequired[str]
-    """What staff called it; missing in rows of an older version."""
+    """Its label at Cal.com; missing in rows of an older version."""
 
 
 @dataclass(frozen=True)
@@ -215,9 +214,9 @@ class RemoteEventType:
     title: str
     slug: str
     lengths: Sequence[int]
-    """Minutes; more than one where the caller chooses, none where Cal.com does not say it readably."""
+    """Minutes; several if the caller chooses, none if unreadable."""
     before_buffer: int
-    """Minutes, as the next two."""
+    """Minutes, like the next two."""
     after_buffer: int
     notice: int
     hosts: Sequence[RemoteHost]
@@ -225,10 +224,10 @@ class RemoteEventType:
     unsupported_reasons: Sequence[UnsupportedReason]
     list_reach: ListReach = ListReach.NONE
     limits_each_booker: bool = False
-    """Whether each address may have so many bookings only."""
+    """Whether the number of bookings of each address is limited."""
     booking_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By what is counted (`count`, or `duration` in minutes) how much a day, week, month or year allows."""
+    """{`count` or `duration` (minutes): {`day`, `week`, `month` or `year`: most}}."""
     cancelling_disabled: bool = False
     rescheduling_disabled: bool = False
     rescheduling_notice: int = 0
-    """Minutes before its start from which a booking cannot be rescheduled any more."""
+    """Minutes before its start within which a booking cannot be rescheduled."""

@@ -1,4 +1,4 @@
-"""One call per operation of Cal.com, with typed results. Every request passes `Client._exchange`."""
+"""The client of Cal.com: one method per operation, with typed results. All requests pass `Client._exchange`."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 LARGEST_PAGE = 250
-# Seconds that a request waits for its permit: as long as its caller does; background work goes back to its queue.
-_PATIENCE_S = {Priority.WRITE: 3.5, Priority.LIVE: 2.0, Priority.REFRESH: 0.0, Priority.BACKGROUND: 0.0}
-# What Cal.com's `language` may say (its OpenAPI document, 2026-08).
+# Seconds that a request waits for its permit; background work returns to its queue instead.
+_PERMIT_WAIT_S = {Priority.WRITE: 3.5, Priority.LIVE: 2.0, Priority.REFRESH: 0.0, Priority.BACKGROUND: 0.0}
+# The values of Cal.com's `language` (its OpenAPI document, 2026-08).
 _LANGUAGES = """
     ar az bg bn ca cs da de el en es es-419 et eu fi fr he hr hu id it iw ja km ko lv nl no pl pt pt-BR ro ru sk sr sv
     ta th tr uk vi zh-CN zh-TW
@@ -40,38 +40,38 @@ LANGUAGES = frozenset(_LANGUAGES.split())
 
 @dataclass(frozen=True)
 class Call:
-    """A request to Cal.com. Only what may be logged is in its repr."""
+    """A request to Cal.com. Its repr has only what may be logged."""
 
     operation: str
     priority: Priority
     path: str = field(repr=False)
     family: str | None = None
-    """Whose `cal-api-version` it carries."""
+    """Selects the `cal-api-version`."""
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Mapping[str, object] | None = field(default=None, repr=False)
     is_poll: bool = False
-    """One a minute always passes."""
+    """One a minute of each account is always permitted."""
     needs_key: bool = True
-    """Whether Cal.com answers it to a valid key only, so that a yes proves that the key is one."""
+    """Whether Cal.com demands a valid key for it, so that a success proves the key."""
     checks_key: bool = False
-    """Whether it is sent although the key was refused a moment ago, to see whether it still is."""
+    """Whether it is sent after a recent refusal of the key, to check it."""
 
     @property
     def write(self) -> bool:
-        """Return whether it changes something there. All changes we ask for are POSTs with a body."""
+        """Whether it is a write: all are POSTs with a body."""
         return self.body is not None
 
     @property
     def kind(self) -> KeyRefusal.Kind:
-        """Return as which kind it is refused where the key is."""
+        """The kind of refusals of the key that apply to it."""
         return KeyRefusal.Kind.WRITES if self.write else KeyRefusal.Kind.READS
 
 
 class Client:
-    """Cal.com, asked with one account's key. Each method is one request, unless it says otherwise."""
+    """Cal.com with one account's key. Each method is one request, unless it says otherwise."""
 
     def __init__(self, account: Account, *, tenant: int | None = None) -> None:
-        """Ask on behalf of `tenant`, where several share the key: each keeps a part of what it may be asked."""
+        """Send requests of `tenant`: each tenant of a key has a reserved quota."""
         self._account = account
         self._tenant = None if tenant is None else str(tenant)
 
@@ -87,9 +87,9 @@ class Client:
         """
         Return the open slots that start from `start` to `end`, and a few later ones, as epoch minutes, ascending.
 
-        The time of the booking `moving_uid` counts as free.
+        The time of the booking `rescheduled_uid` counts as free.
         """
-        # Cal.com may leave out slots that end after the window (its source; the recordings allow both readings).
+        # Cal.com may omit slots that end after the window (its source; the recordings allow both).
         ends_by = end + timedelta(minutes=event_type.length_minutes)
         params = {"eventTypeId": str(event_type.calcom_id), "start": _text(start), "end": _text(ends_by)}
         if event_type.has_several_lengths:
@@ -100,14 +100,13 @@ class Client:
         return self._exchange(call, parsing.slots)
 
     def create_booking(self, *, event_type: EventType, booking: NewBooking) -> RemoteBooking:
-        """Book."""
         body = _booking_body(event_type, booking)
         return self._exchange(
             Call("create_booking", Priority.WRITE, "/v2/bookings", "bookings", body=body), parsing.booking
         )
 
     def reschedule(self, *, uid: str, start: datetime, reason: str) -> RemoteBooking:
-        """Move a booking; the result has a new uid."""
+        """Reschedule a booking; the result has a new uid."""
         body = {"start": _text(start), "reschedulingReason": reason}
         return self._on_booking("reschedule", uid, body)
 
@@ -116,7 +115,6 @@ class Client:
         return self._on_booking("cancel", uid, {"cancellationReason": reason})
 
     def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
-        """Return one booking."""
         call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings", needs_key=False)
         return self._exchange(call, parsing.booking)
 
@@ -124,7 +122,7 @@ class Client:
         """
         Return all bookings of this attendee from `start` to `end`, cancelled ones too. One request a page.
 
-        Not by event type: a booking whose type was deleted since names none. None stands for an unreadable one.
+        Not filtered by event type, because a booking loses a deleted one. None stands for an unreadable booking.
         """
         params = {
             "attendeeEmail": attendee_email.lower(),
@@ -160,7 +158,7 @@ class Client:
         return self._exchange(call, parsing.listed_bookings)
 
     def me(self) -> RemoteHost:
-        """Return who the key belongs to."""
+        """Return the owner of the key."""
         return self._exchange(Call("me", Priority.BACKGROUND, "/v2/me", checks_key=True), parsing.person)
 
     def event_types(self) -> list[RemoteEventType]:
@@ -188,21 +186,21 @@ class Client:
 
     def _exchange(self, call: Call, parse: Callable[[Any], T]) -> T:
         """
-        Send a request and return what its answer means. There is no other way to Cal.com.
+        Send a request and return the parsed response. All requests to Cal.com pass here.
 
         Raises:
             CalcomError: by what may have happened there.
         """
         with _logged(call) as line:
-            look = refusals.standing if call.checks_key else refusals.refuse
-            refusal = look(self._account, call.kind)
+            check = refusals.standing if call.checks_key else refusals.refuse
+            refusal = check(self._account, call.kind)
             result = self._asked(call, parse, line)
             if refusal and call.needs_key:
                 refusals.clear(refusal.row)
             return result
 
     def _asked(self, call: Call, parse: Callable[[Any], T], line: dict[str, object]) -> T:
-        """Send; once more where the key was refused and the account has another one by now."""
+        """Send; again if the key was refused and the account has a new one by now."""
         while True:
             answer = self._sent(call)
             line.update(status=answer.status, upstream_request_id=answer.headers.get("X-Request-Id"))
@@ -228,7 +226,7 @@ class Client:
             raise unanswered(f"Cal.com gave no complete answer ({exc}).", write=call.write) from exc
 
     def _answered(self, call: Call) -> transport.Answer:
-        """Send; a read whose pooled connection was closed is sent again, on a new one and with a permit of its own."""
+        """Send; a read whose pooled connection was closed is sent again, on a new one and with another permit."""
         deadline = Deadline.after(settings.CALCOM_WRITE_TIMEOUT if call.write else settings.CALCOM_READ_TIMEOUT)
         try:
             return self._admitted(call, deadline.left)
@@ -238,7 +236,7 @@ class Client:
             return self._admitted(call, deadline.left, reuse_connection=False)
 
     def _admitted(self, call: Call, timeout: float, *, reuse_connection: bool = True) -> transport.Answer:
-        """Send when breaker and limiter let it through; tell them what came back."""
+        """Send if circuit breaker and rate limiter admit it; they record the response."""
         credential = self._account.api_key
         with admit(
             breaker_for(credential, self._account.pk, _breaker_kind(call)),
@@ -246,7 +244,7 @@ class Client:
             call.priority,
             tenant=self._tenant,
             longest_call_s=timeout,
-            deadline_left_s=_PATIENCE_S[call.priority],
+            deadline_left_s=_PERMIT_WAIT_S[call.priority],
             poll_of=str(self._account.pk) if call.is_poll else "",
         ) as admission:
             with metrics.CALCOM_SECONDS.labels(call.operation).time():
@@ -273,7 +271,7 @@ class Client:
 
 @contextmanager
 def _logged(call: Call) -> Iterator[dict[str, object]]:
-    """Count the request and write one line about it, whatever comes of it. Nothing in it is personal or secret."""
+    """Count and log the request, whatever its outcome, without personal or secret data."""
     began = time.monotonic()
     line: dict[str, object] = {"operation": call.operation, "priority": call.priority.value, "outcome": "crashed"}
     try:
@@ -294,7 +292,7 @@ def _breaker_kind(call: Call) -> Kind:
 def _booking_body(event_type: EventType, booking: NewBooking) -> dict[str, object]:
     attendee = {
         "name": booking.attendee_name,
-        # Lower case here and in the look-up, so that the look-up finds it whatever Cal.com does with case.
+        # Lower case here and in the look-up, which then finds it however Cal.com treats case.
         "email": booking.attendee_email.lower(),
         "timeZone": booking.time_zone,
         "language": _language(booking.language),
@@ -315,14 +313,14 @@ def _booking_body(event_type: EventType, booking: NewBooking) -> dict[str, objec
 
 
 def _language(tag: str) -> str:
-    """Return the nearest language that Cal.com knows, English where there is none."""
+    """Return the nearest language that Cal.com has, or English."""
     return next((each for each in (tag, tag.partition("-")[0].lower()) if each in LANGUAGES), "en")
 
 
 def _text(instant: datetime) -> str:
-    """Write an instant the way Cal.com does."""
+    """Return an instant in Cal.com's spelling."""
     if instant.tzinfo is None:
-        raise ValueError("Cal.com is asked in instants; this time is naive.")
+        raise ValueError("A naive time; Cal.com gets instants.")
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,4 @@
-"""What Cal.com's answers mean: a value of ours, or one of `calcom.errors`. Pure."""
+"""Parses Cal.com's responses into values of `calcom.types` or errors of `calcom.errors`. Pure."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,14 +27,14 @@ from calcom.types import (
 T = TypeVar("T")
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
-"""What reading another shape than known raises."""
+"""What parsing an unknown shape raises."""
 METADATA_KEY = "slotline_appointment"
 LONGEST_UID = 100
 BLOCKED_FOR = 60.0
-"""Seconds that Cal.com blocks a key at most (recorded 2026-11-21)."""
+"""The longest block of a key in seconds (recorded 2026-11-21)."""
 
-# The first text that occurs in the message decides, whatever the status: a limit is refused with 401, and says nothing
-# about the key. Recorded 2026-11-21, those of limits and cancelling 2026-11-30.
+# The first text found in the message decides, whatever the status: a limit is refused with 401, which is not about the
+# key. Recorded 2026-11-21, those of limits and cancelling 2026-11-30.
 _TEXTS = (
     ("already has booking at this time or is not available", Reason.NOT_AVAILABLE),
     ("booking_conflict_error", Reason.NOT_AVAILABLE),
@@ -51,8 +51,8 @@ _TEXTS = (
     # No route for this path and version: a wrong version must not look like a missing booking.
     ("Cannot GET ", Reason.INVALID),
     ("Cannot POST ", Reason.INVALID),
-    # Of the API key itself: of other refusals with these statuses the key is not the cause. Recorded, but for "is
-    # expired", of which only the status is.
+    # About the API key; other refusals with these statuses are not. Recorded, except "is expired", of which only the
+    # status is.
     ("Invalid API Key", Reason.UNAUTHORIZED),
     ("Invalid Access Token", Reason.UNAUTHORIZED),
     ("Your api key is", Reason.UNAUTHORIZED),
@@ -67,22 +67,22 @@ _STATUSES = {
 }
 # "Event Type not found" of a list of slots, "Event type with id 7 not found." of a booking (recorded 2026-11-21).
 _NAMES_EVENT_TYPE = re.compile(r"event[ -]?type", re.IGNORECASE)
-# What must not be logged: e-mail addresses, queries, uids (letters with digits among them), phone numbers.
+# Not for logs: e-mail addresses, queries, uids (letters with digits among them), phone numbers.
 _PRIVATE = re.compile(r"\S+@\S+|\?\S+|uid=\S+|\b(?=[A-Za-z]*\d)[A-Za-z0-9]{16,}\b|\+?\d{7,}")
-# Name and e-mail travel as the attendee; the reason is for moves, which send one; a booking needs no location, whatever
-# locations there are (seen 2026-11-30).
-_ANSWERED_OTHERWISE = {"name", "email", "rescheduleReason", "location"}
+# Name and e-mail are sent as the attendee, a reason when rescheduling; a booking needs no location, whatever locations
+# there are (seen 2026-11-30).
+_SENT_OTHERWISE = {"name", "email", "rescheduleReason", "location"}
 _OTHER_SHAPE = "Cal.com's answer has another shape than expected; is its CALCOM_VERSION_… right?"
 
 
 def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
     """
-    Return what `parse` makes of the `data` in a successful answer.
+    Return the `data` of a successful response as `parse` returns it.
 
     Raises:
-        Unavailable: the limit is reached, or a read failed there.
-        Refused: Cal.com said no.
-        OutcomeUnknown: a write failed there, or its answer cannot be understood.
+        Unavailable: the rate limit is reached, or a read failed.
+        Refused: Cal.com refused.
+        OutcomeUnknown: a write failed with a 5xx, or its response cannot be parsed.
     """
     if answer.status == 429:
         raise Unavailable("Cal.com's rate limit is reached.", retry_after=pause(answer.headers))
@@ -95,11 +95,11 @@ def read(answer: Answer, parse: Callable[[Any], T], *, write: bool) -> T:
     try:
         return parse(orjson.loads(answer.body)["data"])
     except UNREADABLE:
-        raise unanswered(_OTHER_SHAPE, write=write) from None  # the cause quotes the body
+        raise unanswered(_OTHER_SHAPE, write=write) from None  # the cause has the body
 
 
 def refusal(answer: Answer) -> Refused:
-    """Return the no of a 4xx answer, by its recorded text and else by its status."""
+    """Return the error of a 4xx response, by its recorded text or else by its status."""
     text = _message(answer.body)
     by_text = next((reason for part, reason in _TEXTS if part in text), None)
     message = f"Cal.com refused ({answer.status}): {_PRIVATE.sub('…', text)[:200] or 'no reason given'}"
@@ -171,7 +171,7 @@ def _state(status: Any, *, is_moved: bool) -> RemoteState:
     except ValueError:
         if not is_moved:
             raise
-        return RemoteState.CANCELLED  # as all that were moved are
+        return RemoteState.CANCELLED  # as all rescheduled ones are
 
 
 def _times(data: dict[str, Any], *, is_needed: bool) -> tuple[datetime, datetime]:
@@ -209,7 +209,7 @@ def ids(people: Any) -> list[int]:
 
 
 def people(hosts: Any, attendees: Any) -> list[RemotePerson]:
-    """Return everybody whom a booking names, hosts with their ids."""
+    """Return all hosts, with ids, and attendees of a booking."""
     return [
         *(_person_named(host, optional(int, host.get("id"))) for host in objects(hosts)),
         *(_person_named(attendee) for attendee in objects(attendees)),
@@ -221,7 +221,7 @@ def _person_named(data: dict[str, Any], number: int | None = None) -> RemotePers
 
 
 def listed_bookings(data: Any) -> list[RemoteBooking | UnreadableBooking]:
-    """Return a page of bookings; one of another shape hides no other."""
+    """Return a page of bookings; one that cannot be read hides no other."""
     return [_readable(item) or _unreadable(item) for item in _a(list, data)]
 
 
@@ -232,7 +232,7 @@ def _unreadable(item: Any) -> UnreadableBooking:
 
 
 def readable_bookings(data: Any) -> list[RemoteBooking | None]:
-    """Return a page of bookings; None for one of another shape, so that it does not hide the others."""
+    """Return a page of bookings; None for one that cannot be read."""
     return [_readable(item) for item in _a(list, data)]
 
 
@@ -244,7 +244,7 @@ def _readable(item: Any) -> RemoteBooking | None:
 
 
 def instant(text: str) -> datetime:
-    """Read an instant in any of the spellings that Cal.com has for it."""
+    """Parse an instant in any of Cal.com's spellings."""
     read = datetime.fromisoformat(text)
     if read.tzinfo is None:
         raise ValueError("An instant without offset.")
@@ -252,7 +252,7 @@ def instant(text: str) -> datetime:
 
 
 def person(data: Any) -> RemoteHost:
-    """Return who the key belongs to, or a host as event types (`id`) and teams (`userId`) list them."""
+    """Return a user: the owner of the key, or a host as event types (`id`) and teams (`userId`) list it."""
     number = optional(int, data.get("userId"))
     name, username = text(data.get("name")), text(data.get("username"))
     return RemoteHost(
@@ -266,7 +266,7 @@ def person(data: Any) -> RemoteHost:
 
 
 def _hosts(data: dict[str, Any]) -> list[RemoteHost]:
-    """Return those hosts of an event type who can be read. All of a collective one attend each booking."""
+    """Return the readable hosts of an event type. Those of a collective one are all fixed."""
     found = []
     for each in objects(data.get("hosts")) or objects(data.get("users")):
         with suppress(*UNREADABLE):
@@ -286,7 +286,7 @@ def event_types(data: Any) -> list[RemoteEventType]:
 
 
 def event_type(data: Any) -> RemoteEventType:
-    """Return one event type. Needed is its id; without a readable length nothing can be mirrored of it."""
+    """Return one event type. Only its id is required; without a readable length it is not synced."""
     number = _a(int, data["id"])
     hosts = _hosts(data)
     lengths = [optional(int, each) for each in optional(list, data.get("lengthInMinutesOptions")) or []]
@@ -315,7 +315,7 @@ def _minutes(value: Any) -> int:
 
 
 def _list_reach(data: dict[str, Any]) -> ListReach:
-    """Return how far around a booking a list changes by rules of the event type, beyond the time of its hosts."""
+    """Return how far around a booking rules of the event type change its list."""
     periods = {period for limits in _booking_limits(data).values() for period in limits}
     window = optional(dict, data.get("bookingWindow")) or {}
     reaches = {
@@ -330,7 +330,7 @@ def _list_reach(data: dict[str, Any]) -> ListReach:
 
 
 def _booking_limits(data: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Return by what is counted (`count`, or `duration` in minutes) how much each period allows."""
+    """Return the booking limits as `RemoteEventType.booking_limits` has them."""
     found: dict[str, dict[str, int]] = {}
     for kind, name in (("count", "bookingLimitsCount"), ("duration", "bookingLimitsDuration")):
         limits = optional(dict, data.get(name)) or {}
@@ -343,7 +343,7 @@ def _booking_limits(data: dict[str, Any]) -> dict[str, dict[str, int]]:
 def _required_fields(data: dict[str, Any]) -> Iterator[RequiredField]:
     for each in objects(data.get("bookingFields")):
         slug, label = text(each.get("slug")), text(each.get("label"))
-        if slug and each.get("required") and not each.get("hidden") and slug not in _ANSWERED_OTHERWISE:
+        if slug and each.get("required") and not each.get("hidden") and slug not in _SENT_OTHERWISE:
             field = RequiredField(slug=slug, type=text(each.get("type")), options=_options(each.get("options")))
             yield field | {"label": label} if label else field
 
@@ -371,12 +371,12 @@ def _obstacles(data: dict[str, Any], hosts: list[RemoteHost]) -> Iterator[Unsupp
 
 
 def _is_on(policy: Any) -> bool:
-    """Return whether a policy is in force: off is null, absent, or `{"disabled": true}`."""
+    """Return whether a policy is on: off is null, absent, or `{"disabled": true}`."""
     return bool(policy) and not (isinstance(policy, dict) and policy.get("disabled"))
 
 
 def _is_disabled(setting: Any) -> bool:
-    """Return whether what can be switched off is: here `{"disabled": true}` does not mean that a policy is off."""
+    """Return whether an ability is disabled; here `{"disabled": true}` means that it is."""
     return isinstance(setting, dict) and setting.get("disabled") is True
 
 
@@ -390,17 +390,17 @@ def _message(body: bytes) -> str:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a list, none where it is no list."""
+    """Return the objects in a list; none if it is no list."""
     return [each for each in optional(list, value) or [] if isinstance(each, dict)]
 
 
 def text(value: Any) -> str:
-    """Return a text, empty where it is none."""
+    """Return a text; empty if it is none."""
     return optional(str, value) or ""
 
 
 def optional(kind: type[T], value: Any) -> T | None:
-    """Return a value of the kind, None where it is of another."""
+    """Return a value of the kind; None if it is of another."""
     return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
 
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange that ends in time. The only module of ours that imports an HTTP client: a test holds it to that."""
+"""One HTTP exchange that ends in time. No other module of the product imports an HTTP client; a test checks that."""
 
 import http.client
 import io
@@ -27,14 +27,14 @@ from cachectl.infra.deadline import Deadline
 from calcom.http import url_policy
 
 LARGEST_BODY = 5_000_000
-"""Bytes. Fourteen days of slots have 20 kB, a page of 250 bookings 500 kB."""
+"""In bytes. Fourteen days of slots have 20 kB, a page of 250 bookings 500 kB."""
 
 ANNOUNCED_IDLE_S = 5.0
-"""What Cal.com announces (`Keep-Alive: timeout=5`, recorded 2026-11-30), assumed where a server announces nothing."""
+"""What Cal.com announces (`Keep-Alive: timeout=5`, recorded 2026-11-30), assumed of servers that announce nothing."""
 IDLE_MARGIN_S = 1.0
-"""How long before its announced end an idle connection is not used any more: a request needs time to arrive."""
+"""How long before its announced end an idle connection is not used: a request needs time to arrive."""
 
-# urllib3 logs URLs, and a booking's URL is the right to cancel it. A filter outlives later logging configuration.
+# urllib3 logs URLs, and the URL of a booking is the right to cancel it. A filter survives later logging configuration.
 for _name in ("connection", "connectionpool", "poolmanager", "util.retry"):
     logging.getLogger(f"urllib3.{_name}").addFilter(lambda _record: False)
 
@@ -44,20 +44,20 @@ class NotSent(Exception):
 
 
 class NoAnswer(Exception):
-    """The request may have arrived, and no complete answer came back."""
+    """The request may have arrived; no complete response came back."""
 
 
 class ConnectionClosed(NoAnswer):
-    """A connection that had carried answers before was closed without a byte of this one."""
+    """A connection that had carried responses was closed without a byte of this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status."""
+    """A response of any status."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
-    """Their names in any case."""
+    """Case-insensitive."""
     body: bytes = field(repr=False)
 
 
@@ -72,14 +72,14 @@ def send(
     reuse_connection: bool = True,
 ) -> Answer:
     """
-    Send one request, once, and return its answer within `timeout` seconds, or a second later if sending stalls.
+    Send one request, once, and return its response within `timeout` seconds, or a second later if sending stalls.
 
-    No redirect is followed: it could lead anywhere, with our credential.
+    Redirects are not followed: they could take the credential anywhere.
 
     Raises:
         NotSent: nothing happened there.
-        ConnectionClosed: as `NoAnswer`; it may be the connection that was at its end, not the server.
-        NoAnswer: nobody knows what happened there.
+        ConnectionClosed: as `NoAnswer`; perhaps only the pooled connection was at its end.
+        NoAnswer: what happened there is unknown.
     """
     clock: Any = Timeout(connect=settings.CALCOM_CONNECT_TIMEOUT, total=timeout)  # requests hands it on to urllib3
     try:
@@ -97,7 +97,7 @@ def send(
             ) as response,
         ):
             return Answer(response.status_code, response.headers, _whole_body(response))
-    # Their messages hold the URL, hence uids and addresses: neither text nor chain goes on.
+    # Their messages have the URL, hence uids and addresses: neither text nor cause is passed on.
     except (requests.RequestException, UnicodeError) as exc:
         raise _failure(exc)(type(exc).__name__) from None
 
@@ -113,23 +113,23 @@ def _whole_body(response: requests.Response) -> bytes:
 
 def _failure(exc: Exception) -> type[NotSent | NoAnswer]:
     """
-    Return what the exception proves.
+    Return the error that the exception proves.
 
-    `NotSent` only for what is certain: no connection came about, or the URL or a header cannot be sent at all. A pooled
-    connection that is found closed before the first byte is replaced and raises nothing.
+    `NotSent` only if that is certain: no connection was made, or the URL or a header cannot be sent at all. A pooled
+    connection that is closed before the first byte is replaced and raises nothing.
     """
     wrapped = exc.args[0] if exc.args else None
     if isinstance(exc, ValueError) or isinstance(
         getattr(wrapped, "reason", None), NewConnectionError | ConnectTimeoutError
     ):
         return NotSent
-    closed = any(isinstance(cause, _ClosedBetweenAnswers) for cause in getattr(wrapped, "args", ()))
+    closed = any(isinstance(cause, _ClosedBetweenResponses) for cause in getattr(wrapped, "args", ()))
     return ConnectionClosed if closed else NoAnswer
 
 
 @lru_cache(maxsize=1)
 def _session() -> requests.Session:
-    """Return the process's session. Accounts share its connections and nothing else."""
+    """Return the process's session, of which accounts share the connections only."""
     return _make_session()
 
 
@@ -138,7 +138,7 @@ def _make_session() -> requests.Session:
     session.trust_env = False  # a .netrc would replace our Authorization header
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "Slotline"
-    # Loads and writes have a pool of threads each; a smaller pool throws connections away.
+    # Loads and writes have a pool of threads each; a smaller pool of connections would discard some.
     adapter = _Adapter(pool_maxsize=2 * settings.CALCOM_CALL_THREADS, max_retries=0)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
@@ -148,15 +148,15 @@ def _make_session() -> requests.Session:
 os.register_at_fork(after_in_child=_session.cache_clear)
 
 
-# Note [One clock for the whole answer]
-# A time-out of requests bounds each operation on the socket, so a server that drips a byte a second is never late
-# (5.7 s under a time-out of 1 s, measured 2026-11). urllib3 counts `Timeout(total=…)` until the request has left, and
-# sets what remains of it on the socket just before it makes the response object. There it becomes a deadline that all
-# reads of this answer share: status line, headers and body. No second thread watches, so none can be left behind.
+# Note [One deadline for the whole response]
+# The time-out of requests limits each operation on the socket, so a server that sends a byte a second is never late
+# (5.7 s under a time-out of 1 s, measured 2026-11). urllib3 counts `Timeout(total=…)` until the request was sent, and
+# sets the rest on the socket just before it makes the response object. There it becomes a deadline that all reads of
+# the response share: status line, headers and body. No second thread is needed.
 
 
 class _ReadsUntil(io.RawIOBase):
-    """A socket's bytes until the deadline; then `TimeoutError`."""
+    """Reads from a socket until the deadline, then raises `TimeoutError`."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
         self._raw = raw
@@ -179,7 +179,7 @@ class _ReadsUntil(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """See Note [One clock for the whole answer]."""
+    """See Note [One deadline for the whole response]."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -188,13 +188,13 @@ class _Response(http.client.HTTPResponse):
 
 
 # Note [Connections that are about to be closed]
-# Cal.com closes a connection that was idle for about 6 s, and a request sent at that moment gets no answer: of
-# a write it is then unknown what became of it (72 of 300 sent after 5.97 to 6.03 s, recorded 2026-11-30). So a pooled
-# connection counts as closed some time before the end that the last answer announced.
+# Cal.com closes a connection that was idle for about 6 s, and a request sent at that moment gets no response: the
+# outcome of a write is then unknown (72 of 300 sent after 5.97 to 6.03 s, recorded 2026-11-30). So a pooled connection
+# counts as closed some time before the end that the last response announced.
 
 
-class _ClosedBetweenAnswers(http.client.RemoteDisconnected):
-    """The server closed a connection that had carried answers, without a byte of the next one."""
+class _ClosedBetweenResponses(http.client.RemoteDisconnected):
+    """The server closed a connection that had carried responses, without a byte of the next one."""
 
 
 class _Connection(HTTPConnection):
@@ -205,24 +205,24 @@ class _Connection(HTTPConnection):
     _usable_until = 0.0
 
     def connect(self) -> None:
-        """Connect, unless the name led to an address that no credential may be sent to."""
+        """Connect, unless the address is one to which no credential may be sent."""
         super().connect()
         peer: str = self.sock.getpeername()[0]
         if not url_policy.may_connect(ip_address(peer.partition("%")[0])):
             self.close()
-            raise NewConnectionError(self, "an address of the inside")
+            raise NewConnectionError(self, "an internal address")
         self._has_answered = False
 
     @property
     def is_connected(self) -> bool:
-        """Return whether the next request may be sent on it: urllib3's pool asks before it hands the connection out."""
+        """Whether the next request may be sent on it, which urllib3's pool checks."""
         return time.monotonic() < self._usable_until and super().is_connected
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
         try:
             response = super().getresponse()
         except http.client.RemoteDisconnected as exc:
-            raise (_ClosedBetweenAnswers(*exc.args) if self._has_answered else exc) from None
+            raise (_ClosedBetweenResponses(*exc.args) if self._has_answered else exc) from None
         self._has_answered = True
         self._usable_until = time.monotonic() + _announced_idle_s(response.headers) - IDLE_MARGIN_S
         return response

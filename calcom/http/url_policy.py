@@ -1,4 +1,4 @@
-"""Where a credential may be sent: by the text of a base URL, and by the address that its name led to."""
+"""Where a credential may be sent, by the text of a base URL and by the address to which its name resolves."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,10 +14,10 @@ _INSIDE = (
 
 def normalised(base_url: str) -> str:
     """
-    Return the base URL as it is stored: without the /v2 that requests add themselves, without a slash at its end.
+    Return the base URL as it is stored: without `/v2`, which requests add, and without a slash at its end.
 
     Raises:
-        ValueError: it is no base URL; the message is for a person.
+        ValueError: it is no base URL; the message is for staff.
     """
     parts = _parts(base_url)
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
@@ -27,7 +27,7 @@ def normalised(base_url: str) -> str:
 
 
 def objection(base_url: str) -> str:
-    """Return why nothing may be sent to `base_url`, as a sentence; empty if it may, as far as its text tells."""
+    """Return why no credential may be sent to `base_url`, in a sentence; empty if its text is allowed."""
     try:
         parts = _parts(normalised(base_url))
     except ValueError as exc:
@@ -42,7 +42,7 @@ def objection(base_url: str) -> str:
 
 
 def objection_after_resolution(base_url: str) -> str:
-    """Return the same, and ask the resolver where the name leads now; a name that is not found is no objection."""
+    """Return the same, and check where the name resolves to now; one that does not resolve is allowed."""
     if complaint := objection(base_url):
         return complaint
     host = urlsplit(base_url).hostname or ""
@@ -54,7 +54,7 @@ def objection_after_resolution(base_url: str) -> str:
 
 
 def may_connect(address: IPv4Address | IPv6Address) -> bool:
-    """Return whether a request may go to this address: on the internet, or in a network that is named as allowed."""
+    """Return whether the address is on the internet, or in an allowed network."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if settings.CALCOM_LOOPBACK_ONLY:

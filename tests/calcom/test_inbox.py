@@ -410,11 +410,11 @@ def test_a_dead_letter_is_given_up(account, staff, listener):
     """Nobody needs it; what is done stays done."""
     post(account.pk, CREATED)
     inbox.process()
-    assert "0 put aside." in choose(staff, "give_up")
+    assert "0 given up." in choose(staff, "give_up")
     assert row().state == "done"
 
     WebhookDelivery.objects.update(state="dead_letter")
-    assert "1 put aside." in choose(staff, "give_up")
+    assert "1 given up." in choose(staff, "give_up")
     assert (row().state, row().note) == ("ignored", "ignored by staff")
 
 

@@ -62,12 +62,12 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert "<strong>18</strong> of 120 requests of the last minute are spent; 18 on the way." in shown
+        assert "<strong>18</strong> of 120 requests of the last minute are used; 18 in flight." in shown
         assert 'style="width: 5.83%" title="Bookings and their look-ups: 7"' in shown
         assert 'title="Warming, sync, polling wait from 48 on"' in shown
-        assert "May send." in shown
-        assert "Goes on." in shown
-        assert shown.count("Closed: calls go through.") == 2
+        assert "Are sent." in shown
+        assert "Runs." in shown
+        assert shown.count("Closed: requests are sent.") == 2
 
     def test_what_cal_com_said_last_and_when(
         self, staff: Client, calcom: CalcomService, salon: factories.Salon
@@ -87,7 +87,7 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert "Nobody may send for 61 seconds: Cal.com asked for it." in shown
+        assert "Pause for 61 seconds, as Cal.com demanded." in shown
         assert "Pauses for 2 minutes." in shown
         assert shown.count("<em>waits</em>") == 4
         assert '<span class="gov-badge gov-paused">paused</span>' in shown
@@ -111,7 +111,7 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert "requests a minute: somebody else uses this key." in shown
+        assert "requests a minute are reserved: others use this key, too." in shown
         assert 'title="Others with the same key: ' in shown
 
     def test_an_open_breaker_with_its_history(self, staff: Client, salon: factories.Salon) -> None:
@@ -138,7 +138,7 @@ class TestSeen:
 
         shown = staff.get(PAGE).text
 
-        assert "Redis does not answer, so nobody can say where the budgets stand." in shown
+        assert "Redis is unavailable, so the rate limits are unknown." in shown
         assert "gov-unknown" in shown
         assert "<button name=" not in shown
 
@@ -156,9 +156,9 @@ class TestSeen:
         one = staff.get(PAGE, {"account": practice.account.pk}).text
         assert ("Practice</h2>" in one, "Salon</h2>" in one) == (True, False)
         for nonsense in ("x", "9" * 30, "-1", "0"):
-            assert "There is no account in use." in staff.get(PAGE, {"account": nonsense}).text
+            assert "There is no active account." in staff.get(PAGE, {"account": nonsense}).text
         Account.objects.update(active=False)
-        assert "There is no account in use." in staff.get(PAGE, {"page": "7"}).text
+        assert "There is no active account." in staff.get(PAGE, {"page": "7"}).text
 
 
 class TestDone:
@@ -174,12 +174,12 @@ class TestDone:
             take(salon.account, Priority.BACKGROUND, 1)
         take(salon.account, Priority.LIVE, 1)
 
-        assert "Salon: Background work goes on." in act(staff, salon.account, "resume").text
+        assert "Salon: Background work continues." in act(staff, salon.account, "resume").text
         take(salon.account, Priority.BACKGROUND, 1)
         lines = [(line.object_id, line.change_message.split(",")[0]) for line in LogEntry.objects.order_by("pk")]
         assert lines == [
             (str(salon.account.pk), "Background work pauses for 15 minutes"),
-            (str(salon.account.pk), "Background work goes on."),
+            (str(salon.account.pk), "Background work continues."),
         ]
 
     def test_the_lines_are_in_the_accounts_history(self, staff: Client, salon: factories.Salon) -> None:
@@ -203,7 +203,7 @@ class TestDone:
         with pytest.raises(CalcomError):
             calcom.get_booking(uid="nobody")
         assert simulator.count() == 1
-        assert "not open, so calls go through anyway" in act(staff, salon.account, "probe", kind="writes").text
+        assert "not open, so requests are sent anyway" in act(staff, salon.account, "probe", kind="writes").text
 
     def test_without_redis_nothing_was_changed(self, staff: Client, salon: factories.Salon, settings) -> None:
         """And that is said; the log has no line of what did not happen."""

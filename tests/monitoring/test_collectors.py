@@ -121,7 +121,7 @@ class TestOwed:
         [
             (Operation.objects.open(), "operation_open_by_time"),
             (CacheInvalidation.objects.pending(), "cache_invalidation_pending"),
-            (WebhookDelivery.objects.filter(state__in=["received", "failed"]), "webhook_delivery_owed_by_time"),
+            (WebhookDelivery.objects.filter(state__in=["received", "failed"]), "webhook_delivery_pending"),
         ],
     )
     def test_counting_them_is_one_scan_of_their_index(self, rows, index: str) -> None:

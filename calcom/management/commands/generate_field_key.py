@@ -16,5 +16,4 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Print it."""
         self.stdout.write(Fernet.generate_key().decode())

@@ -24,11 +24,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare --batch-size."""
         parser.add_argument("--batch-size", type=int, default=BATCH, metavar="N", help="rows of one transaction")
 
     def handle(self, *_args: Any, batch_size: int, **_options: Any) -> None:
-        """Go on after a secret that no key fits, and fail in the end, by the rows' ids."""
+        """Rotate all secrets; raise `CommandError` at the end with the rows that no key fits."""
         if batch_size < 1:
             raise CommandError("A batch has at least one row.")
         unreadable: list[str] = []
@@ -42,7 +41,7 @@ class Command(BaseCommand):
 
 
 def encrypted_fields() -> Iterator[EncryptedTextField]:
-    """Yield each field of each table that holds secrets; `str()` of it names app, model and field."""
+    """Yield the encrypted fields of all models; `str()` of one names app, model and field."""
     for model in apps.get_models():
         for field in model._meta.local_fields:  # noqa: SLF001  documented; a proxy has none of its own
             if isinstance(field, EncryptedTextField):
@@ -50,8 +49,8 @@ def encrypted_fields() -> Iterator[EncryptedTextField]:
 
 
 def _rotate(field: EncryptedTextField, batch_size: int) -> tuple[int, int, list[object]]:
-    """Return how many secrets there are, how many were encrypted anew, and the ids of those that no key fits."""
-    # As text, so that nothing is decrypted on the way: a secret that cannot be read must not hide the others.
+    """Return the number of secrets, that of those encrypted again, and the ids of rows that no key fits."""
+    # As text, so that it is not decrypted: an unreadable secret must not stop the others.
     everything = models.QuerySet(field.model).annotate(token=Cast(field.name, models.TextField()))
     stored = everything.exclude(token="").order_by("pk")
     seen, changed, last = 0, 0, 0
@@ -67,7 +66,7 @@ def _rotate(field: EncryptedTextField, batch_size: int) -> tuple[int, int, list[
                 except ImproperlyConfigured:
                     lost.append(pk)
                     continue
-                if new != token:  # a secret that is replaced meanwhile stays what it is then
+                if new != token:  # a secret that is replaced meanwhile stays
                     same = everything.filter(pk=pk, token=token)
                     changed += same.update(**{field.name: models.Value(new, output_field=models.TextField())})
         seen += len(batch)

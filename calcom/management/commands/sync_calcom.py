@@ -1,4 +1,4 @@
-"""`manage.py sync_calcom`: mirror hosts and event types, and say what cannot be booked through us."""
+"""`manage.py sync_calcom`: sync hosts and event types, and list those that cannot be booked through us."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -19,20 +19,19 @@ class Command(BaseCommand):
     help = "Mirror the hosts and event types of the Cal.com accounts, and say what cannot be booked through us and why."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare --account."""
         parser.add_argument("--account", type=int, metavar="ID", help="only this account; by default all active ones")
         parser.add_argument(
             "--accept", action="store_true", help="mirror another user's calendars, if the account's key is theirs now"
         )
 
     def handle(self, *_args: Any, account: int | None, accept: bool, **_options: Any) -> None:
-        """Sync each account; one that fails does not keep the others from it."""
+        """Sync each account; raise `CommandError` at the end if one failed."""
         failures = [failure for each in _accounts(account) if (failure := self._sync(each, accept))]
         if failures:
             raise CommandError("\n".join(failures))
 
     def _sync(self, account: Account, accept: bool) -> str:
-        """Return why it failed, empty if it did not."""
+        """Return why the sync failed; empty if it succeeded."""
         try:
             synced = sync(account=account, now=timezone.now(), accept_owner=accept)
         except CalcomError as exc:
@@ -54,8 +53,8 @@ def _report(account: Account, synced: Synced) -> Iterator[str]:
     can = [each for each in synced.event_types if not each.unsupported_reasons]
     yield f"{account}: key of {synced.owner.name}; {len(can)} of {len(synced.event_types)} event types can be served."
     for event_type in synced.event_types:
-        answer = "no" if event_type.unsupported_reasons else "yes"
-        yield f"  {answer:<4} {event_type.calcom_id:>8}  {event_type}{_remark(event_type)}"
+        bookable = "no" if event_type.unsupported_reasons else "yes"
+        yield f"  {bookable:<4} {event_type.calcom_id:>8}  {event_type}{_remark(event_type)}"
     for event_type in synced.vanished:
         yield f"  gone {event_type.calcom_id:>8}  {event_type}: no longer at Cal.com, inactive from now on"
 

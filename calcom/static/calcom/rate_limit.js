@@ -1,9 +1,9 @@
-// Keeps the accounts on the page up to date: the same page is asked for its changing part every few seconds.
+// Refreshes the accounts on the page every few seconds.
 (() => {
   const accounts = document.getElementById("rate_limiter");
   const age = document.getElementById("rate-limit-age");
   if (!accounts) return;
-  let heard = Date.now();
+  let answeredAt = Date.now();
 
   const address = () => {
     const url = new URL(window.location);
@@ -11,7 +11,7 @@
     return url;
   };
 
-  // What somebody has chosen, and not sent yet, stays chosen.
+  // A selection that was not submitted yet is kept.
   const chosen = () => new Map([...accounts.querySelectorAll("select")].map((select) => [select.id, select.value]));
 
   function replace(part) {
@@ -33,11 +33,11 @@
       const part = await answer.text();
       if (busy()) return;
       replace(part);
-      heard = Date.now();
+      answeredAt = Date.now();
       age.textContent = "This page keeps itself up to date.";
       age.classList.remove("gov-late");
     } catch {
-      age.textContent = `Not up to date: the last answer came ${Math.round((Date.now() - heard) / 1000)} seconds ago.`;
+      age.textContent = `Not up to date: the last answer came ${Math.round((Date.now() - answeredAt) / 1000)} seconds ago.`;
       age.classList.add("gov-late");
     }
   }
