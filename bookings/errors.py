@@ -1,9 +1,9 @@
 """
-What an agent can be told instead of what it asked for, sorted by what it does next.
+Why a request of an agent fails, grouped by what the agent does next.
 
 Offer another time (`AnotherTime`), ask the caller (`AskCaller`), hold the time first (`HoldRequired`), try again
 (`TryLater`), say how it is (`Final`), or fetch a person (`ConfigurationError`). The stable `code` is part of the API;
-`api/errors.py` gives each its status and its words.
+`api/problem_catalog.py` has its status and its words.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BookingError(Exception):
-    """Any of them. The message is for developers and names no caller."""
+    """Base of all. The message is for developers and names no caller."""
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
@@ -36,13 +36,13 @@ class AnotherTime(BookingError):
 
 
 class SlotTaken(AnotherTime):
-    """Somebody else has it."""
+    """Another appointment or hold takes this time."""
 
     code = "slot_taken"
 
 
 class SlotNotOffered(AnotherTime):
-    """Cal.com does not offer it: nobody works then, or nothing begins at that minute."""
+    """Cal.com does not list it: no host works then, or slots begin at other minutes."""
 
     code = "slot_not_offered"
 
@@ -105,7 +105,7 @@ class ConfirmTokenInvalid(AskCaller):
 
 
 class IdentityRequired(AskCaller):
-    """Nobody knows who calls, so nothing is said about any appointment."""
+    """The caller is not identified, so nothing is said about any appointment."""
 
     code = "identity_required"
 
@@ -201,13 +201,13 @@ class DeadlineExceeded(TryLater):
 
 
 class RecordsLocked(TryLater):
-    """Somebody keeps our own records locked for longer than any writer takes. Nothing was changed."""
+    """Our own rows stay locked for longer than any writer takes. Nothing was changed."""
 
     code = "temporarily_unavailable"
 
 
 class IdempotencyInProgress(TryLater):
-    """The first request with this wish still runs, and its outcome will be this one's."""
+    """The first of these equal requests still runs; its outcome will be this one's, too."""
 
     code = "idempotency_in_progress"
 
@@ -223,7 +223,7 @@ class IdempotencyKeyReused(Final):
 
 
 class SearchExpired(Final):
-    """No search goes on under this token: it was never one of ours, or is too long ago."""
+    """No search is saved under this token: it was never issued, or half an hour has passed."""
 
     code = "more_token_unknown"
 
@@ -241,7 +241,7 @@ class ConversationEnded(Final):
 
 
 class AlreadyCancelled(Final):
-    """Somebody else cancelled it before."""
+    """It is cancelled already."""
 
     code = "already_cancelled"
 

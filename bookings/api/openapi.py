@@ -174,7 +174,7 @@ search_availability = extend_schema(
     description=(
         "What was asked for, or up to three real times instead and the reason why. Cal.com is asked once at most,"
         " however far it has to look. `degraded`: it could not be asked; offers are as last known and must be held to"
-        " be booked, and without any nobody knows: then offer a call back."
+        " be booked; no offers does not mean that nothing is free: then offer a call back."
     ),
     parameters=[
         _header("Cache-Control", "max-age=N: how old the answer may be, s; no-cache: not at all"),
@@ -265,7 +265,7 @@ reschedule_booking = extend_schema(
 find_bookings = extend_schema(
     operation_id="find_bookings",
     tags=["bookings"],
-    description="Nothing is said to whoever is not verified, and after three wrong answers nothing more in this call.",
+    description="Callers who are not verified are told nothing; three wrong answers end the attempts of a conversation.",
     parameters=[*_EVERY],
     request=bookings.FindSerializer,
     responses={

@@ -80,7 +80,7 @@ def _written(offset: int) -> str:
 
 
 def time_of(start: datetime, end: datetime, *, zone: str, language: str) -> dict[str, str]:
-    """Return one time as every answer spells it."""
+    """Return a time as all responses have it."""
     local = start.astimezone(ZoneInfo(zone))
     return {
         "start": local.isoformat(timespec="seconds"),
@@ -102,7 +102,7 @@ def alternatives(
 
 
 def freshness(known: CacheResult) -> dict[str, object]:
-    """Return where an answer comes from and how far to trust it."""
+    """Return where the data of a response comes from, its age, and whether it is verified."""
     return {
         "source": "calcom" if known.loaded or known.collapsed else "cache",
         "age_s": None if known.age is None else int(known.age),
@@ -114,7 +114,7 @@ def freshness(known: CacheResult) -> dict[str, object]:
 
 
 def service(found: Service) -> dict[str, object]:
-    """Return what names a service in other answers."""
+    """Return a service as other responses refer to it."""
     return {"id": service_id(found), "name": found.name, "duration_minutes": found.duration_minutes}
 
 
@@ -198,7 +198,7 @@ _CALLBACK_HINT = "Say spoken. The staff has it on its list; promise no time."
 _SETTLED_HINT = "Say spoken."
 _PENDING_HINT = (
     "Promise nothing. Ask the operation after Retry-After until it is done or refused, then say its spoken. If the call"
-    " ends before, somebody calls the caller back should it come to nothing."
+    " ends before, the caller is called back if it fails."
 )
 _AWAITING_HINT = (
     "Say spoken, and promise nothing: a person has to confirm it, which may take hours, so do not wait for it in this"

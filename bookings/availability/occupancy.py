@@ -98,9 +98,8 @@ class Occupancy:
         """
         Return those of the listed starts for which a host is still certain to be free.
 
-        Note [A list proves one host]: with several hosts a list says that one is free and not who. Nobody is offered or
-        promised a time on the strength of a list that may have meant the host who was booked since, or who is held for
-        somebody else.
+        Note [A list proves one host]: with several hosts a list says that one is free and not which. A slot is hidden
+        while its list may mean a host who was booked since, or who is held for another caller.
 
         Args:
             starts: epoch minutes, ascending.
@@ -175,7 +174,7 @@ def read_occupancy(event_type: EventType, start: datetime, end: datetime) -> Occ
 
 
 class Conflict(Enum):
-    """Whether a wish may go to Cal.com."""
+    """Whether an appointment may be sent to Cal.com."""
 
     FREE = "free"
     WAIT = "wait"
@@ -196,7 +195,7 @@ def check_conflict(
         ahead_of: an appointment that waits in line already: only wishes older than it go first.
         listed_at: when the load of a list began that has the slot, in epoch seconds. Where it knows of all that is
             confirmed, it proves a host free whom no sync has seen: Note [A newer list outranks the mirror]. Then the
-            claims stand beside those of all known hosts, so that nobody else writes there meanwhile.
+            claims stand beside those of all known hosts, so that no other writer uses that time meanwhile.
     """
     checked = [_check_group(occupancy, group, ahead_of, listed_at) for group in occupancy.needed]
     results = {result for result, _ in checked}

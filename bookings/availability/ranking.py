@@ -17,7 +17,7 @@ MINUTES_A_DAY = 1440
 # What a caller would rather do than …
 ANOTHER_DAY = 120  # … come a day earlier or later: come two hours earlier or later
 ANOTHER_PART = 60  # … come in the afternoon instead of the morning, beyond what the clock says
-ANOTHER_PERSON = 180  # … see somebody else
+ANOTHER_PERSON = 180  # … see another person
 
 # How far apart offers lie, in minutes, as long as there are enough; a day apart means one on each day.
 FOR_ONE_TIME = (60, 0)

@@ -91,7 +91,7 @@ class AvailabilityResponseSerializer(serializers.Serializer[Any]):
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
         ["available", "none", "degraded"],
-        help_text="degraded: some days could not be looked up; slots are as last known, of unknown_days nobody knows",
+        help_text="degraded: some days could not be looked up; slots are as last known, of unknown_days nothing is known",
     )
     service = ServiceResponseSerializer()
     time_zone = serializers.CharField()
@@ -226,7 +226,7 @@ class OfferResponseSerializer(TimeResponseSerializer):
 
 
 class StaffResponseSerializer(serializers.Serializer[Any]):
-    """Somebody the agent may ask about."""
+    """A person the agent may ask about."""
 
     id = serializers.CharField(help_text="such as st_12")
     name = serializers.CharField()
@@ -237,7 +237,7 @@ class SearchResponseSerializer(serializers.Serializer[Any]):
 
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
-        [*Status, NEEDS_CLARIFICATION], help_text="degraded: offers were free when last known; without any nobody knows"
+        [*Status, NEEDS_CLARIFICATION], help_text="degraded: offers were free when last known; no offers proves nothing"
     )
     reason = serializers.ChoiceField(
         [*Reason, *STAFF_REASONS], allow_null=True, help_text="why it is not what was asked for"

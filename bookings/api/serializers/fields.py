@@ -42,7 +42,7 @@ def instant(text: str) -> datetime:
     except (ValueError, OverflowError) as exc:
         raise TimeNotUnderstood("There is no such date or time.") from exc
     if found.year not in YEARS:
-        raise TimeNotUnderstood("Nobody books in that year.")
+        raise TimeNotUnderstood("The year must lie between 1970 and 2999.")
     return found
 
 
@@ -61,7 +61,7 @@ def local_date(text: str) -> date:
     except ValueError as exc:
         raise TimeNotUnderstood("There is no such date.") from exc
     if day.year not in YEARS:
-        raise TimeNotUnderstood("Nobody books in that year.")
+        raise TimeNotUnderstood("The year must lie between 1970 and 2999.")
     return day
 
 

@@ -88,7 +88,7 @@ class BookingResponseSerializer(TimeResponseSerializer):
 
 
 class HoldResponseSerializer(TimeResponseSerializer):
-    """A time that nobody else gets for the moment."""
+    """A time that is kept for one caller."""
 
     status = serializers.ChoiceField(
         ["held", "pending", "awaiting_confirmation", "confirmed"], help_text="held, or booked since"
@@ -98,7 +98,7 @@ class HoldResponseSerializer(TimeResponseSerializer):
     expires_at = serializers.DateTimeField(allow_null=True)
     read_back = serializers.CharField(help_text="what the caller is asked to agree to")
     verified = serializers.BooleanField(
-        help_text="false where Cal.com could not be asked whether it is still free; from us nobody else gets it"
+        help_text="false where Cal.com could not be asked whether it is still free; we give it to no one else"
     )
     service = ServiceResponseSerializer()
     staff = serializers.CharField(allow_null=True, help_text="who was asked for by name")

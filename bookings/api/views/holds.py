@@ -16,8 +16,8 @@ from calcom.service import CalcomService
 
 _HOLD_HINT = "Say read_back. Book with confirm_token as soon as the caller agrees, before expires_at."
 _UNVERIFIED_HINT = (
-    "It is kept for this caller, and nobody knows whether it is still free: Cal.com could not be asked. Say read_back,"
-    " book with confirm_token once the caller agrees, and promise nothing until it is confirmed."
+    "It is kept for this caller, but it is not known whether it is still free: Cal.com could not be asked. Say"
+    " read_back, book with confirm_token once the caller agrees, and promise nothing until it is confirmed."
 )
 _BOOKED_HINT = "It is booked already: POST /v1/bookings with this confirm_token says what became of it."
 
