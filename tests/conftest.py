@@ -1,4 +1,4 @@
-"""What every test may ask for: the stage and the cast."""
+"""Fixtures of all tests."""
 
 from collections.abc import Iterator
 
@@ -73,7 +73,7 @@ def _empty_tables(_command: flush.Command, **_options: object) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    """Begin each test with an empty Redis, empty queues, and a process that believes nothing and does nothing yet."""
+    """Begin each test with an empty Redis, empty queues, and a process without cached state and background jobs."""
     redis_client().breaker.close()  # a time-out of the test before is none of this one's
     clear_cache_handlers(setting="CACHES")  # one that a test put elsewhere stays with the client it began with
     redis_client().flushdb()
@@ -170,7 +170,7 @@ def practice_agent(_jobs: None, simulator: Simulator, practice: factories.Practi
 
 
 def trust_redis(account: Account) -> None:
-    """Make this Redis one that has been up for long: what is loaded now is believed, and the budget is known."""
+    """Set up Redis as after a long time: the cache stores what is loaded, and the limiter knows the quota."""
     redis = redis_client()
     redis.set(keys.generation(account.pk), 1)
     permits, known, *_ = limiter_keys(account.api_key)

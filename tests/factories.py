@@ -1,5 +1,5 @@
 """
-The cast of every test: a salon in Berlin, a practice in New York, and the people who call them.
+The data of all tests: a salon in Berlin, a practice in New York, and their callers.
 
 `dataset()` is what Cal.com knows of them; `cast_salon()` and `cast_practice()` write the rows that a sync would leave.
 """
@@ -20,7 +20,7 @@ SALON_CREDENTIAL = "cal_test_salon"
 PRACTICE_CREDENTIAL = "cal_test_practice"
 BENS_CREDENTIAL = "cal_test_ben"
 MASSAGE = 21
-NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+NOWHERE = "http://127.0.0.1:9"  # the discard port: no server listens
 
 _IN_THREE_DAYS = datetime.now(BERLIN).date() + timedelta(days=3)
 TUESDAY = _IN_THREE_DAYS + timedelta(days=(1 - _IN_THREE_DAYS.weekday()) % 7)
@@ -35,7 +35,7 @@ def at(hour: int, minute: int = 0, *, on: date = TUESDAY, zone: ZoneInfo = BERLI
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody on the line."""
+    """A caller."""
 
     name: str
     phone: str | None = None
@@ -44,7 +44,7 @@ class Caller:
 
 ANNA = Caller("Anna Schmidt", phone="+4915112345678", email="anna@example.com")
 KARL = Caller("Karl Weber", phone="+4915187654321")
-NOBODY = Caller("Maria Rossi")  # number withheld, no e-mail
+MARIA = Caller("Maria Rossi")  # number withheld, no e-mail
 JANE = Caller("Jane Miller", phone="+12125550142", email="jane@example.com")
 
 
@@ -102,7 +102,7 @@ _INSURANCE = {
 
 
 def dataset() -> Dataset:
-    """Return Cal.com as it is before anybody calls."""
+    """Return the data of Cal.com before the first call."""
     salon = {"time_zone": "Europe/Berlin", "hours": (Hours(days=WEEKDAYS[:6], start="09:00", end="18:00"),)}
     practice = {"time_zone": "America/New_York"}
     return Dataset(

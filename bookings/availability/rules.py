@@ -49,7 +49,7 @@ def subtract(
     Return the starts (epoch minutes, ascending) that our own appointments leave.
 
     Note [A newer list outranks the mirror]: a slot is hidden by what its list cannot know of yet. What a list knows of
-    and lists all the same is free there, however many hosts our mirror has: a host may have been added since the last sync.
+    and lists all the same is free there, however many hosts our mirror has: one may be newer than the last sync.
 
     `loaded_at` says by day (epoch minutes divided by 1440) when the load of its list began, in epoch seconds.
     """

@@ -21,7 +21,7 @@ from cachectl.models import CacheInvalidation
 from calcom.models import Account
 from calcom.service import CalcomService
 from tests.bookings.helpers import book, claims_of, intent, let_jobs_finish, settle
-from tests.factories import ANNA, KARL, NOBODY, NOWHERE, SUNDAY, at, cannot_be_booked
+from tests.factories import ANNA, KARL, MARIA, NOWHERE, SUNDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -160,8 +160,8 @@ def test_a_late_answer_settles_the_row_after_the_caller_has_gone(salon, calcom, 
 
 def test_callers_without_number_or_address_can_book(salon, calcom, simulator):
     """FM-56, FM-03: each gets an address of their own, so Cal.com cannot mistake one for the other."""
-    book(intent(salon.cut, at(10), NOBODY), calcom)
-    book(intent(salon.cut, at(12), NOBODY), calcom)
+    book(intent(salon.cut, at(10), MARIA), calcom)
+    book(intent(salon.cut, at(12), MARIA), calcom)
 
     addresses = {booking["email"] for booking in simulator.bookings()}
     assert len(addresses) == 2

@@ -12,7 +12,7 @@ from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Conversation, Operation
 from bookings.scheduling import callbacks
 from tests.bookings.helpers import book, cancel, intent, let_jobs_finish, pass_time, reschedule
-from tests.factories import ANNA, KARL, NOBODY, at
+from tests.factories import ANNA, KARL, MARIA, at
 
 BOOK = "POST /v2/bookings"
 MOVE = "POST /v2/bookings/{uid}/reschedule"
@@ -49,7 +49,7 @@ def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulato
 def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
     """Without a number somebody has to find another way."""
     with simulator.holding(BOOK):
-        book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.3)
+        book(intent(salon.colour, at(14), MARIA), calcom, wait=0.3)
         simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
         pass_time(10)
     let_jobs_finish()

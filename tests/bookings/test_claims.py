@@ -11,7 +11,7 @@ from bookings.errors import SlotTaken
 from bookings.models import Appointment, Claim, Operation
 from bookings.scheduling import claims
 from tests.bookings.helpers import book, cancel, claims_of, intent, let_jobs_finish, settle, write_down
-from tests.factories import ANNA, KARL, NOBODY, at
+from tests.factories import ANNA, KARL, MARIA, at
 
 BOOK = "POST /v2/bookings"
 EMMA, BEN = 1, 2
@@ -108,7 +108,7 @@ def test_the_third_wish_for_two_hosts_is_refused_at_once(salon, calcom, simulato
         book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
 
         with pytest.raises(SlotTaken) as refusal:
-            book(intent(salon.cut, at(14), NOBODY), calcom)
+            book(intent(salon.cut, at(14), MARIA), calcom)
 
     assert len(refusal.value.alternatives) == 3
 

@@ -28,7 +28,7 @@ from tests.bookings.helpers import (
 )
 from tests.calcom.webhooks import Hooks
 from tests.contract.api_user import ApiUser
-from tests.factories import ANNA, JANE, KARL, NOBODY, at
+from tests.factories import ANNA, JANE, KARL, MARIA, at
 
 BOOK = "POST /v2/bookings"
 READ = "GET /v2/bookings/{uid}"
@@ -200,7 +200,7 @@ def test_sweep_takes_up_a_request_at_its_start_only(practice, practice_calcom, w
 
 def test_declined_request_without_a_number_alerts_staff(practice, practice_calcom, simulator, hooks, caplog):
     """There is no number to call."""
-    appointment = book(intent(practice.vaccination, at(20), NOBODY), practice_calcom).appointment
+    appointment = book(intent(practice.vaccination, at(20), MARIA), practice_calcom).appointment
     simulator.decide_elsewhere(appointment.remote_uid, confirm=False)
     hooks.bring(hooks.said("BOOKING_REJECTED"))
 

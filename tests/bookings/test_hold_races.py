@@ -11,7 +11,7 @@ from bookings.models import Appointment, Claim, Conversation
 from bookings.scheduling import holds
 from tests.bookings.helpers import book, intent
 from tests.bookings.test_holds import confirm, hold, offer, take
-from tests.factories import NOBODY, at
+from tests.factories import MARIA, at
 
 CALLERS = 20
 
@@ -34,9 +34,7 @@ def test_some_hold_while_others_book(salon, calcom, simulator):
     """FM-13, FM-14: whoever is first has it, by a hold or by a booking."""
     offers = [offer(salon.colour, at(14), call) for call in _calls(salon, CALLERS)]
     attempts = [
-        (lambda each=each: hold(each, calcom, wait=15))
-        if number % 2
-        else (lambda each=each: take(each, calcom, NOBODY))
+        (lambda each=each: hold(each, calcom, wait=15)) if number % 2 else (lambda each=each: take(each, calcom, MARIA))
         for number, each in enumerate(offers)
     ]
 
@@ -97,7 +95,7 @@ def test_twins_confirm_while_another_books_by_time(salon, calcom, simulator):
     ways = [
         lambda: confirm(held, calcom),
         lambda: take(offered, calcom),
-        lambda: book(intent(salon.cut, at(14), NOBODY, conversation=call), calcom),
+        lambda: book(intent(salon.cut, at(14), MARIA, conversation=call), calcom),
     ]
 
     booked, refused = _at_once(ways * 4)

@@ -23,7 +23,7 @@ from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.simulator import Kind
 from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, intent, let_jobs_finish, let_lists_know, settle
-from tests.factories import ANNA, KARL, NOBODY, at, cannot_be_booked
+from tests.factories import ANNA, KARL, MARIA, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
 LIST = "GET /v2/slots"
@@ -566,7 +566,7 @@ def test_a_hold_whose_host_became_free_for_others_waits_its_turn(salon, calcom, 
     cancel(colour.appointment, calcom)
 
     with simulator.holding(BOOK):
-        book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.2)
+        book(intent(salon.colour, at(14), MARIA), calcom, wait=0.2)
         cut = confirm(held, calcom, wait=0.3)
         assert (cut.is_settled, claims_of(cut.appointment)) == (False, {"Emma": "queued", "Ben": "queued"})
         assert simulator.in_flight(BOOK) == 1

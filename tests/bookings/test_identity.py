@@ -12,7 +12,7 @@ from bookings.models import Appointment, Branch, Conversation
 from bookings.scheduling import identity
 from bookings.scheduling.identity import Proof
 from tests.bookings.helpers import book, intent
-from tests.factories import ANNA, KARL, NEW_YORK, NOBODY, TUESDAY, WEDNESDAY, Caller, at
+from tests.factories import ANNA, KARL, MARIA, NEW_YORK, TUESDAY, WEDNESDAY, Caller, at
 
 
 @pytest.fixture
@@ -156,11 +156,11 @@ def test_the_date_is_the_branchs(practice, practice_calcom):
 
 def test_two_people_of_one_name_on_one_day_are_told_nothing(salon, calcom, call):
     """Which of them is calling, the name does not say; the reference does."""
-    first, _ = (book(intent(salon.cut, at(hour), NOBODY), calcom).appointment for hour in (9, 11))
+    first, _ = (book(intent(salon.cut, at(hour), MARIA), calcom).appointment for hour in (9, 11))
 
     with pytest.raises(IdentityMismatch):
-        find(call, name=NOBODY.name, day=TUESDAY)
-    assert find(call, name=NOBODY.name, day=TUESDAY, reference=first.reference) == [first]
+        find(call, name=MARIA.name, day=TUESDAY)
+    assert find(call, name=MARIA.name, day=TUESDAY, reference=first.reference) == [first]
 
 
 # --- three tries -------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from tests.bookings.helpers import (
     let_lists_know,
     reschedule,
 )
-from tests.factories import ANNA, BERLIN, KARL, NOBODY, TUESDAY, at
+from tests.factories import ANNA, BERLIN, KARL, MARIA, TUESDAY, at
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -122,7 +122,7 @@ def test_two_callers_do_not_share_the_host_beyond_the_mirror(salon, calcom, simu
     with simulator.holding(BOOK):
         book(intent(salon.colour, at(14), KARL), calcom, wait=0.2)
         with pytest.raises(SlotTaken):
-            book(intent(salon.colour, at(14), NOBODY), calcom, wait=0.2)
+            book(intent(salon.colour, at(14), MARIA), calcom, wait=0.2)
 
     assert simulator.count(BOOK) == 2  # colour_with_ben's, and Karl's
 

@@ -13,7 +13,7 @@ from bookings.errors import BookingError, SlotTaken
 from bookings.models import Appointment, Claim, Conversation
 from tests.bookings.helpers import book, intent
 from tests.bookings.test_holds import hold, offer
-from tests.factories import NOBODY, at
+from tests.factories import MARIA, at
 
 CALLERS = 50
 
@@ -22,7 +22,7 @@ def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
     """Experiment 20, FM-13: one booking, 49 clean refusals with alternatives, no deadlock."""
     book(intent(salon.colour, at(9)), calcom)
 
-    answers = _at_once(calcom, [intent(salon.colour, at(14), NOBODY) for _ in range(CALLERS)])
+    answers = _at_once(calcom, [intent(salon.colour, at(14), MARIA) for _ in range(CALLERS)])
 
     _one_winner(answers, simulator)
 
@@ -33,7 +33,7 @@ def test_fifty_callers_for_overlapping_times_have_one_winner(salon, calcom, simu
     book(intent(salon.colour, at(9)), calcom)
     book(intent(salon.beard, at(11)), calcom)
     intents = [
-        intent(salon.colour, at(14), NOBODY) if number % 2 else intent(salon.beard, at(14, 30), NOBODY)
+        intent(salon.colour, at(14), MARIA) if number % 2 else intent(salon.beard, at(14, 30), MARIA)
         for number in range(CALLERS)
     ]
 
@@ -46,7 +46,7 @@ def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
     """FM-13: with two hosts two win, one after the other, and Cal.com is never asked about both at once."""
     book(intent(salon.cut, at(9)), calcom)
 
-    answers = _at_once(calcom, [intent(salon.cut, at(14), NOBODY) for _ in range(20)])
+    answers = _at_once(calcom, [intent(salon.cut, at(14), MARIA) for _ in range(20)])
 
     assert sum(not isinstance(answer, BookingError) and answer.is_settled for answer, _ in answers) == 2
     assert simulator.overlaps() == []
@@ -64,8 +64,8 @@ def test_who_has_lost_does_not_queue_behind_those_who_write(salon, calcom):
 
     with _writing(salon.emma.host_id):
         for attempt in (
-            lambda: book(intent(salon.colour, at(14), NOBODY), calcom, wait=1),
-            lambda: book(intent(salon.colour, at(14), NOBODY, conversation=calls[1]), calcom, wait=1),
+            lambda: book(intent(salon.colour, at(14), MARIA), calcom, wait=1),
+            lambda: book(intent(salon.colour, at(14), MARIA, conversation=calls[1]), calcom, wait=1),
             lambda: hold(offered, calcom, wait=1),
         ):
             with pytest.raises(SlotTaken) as caught:

@@ -8,7 +8,7 @@ from bookings.models import Appointment, Conversation, Customer
 from bookings.scheduling import booking, holds, identity
 from calcom.http import parsing
 from tests.bookings.helpers import book, cancel, intent, let_lists_know
-from tests.factories import ANNA, KARL, NOBODY, Caller, at
+from tests.factories import ANNA, KARL, MARIA, Caller, at
 
 BEN = Caller("Ben Weber", phone=KARL.phone)
 ANNAS_HUSBAND = Caller("Otto Schmidt", email=ANNA.email)
@@ -76,7 +76,7 @@ def test_address_has_a_suffix_only_where_it_is_needed(salon, calcom, simulator):
 
 def test_each_caller_without_a_number_has_an_address_of_their_own(salon, calcom, simulator):
     """Nothing says that they are the same."""
-    book(intent(salon.cut, at(14), NOBODY), calcom)
+    book(intent(salon.cut, at(14), MARIA), calcom)
     let_lists_know()
     book(intent(salon.cut, at(14), Caller("Luigi Bianchi")), calcom)
 

@@ -9,7 +9,7 @@ from redis import Redis
 from script.lib.processes import Child, Stage
 
 # Where nobody listens: a replica of it keeps what it has, and takes nothing.
-NOBODY = ("127.0.0.1", "1")
+MARIA = ("127.0.0.1", "1")
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def slow(url: str, seconds: float) -> Iterator[None]:
 def replica(url: str) -> Iterator[None]:
     """Let a Redis be what is left of it in a fail-over: it can be read, and refuses to write."""
     with Redis.from_url(url) as redis:
-        redis.execute_command("REPLICAOF", *NOBODY)
+        redis.execute_command("REPLICAOF", *MARIA)
         try:
             yield
         finally:

@@ -13,8 +13,8 @@ BOOK = "POST /v2/bookings"
 CANCEL = "POST /v2/bookings/{uid}/cancel"
 
 
-def test_a_call_from_question_to_cancellation(agent, salon, simulator):
-    """The call of the demo: one request for slots, whoever asks, books and cancels afterwards."""
+def test_call_searches_books_and_cancels(agent, salon, simulator):
+    """The call of the demo: one request for slots serves all its questions."""
     assert at(14) in agent.free_slots(salon.colour, TUESDAY)
     assert agent.availability(salon.colour, TUESDAY)["X-Cache-Hit"] == "true"
 
@@ -32,7 +32,7 @@ def test_a_call_from_question_to_cancellation(agent, salon, simulator):
     assert (simulator.count(LIST), simulator.count(BOOK), simulator.count(CANCEL)) == (1, 1, 1)
 
 
-def test_next_caller_does_not_hear_the_slot_just_booked(agent, salon, simulator):
+def test_booked_slot_is_not_offered_to_the_next_caller(agent, salon, simulator):
     """FM-24: what was booked is gone from the next answer, before any worker ran."""
     assert at(14) in agent.free_slots(salon.cut, TUESDAY)
 
@@ -42,7 +42,7 @@ def test_next_caller_does_not_hear_the_slot_just_booked(agent, salon, simulator)
     assert simulator.count(LIST) == 1
 
 
-def test_a_booking_makes_nobody_wait(agent, salon, simulator):
+def test_booking_delays_no_other_caller(agent, salon, simulator):
     """Own changes are subtracted: the day stays answerable for every service of the host, without a request."""
     for service in (salon.cut, salon.colour, salon.beard):
         agent.free_slots(service, TUESDAY)
@@ -57,7 +57,7 @@ def test_a_booking_makes_nobody_wait(agent, salon, simulator):
     assert [answer.json()["freshness"]["verified"] for answer in answers] == [False, True, True]
 
 
-def test_a_booking_forgets_the_booked_day_and_nothing_else(agent, salon):
+def test_booking_invalidates_only_its_day(agent, salon):
     """FM-22: one day of each event type that shares the host: cut, colour and cuts with Emma."""
     agent.free_slots(salon.colour, TUESDAY)
 
@@ -69,7 +69,7 @@ def test_a_booking_forgets_the_booked_day_and_nothing_else(agent, salon):
     assert {each.cause for each in invalidations} == {CacheInvalidation.Cause.OWN}
 
 
-def test_a_slow_booking_is_followed_to_its_end(agent, salon, simulator):
+def test_pending_booking_is_followed_by_its_operation(agent, salon, simulator):
     """202 promises nothing; the operation says what became of it."""
     agent.free_slots(salon.colour, TUESDAY)
     with simulator.holding(BOOK):
@@ -82,7 +82,7 @@ def test_a_slow_booking_is_followed_to_its_end(agent, salon, simulator):
     assert agent.booking(pending.json()["booking"]["id"]).json()["status"] == "confirmed"
 
 
-def test_two_callers_for_the_last_slot(agent, salon, simulator):
+def test_last_slot_goes_to_one_of_two_callers(agent, salon, simulator):
     """FM-01: the second hears so at once, with what is still free."""
     agent.book(salon.colour, at(14), ANNA)
 
@@ -93,7 +93,7 @@ def test_two_callers_for_the_last_slot(agent, salon, simulator):
     assert simulator.count(BOOK) == 1
 
 
-def test_a_lost_answer_ends_in_one_booking(agent, salon, simulator):
+def test_lost_response_ends_in_one_booking(agent, salon, simulator):
     """FM-04: the agent asks again, the sweep finds out, and both see the same booking."""
     simulator.fail(BOOK, "reset_after")
     assert agent.book(salon.colour, at(14), key="k").status_code == 202
@@ -107,7 +107,7 @@ def test_a_lost_answer_ends_in_one_booking(agent, salon, simulator):
 
 
 @pytest.mark.parametrize("ask", ["booking", "cancel"])
-def test_nobody_reaches_another_companys_booking(agent, practice_agent, salon, simulator, ask):
+def test_booking_of_another_company_is_not_reachable(agent, practice_agent, salon, simulator, ask):
     """FM-26: an id is not a right."""
     booking_id = agent.book(salon.colour, at(14)).json()["booking"]["id"]
 

@@ -91,7 +91,7 @@ class AvailabilityResponseSerializer(serializers.Serializer[Any]):
     ok = serializers.BooleanField()
     status = serializers.ChoiceField(
         ["available", "none", "degraded"],
-        help_text="degraded: some days could not be looked up; slots are as last known, of unknown_days nothing is known",
+        help_text="degraded: some days could not be looked up; slots as last known, nothing of unknown_days",
     )
     service = ServiceResponseSerializer()
     time_zone = serializers.CharField()

@@ -1,4 +1,4 @@
-"""Who may ask: nobody without a key, and a key only what it was given."""
+"""Access to the API: keys, scopes, companies and branches."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ def _endpoints() -> Iterator[tuple[str, str, str]]:
             yield pattern.name or "", method, f"/v1/{path}"
 
 
-def test_the_walk_sees_everything() -> None:
+def test_endpoint_list_covers_all_of_v1() -> None:
     """All of /v1 is in this one list, so that nothing escapes the walk below."""
     below = [pattern for pattern in get_resolver().url_patterns if str(pattern.pattern).startswith("v1")]
 
@@ -50,8 +50,8 @@ def test_the_walk_sees_everything() -> None:
 
 
 @pytest.mark.parametrize(("name", "method", "path"), [each for each in _endpoints() if each[0] not in PUBLIC])
-def test_nobody_is_served_without_a_key(client: Client, name: str, method: str, path: str) -> None:
-    """FM-59: every endpoint refuses who shows no key, whatever the method, also addresses that do not exist."""
+def test_endpoint_refuses_request_without_key(client: Client, name: str, method: str, path: str) -> None:
+    """FM-59: for every endpoint and method, and for addresses that do not exist."""
     answer = getattr(client, method)(path)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -60,8 +60,7 @@ def test_nobody_is_served_without_a_key(client: Client, name: str, method: str, 
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_the_manual_is_public(client: Client, name: str) -> None:
-    """Who wants to use the API reads first."""
+def test_openapi_document_is_public(client: Client, name: str) -> None:
     path = next(path for known, _, path in _endpoints() if known == name)
 
     assert client.get(path).status_code == 200
@@ -69,8 +68,7 @@ def test_the_manual_is_public(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"])
-def test_the_manual_can_only_be_read(name: str, method: str) -> None:
-    """Experiment 24: any other method is named as such, and breaks nothing."""
+def test_openapi_document_allows_only_get(name: str, method: str) -> None:
     path = next(path for known, _, path in _endpoints() if known == name)
 
     answer = Client(enforce_csrf_checks=True).generic(method, path)
@@ -83,8 +81,7 @@ def test_the_manual_can_only_be_read(name: str, method: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/v1/nothing", "/webhooks/", "/webhooks/calcom/", "/webhooks/calcom/x", "/webhooks/x"]
 )
-def test_programs_are_told_of_what_is_not_there_in_their_language(client: Client, path: str) -> None:
-    """Experiment 24: no page of HTML for whoever cannot read one."""
+def test_unknown_address_answers_json_problem(client: Client, path: str) -> None:
     answer = client.post(path, b"{}", content_type="application/json")
 
     assert answer["Content-Type"] == "application/problem+json"
@@ -107,17 +104,16 @@ def test_programs_are_told_of_what_is_not_there_in_their_language(client: Client
         "Bearer {key} {key}",
     ],
 )
-def test_what_is_no_key_opens_nothing(client: Client, salon: Salon, header: str) -> None:
+def test_invalid_key_is_refused(client: Client, salon: Salon, header: str) -> None:
     """Wrong, cut, wrapped or disguised keys are refused."""
     answer = client.get("/v1/services", headers={"Authorization": header.format(key=salon.key)})
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-def test_a_revoked_key_is_refused_within_five_seconds(
+def test_revoked_key_is_refused_within_five_seconds(
     agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a process remembers of a key, it forgets in time."""
     now = [1000.0]
     monkeypatch.setattr(directory, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert agent.get("services").status_code == 200
@@ -128,8 +124,7 @@ def test_a_revoked_key_is_refused_within_five_seconds(
     assert agent.get("services").status_code == 401
 
 
-def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
-    """Its keys end with it."""
+def test_inactive_company_is_refused(agent: Agent, salon: Salon) -> None:
     salon.company.active = False
     salon.company.save()
 
@@ -146,7 +141,7 @@ def test_a_company_that_left_is_not_served(agent: Agent, salon: Salon) -> None:
         ([], set()),
     ],
 )
-def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed: set[str]) -> None:
+def test_key_is_limited_to_its_scopes(salon: Salon, scopes: list[str], allowed: set[str]) -> None:
     """A scope that is missing is named, before anything else is looked at."""
     limited = agent_with(salon, scopes=scopes)
     answers = {
@@ -167,7 +162,7 @@ def test_a_key_may_do_what_it_was_given(salon: Salon, scopes: list[str], allowed
     assert all(answers[name].status_code == 403 for name in refused)
 
 
-def test_no_method_leads_around_a_scope(salon: Salon) -> None:
+def test_head_and_options_respect_scopes(salon: Salon) -> None:
     """HEAD is a GET that keeps its body to itself, and OPTIONS tells nothing."""
     limited = agent_with(salon, scopes=[AgentKey.Scope.BOOKINGS_WRITE])
     signed = {"Authorization": f"Bearer {limited.key}"}
@@ -176,8 +171,7 @@ def test_no_method_leads_around_a_scope(salon: Salon) -> None:
     assert limited.client.options("/v1/services", headers=signed).status_code == 405
 
 
-def test_every_operation_names_its_scope() -> None:
-    """A view that forgot it would be open to every key."""
+def test_every_view_names_a_scope_per_method() -> None:
     operations = [view for view in AgentView.__subclasses__() if view is not UnknownAddressView]
 
     for view in operations:
@@ -193,14 +187,12 @@ class Careless(ServicesView):
         return Response()
 
 
-def test_view_with_a_method_that_no_scope_opens_does_not_start() -> None:
-    """It is found when the URLs are read."""
+def test_view_without_scope_for_a_method_does_not_start() -> None:
     with pytest.raises(ImproperlyConfigured, match="Careless needs a scope for POST"):
         Careless.as_view()
 
 
-def test_method_that_no_scope_opens_is_closed_to_every_key(salon: Salon, rf: RequestFactory) -> None:
-    """Also where a view came past the check at the start."""
+def test_method_without_scope_is_closed_to_every_key(salon: Salon, rf: RequestFactory) -> None:
     signed = rf.post("/", headers={"Authorization": f"Bearer {salon.key}"})
 
     answer = super(AgentView, Careless).as_view()(signed)
@@ -208,7 +200,7 @@ def test_method_that_no_scope_opens_is_closed_to_every_key(salon: Salon, rf: Req
     assert (answer.status_code, answer.data["code"]) == (403, "scope_missing")
 
 
-def test_keys_of_two_companies_see_two_worlds(agent: Agent, stranger: Agent, salon: Salon, practice: Practice) -> None:
+def test_key_sees_only_its_company(agent: Agent, stranger: Agent, salon: Salon, practice: Practice) -> None:
     """The key decides the company; nothing in a request can."""
     ours = {service["name"] for service in agent.get("services", {"company": practice.company.pk}).json()["services"]}
 
@@ -218,15 +210,14 @@ def test_keys_of_two_companies_see_two_worlds(agent: Agent, stranger: Agent, sal
     )
 
 
-def test_a_made_up_key_is_not_remembered(client: Client, salon: Salon) -> None:
-    """Guessing fills no memory."""
+def test_unknown_key_is_not_cached(client: Client, salon: Salon) -> None:
     for number in range(20):
         client.get("/v1/services", headers={"Authorization": f"Bearer sl_{number:040}"})
 
     assert len(auth.key_named) == 0
 
 
-def test_too_many_requests_are_told_when_to_come_back(agent: Agent, settings) -> None:
+def test_throttled_request_names_retry_after(agent: Agent, settings) -> None:
     """429 with Retry-After and the rate, and the next key is served as before."""
     settings.BOOKINGS_THROTTLE_RATE = "2/day"
 

@@ -1,4 +1,4 @@
-"""When a service can be booked, as agents are told."""
+"""GET /v1/availability: slots, headers, forced reloads and outages."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ def _day(salon: Salon, day=TUESDAY) -> dict[str, object]:
     return {"service": f"sv_{salon.cut.pk}", "date": day.isoformat()}
 
 
-def test_a_caller_who_asks_again_is_answered_from_memory(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_second_list_is_answered_from_cache(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The first question costs one request to Cal.com, the next ones none, and both answers say so."""
     cold = agent.get("availability", _day(salon))
     warm = agent.get("availability", _day(salon))
@@ -31,7 +31,7 @@ def test_a_caller_who_asks_again_is_answered_from_memory(simulator: Simulator, a
     assert simulator.count("GET /v2/slots") == 1
 
 
-def test_slots_are_told_in_the_branch_s_time(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_slots_have_the_branch_time_zone(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-50: nine o'clock in Berlin is nine o'clock in the answer."""
     body = agent.get("availability", _day(salon)).json()
 
@@ -48,7 +48,7 @@ def test_slots_are_told_in_the_branch_s_time(simulator: Simulator, agent: Agent,
     assert body["freshness"]["verified"] is True
 
 
-def test_a_window_is_exact(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_window_bounds_are_exact(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-31: from the first instant on, and before the last one."""
     query = {"service": "Haarschnitt", "from": at(10).isoformat(), "to": at(11).isoformat()}
 
@@ -58,8 +58,8 @@ def test_a_window_is_exact(simulator: Simulator, agent: Agent, salon: Salon) -> 
     assert [slot["start"] for slot in body["slots"]] == [start.astimezone(BERLIN).isoformat() for start in expected]
 
 
-def test_an_unescaped_plus_is_understood(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """A + in a URL arrives as a blank, and everybody forgets that once."""
+def test_unescaped_plus_in_offset_is_accepted(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """A + in a query arrives as a blank."""
     start, end = (moment.astimezone(BERLIN).isoformat() for moment in (at(10), at(11)))
 
     answer = agent.client.get(
@@ -70,7 +70,7 @@ def test_an_unescaped_plus_is_understood(simulator: Simulator, agent: Agent, sal
     assert len(answer.json()["slots"]) == 2
 
 
-def test_a_closed_day_is_not_full_by_mistake(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_closed_day_has_status_none(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Sunday is closed: that is known, not missing."""
     body = agent.get("availability", _day(salon, SUNDAY)).json()
 
@@ -78,7 +78,7 @@ def test_a_closed_day_is_not_full_by_mistake(simulator: Simulator, agent: Agent,
     assert body["freshness"]["verified"] is True
 
 
-def test_an_agent_may_insist_on_a_newer_answer(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_max_age_forces_a_reload(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """`Cache-Control: max-age` says how old the answer may be."""
     agent.get("availability", _day(salon))
 
@@ -89,8 +89,8 @@ def test_an_agent_may_insist_on_a_newer_answer(simulator: Simulator, agent: Agen
     assert simulator.count("GET /v2/slots") == 2
 
 
-def test_forced_reloads_of_a_day_have_a_floor(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """Whoever insists on a new answer with each question costs one request, however the header is spelled."""
+def test_forced_reloads_of_a_day_are_limited(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Repeated max-age or no-cache headers cost one request."""
     agent.get("availability", _day(salon))
 
     answers = [
@@ -103,7 +103,7 @@ def test_forced_reloads_of_a_day_have_a_floor(simulator: Simulator, agent: Agent
     assert simulator.count("GET /v2/slots") == 2
 
 
-def test_a_forced_search_keeps_to_the_same_floor(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_forced_reloads_of_a_search_are_limited(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """A search and a list reload the same days."""
     asked = {"service": f"sv_{salon.cut.pk}", "when": {"date": str(TUESDAY), "time": "10:00"}}
     agent.get("availability", _day(salon))
@@ -116,10 +116,8 @@ def test_a_forced_search_keeps_to_the_same_floor(simulator: Simulator, agent: Ag
 
 
 @pytest.mark.parametrize("seconds", [11, 300])
-def test_a_day_older_than_the_floor_is_reloaded_by_force(
-    simulator: Simulator, agent: Agent, salon: Salon, seconds: int
-) -> None:
-    """The floor is about young lists only."""
+def test_old_day_is_reloaded_by_force(simulator: Simulator, agent: Agent, salon: Salon, seconds: int) -> None:
+    """The limit applies to young lists only."""
     agent.get("availability", _day(salon))
     agent.get("availability", _day(salon), cache_control="no-cache")
     redis_time.let_all_pass(seconds)
@@ -131,10 +129,8 @@ def test_a_day_older_than_the_floor_is_reloaded_by_force(
 
 
 @pytest.mark.parametrize("kind", [Kind.ERROR_BEFORE, Kind.TOO_MANY])
-def test_a_forced_reload_that_failed_is_told_as_cached(
-    simulator: Simulator, agent: Agent, salon: Salon, kind: Kind
-) -> None:
-    """Nothing was loaded, so nothing comes from Cal.com: source, hit, status and age say what was answered."""
+def test_failed_forced_reload_answers_from_cache(simulator: Simulator, agent: Agent, salon: Salon, kind: Kind) -> None:
+    """Source, hit, status and age describe the cached answer."""
     agent.get("availability", _day(salon))
     redis_time.let_all_pass(50)
     simulator.fail("GET /v2/slots", kind, times=None)
@@ -151,7 +147,7 @@ def test_a_forced_reload_that_failed_is_told_as_cached(
         assert answer["Cache-Status"].startswith("Slotline; hit; ttl=6")
 
 
-def test_an_outage_is_no_empty_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_outage_is_not_reported_as_full(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Where nothing is known the agent is told so; it must never say that nothing is free."""
     simulator.fail("GET /v2/slots", Kind.ERROR_BEFORE, times=None)
 
@@ -163,7 +159,7 @@ def test_an_outage_is_no_empty_diary(simulator: Simulator, agent: Agent, salon: 
     assert int(answer["Retry-After"]) >= 1
 
 
-def test_a_caller_waits_no_longer_than_asked(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_list_keeps_to_the_preferred_wait(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The wait in `Prefer` bounds the whole way, and is confirmed."""
     with simulator.holding("GET /v2/slots"):
         answer = agent.get("availability", _day(salon), prefer="wait=0.5")
@@ -173,7 +169,7 @@ def test_a_caller_waits_no_longer_than_asked(simulator: Simulator, agent: Agent,
     assert 500 <= float(answer["Server-Timing"].removeprefix("total;dur=")) < 900
 
 
-def test_a_cached_answer_costs_one_query(
+def test_cached_list_costs_one_query(
     simulator: Simulator, agent: Agent, salon: Salon, django_assert_num_queries
 ) -> None:
     """Only our own claims are asked for: the key, the service and its branch are remembered."""
@@ -183,8 +179,8 @@ def test_a_cached_answer_costs_one_query(
         agent.get("availability", _day(salon))
 
 
-def test_what_an_answer_tells_about_itself(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """Language, time, rate and request, and that nobody on the way may keep it."""
+def test_response_headers_describe_the_response(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """Language, time, rate and request id, and that caches on the way may not keep it."""
     answer = agent.get("availability", _day(salon), x_request_id="call-0815", accept_language="en-GB")
 
     assert answer["Content-Type"] == "application/json"
@@ -196,7 +192,7 @@ def test_what_an_answer_tells_about_itself(simulator: Simulator, agent: Agent, s
     assert answer["Cache-Control"] == "no-store"
 
 
-def test_a_name_in_two_branches_must_be_told_apart(agent: Agent, salon: Salon) -> None:
+def test_service_name_in_two_branches_is_ambiguous(agent: Agent, salon: Salon) -> None:
     """FM-17: what is ambiguous is asked back, with what it may be."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)

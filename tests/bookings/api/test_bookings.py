@@ -1,4 +1,4 @@
-"""Booking, seeing and cancelling, as agents do it."""
+"""Bookings: created, read, repeated, cancelled."""
 
 import orjson
 import pytest
@@ -6,12 +6,12 @@ import pytest
 from bookings.models import AgentKey, Appointment, Branch, Conversation, ToolCall
 from calcom.simulator import Simulator
 from tests.bookings.api.conftest import Agent, agent_with, wish
-from tests.factories import ANNA, BERLIN, KARL, NOBODY, TUESDAY, Salon, at
+from tests.factories import ANNA, BERLIN, KARL, MARIA, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """201, with what the caller may be told, where to find it, and nothing about the caller (FM-57)."""
     answer = agent.book(salon.cut, at(10), caller=ANNA)
 
@@ -28,7 +28,7 @@ def test_a_booking_is_confirmed_by_calcom(simulator: Simulator, agent: Agent, sa
     assert uid not in answer.text
 
 
-def test_what_was_booked_is_gone_from_the_next_answer(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_booked_slot_is_not_listed_again(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-24: the next caller does not hear it, and no request is spent on that."""
     query = {"service": f"sv_{salon.colour.pk}", "date": TUESDAY.isoformat()}
     before = [slot["start"] for slot in agent.get("availability", query).json()["slots"]]
@@ -42,7 +42,7 @@ def test_what_was_booked_is_gone_from_the_next_answer(simulator: Simulator, agen
     assert simulator.count("GET /v2/slots") == 1
 
 
-def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_repeated_booking_replays_the_first(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-09: same key and body, one booking; same key, other body: refused."""
     first = agent.book(salon.cut, at(10), key="one")
     again = agent.book(salon.cut, at(10), key="one")
@@ -54,8 +54,8 @@ def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agen
     assert simulator.count("POST /v2/bookings") == 1
 
 
-def test_in_a_conversation_no_key_is_needed(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """FM-12: a repeat with other contact fields is the same wish."""
+def test_conversation_replaces_idempotency_key(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """FM-12: a repeat with other contact fields is the same booking."""
     call = Conversation.objects.create(company=salon.company)
 
     first = agent.post("bookings", wish(salon.cut, at(10), conversation_id=call.public_id))
@@ -66,9 +66,7 @@ def test_in_a_conversation_no_key_is_needed(simulator: Simulator, agent: Agent, 
     assert simulator.count("POST /v2/bookings") == 1
 
 
-def test_repeat_in_another_name_is_said_to_be_no_further_booking(
-    simulator: Simulator, agent: Agent, salon: Salon
-) -> None:
+def test_repeat_in_another_name_is_marked_as_no_new_booking(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The agent hears how a second person gets an appointment; one person's repeat says nothing of the kind."""
     call = Conversation.objects.create(company=salon.company).public_id
 
@@ -83,7 +81,7 @@ def test_repeat_in_another_name_is_said_to_be_no_further_booking(
     assert "slot_token" in other["agent_hint"]
 
 
-def test_a_slow_calendar_makes_a_pending_booking(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_slow_calcom_makes_booking_pending(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """202 promises nothing; its address says how far it is, and who asks again hears what it came to."""
     agent.get("availability", {"service": f"sv_{salon.cut.pk}", "date": TUESDAY.isoformat()})
 
@@ -100,7 +98,7 @@ def test_a_slow_calendar_makes_a_pending_booking(simulator: Simulator, agent: Ag
     assert (outcome.status_code, outcome.json()["status"], outcome.json()["replayed"]) == (201, "confirmed", True)
 
 
-def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_taken_slot_is_refused_with_alternatives(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """409 with real times, the nearest first, in the branch's zone."""
     agent.book(salon.colour, at(14))
 
@@ -114,9 +112,9 @@ def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salo
     assert body["request_id"] == answer["X-Request-Id"]
 
 
-def test_a_caller_without_number_and_address_can_book(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_caller_without_phone_and_email_can_book(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-56: a withheld number is no number, however the platform spells it."""
-    body = wish(salon.cut, at(10), caller=NOBODY)
+    body = wish(salon.cut, at(10), caller=MARIA)
     body["caller"]["phone"] = "Anonymous"
     body["caller"]["email"] = ""
 
@@ -124,9 +122,9 @@ def test_a_caller_without_number_and_address_can_book(simulator: Simulator, agen
     assert Appointment.objects.get().attendee_phone is None
 
 
-def test_a_number_is_read_as_people_there_say_it(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_phone_is_read_in_the_branch_region(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The branch's country is the default."""
-    body = wish(salon.cut, at(10), caller=NOBODY)
+    body = wish(salon.cut, at(10), caller=MARIA)
     body["caller"]["phone"] = "0151 12345678"
 
     agent.post("bookings", body, idempotency_key="one")
@@ -134,7 +132,7 @@ def test_a_number_is_read_as_people_there_say_it(simulator: Simulator, agent: Ag
     assert Appointment.objects.get().attendee_phone == "+4915112345678"
 
 
-def test_cancelling_gives_the_time_back(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_cancelled_slot_is_listed_again(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """200; a repeat gets the same; the booking says so."""
     booking = agent.book(salon.cut, at(10)).json()["booking"]
 
@@ -148,8 +146,7 @@ def test_cancelling_gives_the_time_back(simulator: Simulator, agent: Agent, salo
     assert simulator.count("POST /v2/bookings/{uid}/cancel") == 1
 
 
-def test_a_booking_can_be_looked_at(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """By its id, by whoever may read bookings of the company."""
+def test_booking_is_read_by_id(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     booked = agent.book(salon.cut, at(10)).json()
 
     seen = agent.get(f"bookings/{booked['booking']['id']}", {"language": "en"})
@@ -160,7 +157,7 @@ def test_a_booking_can_be_looked_at(simulator: Simulator, agent: Agent, salon: S
     assert operation.json()["operation"]["finished_at"]
 
 
-def test_another_company_s_bookings_do_not_exist(
+def test_booking_of_another_company_is_not_found(
     simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon
 ) -> None:
     """Ids of another tenant are unknown, for seeing, cancelling and following; and nothing changes."""
@@ -180,7 +177,7 @@ def test_another_company_s_bookings_do_not_exist(
     assert Appointment.objects.get().state == "confirmed"
 
 
-def test_a_key_of_another_branch_does_not_see_it(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_booking_of_another_branch_is_not_found(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The key's branch bounds what it sees, also within a company."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     elsewhere = agent_with(salon, branch=other, scopes=list(AgentKey.Scope.values))
@@ -211,7 +208,7 @@ def broken(*_args: object, **_kwargs: object) -> None:
 )
 @pytest.mark.parametrize("operation", ["book", "cancel"])
 @pytest.mark.usefixtures("simulator")
-def test_no_step_after_the_commit_changes_the_answer(
+def test_failure_after_commit_does_not_change_the_response(
     agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch, step: str, operation: str
 ) -> None:
     """What was made is answered as made, and so is each repeat."""
@@ -230,7 +227,7 @@ def test_no_step_after_the_commit_changes_the_answer(
 
 
 @pytest.mark.parametrize("levels", [19, 21, 300])
-def test_booking_with_an_ignored_member_of_any_depth_is_made_or_refused(
+def test_ignored_member_of_any_depth_breaks_nothing(
     simulator: Simulator, agent: Agent, salon: Salon, levels: int
 ) -> None:
     """It is decided before anything is written, and each repeat is answered alike."""
@@ -245,7 +242,7 @@ def test_booking_with_an_ignored_member_of_any_depth_is_made_or_refused(
     assert set(ToolCall.objects.values_list("status", flat=True)) == ({201} if levels < 20 else set())
 
 
-def test_timeline_has_a_line_for_a_body_that_cannot_be_read(agent: Agent, salon: Salon) -> None:
+def test_timeline_records_unreadable_body(agent: Agent, salon: Salon) -> None:
     """Without the body: its status says what was wrong."""
     call = Conversation.objects.create(company=salon.company).public_id
 

@@ -1,4 +1,4 @@
-"""A person shall call back: whoever asks for it is on the staff's list, whatever else is out of order."""
+"""POST /v1/callbacks: identity of requests, branch, number, and what works during outages."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,7 @@ def call_back(agent: Agent, call: Conversation | None = None, *, key: str | None
     return agent.post("callbacks", body, **({"idempotency_key": key} if key else {}))
 
 
-def test_what_the_staff_reads(agent: Agent, salon: Salon, call: Conversation) -> None:
+def test_callback_is_listed_for_staff(agent: Agent, salon: Salon, call: Conversation) -> None:
     """Name, number, topic, branch and call; the answer has a sentence, and neither name nor number (FM-57)."""
     answer = call_back(agent, call, name=KARL.name, phone="0151 87654321")
 
@@ -47,7 +47,7 @@ def test_what_the_staff_reads(agent: Agent, salon: Salon, call: Conversation) ->
     assert "87654321" not in answer.text
 
 
-def test_whoever_says_no_number_is_called_where_they_call_from(agent: Agent, call: Conversation) -> None:
+def test_callback_without_number_uses_caller_id(agent: Agent, call: Conversation) -> None:
     """The number of the conversation came from a trusted source; it is not read out."""
     answer = call_back(agent, call, phone="anonymous", language="en")
 
@@ -58,7 +58,7 @@ def test_whoever_says_no_number_is_called_where_they_call_from(agent: Agent, cal
 
 
 @pytest.mark.parametrize("phone", [None, "", "anonymous"])
-def test_without_a_number_nobody_can_call(agent: Agent, salon: Salon, phone: str | None) -> None:
+def test_callback_without_any_number_is_refused(agent: Agent, salon: Salon, phone: str | None) -> None:
     """The caller is asked for it."""
     answer = call_back(agent, phone=phone)
 
@@ -85,7 +85,7 @@ def test_without_a_number_nobody_can_call(agent: Agent, salon: Salon, phone: str
         ({"language": "!"}, "language"),
     ],
 )
-def test_a_callback_with_one_thing_wrong(agent: Agent, change: dict[str, Any], field: str) -> None:
+def test_invalid_callback_is_refused(agent: Agent, change: dict[str, Any], field: str) -> None:
     """Each mistake names its field, and nothing is written down."""
     answer = call_back(agent, **{"phone": KARL.phone, **change})
 
@@ -97,7 +97,7 @@ def test_a_callback_with_one_thing_wrong(agent: Agent, change: dict[str, Any], f
 # --- which concern it is ------------------------------------------------------------------------------------------
 
 
-def test_the_same_topic_in_one_call_is_one_callback(agent: Agent, call: Conversation) -> None:
+def test_same_topic_in_one_conversation_is_one_callback(agent: Agent, call: Conversation) -> None:
     """FM-12: a platform repeats it a second later, with a name it has learned since, and other blanks."""
     first = call_back(agent, call)
     again = call_back(agent, call, topic=f" {TOPIC.upper()}  ", name=ANNA.name, phone=KARL.phone)
@@ -107,7 +107,7 @@ def test_the_same_topic_in_one_call_is_one_callback(agent: Agent, call: Conversa
     assert CallbackRequest.objects.get().phone == ANNA.phone
 
 
-def test_another_topic_is_another_callback(agent: Agent, call: Conversation, salon: Salon) -> None:
+def test_other_topic_is_another_callback(agent: Agent, call: Conversation, salon: Salon) -> None:
     """So it is in another call, for another number, and for another booking."""
     other = Conversation.objects.create(company=salon.company, caller_phone=KARL.phone)
     asked = [
@@ -123,8 +123,8 @@ def test_another_topic_is_another_callback(agent: Agent, call: Conversation, sal
     assert CallbackRequest.objects.count() == 6
 
 
-def test_what_is_done_may_be_asked_for_again(agent: Agent, salon: Salon) -> None:
-    """Next week's wish is not last week's."""
+def test_done_callback_may_be_requested_again(agent: Agent, salon: Salon) -> None:
+    """A done callback is not a repeat."""
     first = call_back(agent, phone=KARL.phone)
     CallbackRequest.objects.update(state="done", done_at=timezone.now(), done_by="owner")
 
@@ -134,7 +134,7 @@ def test_what_is_done_may_be_asked_for_again(agent: Agent, salon: Salon) -> None
     assert again.json()["callback_id"] != first.json()["callback_id"]
 
 
-def test_a_key_says_which_request_it_is(agent: Agent, salon: Salon) -> None:
+def test_idempotency_key_identifies_callback_request(agent: Agent, salon: Salon) -> None:
     """Same key and body: the same callback, also when it is done; another body: refused."""
     first = call_back(agent, phone=KARL.phone, key="one")
     CallbackRequest.objects.update(state="done")
@@ -162,7 +162,7 @@ def _booking(salon: Salon, **fields: Any) -> Appointment:
     )
 
 
-def test_a_booking_is_named_by_id_or_as_the_caller_says_it(agent: Agent, salon: Salon) -> None:
+def test_callback_names_booking_by_id_or_reference(agent: Agent, salon: Salon) -> None:
     """The staff sees which appointment it is."""
     appointment = _booking(salon, reference="K7MP4Q")
 
@@ -173,7 +173,7 @@ def test_a_booking_is_named_by_id_or_as_the_caller_says_it(agent: Agent, salon: 
     assert {row.branch for row in CallbackRequest.objects.all()} == {salon.branch}
 
 
-def test_nobody_learns_which_references_there_are(agent: Agent, salon: Salon) -> None:
+def test_unknown_reference_is_not_revealed(agent: Agent, salon: Salon) -> None:
     """One that fits and one that does not are answered alike; the staff reads what was said."""
     _booking(salon, reference="K7MP4Q")
 
@@ -188,10 +188,10 @@ def _without_id(answer: Any) -> dict[str, Any]:
     return {name: value for name, value in answer.json().items() if name != "callback_id"}
 
 
-def test_nobody_reaches_another_companys_booking(
+def test_booking_of_another_company_is_not_reachable(
     agent: Agent, stranger: Agent, salon: Salon, practice: Practice
 ) -> None:
-    """FM-26: an id is not a right, a reference is nobody's, and a list of callbacks is one company's."""
+    """FM-26: neither by id nor by reference, and each company has its own list of callbacks."""
     appointment = _booking(salon, reference="K7MP4Q")
 
     by_id = stranger.post("callbacks", {"topic": TOPIC, "phone": JANE.phone, "booking_id": appointment.public_id})
@@ -203,8 +203,8 @@ def test_nobody_reaches_another_companys_booking(
     assert CallbackRequest.objects.get(company=practice.company).appointment is None
 
 
-def test_the_branch_is_the_one_that_is_meant(agent: Agent, salon: Salon) -> None:
-    """Named, or known from the call or the key; where there are several, and none is, it is nobody's in particular."""
+def test_callback_branch_is_resolved(agent: Agent, salon: Salon) -> None:
+    """Named, or known from the conversation or the key; none where several are possible."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin", phone_region="DE")
     of_one_branch = agent_with(salon, scopes=list(AgentKey.Scope.values), branch=other)
 
@@ -221,7 +221,7 @@ def test_the_branch_is_the_one_that_is_meant(agent: Agent, salon: Salon) -> None
     assert foreign.json()["code"] == "request_invalid"
 
 
-def test_a_number_is_not_guessed_where_branches_read_it_differently(agent: Agent, salon: Salon) -> None:
+def test_number_is_not_guessed_across_regions(agent: Agent, salon: Salon) -> None:
     """With its country code it says where it is."""
     Branch.objects.create(company=salon.company, name="Wien", time_zone="Europe/Vienna", phone_region="AT")
 
@@ -234,7 +234,7 @@ def test_a_number_is_not_guessed_where_branches_read_it_differently(agent: Agent
 # --- when it is needed most ---------------------------------------------------------------------------------------
 
 
-def test_it_works_without_calcom_and_without_redis(agent: Agent, call: Conversation, settings: Any) -> None:
+def test_callback_works_without_calcom_and_redis(agent: Agent, call: Conversation, settings: Any) -> None:
     """The way out that always works: PostgreSQL is all it asks."""
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
@@ -246,7 +246,7 @@ def test_it_works_without_calcom_and_without_redis(agent: Agent, call: Conversat
     assert CallbackRequest.objects.exists()
 
 
-def test_it_needs_its_scope(salon: Salon) -> None:
+def test_callback_needs_its_scope(salon: Salon) -> None:
     """A key that may only look may not fill the staff's list."""
     looking = agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ, AgentKey.Scope.BOOKINGS_WRITE])
 
@@ -255,7 +255,7 @@ def test_it_needs_its_scope(salon: Salon) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
 
-def test_it_stands_in_the_timeline_without_what_is_personal(agent: Agent, call: Conversation) -> None:
+def test_timeline_of_callback_has_no_personal_data(agent: Agent, call: Conversation) -> None:
     """FM-83: name, number and topic are on the list, and nowhere else."""
     call_back(agent, call, name=ANNA.name, phone=KARL.phone)
 
@@ -281,7 +281,7 @@ def test_it_stands_in_the_timeline_without_what_is_personal(agent: Agent, call: 
         },
     )
 )
-def test_no_callback_however_odd_breaks_anything(agent: Agent, body: object) -> None:
+def test_arbitrary_callback_never_fails_with_500(agent: Agent, body: object) -> None:
     """Whatever is sent is written down or refused, and never a fault of ours."""
     answer = agent.send("callbacks", json.dumps(body).encode())
 

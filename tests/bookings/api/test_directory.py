@@ -13,8 +13,8 @@ CHECK_UP = Service(name="Check-up", aliases=[])
 OFFERED = [CUT, COLOUR, CHECK_UP]
 
 
-def test_a_service_named_by_its_id_costs_one_row(salon, django_assert_num_queries):
-    """A company may have ten thousand services; a cached answer must not grow with them."""
+def test_service_by_id_reads_one_row(salon, django_assert_num_queries):
+    """A company may have ten thousand services; a look-up by id must not load them all."""
     directory.clear()
 
     with django_assert_num_queries(1) as asked:
@@ -24,8 +24,8 @@ def test_a_service_named_by_its_id_costs_one_row(salon, django_assert_num_querie
     assert f'"bookings_service"."id" = {salon.cut.pk}' in asked.captured_queries[0]["sql"]
 
 
-def test_another_companys_id_is_no_service(salon, practice):
-    """FM-26: however it is spelled, and whoever asked for it a moment before."""
+def test_service_id_of_another_company_is_unknown(salon, practice):
+    """FM-26: in either spelling, and although the other company has just cached it."""
     assert directory.service_of(practice.agent_key, f"sv_{practice.check_up.pk}") == practice.check_up
 
     with pytest.raises(ServiceNotOffered):
@@ -45,20 +45,19 @@ def test_another_companys_id_is_no_service(salon, practice):
         ("check up", CHECK_UP),
     ],
 )
-def test_words_find_their_service_first(words: str, meant: Service) -> None:
+def test_words_rank_their_service_first(words: str, meant: Service) -> None:
     """Case, accents, umlauts spelled out, slips and parts of a name do not matter."""
     assert ranked(OFFERED, words)[0][0] is meant
 
 
 @pytest.mark.parametrize("words", ["Zahnreinigung", "?!", "", "x", "\u202e", "1234"])
-def test_words_that_mean_nothing_here_find_nothing(words: str) -> None:
+def test_unrelated_words_find_nothing(words: str) -> None:
     """FM-17: an unknown service is unknown."""
     assert ranked(OFFERED, words) == []
     assert named(OFFERED, words) == []
 
 
-def test_a_score_of_one_is_the_name_itself() -> None:
-    """Only then is a name as good as an id."""
+def test_exact_name_has_score_one() -> None:
     assert ranked(OFFERED, "Färben")[0][1] == 1.0
     assert named(OFFERED, "färben") == [COLOUR]
     assert named(OFFERED, "Haarschnitt") == []

@@ -65,7 +65,7 @@ def bring_to_end(ending: str, agent: Agent, call: str) -> None:
         assert Conversation.objects.get(public_id=call).ended_at is not None
 
 
-def test_ending_a_call_releases_its_hold(simulator: Simulator, trusted: Agent, salon: Salon, call: str) -> None:
+def test_ending_a_conversation_releases_its_hold(simulator: Simulator, trusted: Agent, salon: Salon, call: str) -> None:
     """At once, for every other caller; and a repeat is told that it had ended."""
     held(trusted, salon, call)
 
@@ -216,7 +216,7 @@ def test_call_that_goes_on_does_not_end(simulator: Simulator, trusted: Agent, ca
     assert not [each for each in queries if each["sql"].startswith("UPDATE")]
 
 
-def test_silence_is_as_long_as_the_setting_says(settings, trusted: Agent, call: str) -> None:
+def test_silence_timeout_follows_its_setting(settings, trusted: Agent, call: str) -> None:
     """In seconds."""
     settings.BOOKINGS_CONVERSATION_SILENCE = 60
     fall_silent(call, timedelta(seconds=119))
@@ -227,7 +227,7 @@ def test_silence_is_as_long_as_the_setting_says(settings, trusted: Agent, call: 
     assert conversations.end_silent() == 0
 
 
-def test_calls_end_each_for_itself(trusted: Agent, stranger: Agent, call: str) -> None:
+def test_conversations_end_independently(trusted: Agent, stranger: Agent, call: str) -> None:
     """Another company's key ends nothing, and another call goes on."""
     other = begin(trusted, "call-2").json()["conversation_id"]
 

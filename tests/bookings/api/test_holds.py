@@ -1,4 +1,4 @@
-"""A phone call as the agent sees it: it begins, a time is held and read back, and booked when the caller agrees."""
+"""Conversations and holds: start, hold, read back, book, release; and the timeline."""
 
 import json
 from datetime import datetime, timedelta
@@ -59,7 +59,7 @@ def book(agent: Agent, call: str, **slot: object) -> Any:
 # --- how a call begins -------------------------------------------------------------------------------------------
 
 
-def test_a_call_begins_with_what_the_agent_needs(agent: Agent, salon: Salon) -> None:
+def test_conversation_start_returns_what_the_agent_needs(agent: Agent, salon: Salon) -> None:
     """FM-51: which day is today, and how the next ones are called, in the branch's zone; what can be booked."""
     answer = begin(agent)
 
@@ -73,7 +73,7 @@ def test_a_call_begins_with_what_the_agent_needs(agent: Agent, salon: Salon) -> 
     assert (body["caller"], body["appointments"]) == ({"known": False, "name": None}, [])
 
 
-def test_a_call_begins_once(agent: Agent, salon: Salon) -> None:
+def test_repeated_start_is_one_conversation(agent: Agent, salon: Salon) -> None:
     """Platform and call id name it; another platform's call of that id is another call."""
     first, again = begin(agent), begin(agent)
     other = begin(agent, platform="vapi")
@@ -83,7 +83,7 @@ def test_a_call_begins_once(agent: Agent, salon: Salon) -> None:
     assert other.json()["conversation_id"] != first.json()["conversation_id"]
 
 
-def test_the_calls_of_companies_are_apart(agent: Agent, stranger: Agent) -> None:
+def test_call_ids_of_companies_are_separate(agent: Agent, stranger: Agent) -> None:
     """The same call id at another company is another call, and their ids open nothing here."""
     ours, theirs = begin(agent).json()["conversation_id"], begin(stranger).json()["conversation_id"]
 
@@ -92,8 +92,8 @@ def test_the_calls_of_companies_are_apart(agent: Agent, stranger: Agent) -> None
 
 
 @pytest.mark.usefixtures("_jobs")
-def test_loading_begins_with_the_call(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """Nobody waits for it: one message for each event type that callers may ask for, and no request yet."""
+def test_conversation_start_prefetches_availability(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """One queue message per bookable event type, and no request yet."""
     begin(agent)
     let_jobs_finish()
 
@@ -104,7 +104,7 @@ def test_loading_begins_with_the_call(simulator: Simulator, agent: Agent, salon:
     assert simulator.count(LIST) == 0
 
 
-def test_a_known_caller_hears_of_their_appointments(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_known_caller_gets_their_appointments(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The number comes from the network, because the key says so: it tells who calls."""
     agent.book(salon.colour, at(14))
     agent.book(salon.cut, at(10), caller=KARL, key="second")
@@ -117,7 +117,7 @@ def test_a_known_caller_hears_of_their_appointments(simulator: Simulator, agent:
 
 
 @pytest.mark.parametrize("missing", [AgentKey.Scope.CALLERS_IDENTIFY, AgentKey.Scope.BOOKINGS_READ])
-def test_a_number_that_nobody_vouches_for_opens_nothing(
+def test_untrusted_number_reveals_nothing(
     simulator: Simulator, agent: Agent, salon: Salon, missing: AgentKey.Scope
 ) -> None:
     """FM-57, FM-58: a model can write any number. Without the scope it is as if none had been sent."""
@@ -131,9 +131,7 @@ def test_a_number_that_nobody_vouches_for_opens_nothing(
     assert (Conversation.objects.get().caller_phone is None) == (missing == AgentKey.Scope.CALLERS_IDENTIFY)
 
 
-def test_nobody_becomes_another_caller_in_the_middle_of_a_call(
-    simulator: Simulator, agent: Agent, salon: Salon
-) -> None:
+def test_caller_of_a_conversation_cannot_change(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-58: the first number stays, and another one is told nothing."""
     agent.book(salon.colour, at(14))
     begin(agent, caller_phone=ANNA.phone)
@@ -145,7 +143,7 @@ def test_nobody_becomes_another_caller_in_the_middle_of_a_call(
 
 
 @pytest.mark.parametrize("number", ["anonymous", "", None, "sip:4711@pbx", "12"])
-def test_a_call_with_an_odd_number_is_a_call(agent: Agent, salon: Salon, number: str | None) -> None:
+def test_conversation_with_unreadable_number_starts(agent: Agent, salon: Salon, number: str | None) -> None:
     """FM-56: withheld, internal or broken, it is no reason to hang up."""
     assert begin(agent, caller_phone=number).status_code == 201
     assert Conversation.objects.get().caller_phone is None
@@ -159,7 +157,7 @@ def test_a_call_with_an_odd_number_is_a_call(agent: Agent, salon: Salon, number:
         optional=dict.fromkeys(("platform", "caller_phone", "branch", "language"), JSON),
     )
 )
-def test_no_beginning_however_odd_breaks_anything(agent: Agent, body: object) -> None:
+def test_arbitrary_conversation_start_never_fails_with_500(agent: Agent, body: object) -> None:
     """It begins, or says what is wrong."""
     answer = agent.send("conversations", json.dumps(body).encode())
 
@@ -167,7 +165,7 @@ def test_no_beginning_however_odd_breaks_anything(agent: Agent, body: object) ->
     assert "detail" in answer.json() or answer.json()["ok"]
 
 
-def test_a_company_with_two_branches_is_asked_which(agent: Agent, salon: Salon) -> None:
+def test_conversation_needs_branch_where_there_are_two(agent: Agent, salon: Salon) -> None:
     """The branch decides what today is, so it is never guessed; a key of one branch need not say."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     salon.beard.branch = other
@@ -182,7 +180,7 @@ def test_a_company_with_two_branches_is_asked_which(agent: Agent, salon: Salon) 
 # --- holding and booking -----------------------------------------------------------------------------------------
 
 
-def test_what_is_read_back_is_held_and_booked(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_held_slot_is_booked_by_confirm_token(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """FM-01: hold, read back, book; a repeat of each gets the same answer."""
     token = offered(salon.colour, at(14), call)
     first, again = (agent.post("holds", {"slot_token": token, "conversation_id": call}) for _ in range(2))
@@ -203,7 +201,7 @@ def test_what_is_read_back_is_held_and_booked(simulator: Simulator, agent: Agent
     assert simulator.count(BOOK) == 1
 
 
-def test_a_late_repeat_of_the_hold_hears_of_the_booking(
+def test_repeated_hold_after_booking_returns_the_booking(
     simulator: Simulator, agent: Agent, salon: Salon, call: str
 ) -> None:
     """It is not held any more, it is booked: that is what may be said."""
@@ -216,7 +214,7 @@ def test_a_late_repeat_of_the_hold_hears_of_the_booking(
     assert late["read_back"] == "Ihr Termin steht."
 
 
-def test_two_calls_and_one_slot(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_slot_is_held_for_one_of_two_conversations(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """The loser hears of other times, each with a token that holds it at once."""
     other = begin(agent, "call-2").json()["conversation_id"]
     hold(agent, salon.colour, at(14), call)
@@ -230,7 +228,7 @@ def test_two_calls_and_one_slot(simulator: Simulator, agent: Agent, salon: Salon
     assert agent.post("holds", {"slot_token": token, "conversation_id": other}).status_code == 201
 
 
-def test_a_hold_that_ran_out(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_expired_hold_is_refused(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """409 with other times; a made-up token is another matter."""
     held = hold(agent, salon.colour, at(14), call).json()
     run_out(holds.Held(Appointment.objects.get()))
@@ -244,7 +242,7 @@ def test_a_hold_that_ran_out(simulator: Simulator, agent: Agent, salon: Salon, c
     assert simulator.count(BOOK) == 0
 
 
-def test_a_hold_is_given_back(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_hold_is_released(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """The slot is free again; giving it back twice, or after booking, changes nothing and says how it is."""
     held = hold(agent, salon.colour, at(14), call).json()["hold_id"]
 
@@ -257,7 +255,7 @@ def test_a_hold_is_given_back(simulator: Simulator, agent: Agent, salon: Salon, 
     assert Appointment.objects.get(public_id=kept).state == "confirmed"
 
 
-def test_another_company_s_hold_does_not_exist(agent: Agent, stranger: Agent, salon: Salon, call: str) -> None:
+def test_hold_of_another_company_is_not_found(agent: Agent, stranger: Agent, salon: Salon, call: str) -> None:
     """Neither its id nor its tokens."""
     conversation = begin(stranger).json()["conversation_id"]
     token = offered(salon.colour, at(14), call)
@@ -271,7 +269,7 @@ def test_another_company_s_hold_does_not_exist(agent: Agent, stranger: Agent, sa
     assert gone.json()["code"] == "booking_not_found"
 
 
-def test_a_key_of_another_branch_does_not_take_it(agent: Agent, salon: Salon, call: str) -> None:
+def test_key_of_another_branch_cannot_book_the_hold(agent: Agent, salon: Salon, call: str) -> None:
     """The key's branch bounds what it may hold and book, also within a conversation it knows."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     elsewhere = agent_with(salon, branch=other, scopes=list(AgentKey.Scope.values))
@@ -295,7 +293,9 @@ def test_a_key_of_another_branch_does_not_take_it(agent: Agent, salon: Salon, ca
         ({"slot_token": 4711}, "slot_token"),
     ],
 )
-def test_one_slot_and_not_two(agent: Agent, salon: Salon, call: str, slot: dict[str, Any], field: str) -> None:
+def test_request_with_two_tokens_is_refused(
+    agent: Agent, salon: Salon, call: str, slot: dict[str, Any], field: str
+) -> None:
     """FM-16: what a token says cannot be talked over; contradictions are named, never resolved by a guess."""
     said = {
         "token": offered(salon.colour, at(14), call),
@@ -311,16 +311,14 @@ def test_one_slot_and_not_two(agent: Agent, salon: Salon, call: str, slot: dict[
     assert not Appointment.objects.exists()
 
 
-def test_a_token_may_be_repeated_beside_what_it_says(
-    simulator: Simulator, agent: Agent, salon: Salon, call: str
-) -> None:
+def test_token_beside_matching_slot_is_accepted(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """Models send everything they know; as long as it agrees, it does no harm."""
     slot = {"slot_token": offered(salon.colour, at(14), call), "service": "Colour", "start": at(14).isoformat()}
 
     assert book(agent, call, **slot).status_code == 201
 
 
-def test_a_token_needs_no_other_key(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_token_replaces_idempotency_key(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """A program that holds without a conversation books without an Idempotency-Key: the token is the wish."""
     (offer,) = holds.issue_tokens(
         company=salon.company, conversation=None, service=salon.colour, starts=[at(14)], now=timezone.now()
@@ -331,7 +329,7 @@ def test_a_token_needs_no_other_key(simulator: Simulator, agent: Agent, salon: S
     assert simulator.count(BOOK) == 1
 
 
-def test_who_says_no_number_is_called_back_under_their_own(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_booking_without_phone_uses_caller_id(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The network knows it; what the caller says goes before it."""
     call = begin(agent, caller_phone=KARL.phone).json()["conversation_id"]
     token = offered(salon.colour, at(14), call)
@@ -341,7 +339,7 @@ def test_who_says_no_number_is_called_back_under_their_own(simulator: Simulator,
     assert Appointment.objects.get().attendee_phone == KARL.phone
 
 
-def test_a_staff_member_s_offer_names_them(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_hold_names_the_requested_staff(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """The caller asked for Emma, hears Emma, and gets Emma."""
     (offer,) = holds.issue_tokens(
         company=salon.company,
@@ -364,8 +362,8 @@ def test_a_staff_member_s_offer_names_them(simulator: Simulator, agent: Agent, s
 # --- its timeline ------------------------------------------------------------------------------------------------
 
 
-def test_a_call_leaves_a_timeline(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
-    """What was asked, what was answered, how long it took; refusals, too; and nobody's name, number or token."""
+def test_conversation_has_a_timeline(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+    """Requests, responses and durations, refusals included; without names, numbers and tokens."""
     token = offered(salon.colour, at(14), call)
     held = agent.post("holds", {"slot_token": token, "conversation_id": call}).json()
     book(agent, call, confirm_token="ZZZZZZZZZZ")
@@ -388,7 +386,7 @@ def test_a_call_leaves_a_timeline(simulator: Simulator, agent: Agent, salon: Sal
         assert secret not in told
 
 
-def test_a_question_belongs_to_its_call(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_search_is_recorded_in_its_conversation(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """What has no body says so in its address; the timeline tells where the answer came from."""
     query = {"service": "Colour", "date": TUESDAY.isoformat(), "conversation_id": call}
     agent.get("availability", query)
@@ -400,8 +398,7 @@ def test_a_question_belongs_to_its_call(simulator: Simulator, agent: Agent, salo
     assert {each.json()["code"] for each in unknown} == {"request_invalid"}
 
 
-def test_a_timeline_keeps_what_the_database_cannot(agent: Agent, salon: Salon, call: str) -> None:
-    """Experiment 24: a line was lost with whatever held a zero character."""
+def test_timeline_accepts_zero_characters(agent: Agent, salon: Salon, call: str) -> None:
     said = {"service": "a\0\0b \\u0000 \\\0c", "when": [["\0"]]}
 
     agent.post("holds", {"slot_token": "ZZZZZZZZZZ", "conversation_id": call, **said})
@@ -412,7 +409,7 @@ def test_a_timeline_keeps_what_the_database_cannot(agent: Agent, salon: Salon, c
 
 
 @pytest.mark.parametrize("said", ["x" * 60_000, {"phrase": "\x00"}, "\x00"])
-def test_a_line_that_cannot_be_written_is_nobody_s_business(
+def test_failed_timeline_write_does_not_fail_the_request(
     simulator: Simulator, agent: Agent, salon: Salon, call: str, said: object
 ) -> None:
     """FM-15: the timeline never changes what the caller hears."""
@@ -423,7 +420,7 @@ def test_a_line_that_cannot_be_written_is_nobody_s_business(
     assert answer.status_code == 201
 
 
-def test_a_request_outside_a_call_leaves_no_line(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_request_without_conversation_has_no_timeline(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Programs have no timeline, and pay nothing for one."""
     agent.book(salon.cut, at(10))
 

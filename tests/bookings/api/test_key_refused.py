@@ -42,7 +42,7 @@ def hold(agent: Agent, salon: Salon, call: str) -> Any:
 
 
 @pytest.mark.parametrize("text", [ACCESS_REFUSED.de, ACCESS_REFUSED.en])
-def test_sentence_can_be_spoken(text: str) -> None:
+def test_access_refused_sentence_can_be_spoken(text: str) -> None:
     """Plain words, and a question at the end."""
     assert re.fullmatch(r"[A-ZÄÖÜ][\w ,.?'äöüßÄÖÜ]*\?", text)
     assert len(text) <= 250
@@ -112,7 +112,7 @@ def test_known_days_are_answered(simulator: Simulator, agent: Agent, salon: Salo
     assert after["slots"] == before["slots"] != []
 
 
-def test_nothing_is_held_that_could_not_be_booked(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
+def test_unbookable_slot_is_not_held(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """The caller hears so before a time is read back."""
     simulator.expire_key(SALON_CREDENTIAL)
     held = hold(agent, salon, call).json()

@@ -20,7 +20,7 @@ from calcom.simulator import Kind, Simulator
 from tests.bookings.api.conftest import Agent, wish
 from tests.bookings.helpers import let_jobs_finish, pass_time
 from tests.cachectl.conftest import RedisTime
-from tests.factories import ANNA, NOBODY, TUESDAY, Salon, at
+from tests.factories import ANNA, MARIA, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,8 +82,8 @@ RUNGS = {
 
 
 @pytest.mark.parametrize("rung", RUNGS)
-def test_the_rungs(simulator: Simulator, agent: Agent, salon: Salon, rung: str) -> None:
-    """Fresh and stale days are said without reserve, old ones with it; of what nobody knows nothing is said."""
+def test_freshness_decides_status_and_reserve(simulator: Simulator, agent: Agent, salon: Salon, rung: str) -> None:
+    """Fresh and stale days are said without reserve, old ones with it; nothing is said of unknown days."""
     age, status, verified, cache_status = RUNGS[rung]
     known = ask(agent, salon).json()["slots"]
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None, status=503)
@@ -99,7 +99,7 @@ def test_the_rungs(simulator: Simulator, agent: Agent, salon: Salon, rung: str) 
 
 
 @pytest.mark.usefixtures("_outage")
-def test_what_is_not_certain_is_offered_with_reserve(agent: Agent, salon: Salon, call: Conversation) -> None:
+def test_expired_days_are_offered_as_degraded(agent: Agent, salon: Salon, call: Conversation) -> None:
     """It is not held by itself either: nothing may sound like a promise."""
     body = search(agent, salon, call, hold="exact_match").json()
 
@@ -108,7 +108,7 @@ def test_what_is_not_certain_is_offered_with_reserve(agent: Agent, salon: Salon,
     assert "hold the slot_token" in body["agent_hint"]
 
 
-def test_where_nothing_is_known_a_call_back_is_offered(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_unknown_days_offer_a_callback(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """In the search's own words, and in those of the problem that a program gets; both say where to send it."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None, status=503)
 
@@ -122,7 +122,7 @@ def test_where_nothing_is_known_a_call_back_is_offered(simulator: Simulator, age
 
 
 @pytest.mark.usefixtures("_outage")
-def test_what_is_not_certain_is_not_booked_directly(
+def test_uncertain_slot_is_not_booked_directly(
     agent: Agent, salon: Salon, call: Conversation, simulator: Simulator
 ) -> None:
     """Neither by its offer nor by service and start; and nothing is written down."""
@@ -139,7 +139,7 @@ def test_what_is_not_certain_is_not_booked_directly(
 
 
 @pytest.mark.usefixtures("_outage")
-def test_what_is_not_certain_is_held_and_then_booked(
+def test_uncertain_slot_is_held_then_booked(
     agent: Agent, salon: Salon, call: Conversation, simulator: Simulator
 ) -> None:
     """The hold says what it is worth; the booking waits, and is made when Cal.com is back."""
@@ -151,7 +151,7 @@ def test_what_is_not_certain_is_held_and_then_booked(
 
     assert (held.status_code, held.json()["verified"]) == (201, False)
     assert (again.status_code, again.json()["verified"], again.json()["replayed"]) == (200, False, True)
-    assert "nobody knows whether it is still free" in held.json()["agent_hint"]
+    assert "it is not known whether it is still free" in held.json()["agent_hint"]
     assert (booked.status_code, booked.json()["status"]) == (202, "pending")
 
     simulator.clear_faults()
@@ -161,8 +161,8 @@ def test_what_is_not_certain_is_held_and_then_booked(
 
 
 @pytest.mark.usefixtures("_outage")
-def test_two_callers_are_not_promised_one_time_meanwhile(agent: Agent, salon: Salon, call: Conversation) -> None:
-    """FM-05: from us nobody else gets what is held, certain or not."""
+def test_uncertain_slot_is_held_for_one_caller(agent: Agent, salon: Salon, call: Conversation) -> None:
+    """FM-05: a held slot is given to no other caller, verified or not."""
     other = Conversation.objects.create(company=salon.company, branch=salon.branch)
     (offer,), (same,) = (search(agent, salon, each).json()["offers"] for each in (call, other))
 
@@ -170,15 +170,15 @@ def test_two_callers_are_not_promised_one_time_meanwhile(agent: Agent, salon: Sa
     assert hold(agent, other, same["slot_token"]).json()["code"] == "slot_taken"
 
 
-def test_what_is_certain_is_held_as_ever(simulator: Simulator, agent: Agent, salon: Salon, call: Conversation) -> None:
-    """And booked directly where nobody wants to be asked again."""
+def test_certain_slot_is_held_as_verified(simulator: Simulator, agent: Agent, salon: Salon, call: Conversation) -> None:
+    """And booked directly."""
     (offer,) = search(agent, salon, call).json()["offers"]
 
     assert hold(agent, call, offer["slot_token"]).json()["verified"] is True
     assert agent.book(salon.cut, at(12)).status_code == 201
 
 
-def test_a_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Cal.com answers, so the booking itself asks whether the time is still free."""
     ask(agent, salon)
     cache.invalidate(
@@ -194,7 +194,7 @@ def test_a_day_that_just_changed_needs_no_hold(simulator: Simulator, agent: Agen
     assert agent.book(salon.cut, at(10)).status_code == 201
 
 
-def test_a_slow_calendar_makes_no_booking_of_what_is_old(
+def test_slow_calcom_does_not_book_an_expired_slot(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """At the deadline the list is as old as before: it is held, the list comes meanwhile, and it is certain."""
@@ -212,7 +212,7 @@ def test_a_slow_calendar_makes_no_booking_of_what_is_old(
 # --- a wish in an outage ------------------------------------------------------------------------------------------
 
 
-def test_a_wish_under_an_open_breaker_waits_and_says_so(
+def test_booking_waits_while_circuit_is_open(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """202 at once: nothing was sent, nothing is promised, and the time is kept."""
@@ -226,13 +226,13 @@ def test_a_wish_under_an_open_breaker_waits_and_says_so(
     assert float(answer["Server-Timing"].removeprefix("total;dur=")) < 1000
     assert body["spoken"].startswith("Unser Kalender antwortet gerade nicht. Ich habe Ihren Wunsch notiert")
     assert body["spoken"].endswith("Sicher ist der Termin noch nicht.")
-    assert "somebody calls the caller back" in body["agent_hint"]
+    assert "the caller is called back if it fails" in body["agent_hint"]
     assert agent.get(answer["Location"].removeprefix("/v1/")).json()["spoken"] == body["spoken"]
     assert set(Claim.objects.values_list("kind", flat=True)) == {"pending"}
     assert simulator.count(BOOK) == 0
 
 
-def test_it_is_made_when_the_breaker_closes(
+def test_waiting_booking_is_made_when_circuit_closes(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """The sweep sends what is queued; the agent hears of it where it was told to ask."""
@@ -248,10 +248,10 @@ def test_it_is_made_when_the_breaker_closes(
     assert simulator.count(BOOK) == 1
 
 
-def test_it_is_refused_with_the_truth_when_somebody_was_faster_there(
+def test_waiting_booking_is_refused_when_slot_was_taken(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """Whoever asks hears it in the words of a refusal; whoever has hung up is called back."""
+    """The operation answers as a refusal; a caller who has hung up is called back."""
     (offer,) = search(agent, salon, call).json()["offers"]
     open_the_circuit_for_writes(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])
@@ -267,7 +267,7 @@ def test_it_is_refused_with_the_truth_when_somebody_was_faster_there(
     assert not Claim.objects.exists()
 
 
-def test_it_is_given_up_when_its_time_has_come(
+def test_waiting_booking_expires_at_its_start(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """A wish keeps its time until it should begin; then a person calls."""
@@ -282,18 +282,17 @@ def test_it_is_given_up_when_its_time_has_come(
     assert simulator.count(BOOK) == 0
 
 
-def test_a_caller_without_a_number_is_asked_for_one(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """Nobody could call them back."""
+def test_pending_booking_without_phone_asks_for_one(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     ask(agent, salon)
     open_the_circuit_for_writes(salon)
 
-    body = agent.book(salon.cut, at(10), caller=NOBODY).json()
+    body = agent.book(salon.cut, at(10), caller=MARIA).json()
 
     assert body["status"] == "pending"
     assert "ask for one before the call ends" in body["agent_hint"]
 
 
-def test_an_exhausted_budget_makes_a_pending_wish(
+def test_exhausted_rate_limit_makes_booking_pending(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """FM-42: it waits no longer than its caller, and is sent when there is a permit again."""

@@ -56,7 +56,7 @@ def test_booking_over_the_limit_of_a_day_is_refused_with_the_next_day(
     assert body["spoken"].startswith("Für diesen Tag")
 
 
-def test_limit_that_calcom_refuses_by_is_no_revoked_key(
+def test_limit_refusal_of_calcom_is_not_a_revoked_key(
     simulator: Simulator, agent: Agent, salon: Salon, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The bare 401 of a limit that no sync has read: the caller hears of another day, staff of nothing."""
@@ -157,9 +157,7 @@ def test_caller_over_their_limit_whose_number_is_only_said_is_told_no_booking(
     assert first["reference"] not in answer.text
 
 
-def test_limit_of_each_caller_that_no_sync_has_read_is_told_alike(
-    simulator: Simulator, agent: Agent, salon: Salon
-) -> None:
+def test_unsynced_caller_limit_has_the_same_response(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Cal.com's refusal says it."""
     agent.book(salon.cut, at(10))
     allow(simulator, salon, read=False, booker_limit=1)
@@ -190,9 +188,7 @@ def test_cancelling_that_is_switched_off_is_refused_without_asking(
         cancel(appointment, CalcomService(salon.account))
 
 
-def test_cancelling_switched_off_unread_is_what_calcom_refuses_by(
-    simulator: Simulator, agent: Agent, salon: Salon
-) -> None:
+def test_unsynced_cancel_setting_is_refused_by_calcom(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """No callback is requested: the caller was answered. Switched on again it may be cancelled."""
     booking = agent.book(salon.cut, at(10)).json()["booking"]
     allow(simulator, salon, read=False, cancelling_disabled=True)

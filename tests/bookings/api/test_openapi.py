@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
     return orjson.loads(openapi_document())
 
 
-def test_the_document_is_valid_and_nothing_was_guessed() -> None:
+def test_document_is_valid_without_warnings() -> None:
     """The generator knew every field and every answer."""
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
 
@@ -37,7 +37,7 @@ def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]
     return [(path, method, operation) for path, item in document["paths"].items() for method, operation in item.items()]
 
 
-def test_every_operation_is_in_it(document: dict[str, Any]) -> None:
+def test_document_has_every_view(document: dict[str, Any]) -> None:
     """What can be asked is documented, with its answers, its problems, its headers and its key."""
     documented = {(method, path) for path, method, _ in _operations(document)}
     views = [view for view in AgentView.__subclasses__() if view is not UnknownAddressView]
@@ -81,7 +81,7 @@ def test_headers_are_documented(document: dict[str, Any]) -> None:
     assert "Idempotency-Key" in {parameter["name"] for parameter in booking["parameters"]}
 
 
-def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:
+def test_page_loads_only_local_assets(client: Client) -> None:
     """It works in a cellar, and tells no third party who reads it."""
     page = client.get("/v1/docs").content.decode()
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
@@ -96,7 +96,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_answers_are_what_the_document_says(
+def test_responses_match_the_document(
     simulator: Simulator, agent: Agent, salon: Salon, document: dict[str, Any]
 ) -> None:
     """What is assembled by hand keeps to its description: each answer of a phone call is checked against it."""

@@ -27,10 +27,8 @@ def gone_after(statements: int) -> Any:
 
 
 @pytest.mark.parametrize("asked", ["booking", "operation", "book", "move", "cancel", "search", "hold"])
-def test_whenever_postgresql_goes_away_the_agent_hears_to_try_again(
-    simulator: Simulator, agent: Agent, salon: Salon, asked: str
-) -> None:
-    """FM-15, experiment 23: never a failure that sounds final, and in the end the same request comes true."""
+def test_postgresql_outage_answers_retryable_503(simulator: Simulator, agent: Agent, salon: Salon, asked: str) -> None:
+    """FM-15: retryable until PostgreSQL is back; then the same request succeeds."""
     booked = agent.book(salon.colour, at(10)).json()
     id_, call = booked["booking"]["id"], agent.post("conversations", {"platform": "test", "call_id": "1"}).json()
     ten = {"service": f"sv_{salon.colour.pk}", "when": {"date": str(TUESDAY), "time": "12:00"}}

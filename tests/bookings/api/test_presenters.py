@@ -20,7 +20,7 @@ def _slots(starts: list[int], zone: str, minutes: int = 30, language: str = "en"
 
 
 @given(starts=st.lists(MINUTES, max_size=20), zone=st.sampled_from(ZONES), minutes=st.integers(5, 600))
-def test_slots_have_the_branch_s_offset(starts: list[int], zone: str, minutes: int) -> None:
+def test_slots_have_the_branch_offset(starts: list[int], zone: str, minutes: int) -> None:
     """FM-50: each start and end carries the offset that clocks there have at that very moment."""
     for start, slot in zip(starts, _slots(starts, zone, minutes), strict=True):
         local = datetime.fromtimestamp(start * 60, ZoneInfo(zone))
@@ -40,7 +40,7 @@ def test_slots_have_the_branch_s_offset(starts: list[int], zone: str, minutes: i
         ("Australia/Lord_Howe", "2027-04-03T14:30+00:00", ["+11:00", "+10:30", "+10:30"]),
     ],
 )
-def test_in_the_night_of_the_change_no_hour_is_said_twice(zone: str, before: str, offsets: list[str]) -> None:
+def test_clock_change_night_has_distinct_slots(zone: str, before: str, offsets: list[str]) -> None:
     """FM-50: the offset tells apart the two hours that clocks show twice."""
     start = int(datetime.fromisoformat(before).timestamp()) // 60
 
@@ -50,7 +50,7 @@ def test_in_the_night_of_the_change_no_hour_is_said_twice(zone: str, before: str
     assert len(set(said)) == 3
 
 
-def test_weekdays_are_said_in_the_language_asked_for() -> None:
+def test_weekdays_follow_the_requested_language() -> None:
     """The weekday is the branch's, not that of UTC."""
     late = int(datetime(2026, 11, 23, 23, 30, tzinfo=UTC).timestamp()) // 60
 

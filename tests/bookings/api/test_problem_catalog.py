@@ -1,4 +1,4 @@
-"""The table from codes to what agents are told is complete, and what it says can be spoken."""
+"""The problem catalogue is complete, and its sentences can be spoken."""
 
 import inspect
 import re
@@ -29,7 +29,7 @@ def _below(kind: type[Exception]) -> set[type[Exception]]:
     return {kind} | {deeper for sub in kind.__subclasses__() for deeper in _below(sub)}
 
 
-def test_every_error_has_its_line_in_the_table() -> None:
+def test_every_error_is_in_the_catalogue() -> None:
     """A new code cannot be added without its status, its sentences and its hint."""
     raised = {kind for kind in _below(BookingError) | _below(RequestError) if hasattr(kind, "code")}
 
@@ -37,8 +37,7 @@ def test_every_error_has_its_line_in_the_table() -> None:
     assert {kind.code for kind in raised} <= set(PROBLEMS)
 
 
-def test_nothing_in_the_table_is_left_over() -> None:
-    """A line that no error leads to would be a promise that nobody keeps."""
+def test_catalogue_has_no_unused_code() -> None:
     ours = {kind.code for kind in _below(BookingError) | _below(RequestError) if hasattr(kind, "code")}
     others = {code_of(kind()) for kind in (drf.NotFound, drf.Throttled, drf.NotAuthenticated, drf.ParseError)}
     others |= {code_of(drf.MethodNotAllowed("GET")), code_of(drf.UnsupportedMediaType("x")), code_of(Exception())}
@@ -48,7 +47,7 @@ def test_nothing_in_the_table_is_left_over() -> None:
 
 
 @pytest.mark.parametrize("line", [line.strip() for line in PROMISED.split("·")])
-def test_codes_have_the_status_that_agents_were_promised(line: str) -> None:
+def test_code_has_its_documented_status(line: str) -> None:
     """The codes and their statuses are a contract."""
     code, status = line.split()
 
@@ -56,7 +55,7 @@ def test_codes_have_the_status_that_agents_were_promised(line: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(_below(BookingError), key=lambda kind: kind.__name__))
-def test_the_domain_and_the_table_agree_on_what_to_repeat(kind: type[BookingError]) -> None:
+def test_errors_and_catalogue_agree_on_retryable(kind: type[BookingError]) -> None:
     """Whether the same request may succeed later is said in both places."""
     if hasattr(kind, "code"):
         assert PROBLEMS[kind.code].retryable == kind.retryable
@@ -64,7 +63,7 @@ def test_the_domain_and_the_table_agree_on_what_to_repeat(kind: type[BookingErro
 
 @pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("code", sorted(PROBLEMS))
-def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
+def test_problem_sentence_can_be_spoken(code: str, language: str) -> None:
     """FM-55: one line of plain words: no figures, no colons, no markup, not too long; and it ends like a sentence."""
     spoken = PROBLEMS[code].spoken(language)
 
@@ -75,7 +74,7 @@ def test_what_is_spoken_can_be_spoken(code: str, language: str) -> None:
 
 @pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("code", sorted(PROBLEMS))
-def test_nobody_is_promised_a_call_by_a_problem(code: str, language: str) -> None:
+def test_problem_offers_callback_only_as_question(code: str, language: str) -> None:
     """FM-06: a call back is offered; it is promised only where it was written down."""
     spoken = PROBLEMS[code].spoken(language)
     about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)somebody|jemand", part)]
@@ -84,7 +83,7 @@ def test_nobody_is_promised_a_call_by_a_problem(code: str, language: str) -> Non
 
 
 @pytest.mark.parametrize("code", sorted(PROBLEMS))
-def test_a_problem_has_all_its_members(code: str) -> None:
+def test_problem_has_all_members(code: str) -> None:
     """RFC 9457's, and what an agent needs beside."""
     body = body_of(code)
 
@@ -95,8 +94,8 @@ def test_a_problem_has_all_its_members(code: str) -> None:
     assert {"type", "status", "retryable", "spoken", "alternatives", "request_id"} <= set(body)
 
 
-def test_what_a_library_says_is_not_passed_on() -> None:
-    """FM-83: an error that nobody foresaw may quote a row."""
+def test_library_message_is_not_exposed() -> None:
+    """FM-83: an unforeseen error may quote a row."""
     assert code_of(ValueError("anna@example.com")) == "internal_error"
     assert "anna" not in str(body_of(code_of(ValueError("anna@example.com"))))
 

@@ -1,4 +1,4 @@
-"""Finding one's appointments and moving one of them, as agents do it."""
+"""POST /v1/bookings/find and …/reschedule."""
 
 import pytest
 from django.utils import timezone
@@ -27,7 +27,7 @@ def local(hour: int, minute: int = 0) -> str:
 # --- moving ------------------------------------------------------------------------------------------------------
 
 
-def test_a_booking_is_moved(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_booking_is_rescheduled(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """200 with the new time under the same id; uids stay in the house."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
 
@@ -43,7 +43,7 @@ def test_a_booking_is_moved(simulator: Simulator, agent: Agent, salon: Salon) ->
     assert agent.get(f"bookings/{booking['id']}").json()["booking"]["start"] == local(16)
 
 
-def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_repeated_reschedule_replays_the_first(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-12: with a key or without; the same key with another time is refused."""
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}/reschedule"
 
@@ -57,7 +57,7 @@ def test_a_repeat_gets_what_the_first_request_came_to(simulator: Simulator, agen
     assert simulator.count(MOVE) == 1
 
 
-def test_a_slow_calendar_makes_a_pending_move(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_slow_calcom_makes_reschedule_pending(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """202: the booking is where it was, and nothing else is promised; the operation says what became of it."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
 
@@ -73,7 +73,9 @@ def test_a_slow_calendar_makes_a_pending_move(simulator: Simulator, agent: Agent
     assert (outcome.status_code, outcome.json()["booking"]["start"]) == (200, local(16))
 
 
-def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salon: Salon, call: Conversation) -> None:
+def test_taken_slot_is_refused_with_alternatives(
+    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
+) -> None:
     """409 with real times; in a conversation each can be taken by its token, for this very appointment."""
     agent.book(salon.colour, at(16), caller=KARL, key="karl")
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}/reschedule"
@@ -88,9 +90,7 @@ def test_a_taken_time_comes_with_others(simulator: Simulator, agent: Agent, salo
     assert (moved.status_code, moved.json()["booking"]["start"]) == (200, offer["start"])
 
 
-def test_what_was_held_for_the_caller_is_used_up(
-    simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
-) -> None:
+def test_hold_of_the_caller_is_consumed(simulator: Simulator, agent: Agent, salon: Salon, call: Conversation) -> None:
     """FM-01: what was read back is held, and the caller's own hold is not in the way of their move."""
     agent.book(salon.colour, at(16), caller=KARL, key="karl")
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}/reschedule"
@@ -106,7 +106,7 @@ def test_what_was_held_for_the_caller_is_used_up(
     assert set(Claim.objects.values_list("kind", flat=True)) == {"confirmed"}
 
 
-def test_an_offer_for_another_service_does_not_fit(
+def test_offer_of_another_service_is_refused(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """FM-16: the token binds service and length, and a made-up one binds nothing."""
@@ -124,7 +124,7 @@ def test_an_offer_for_another_service_does_not_fit(
     assert simulator.count(MOVE) == 0
 
 
-def test_an_offer_that_ran_out_is_made_again(
+def test_expired_offer_is_refused_with_alternatives(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """An old token takes nothing, and comes with new ones."""
@@ -144,7 +144,9 @@ def test_an_offer_that_ran_out_is_made_again(
 @pytest.mark.parametrize(
     "body", [{}, {"start": None}, {"start": "tomorrow"}, {"start": local(16), "slot_token": "0000000000"}]
 )
-def test_one_new_time_is_needed(agent: Agent, salon: Salon, simulator: Simulator, body: dict[str, object]) -> None:
+def test_reschedule_needs_exactly_one_new_time(
+    agent: Agent, salon: Salon, simulator: Simulator, body: dict[str, object]
+) -> None:
     """422, and nothing was moved."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
 
@@ -152,7 +154,7 @@ def test_one_new_time_is_needed(agent: Agent, salon: Salon, simulator: Simulator
     assert simulator.count(MOVE) == 0
 
 
-def test_what_the_company_does_not_allow_is_said_clearly(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_company_rules_refuse_reschedule(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Notice binds moving and cancelling, and the number of moves has an end."""
     address = f"bookings/{agent.book(salon.colour, at(14)).json()['booking']['id']}"
     _allow(salon, max_reschedules=0)
@@ -165,7 +167,7 @@ def test_what_the_company_does_not_allow_is_said_clearly(simulator: Simulator, a
     assert agent.get(address).json()["booking"]["start"] == local(14)
 
 
-def test_another_companys_booking_is_not_moved(
+def test_booking_of_another_company_is_not_rescheduled(
     simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon
 ) -> None:
     """FM-26: nor is another branch's."""
@@ -182,7 +184,7 @@ def test_another_companys_booking_is_not_moved(
 # --- finding -----------------------------------------------------------------------------------------------------
 
 
-def test_a_known_caller_hears_of_their_appointments(
+def test_known_caller_finds_their_appointments(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
     """200 with what can be moved or cancelled by its id, and nothing about the person (FM-57)."""
@@ -199,7 +201,7 @@ def test_a_known_caller_hears_of_their_appointments(
     assert not any(private in found.text for private in (ANNA.name, ANNA.phone, ANNA.email, KARL.name))
 
 
-def test_a_known_caller_without_appointments_hears_that(agent: Agent, call: Conversation) -> None:
+def test_known_caller_without_appointments_finds_none(agent: Agent, call: Conversation) -> None:
     """It is their number, so it is theirs to know."""
     found = agent.post("bookings/find", {"conversation_id": call.public_id}, accept_language="en").json()
 
@@ -207,7 +209,7 @@ def test_a_known_caller_without_appointments_hears_that(agent: Agent, call: Conv
     assert found["spoken"] == "I cannot find an upcoming appointment under your number."
 
 
-def test_a_number_in_the_body_proves_nothing(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_number_in_the_body_is_no_proof(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-58: what a model writes is not who calls."""
     agent.book(salon.colour, at(14))
     call = Conversation.objects.create(company=salon.company)
@@ -218,15 +220,13 @@ def test_a_number_in_the_body_proves_nothing(simulator: Simulator, agent: Agent,
     assert [(each.status_code, each.json()["code"]) for each in (refused, nowhere)] == [(403, "identity_required")] * 2
 
 
-def test_the_unverified_hear_the_same_whether_it_exists_or_not(
-    simulator: Simulator, agent: Agent, salon: Salon
-) -> None:
+def test_unverified_caller_cannot_tell_whether_booking_exists(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-57: a wrong guess, a right name on a wrong day, and the right reference one try too late."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
     call = Conversation.objects.create(company=salon.company).public_id
     said = [
         {"reference": "XXXXXX"},
-        {"name": "Nobody Atall", "date": TUESDAY.isoformat()},
+        {"name": "Unknown Person", "date": TUESDAY.isoformat()},
         {"name": ANNA.name, "date": WEDNESDAY.isoformat()},
         {"reference": booking["reference"]},
     ]
@@ -238,7 +238,7 @@ def test_the_unverified_hear_the_same_whether_it_exists_or_not(
     assert answers[0].json()["code"] == "identity_mismatch"
 
 
-def test_what_only_the_caller_knows_finds_it(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_reference_or_name_with_date_finds_booking(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """From any number: by reference, or by exact name and date."""
     booking = agent.book(salon.colour, at(14)).json()["booking"]
     call = Conversation.objects.create(company=salon.company).public_id
@@ -250,22 +250,22 @@ def test_what_only_the_caller_knows_finds_it(simulator: Simulator, agent: Agent,
 
 
 @pytest.mark.parametrize("half", [{"name": "Anna Schmidt"}, {"date": "2026-11-24"}, {"date": "Tuesday", "name": "x"}])
-def test_half_a_proof_is_none(agent: Agent, call: Conversation, half: dict[str, str]) -> None:
+def test_name_without_date_is_refused(agent: Agent, call: Conversation, half: dict[str, str]) -> None:
     """422, and no try is lost."""
     assert agent.post("bookings/find", {"conversation_id": call.public_id, **half}).status_code == 422
     call.refresh_from_db()
     assert call.failed_proofs == 0
 
 
-def test_another_companys_conversation_does_not_exist(stranger: Agent, call: Conversation) -> None:
+def test_conversation_of_another_company_is_refused(stranger: Agent, call: Conversation) -> None:
     """FM-26: an id that leaked opens nothing."""
     refused = stranger.post("bookings/find", {"conversation_id": call.public_id})
 
     assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")
 
 
-def test_finding_needs_the_right_to_see(salon: Salon, call: Conversation) -> None:
-    """A key that may only ask for free slots learns nothing of anybody."""
+def test_find_needs_its_scope(salon: Salon, call: Conversation) -> None:
+    """A key for availability only reads no appointments."""
     refused = agent_with(salon, scopes=["availability:read"]).post("bookings/find", {"conversation_id": call.public_id})
 
     assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")

@@ -1,4 +1,4 @@
-"""A question of a caller, as agents ask it: offers, the reason why not, one sentence, and what goes on from there."""
+"""POST /v1/availability/search: offers, reason, sentence, hold, staff and the next page."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def starts(body: dict[str, Any]) -> list[datetime]:
     return [datetime.fromisoformat(offer["start"]).astimezone(UTC) for offer in body["offers"]]
 
 
-def test_what_an_agent_reads(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_exact_match_has_offer_token_and_sentence(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """One time was asked for and is free: one offer, a token to take it, and a sentence to say."""
     answer = search(agent, salon, when=TEN)
     body = answer.json()
@@ -60,7 +60,7 @@ def test_what_an_agent_reads(simulator: Simulator, agent: Agent, salon: Salon) -
     assert answer["Cache-Status"] == "Slotline; fwd=miss"
 
 
-def test_the_language_is_the_one_asked_for(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_search_answers_in_the_requested_language(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """From the body, else the header, else the branch."""
     english = search(agent, salon, when=TEN, language="en-GB")
     accepted = search(agent, salon, when=TEN, headers={"accept_language": "en"})
@@ -70,7 +70,7 @@ def test_the_language_is_the_one_asked_for(simulator: Simulator, agent: Agent, s
     assert (english["Content-Language"], accepted["Content-Language"]) == ("en", "en")
 
 
-def test_known_answers_cost_no_request(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_cached_search_sends_no_request(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Met or not, in the morning or on Sunday: one request for all of it."""
     search(agent, salon, when=TEN)
     for when in (TEN, {"date": str(SUNDAY)}, {"date": str(TUESDAY), "part_of_day": "evening"}, None):
@@ -92,7 +92,7 @@ def test_known_answers_cost_no_request(simulator: Simulator, agent: Agent, salon
         ({"windows": [{"from": at(9).isoformat()}, {"from": at(12).isoformat(), "to": None}]}, [9, 12]),
     ],
 )
-def test_ways_to_say_when(
+def test_when_accepts_windows_and_dates(
     simulator: Simulator, agent: Agent, salon: Salon, *, when: dict[str, Any], hours: list[float]
 ) -> None:
     """Windows of instants, or a day of the branch."""
@@ -102,7 +102,7 @@ def test_ways_to_say_when(
     assert starts(body) == [at(int(hour), int(hour % 1 * 60)) for hour in hours]
 
 
-def test_a_taken_time_has_real_alternatives_and_the_reason(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_taken_time_has_alternatives_and_reason(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-53: what was taken is not offered, what is offered is on Cal.com's list, and the sentence says both."""
     agent.book(salon.colour, at(14))
     body = agent.post(
@@ -119,7 +119,7 @@ def test_a_taken_time_has_real_alternatives_and_the_reason(simulator: Simulator,
     assert body["spoken"].startswith("Da ist leider nichts mehr frei. Ich hätte ")
 
 
-def test_more_goes_on_without_repeating(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_more_token_continues_without_repeats(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-54: three more each time; service and time are those of the first search, and it costs no request."""
     body = search(agent, salon, when={"date": str(TUESDAY), "part_of_day": "morning"}).json()
     heard = starts(body)
@@ -134,9 +134,7 @@ def test_more_goes_on_without_repeating(simulator: Simulator, agent: Agent, salo
     assert simulator.count(LIST) == 1
 
 
-def test_a_token_of_nobody_or_somebody_else_goes_nowhere(
-    simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon
-) -> None:
+def test_unknown_more_token_is_refused(simulator: Simulator, agent: Agent, stranger: Agent, salon: Salon) -> None:
     """A search is its company's; what got lost is asked anew."""
     more = search(agent, salon, when=TEN).json()["more_token"]
     for asking, token in ((agent, "mt_0000000000"), (stranger, more)):
@@ -144,7 +142,7 @@ def test_a_token_of_nobody_or_somebody_else_goes_nowhere(
         assert (answer.status_code, answer.json()["code"]) == (422, "more_token_unknown")
 
 
-def test_a_search_is_written_and_read_as_it_was(salon: Salon) -> None:
+def test_saved_search_is_loaded_unchanged(salon: Salon) -> None:
     """Windows, the one start, the part of the day, and what was offered."""
     wanted = pagination.TimeCriteria.on([TUESDAY], BERLIN, part=pagination.PartOfDay.MORNING)
     one = pagination.SavedSearch(7, None, pagination.TimeCriteria.at(at(10)), frozenset({3, 2}))
@@ -156,7 +154,7 @@ def test_a_search_is_written_and_read_as_it_was(salon: Salon) -> None:
         assert pagination.load(token, company=salon.company) == search_
 
 
-def test_offers_are_tokens_of_this_conversation(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_slot_tokens_belong_to_the_conversation(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-16: each is bound to company, conversation, service, event type and start."""
     conversation = Conversation.objects.create(company=salon.company)
     body = search(agent, salon, when={"date": str(TUESDAY)}, conversation_id=conversation.public_id).json()
@@ -172,7 +170,7 @@ def test_offers_are_tokens_of_this_conversation(simulator: Simulator, agent: Age
 # --- holding --------------------------------------------------------------------------------------------------------
 
 
-def test_an_exact_match_is_held(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_exact_match_is_held(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-01: what is said to be free stays free while the caller decides."""
     body = search(agent, salon, when=TEN, hold="exact_match").json()
     second = search(agent, salon, when=TEN, hold="exact_match").json()
@@ -185,17 +183,17 @@ def test_an_exact_match_is_held(simulator: Simulator, agent: Agent, salon: Salon
     assert at(10) not in starts(second)
 
 
-def test_only_an_exact_match_is_held(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_alternative_is_not_held(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """A choice is not held, nor what was not asked for."""
     for when in ({"date": str(TUESDAY)}, {"date": str(TUESDAY), "time": "20:00"}):
         assert search(agent, salon, when=when, hold="exact_match").json()["hold"] is None
     assert not Appointment.objects.exists()
 
 
-def test_what_could_not_be_held_is_not_offered(
+def test_slot_that_could_not_be_held_is_not_offered(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FM-06: somebody is faster between the search and the hold, so the caller hears of other times only."""
+    """FM-06: another caller books between search and hold; only other times are offered."""
     find, hurried = offering.search, []
 
     def search_and_be_late(*args: Any, **more: Any) -> Any:
@@ -215,7 +213,7 @@ def test_what_could_not_be_held_is_not_offered(
     assert at(10) not in starts(body)
 
 
-def test_a_hold_waits_for_whoever_is_just_writing(
+def test_hold_waits_for_a_concurrent_writer(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FM-13: a write in the way says nothing about the time: it is looked at again, and nothing is left of the try."""
@@ -235,8 +233,8 @@ def test_a_hold_waits_for_whoever_is_just_writing(
     assert [each.token for each in SlotToken.objects.all()] == [body["offers"][0]["slot_token"]]
 
 
-def test_holding_needs_the_right_to_book(simulator: Simulator, salon: Salon) -> None:
-    """A key that may only look may not take anybody's time."""
+def test_hold_in_search_needs_booking_scope(simulator: Simulator, salon: Salon) -> None:
+    """A key for availability only may not hold."""
     looking = agent_with(salon, scopes=[AgentKey.Scope.AVAILABILITY_READ])
 
     assert search(looking, salon, when=TEN).status_code == 200
@@ -244,10 +242,10 @@ def test_holding_needs_the_right_to_book(simulator: Simulator, salon: Salon) -> 
     assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
 
 
-# --- somebody by name -------------------------------------------------------------------------------------------------
+# --- staff by name -------------------------------------------------------------------------------------------------
 
 
-def test_somebody_by_name_or_id(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_staff_is_found_by_name_or_id(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The offers are hers, and so is what they would book."""
     for staff in ("emma", f"st_{salon.emma.pk}", salon.emma.pk):
         body = search(agent, salon, when=TEN, staff=staff).json()
@@ -256,8 +254,8 @@ def test_somebody_by_name_or_id(simulator: Simulator, agent: Agent, salon: Salon
     assert {token.event_type for token in SlotToken.objects.all()} == {salon.emmas_cut.event_type}
 
 
-def test_when_she_is_not_free_somebody_else_may_be(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """FM-11: the time with somebody else is offered as what it is."""
+def test_other_staff_are_offered_when_requested_one_is_busy(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """FM-11: the other person is named as such."""
     assert agent.book(salon.colour, at(10)).status_code == 201
 
     body = search(agent, salon, when=TEN, staff="Emma").json()
@@ -267,8 +265,8 @@ def test_when_she_is_not_free_somebody_else_may_be(simulator: Simulator, agent: 
     assert body["spoken"].startswith("Bei Emma ist da leider nichts mehr frei. Ich hätte bei Emma ")
 
 
-def test_who_is_meant_is_asked_back(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """FM-17: never a default: unknown, ambiguous, or nobody that could be promised; with those it may be."""
+def test_unclear_staff_needs_clarification(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """FM-17: unknown, ambiguous and unbookable names are asked back with candidates; there is no default."""
     Staff.objects.create(branch=salon.branch, host=_new_host(salon), name="Emma B", aliases=["Emma"])
 
     unknown, several, ben = (search(agent, salon, when=TEN, staff=name).json() for name in ("Zoe", "Emma", "Ben"))
@@ -290,7 +288,7 @@ def _new_host(salon: Salon) -> Any:
     return salon.account.hosts.create(calcom_id=999, name="Emma B", time_zone="Europe/Berlin")
 
 
-def test_the_only_one_who_gives_a_service_can_be_asked_for(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_only_host_of_a_service_can_be_requested(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """Ben alone trims beards: no event type of his own is needed for that."""
     body = agent.post("availability/search", {"service": "Beard trim", "staff": "Ben", "when": TEN}).json()
 
@@ -336,7 +334,7 @@ def test_the_only_one_who_gives_a_service_can_be_asked_for(simulator: Simulator,
         ({"conversation_id": "cv_0000000000000000"}, "422 request_invalid"),
     ],
 )
-def test_a_search_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[str, Any], expected: str) -> None:
+def test_invalid_search_is_refused(agent: Agent, salon: Salon, change: dict[str, Any], expected: str) -> None:
     """Each mistake has its own answer; nothing is guessed, and nothing offered."""
     answer = search(agent, salon, **{"when": TEN, **change})
 
@@ -344,7 +342,7 @@ def test_a_search_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[
     assert not SlotToken.objects.exists()
 
 
-def test_a_time_that_comes_twice_is_told_with_its_readings(agent: Agent, salon: Salon) -> None:
+def test_repeated_local_time_is_refused_with_readings(agent: Agent, salon: Salon) -> None:
     """FM-50: with the offsets that tell them apart; one of them, sent as an instant, is understood."""
     body = search(agent, salon, when={"date": "2026-10-25", "time": "02:30"}).json()
 
@@ -355,8 +353,8 @@ def test_a_time_that_comes_twice_is_told_with_its_readings(agent: Agent, salon: 
     ).is_valid(body)
 
 
-def test_an_outage_is_no_full_diary(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """FM-32: nobody hears that nothing is free because Cal.com was not reached: a call back is offered instead."""
+def test_outage_is_degraded_and_not_full(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+    """FM-32: an outage offers a callback and never says that nothing is free."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     answer = search(agent, salon, when=TEN)
@@ -369,9 +367,7 @@ def test_an_outage_is_no_full_diary(simulator: Simulator, agent: Agent, salon: S
     assert int(answer["Retry-After"]) >= 1
 
 
-def test_what_was_known_is_read_out_as_uncertain(
-    simulator: Simulator, agent: Agent, salon: Salon, settings: Any
-) -> None:
+def test_expired_days_are_spoken_as_uncertain(simulator: Simulator, agent: Agent, salon: Salon, settings: Any) -> None:
     """An outage within the day: the answer says that it is not certain, and so does the sentence."""
     search(agent, salon, when=TEN)
     settings.CACHE_MAX_AGE = settings.CACHE_STALE_WHILE_REVALIDATE = 0
@@ -383,7 +379,7 @@ def test_what_was_known_is_read_out_as_uncertain(
     assert body["spoken"].startswith("Nach meinem letzten Stand wäre ")
 
 
-def test_a_caller_waits_as_for_any_question(simulator: Simulator, agent: Agent, salon: Salon, settings: Any) -> None:
+def test_search_waits_as_long_as_a_read(simulator: Simulator, agent: Agent, salon: Salon, settings: Any) -> None:
     """FM-46: it is a question although it is a POST: the deadline is that of reads."""
     settings.BOOKINGS_READ_WAIT = 0.4
     with simulator.holding(LIST):
@@ -394,7 +390,7 @@ def test_a_caller_waits_as_for_any_question(simulator: Simulator, agent: Agent, 
     assert live_settings.BOOKINGS_WRITE_WAIT > 10
 
 
-def test_nobody_elses_service_is_searched(agent: Agent, practice: Practice, salon: Salon) -> None:
+def test_service_of_another_company_is_unknown(agent: Agent, practice: Practice, salon: Salon) -> None:
     """Invariant 7: a foreign id is an unknown one."""
     answer = search(agent, salon, service=f"sv_{practice.follow_up.pk}", when=TEN)
 
@@ -404,7 +400,7 @@ def test_nobody_elses_service_is_searched(agent: Agent, practice: Practice, salo
 # --- what it costs, and what it looks like ----------------------------------------------------------------------------
 
 
-def test_a_cached_search_costs_two_statements(
+def test_cached_search_costs_two_statements(
     simulator: Simulator, agent: Agent, salon: Salon, django_assert_num_queries: Any
 ) -> None:
     """Our own claims are read, and the offers written down, all at once, in a transaction of their own."""
@@ -414,7 +410,7 @@ def test_a_cached_search_costs_two_statements(
         search(agent, salon, when={"date": str(TUESDAY)})
 
 
-def test_a_cached_search_that_holds_costs_seven_statements(
+def test_cached_search_with_hold_costs_seven_statements(
     simulator: Simulator, agent: Agent, salon: Salon, django_assert_num_queries: Any
 ) -> None:
     """Claims are read, then under the lock: what this caller held before, claims again, the hold, and its offer."""
@@ -424,7 +420,7 @@ def test_a_cached_search_that_holds_costs_seven_statements(
         search(agent, salon, when=TEN, hold="exact_match")
 
 
-def test_an_offer_that_is_held_at_once_is_as_good_as_any(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_offer_held_by_search_can_be_booked(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-16: its slot_token says what was offered and leads to the hold, so a repeat by it hears of that."""
     body = search(agent, salon, when=TEN, hold="exact_match").json()
 
@@ -450,7 +446,7 @@ def _schema(path: str, status: str, content_type: str) -> dict[str, Any]:
     ]
 
 
-def test_answers_are_what_the_document_says(simulator: Simulator, agent: Agent, salon: Salon) -> None:
+def test_search_responses_match_the_document(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """What is assembled by hand keeps to its description, whatever came of the search."""
     schema = {**_schema("/v1/availability/search", "200", "application/json"), "components": _components()}
     closed_for_ever = [{"first": "2020-01-01", "last": "2099-12-31"}]
@@ -507,7 +503,7 @@ WHEN = st.fixed_dictionaries(
         },
     )
 )
-def test_no_search_however_odd_breaks_anything(
+def test_arbitrary_search_never_fails_with_500(
     simulator: Simulator, agent: Agent, salon: Salon, body: dict[str, Any]
 ) -> None:
     """Whatever is sent is answered or refused; what is offered is in the future, within bounds, and once."""

@@ -9,7 +9,7 @@ from tests.factories import Practice, Salon, cannot_be_booked
 pytestmark = pytest.mark.django_db
 
 
-def test_an_agent_learns_what_the_company_offers(agent: Agent, salon: Salon) -> None:
+def test_services_of_the_company_are_listed(agent: Agent, salon: Salon) -> None:
     """Every active service with its length and its zone, and no other company's."""
     salon.beard.active = False
     salon.beard.save()
@@ -24,7 +24,7 @@ def test_an_agent_learns_what_the_company_offers(agent: Agent, salon: Salon) -> 
     assert (cut["bookable"], cut["score"]) == (True, None)
 
 
-def test_words_find_a_service_by_its_alias(agent: Agent, salon: Salon) -> None:
+def test_service_is_found_by_alias(agent: Agent, salon: Salon) -> None:
     """The best match first, with a score; nothing where nothing is alike (FM-17)."""
     found = agent.get("services", {"q": "haarschnit"}).json()["services"]
 
@@ -33,7 +33,7 @@ def test_words_find_a_service_by_its_alias(agent: Agent, salon: Salon) -> None:
     assert agent.get("services", {"q": "Zahnreinigung"}).json()["services"] == []
 
 
-def test_a_service_that_cannot_be_booked_is_marked(stranger: Agent, practice: Practice) -> None:
+def test_unbookable_service_is_marked(stranger: Agent, practice: Practice) -> None:
     """An agent need not offer what will be refused."""
     cannot_be_booked(practice.vaccination)
 
@@ -42,7 +42,7 @@ def test_a_service_that_cannot_be_booked_is_marked(stranger: Agent, practice: Pr
     assert listed == {"Check-up": True, "Follow-up": True, "Vaccination": False}
 
 
-def test_a_key_of_one_branch_sees_that_branch_only(salon: Salon) -> None:
+def test_branch_key_lists_its_branch_only(salon: Salon) -> None:
     """The key's branch bounds everything that it may ask for."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     theirs = Service.objects.create(branch=other, event_type=salon.cut.event_type, name="Haircut", duration_minutes=30)
@@ -54,7 +54,7 @@ def test_a_key_of_one_branch_sees_that_branch_only(salon: Salon) -> None:
     assert of_branch.get("availability", {"service": f"sv_{salon.cut.pk}", "date": "2026-11-24"}).status_code == 422
 
 
-def test_a_second_question_asks_the_database_nothing(agent: Agent, salon: Salon, django_assert_num_queries) -> None:
+def test_second_list_sends_no_query(agent: Agent, salon: Salon, django_assert_num_queries) -> None:
     """Keys and services are remembered for a few seconds."""
     agent.get("services")
 

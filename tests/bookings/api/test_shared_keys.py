@@ -28,7 +28,7 @@ def academy(salon: Salon) -> Company:
 
 
 def use_up(salon: Salon) -> None:
-    """Let the salon, and work that is nobody's, send whatever the limiter permits."""
+    """Use up what the limiter permits to the salon and to work without a tenant."""
     limiter = limiter_for(salon.account.api_key, salon.account.requests_per_minute)
     for priority in (Priority.BACKGROUND, Priority.REFRESH, Priority.LIVE, Priority.WRITE):
         tenant = str(salon.company.pk) if priority in {Priority.LIVE, Priority.WRITE} else None
@@ -44,7 +44,7 @@ def asked(salon: Salon) -> set[tuple[str, str]]:
     return {(permit[0], permit[13:]) for permit in permits if not permit.startswith("generation:")}
 
 
-def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> None:
+def test_requests_are_counted_for_their_company(agent: Agent, salon: Salon) -> None:
     """Questions, searches, bookings, moves and cancellations, and what a worker settles later."""
     agent.get("availability", {"service": "Haircut", "date": str(TUESDAY)})
     agent.post("availability/search", {"service": "Beard trim", "when": {"date": str(TUESDAY)}})
@@ -58,10 +58,10 @@ def test_every_request_of_a_call_is_its_companys(agent: Agent, salon: Salon) -> 
     assert asked(salon) == {("l", company), ("w", company)}
 
 
-def test_a_busy_company_leaves_the_others_their_part(
+def test_busy_company_leaves_quota_to_the_others(
     agent: Agent, salon: Salon, academy: Company, simulator: Simulator
 ) -> None:
-    """Experiment 17: where one has used up all it may, the other's callers are answered and booked at once."""
+    """The other's callers are answered and booked at once."""
     _, key = AgentKey.objects.issue(company=academy, name="test agent", scopes=list(AgentKey.Scope.values))
     other = Agent(key)
     service = Service.objects.get(branch__company=academy)

@@ -24,7 +24,7 @@ from cachectl.cache import CacheResult, Freshness
         ("wait=" + "9" * 400, None),
     ],
 )
-def test_how_long_a_caller_can_wait(given: str, expected: float | None) -> None:
+def test_prefer_wait_is_parsed_within_bounds(given: str, expected: float | None) -> None:
     """A wish out of bounds is brought into them; what is no wish is ignored, as the standard asks."""
     assert wire.preferred_wait(given) == expected
 
@@ -41,7 +41,7 @@ def test_how_long_a_caller_can_wait(given: str, expected: float | None) -> None:
         ("max-age=-1", None),
     ],
 )
-def test_how_old_an_answer_may_be(given: str, expected: float | None) -> None:
+def test_max_age_is_parsed(given: str, expected: float | None) -> None:
     """Directives that are not for us are ignored."""
     assert wire.max_age(given) == expected
 
@@ -59,13 +59,13 @@ def test_how_old_an_answer_may_be(given: str, expected: float | None) -> None:
         ("", None),
     ],
 )
-def test_which_language_is_liked_best(given: str, expected: str | None) -> None:
+def test_accept_language_is_parsed(given: str, expected: str | None) -> None:
     """Languages that we do not speak are passed over."""
     assert wire.accepted_language(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", " ", '""', "x" * 256, "schlüssel", "two words", "tab\there"])
-def test_an_idempotency_key_that_cannot_be_one(given: str) -> None:
+def test_invalid_idempotency_key_is_refused(given: str) -> None:
     """It is refused by name, and not taken for another one."""
     with pytest.raises(RequestInvalid) as refused:
         wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": given})
@@ -73,7 +73,7 @@ def test_an_idempotency_key_that_cannot_be_one(given: str) -> None:
     assert refused.value.field == "Idempotency-Key"
 
 
-def test_quotes_are_no_part_of_an_idempotency_key() -> None:
+def test_idempotency_key_is_unquoted() -> None:
     """The draft standard quotes it, most clients do not."""
     assert wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": '"abc-1"'}) == "abc-1"
     assert wire.idempotency_key({"HTTP_IDEMPOTENCY_KEY": "abc-1"}) == "abc-1"
@@ -92,7 +92,7 @@ def test_quotes_are_no_part_of_an_idempotency_key() -> None:
         (CacheResult({}, Freshness.MISSING, None), "Slotline; fwd=miss", "false"),
     ],
 )
-def test_where_the_answer_came_from(known: CacheResult, status: str, hit: str) -> None:
+def test_cache_headers_describe_the_result(known: CacheResult, status: str, hit: str) -> None:
     """RFC 9211, in one line, and in one word for those who want no more."""
     told = wire.cache_headers(known)
 

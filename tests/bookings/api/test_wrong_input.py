@@ -65,7 +65,7 @@ def _code(answer) -> str:
         (b"{}", "\x00", "415 unsupported_media_type"),
     ],
 )
-def test_a_body_that_is_no_request(agent: Agent, body: bytes, content_type: str, expected: str) -> None:
+def test_unreadable_body_is_refused(agent: Agent, body: bytes, content_type: str, expected: str) -> None:
     """What cannot be read is refused before anything is understood."""
     assert _code(agent.send("bookings", body, content_type, idempotency_key="one")) == expected
 
@@ -121,14 +121,14 @@ def test_a_body_that_is_no_request(agent: Agent, body: bytes, content_type: str,
         ({"conversation_id": "latest"}, "422 request_invalid"),
     ],
 )
-def test_a_booking_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
+def test_invalid_booking_is_refused(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
     """Each mistake has its own answer."""
     body = wish(salon.cut, at(10)) | change
 
     assert _code(agent.post("bookings", body, idempotency_key="one")) == expected
 
 
-def test_a_field_is_named_by_its_path(agent: Agent, salon: Salon) -> None:
+def test_error_names_field_by_path(agent: Agent, salon: Salon) -> None:
     """The people who built the agent see where to look."""
     body = wish(salon.cut, at(10)) | {"caller": {"name": "", "email": "x"}}
 
@@ -137,7 +137,7 @@ def test_a_field_is_named_by_its_path(agent: Agent, salon: Salon) -> None:
     assert {error["field"] for error in errors} == {"caller.name", "caller.email"}
 
 
-def test_a_wish_that_cannot_be_told_from_its_repeat_is_refused(agent: Agent, salon: Salon) -> None:
+def test_booking_without_idempotency_key_is_refused(agent: Agent, salon: Salon) -> None:
     """Without a conversation a key is required, and it must be one."""
     body = wish(salon.cut, at(10))
 
@@ -173,7 +173,9 @@ def test_a_wish_that_cannot_be_told_from_its_repeat_is_refused(agent: Agent, sal
         ({"date": ""}, "422 time_not_understood"),
     ],
 )
-def test_a_question_with_one_thing_wrong(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
+def test_invalid_availability_query_is_refused(
+    agent: Agent, salon: Salon, change: dict[str, object], expected: str
+) -> None:
     """Each mistake has its own answer; none is sent on to Cal.com."""
     query = {"service": f"sv_{salon.cut.pk}", "from": at(9).isoformat(), "to": at(18).isoformat()} | change
 
@@ -184,8 +186,7 @@ def test_a_question_with_one_thing_wrong(agent: Agent, salon: Salon, change: dic
 
 
 @pytest.mark.parametrize("words", ["x" * 201, "\x00" * 201])
-def test_a_search_with_too_many_words(agent: Agent, words: str) -> None:
-    """Nobody says that much."""
+def test_service_search_with_long_query_is_refused(agent: Agent, words: str) -> None:
     assert _code(agent.get("services", {"q": words})) == "422 request_invalid"
 
 
@@ -205,12 +206,12 @@ def test_a_search_with_too_many_words(agent: Agent, words: str) -> None:
         ("%0A", "404 not_found"),
     ],
 )
-def test_an_address_that_does_not_exist(agent: Agent, path: str, expected: str) -> None:
+def test_unknown_address_is_404(agent: Agent, path: str, expected: str) -> None:
     """Ids that are none are like ids that are unknown."""
     assert _code(agent.get(path)) == expected
 
 
-def test_a_method_that_is_not_offered(agent: Agent) -> None:
+def test_unsupported_method_is_405(agent: Agent) -> None:
     """405 names what is."""
     answer = agent.client.delete("/v1/services", headers={"Authorization": f"Bearer {agent.key}"})
 
@@ -218,14 +219,14 @@ def test_a_method_that_is_not_offered(agent: Agent) -> None:
     assert answer["Allow"] == "GET, HEAD"
 
 
-def test_a_host_that_is_not_ours(agent: Agent) -> None:
+def test_unknown_host_is_refused(agent: Agent) -> None:
     """Django's own refusals below /v1 are problems, too."""
     answer = agent.client.get("/v1/services", headers={"Host": "evil.example", "Authorization": f"Bearer {agent.key}"})
 
     assert _code(answer) == "400 request_malformed"
 
 
-def test_what_breaks_inside_is_told_without_its_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_hides_its_message(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """FM-83: the answer has an id to ask about, and nothing of what went wrong."""
 
     def broken(_key: object) -> None:
@@ -273,7 +274,7 @@ def begun(agent: Agent) -> str:
     return str(agent.post("conversations", {"platform": "test", "call_id": "1"}).json()["conversation_id"])
 
 
-def test_every_address_of_the_api_is_tried_here() -> None:
+def test_every_endpoint_is_covered_here() -> None:
     """A new one is added to the list above."""
     fixed = {re.sub("/?<[^>]*>", "", str(each.pattern)) for each in urlpatterns}
     tried = {re.sub("/?[a-z]+_0+", "", address) for address in ADDRESSES}
@@ -283,7 +284,7 @@ def test_every_address_of_the_api_is_tried_here() -> None:
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("method", METHODS)
-def test_method_that_is_not_offered_is_405_whatever_comes_with_it(agent: Agent, address: str, method: str) -> None:
+def test_unsupported_method_is_405_with_any_body(agent: Agent, address: str, method: str) -> None:
     """Before the conversation, the parameters and the body are looked at; and no answer is a fault of ours."""
     offered = agent.client.generic("BREW", f"/v1/{address}", headers=agent._signed({}))["Allow"].split(", ")
 
@@ -351,7 +352,7 @@ FUZZ = settings(
     ),
     key=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=20),
 )
-def test_no_booking_however_odd_breaks_anything(agent: Agent, body: dict[str, object], key: str | None) -> None:
+def test_arbitrary_booking_never_fails_with_500(agent: Agent, body: dict[str, object], key: str | None) -> None:
     """Whatever is sent, the answer is a problem with a code of the table, and never a fault of ours."""
     headers = {} if key is None else {"idempotency_key": key}
 
@@ -367,7 +368,7 @@ def test_no_booking_however_odd_breaks_anything(agent: Agent, body: dict[str, ob
     | st.fixed_dictionaries({}, optional={"slot_token": JSON, "conversation_id": JSON, "when": JSON, "language": JSON}),
     query=st.dictionaries(st.just("conversation_id"), TEXT),
 )
-def test_no_hold_however_odd_breaks_anything(agent: Agent, body: object, query: dict[str, str]) -> None:
+def test_arbitrary_hold_never_fails_with_500(agent: Agent, body: object, query: dict[str, str]) -> None:
     """Nothing is held but what was offered."""
     answer = agent.send(f"holds?{urlencode(query)}", json.dumps(body).encode())
 
@@ -387,7 +388,7 @@ def test_no_hold_however_odd_breaks_anything(agent: Agent, body: object, query: 
         st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30),
     ),
 )
-def test_no_question_however_odd_breaks_anything(
+def test_arbitrary_availability_query_never_fails_with_500(
     agent: Agent, query: dict[str, str], path: str, headers: dict[str, str]
 ) -> None:
     """Parameters and headers are read or refused, and never a fault of ours."""

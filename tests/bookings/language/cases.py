@@ -48,26 +48,26 @@ CASES: dict[str, Callable[[str], str]] = {
     "Emma is not free, at other times she is": result(
         _OTHERS, at(4, 11), at(5, 10), reason=Reason.FULLY_BOOKED, staff="Emma"
     ),
-    "Emma is not free, and somebody else is": result(
+    "Emma is busy, and another person is free": result(
         _OTHERS, at(4, 10, other=True), at(4, 10, 30), at(5, 9), reason=Reason.FULLY_BOOKED, staff="Emma"
     ),
-    "only somebody else is free": result(_OTHERS, at(4, 10, other=True), reason=Reason.FULLY_BOOKED, staff="Emma"),
+    "only another person is free": result(_OTHERS, at(4, 10, other=True), reason=Reason.FULLY_BOOKED, staff="Emma"),
     "nothing until the end": result(_NONE, until=90, reason=Reason.FULLY_BOOKED),
     "nothing, and it was closed": result(_NONE, until=90, reason=Reason.CLOSED),
     "nothing in two weeks": result(_NONE, reason=Reason.FULLY_BOOKED, further=True),
     "not certain": result(_UNSURE, at(4, 10)),
     "not certain, several": result(_UNSURE, *_MORNING, staff="Emma"),
-    "nobody knows": result(_UNSURE),
-    "nobody knows, and it was closed": result(_UNSURE, reason=Reason.CLOSED),
+    "nothing is known": result(_UNSURE),
+    "nothing is known, and it was closed": result(_UNSURE, reason=Reason.CLOSED),
     "so many far days that not all can be told": result(
         _OTHERS, at(20, 17, 45), at(34, 17, 45), at(48, 17, 45), reason=Reason.TOO_FAR
     ),
-    "nobody is called so": lambda language: sentences.which_person(["Emma", "Ben"], several=False, language=language),
-    "nobody is called so, and nobody can be asked for": lambda language: sentences.which_person(
+    "the name is unknown": lambda language: sentences.which_person(["Emma", "Ben"], several=False, language=language),
+    "the name is unknown, and no staff can be requested": lambda language: sentences.which_person(
         [], several=False, language=language
     ),
     "several are called so": lambda language: sentences.which_person(
         ["Anna Kurz", "Anna Lang"], several=True, language=language
     ),
-    "nobody in particular can be promised": sentences.any_person,
+    "no certain person can be promised": sentences.any_person,
 }

@@ -29,13 +29,13 @@ def golden(language: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_golden(case: str, language: str) -> None:
+def test_sentence_matches_golden_file(case: str, language: str) -> None:
     """FM-55: word for word, as people would say it."""
     assert CASES[case](language) == golden(language)[case]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_golden_files_have_nothing_else(language: str) -> None:
+def test_golden_files_have_no_unused_case(language: str) -> None:
     """A sentence that nothing says any more is taken out."""
     assert set(golden(language)) == set(CASES)
 
@@ -65,8 +65,8 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(["E
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     language=st.sampled_from(LANGUAGES),
 )
-def test_whatever_was_found_can_be_spoken(*, status, times, reason, staff, today, flags, language) -> None:
-    """FM-55: however far, however many, and whatever somebody is called."""
+def test_any_search_result_can_be_spoken(*, status, times, reason, staff, today, flags, language) -> None:
+    """FM-55: for any number of times, any distance and any name."""
     midnight = datetime(today.year, today.month, today.day)  # noqa: DTZ001  what clocks show
     when = [Time(midnight + timedelta(days=day, minutes=minute), other) for day, minute, other in times]
     exact, held, further = flags
@@ -81,13 +81,13 @@ def test_whatever_was_found_can_be_spoken(*, status, times, reason, staff, today
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_every_case_can_be_spoken(case: str, language: str) -> None:
+def test_golden_case_can_be_spoken(case: str, language: str) -> None:
     """The golden sentences keep the rules, too."""
     speakable(CASES[case](language))
 
 
 @given(day=st.integers(0, 700), minute=st.integers(0, 1439), language=st.sampled_from(LANGUAGES))
-def test_a_date_is_never_said_without_its_weekday(day: int, minute: int, language: str) -> None:
+def test_date_has_its_weekday(day: int, minute: int, language: str) -> None:
     """Callers notice a wrong weekday, and hardly a wrong date."""
     start = datetime(2026, 11, 20) + timedelta(days=day, minutes=minute)  # noqa: DTZ001  what clocks show
     spoken = sentences.one_time(start, FRIDAY, language)
@@ -114,7 +114,7 @@ def test_a_date_is_never_said_without_its_weekday(day: int, minute: int, languag
         ("", ""),
     ],
 )
-def test_names_are_words(name: str, spoken: str) -> None:
+def test_unspeakable_characters_are_left_out(name: str, spoken: str) -> None:
     """Staff write names for screens; a speech engine gets the words of them."""
     assert sentences.speakable(name) == spoken
 
@@ -168,7 +168,7 @@ def _on(*days: int, **more: object) -> TimeCriteria:
         ),
     ],
 )
-def test_what_was_understood(wanted: TimeCriteria, german: str, english: str) -> None:
+def test_criteria_are_spoken(wanted: TimeCriteria, german: str, english: str) -> None:
     """An agent that meant another day can see so: the date is always in it."""
     assert sentences.understood(wanted, BERLIN, FRIDAY, "de") == german
     assert sentences.understood(wanted, BERLIN, FRIDAY, "en") == english

@@ -8,9 +8,9 @@ from bookings.models import Appointment, AppointmentState, Operation, Service
 from bookings.scheduling.holds import OFFERED_FOR
 from tests.chaos.sequences.play import Ask, Play, Token, Told
 from tests.chaos.sequences.stage import Line
-from tests.factories import ANNA, KARL, NOBODY, Caller
+from tests.factories import ANNA, KARL, MARIA, Caller
 
-_CALLERS = (ANNA, KARL, NOBODY)
+_CALLERS = (ANNA, KARL, MARIA)
 _MOST_CALLS = 2
 
 
