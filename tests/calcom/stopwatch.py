@@ -1,4 +1,4 @@
-"""Simulated time for limiter and breaker: one clock for Redis's scripts, for the process and for Cal.com."""
+"""Simulated time for limiter and circuit breaker: one clock for scripts, processes and Cal.com."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,24 +9,24 @@ from cachectl.infra.lua import Argument, Scripts
 from cachectl.infra.redis import redis_client
 
 CLOCK_KEY = "tests:clock"
-# Stands in for cachectl/infra/clock.lua; production has no way to say what time it is.
+# Replaces cachectl/infra/clock.lua; production code cannot set the time.
 SIMULATED_CLOCK = f"local function clock() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
 
 
 class Stopwatch:
-    """A clock that moves when told."""
+    """A clock that tests set."""
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self.start = start
         self.set(start)
 
     def set(self, now: float) -> None:
-        """Make it `now` (seconds) everywhere."""
+        """Set the time (seconds) of Redis's scripts and of processes."""
         self.now = now
         redis_client().set(CLOCK_KEY, int(now * 1000))
 
-    def pass_(self, seconds: float) -> None:
-        """Let time pass; also how a test sleeps."""
+    def advance(self, seconds: float) -> None:
+        """Advance the time; also replaces `sleep`."""
         self.set(self.now + seconds)
 
     def monotonic(self) -> float:
@@ -34,17 +34,17 @@ class Stopwatch:
         return self.now
 
     def flush_redis(self) -> None:
-        """Lose all that Redis knows but the time."""
+        """Empty Redis except for the time."""
         redis_client().flushdb()
         self.set(self.now)
 
     def scripts(self) -> Scripts:
-        """Return scripts that ask this clock: another process's, when asked again."""
+        """Return scripts that use this clock, as a new process would."""
         return Scripts("calcom/resilience/lua", clock=SIMULATED_CLOCK)
 
 
 class Outage(Scripts):
-    """Scripts whose Redis can be taken away, and which count how often it was asked."""
+    """Scripts whose Redis can be made unavailable, and which count their runs."""
 
     def __init__(self) -> None:
         super().__init__("calcom/resilience/lua", clock=SIMULATED_CLOCK)
@@ -52,7 +52,7 @@ class Outage(Scripts):
         self.runs = 0
 
     def run(self, name: str, *, keys: Sequence[str], args: Sequence[Argument | bytes] = ()) -> Any:
-        """Run a script, or fail as Redis does when nobody answers."""
+        """Run a script, or raise as if Redis were unavailable."""
         self.runs += 1
         if self.away:
             raise RedisConnectionError("away")

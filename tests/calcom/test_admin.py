@@ -49,7 +49,7 @@ def test_every_list_and_page_opens(staff, salon: factories.Salon, model):
 
 
 @pytest.mark.parametrize("model", [Host, EventType, WebhookDelivery])
-def test_what_is_mirrored_cannot_be_changed(staff, salon: factories.Salon, model):
+def test_synced_rows_are_read_only(staff, salon: factories.Salon, model):
     """It is changed at Cal.com and synced; history is history."""
     row = WebhookDelivery.objects.create(account=salon.account, trigger="x", identity="x", body={})
     row = row if model is WebhookDelivery else model.objects.first()
@@ -63,7 +63,7 @@ def test_what_is_mirrored_cannot_be_changed(staff, salon: factories.Salon, model
     assert [answer.status_code for answer in answers] == [403, 403, 403]
 
 
-def test_obstacles_are_said_in_words(staff, practice: factories.Practice):
+def test_unsupported_reasons_are_shown_in_words(staff, practice: factories.Practice):
     """FM-61: staff reads why a vaccination cannot be booked."""
     factories.cannot_be_booked(practice.vaccination)
 
@@ -72,7 +72,7 @@ def test_obstacles_are_said_in_words(staff, practice: factories.Practice):
     assert "several people share one booking" in listed
 
 
-def test_a_key_is_stored_and_never_shown_again(staff):
+def test_api_key_is_never_shown_after_saving(staff):
     """FM-83: not in the page, not in the form's values."""
     staff.post(reverse("admin:calcom_account_add"), form(api_key="cal_live_1", webhook_secret="whsec_1"))
 

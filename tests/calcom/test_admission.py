@@ -30,7 +30,7 @@ class Process:
             self.limit,
             processes=1,
             scripts=self.scripts,
-            sleep=self.clock.pass_,
+            sleep=self.clock.advance,
             monotonic=monotonic,
         )
 
@@ -60,7 +60,7 @@ def process(clock: Stopwatch) -> Process:
     """Return a process whose memory has no gap any more."""
     started = Process(clock)
     started.call()
-    clock.pass_(200)
+    clock.advance(200)
     return started
 
 
@@ -104,7 +104,7 @@ def test_call_that_waits_for_its_permit_is_stopped_when_the_circuit_opens(clock:
     """What was closed when the wait began is looked at again after it."""
     limited, other = Process(clock, limit=3), Process(clock, limit=1000)
     limited.call()
-    clock.pass_(200)
+    clock.advance(200)
     limited.call()
     sleep = limited.limiter._sleep
 
@@ -130,12 +130,12 @@ def test_probe_needs_a_permit(clock: Stopwatch, process: Process) -> None:
             process.limiter.permit(Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=0)
         except Throttled as exc:
             used_up.append(exc)
-    clock.pass_(10)
+    clock.advance(10)
 
     with pytest.raises(Throttled):
         process.call()
 
-    clock.pass_(75)
+    clock.advance(75)
     process.call()
     assert process.breaker.current_state == "closed"
 

@@ -112,7 +112,7 @@ def test_circuit_opens_when_half_of_twenty_calls_fail_within_30_s(clock: Stopwat
     for _ in range(9):
         works(one)
         fails(other)
-        clock.pass_(1)
+        clock.advance(1)
     assert not is_open(one)
 
     works(one)
@@ -127,7 +127,7 @@ def test_failures_older_than_30_s_do_not_open_the_circuit(clock: Stopwatch) -> N
     for _ in range(40):
         works(guarding)
         fails(guarding)
-        clock.pass_(4)
+        clock.advance(4)
 
     assert not is_open(guarding)
 
@@ -147,7 +147,7 @@ def test_half_open_circuit_lets_one_probe_through_over_all_processes_and_threads
     """pybreaker lets one through per thread (measured: 32 of 32)."""
     processes = [process(clock) for _ in range(4)]
     opened(clock, *processes)
-    clock.pass_(10)
+    clock.advance(10)
     sent: list[int] = []
     turned_away: Queue[int] = Queue()
 
@@ -177,9 +177,9 @@ def test_circuit_reopens_longer_after_each_failed_probe(clock: Stopwatch) -> Non
         with pytest.raises(CircuitOpen) as refusal:
             works(guarding)
         waits.append(refusal.value.retry_after)
-        clock.pass_(waits[-1])
+        clock.advance(waits[-1])
         fails(guarding)
-    clock.pass_(30)
+    clock.advance(30)
     works(guarding)
     opened(clock, guarding)
 
@@ -212,7 +212,7 @@ def test_failures_of_calls_under_way_do_not_reopen_a_circuit_that_is_due_for_a_p
     late = [guarding.guard() for _ in range(4)]
     under_way = [each.__enter__() for each in late]
     opened(clock, other)
-    clock.pass_(10)
+    clock.advance(10)
 
     for each, call in zip(late, under_way, strict=True):
         call.outcome = outcome_of(503)
@@ -226,7 +226,7 @@ def test_probe_hands_on_its_lease_when_it_says_nothing(clock: Stopwatch) -> None
     """A 429 neither closes nor reopens; the next call probes."""
     one, other = process(clock), process(clock)
     opened(clock, one)
-    clock.pass_(10)
+    clock.advance(10)
 
     answers(429)(one)
     assert is_open(one)
@@ -239,13 +239,13 @@ def test_probe_that_never_reports_is_given_up(clock: Stopwatch) -> None:
     """A process killed while probing must not keep the breaker open for ever."""
     one, other = process(clock), process(clock)
     opened(clock, one)
-    clock.pass_(10)
+    clock.advance(10)
     lost = one.guard()
     lost.__enter__()
 
     with pytest.raises(CircuitOpen):
         works(other)
-    clock.pass_(circuit_breaker.POLICY.probe_s)
+    clock.advance(circuit_breaker.POLICY.probe_s)
     works(other)
 
     assert not is_open(other)
@@ -272,9 +272,9 @@ def test_process_goes_by_its_own_circuit_while_redis_is_away(clock: Stopwatch) -
         with pytest.raises(CircuitOpen) as refusal:
             works(guarding)
         waits.append(refusal.value.retry_after)
-        clock.pass_(waits[-1])
+        clock.advance(waits[-1])
         fails(guarding)
-    clock.pass_(30)
+    clock.advance(30)
     answers(429)(guarding)
     works(guarding)
 
@@ -304,7 +304,7 @@ def test_open_circuit_is_remembered_when_redis_is_lost(clock: Stopwatch, loss: s
 
     with pytest.raises(CircuitOpen):
         works(guarding)
-    clock.pass_(10)
+    clock.advance(10)
     works(guarding)
     assert not is_open(guarding)
 
@@ -325,7 +325,7 @@ def test_circuit_opens_by_the_share_of_failures_while_redis_is_away(clock: Stopw
 def test_every_key_of_the_circuit_expires(clock: Stopwatch) -> None:
     """pybreaker's keys stay for ever."""
     guarding = opened(clock)
-    clock.pass_(10)
+    clock.advance(10)
     works(guarding)
     fails(guarding)
 

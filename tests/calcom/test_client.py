@@ -67,12 +67,12 @@ def colour(salon: factories.Salon) -> EventType:
 
 
 def account_at(base_url: str) -> Account:
-    """Return an account that nobody saved."""
+    """Return an account that is not saved."""
     return Account(name="Salon", base_url=base_url, api_key=factories.SALON_CREDENTIAL)
 
 
 def any_type() -> EventType:
-    """Return an event type that nobody saved."""
+    """Return an event type that is not saved."""
     return EventType(calcom_id=2, length_minutes=60)
 
 
@@ -169,7 +169,7 @@ def test_cancelling_frees_the_time(simulator: Simulator, client: Client, colour:
 
 
 def test_bookings_are_found_by_attendee_and_exact_time(simulator: Simulator, client: Client, colour: EventType):
-    """FM-04: the look-up finds ours, whatever the case of the address, and nobody else's."""
+    """FM-04: the look-up finds ours, whatever the case of the address, and no other."""
     booked = client.create_booking(event_type=colour, booking=ANNAS)
     client.create_booking(event_type=colour, booking=replace(KARLS, start=at(14)))
 
@@ -232,7 +232,7 @@ def test_a_lost_race_for_one_slot_is_not_available(simulator: Simulator, client:
     assert outcomes == [RemoteState.ACCEPTED, *[Reason.NOT_AVAILABLE] * 7]
 
 
-def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, colour: EventType):
+def test_past_or_cancelled_booking_is_refused_with_its_reason(simulator: Simulator, client: Client, colour: EventType):
     """FM-10: cancelled twice, moved twice, unknown: each has its reason, and no message tells a uid."""
     moved_away = client.create_booking(event_type=colour, booking=ANNAS)
     moved = client.reschedule(uid=moved_away.uid, start=at(14), reason="caller asked")
@@ -243,7 +243,7 @@ def test_what_is_over_is_refused_by_name(simulator: Simulator, client: Client, c
         lambda: client.reschedule(uid=moved_away.uid, start=at(16), reason="again"),
         lambda: client.reschedule(uid=moved.uid, start=at(16), reason="again"),
         lambda: client.cancel(uid=moved.uid, reason="again"),
-        lambda: client.get_booking(uid="nobodyknowsthisbooking"),
+        lambda: client.get_booking(uid="unknownbooking00000000"),
     ):
         with pytest.raises(Refused) as refused:
             attempt()
@@ -271,7 +271,7 @@ def test_an_unknown_key_is_unauthorized(simulator: Simulator, client: Client, sa
 
 @pytest.mark.parametrize("kind", UNANSWERED)
 def test_a_write_without_answer_is_unknown(simulator: Simulator, client: Client, colour: EventType, kind: Kind):
-    """FM-04: before or after the effect, nobody can tell; it is not sent again, and found if it is there."""
+    """FM-04: whether it had its effect is unknown; it is not sent again, and the look-up finds it if it is there."""
     simulator.fail(POST, kind, seconds=0.05)
 
     with pytest.raises(OutcomeUnknown):
@@ -300,8 +300,8 @@ def test_a_read_without_answer_is_unavailable(simulator: Simulator, client: Clie
     [silent, resets, sends(), sends(answer(b"{}")[:20]), drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 200)],
     ids=["silent", "reset", "closed", "half a head", "dripping headers"],
 )
-def test_whatever_becomes_of_the_connection_a_write_is_unknown(script):
-    """FM-04, FM-46: once the request left, only an answer says what it did, and nobody waits for it for ever."""
+def test_write_is_unknown_after_any_failure_of_the_connection(script):
+    """FM-04, FM-46: once the request was sent, only a response proves its effect; the wait for it is limited."""
     began = time.monotonic()
 
     with serving(script) as base_url, pytest.raises(OutcomeUnknown):
@@ -361,7 +361,7 @@ def permits_taken(client: Client) -> int:
     return sum(limiter.state().used.values())
 
 
-def test_a_write_that_never_left_did_nothing():
+def test_write_that_was_not_sent_is_unavailable():
     """FM-04: a refused connection is the one failure after which a write may simply be sent again."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         free_port = server.getsockname()[1]
@@ -370,8 +370,8 @@ def test_a_write_that_never_left_did_nothing():
         Client(account_at(f"http://127.0.0.1:{free_port}")).create_booking(event_type=any_type(), booking=ANNAS)
 
 
-def test_at_the_limit_nothing_happened(simulator: Simulator, client: Client, colour: EventType):
-    """FM-43: a write that met the limit may be sent again, after the pause; until then nothing is sent by anybody."""
+def test_429_is_unavailable_with_a_retry_time(simulator: Simulator, client: Client, colour: EventType):
+    """FM-43: a write that met the limit may be sent again, after the pause; until then no request is sent."""
     simulator.fail("POST /v2/bookings", Kind.TOO_MANY)
 
     with pytest.raises(Unavailable) as unavailable:
@@ -385,8 +385,8 @@ def test_at_the_limit_nothing_happened(simulator: Simulator, client: Client, col
     assert simulator.count() == 1
 
 
-def test_a_spent_budget_is_not_overdrawn(simulator: Simulator, client: Client, colour: EventType):
-    """FM-40: what Cal.com says is left is believed, so that it never has to say no."""
+def test_no_request_is_sent_when_none_remains(simulator: Simulator, client: Client, colour: EventType):
+    """FM-40: the remaining requests that Cal.com reports are respected."""
     simulator.configure(limit=1)
     client.me()
 
@@ -412,7 +412,7 @@ def test_three_failures_open_the_breaker(simulator: Simulator, client: Client):
 
 @pytest.mark.parametrize("version", ["2024-04-15", "2024-09-04", "nonsense"])
 def test_a_wrong_version_is_noticed_by_its_shape(simulator: Simulator, client: Client, colour, settings, version):
-    """FM-84: a wrong header is answered with 200 and another shape, which nobody may take for bookings."""
+    """FM-84: a wrong header gets 200 with another shape, which must not be parsed as bookings."""
     uid = client.create_booking(event_type=colour, booking=ANNAS).uid
     settings.CALCOM_API_VERSIONS = dict.fromkeys(settings.CALCOM_API_VERSIONS, version)
 

@@ -23,8 +23,8 @@ def days(
     return found
 
 
-def test_an_appointment_at_noon_touches_its_own_day_only():
-    """FM-22: three event types that share the host are forgotten together, one day each."""
+def test_appointment_at_noon_affects_its_own_day_only():
+    """FM-22: three event types that share the host are affected together, one day each."""
     groups = affected_days(
         start=NOON, end=NOON + 30 * MINUTE, changed=CUT, others={3: CUT, 1: CUT, 2: SlotFootprint(60, 15, 15)}
     )
@@ -32,7 +32,7 @@ def test_an_appointment_at_noon_touches_its_own_day_only():
     assert groups == {(NOON.date(), NOON.date()): [1, 2, 3]}
 
 
-def test_an_appointment_across_midnight_touches_both_days():
+def test_appointment_across_midnight_affects_both_days():
     """FM-23: ranges are instants, days are derived."""
     late = datetime(2026, 11, 24, 23, 45, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def test_a_long_event_type_reaches_into_the_day_before():
     }
 
 
-def test_what_only_meets_at_the_edge_is_not_touched():
+def test_slots_that_only_touch_the_appointment_are_not_affected():
     """FM-23: the slot that ends when the appointment begins stays as it was."""
     midnight = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ def test_what_only_meets_at_the_edge_is_not_touched():
 
 @settings(deadline=None)
 @given(start=instants, seconds=st.integers(1, 6 * 3600), changed=shapes, asked=shapes)
-def test_exactly_the_days_of_overlapping_slots_are_touched(start, seconds, changed, asked):
+def test_exactly_the_days_of_overlapping_slots_are_affected(start, seconds, changed, asked):
     """FM-23: the formula agrees with trying every minute."""
     end = start + timedelta(seconds=seconds)
     taken_from, taken_to = start - changed.before * MINUTE, end + changed.after * MINUTE
@@ -90,6 +90,6 @@ def test_exactly_the_days_of_overlapping_slots_are_touched(start, seconds, chang
     ],
 )
 def test_a_change_without_bounds_is_refused(start, end):
-    """FM-26: no input makes us forget a year."""
+    """FM-26: no input invalidates a year."""
     with pytest.raises(ValueError, match="change"):
         affected_days(start=start, end=end, changed=CUT, others={1: CUT})

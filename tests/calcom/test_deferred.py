@@ -86,7 +86,7 @@ def test_deferred_booking_is_applied_when_its_time_has_come(account, simulator, 
     assert not DeferredBooking.objects.exists()
 
 
-def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simulator, listener, caplog):
+def test_interval_of_attempts_doubles_until_the_dead_letter(account, simulator, listener, caplog):
     """Ten attempts in four hours; then it is told as an alert, and read no more by itself."""
     pauses = [timedelta(seconds=30) * 2**number for number in range(MOST_ATTEMPTS - 1)]
     for attempt, pause in enumerate(pauses, start=1):
@@ -106,11 +106,11 @@ def test_pause_between_two_looks_doubles_until_a_person_is_needed(account, simul
 
 
 @pytest.mark.parametrize("what", ["gone", "ignored"])
-def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulator, listener, what):
+def test_deferred_booking_is_closed_when_it_needs_no_action(account, simulator, listener, what):
     """Cal.com does not know it any more, or it concerns no company."""
     if what == "gone":
         DeferredBooking.objects.update(remote_uid="no-such-booking")
-    listener.trouble = Ignored("nobody's")
+    listener.trouble = Ignored("unknown")
     pass_time(seconds=31)
 
     look()
@@ -118,7 +118,7 @@ def test_deferred_booking_is_closed_when_nothing_is_left_to_do(account, simulato
     assert not DeferredBooking.objects.exists()
 
 
-def test_look_without_a_permit_is_no_attempt(account, simulator, listener):
+def test_read_without_a_permit_is_no_attempt(account, simulator, listener):
     """Nothing was sent, so nothing can be said about the booking."""
     limiter_for(account.api_key, account.requests_per_minute).pause_background(300)
     pass_time(seconds=31)
@@ -130,7 +130,7 @@ def test_look_without_a_permit_is_no_attempt(account, simulator, listener):
 
 
 @pytest.mark.parametrize("fault", ["error_before", "invalid_json"])
-def test_look_that_brings_no_readable_answer_is_an_attempt(account, simulator, listener, fault):
+def test_unreadable_response_is_an_attempt(account, simulator, listener, fault):
     """Otherwise one that can never be read would be read for ever."""
     simulator.fail(READ, fault)
     pass_time(seconds=31)
@@ -150,7 +150,7 @@ def test_two_workers_do_not_read_the_same(account, simulator, listener):
     assert simulator.count(READ) == 1
 
 
-def test_poll_begins_anew_with_what_has_changed_since_it_was_given_up(account, simulator, listener):
+def test_poll_retries_a_dead_letter_that_changed(account, simulator, listener):
     """What has not changed is left to people."""
     DeferredBooking.objects.update(state="dead_letter", attempts=10)
     polling.poll(account)
@@ -161,7 +161,7 @@ def test_poll_begins_anew_with_what_has_changed_since_it_was_given_up(account, s
     assert (len(listener.heard), row().state, row().attempts) == (2, "waiting", 1)
 
 
-def test_reconciliation_looks_at_everything_that_is_set_aside(account, simulator, listener):
+def test_reconciliation_reads_all_deferred_bookings(account, simulator, listener):
     """Due or not, given up or not."""
     DeferredBooking.objects.update(state="dead_letter")
     listener.trouble = None

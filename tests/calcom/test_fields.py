@@ -18,8 +18,8 @@ SECRET = "cal_live_4242"
 
 
 @pytest.mark.django_db
-def test_the_database_never_sees_a_key():
-    """FM-83: what PostgreSQL stores tells nobody the key, and we read it back."""
+def test_database_stores_no_key_in_plain_text():
+    """FM-83: PostgreSQL stores the key encrypted, and it is read back."""
     account = Account.objects.create(name="Salon", api_key=SECRET)
 
     with connection.cursor() as cursor:

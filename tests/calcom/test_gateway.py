@@ -30,8 +30,8 @@ def speaks_http(source: str) -> bool:
     return any(name == client or name.startswith(f"{client}.") for name in names for client in HTTP_CLIENTS)
 
 
-def test_only_the_gate_imports_an_http_client():
-    """FM-40: a call that nobody counts cannot be written without failing here."""
+def test_only_the_transport_imports_an_http_client():
+    """FM-40: a request that bypasses the rate limiter fails here."""
     sources = [path for app in APPS for path in (ROOT / app).rglob("*.py") if SIMULATOR not in path.parents]
 
     speaking = [path for path in sources if speaks_http(path.read_text("utf-8"))]
@@ -39,7 +39,7 @@ def test_only_the_gate_imports_an_http_client():
     assert speaking == [THE_GATE]
 
 
-def test_only_the_client_goes_through_the_gate():
+def test_only_the_client_uses_the_transport():
     """FM-21, FM-40: the gate has one user, and that user sends in one place."""
     sources = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 
@@ -49,7 +49,7 @@ def test_only_the_client_goes_through_the_gate():
     assert (ROOT / "calcom" / "http" / "client.py").read_text("utf-8").count("transport.send(") == 1
 
 
-def test_the_test_sees_every_spelling():
+def test_import_check_finds_every_spelling():
     """FM-40: the guard itself is awake."""
     spellings = (
         "import requests",

@@ -39,7 +39,7 @@ def account(_jobs: None) -> Account:
 
 @pytest.fixture
 def listener(monkeypatch):
-    """Somebody who listens, says what the test wants, and remembers what it was told."""
+    """An event handler that records events and raises what the test sets."""
 
     class Listener:
         answers: list[object] = []
@@ -74,7 +74,7 @@ def pass_time(**span: float) -> None:
 # --- the door ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_accepted_is_a_row_first_and_a_message_second(account):
+def test_webhook_is_stored_before_it_is_published(account):
     """Invariant 9: the row is there when Cal.com is answered; a worker is told beside that."""
     answer = post(account.pk, CREATED)
     let_jobs_finish()
@@ -84,8 +84,8 @@ def test_what_is_accepted_is_a_row_first_and_a_message_second(account):
     assert handed_out() == [{"task": "calcom.webhooks.process"}]
 
 
-def test_ten_times_is_once(account):
-    """FM-72, experiment 22: the same event again is acknowledged, and changes nothing."""
+def test_repeated_webhook_is_stored_once(account):
+    """FM-72: the same event again is acknowledged, and changes nothing."""
     other_bytes = CREATED.replace(b"13.294Z", b"13.295Z")
 
     answers = [post(account.pk, body) for body in (CREATED, other_bytes) * 5]
@@ -96,7 +96,7 @@ def test_ten_times_is_once(account):
     assert len(handed_out()) == WebhookDelivery.objects.count() == 1
 
 
-def test_twins_that_arrive_together_are_one(account):
+def test_simultaneous_duplicates_are_stored_once(account):
     """FM-72: two web processes, one moment."""
 
     def deliver(_: int) -> int:
@@ -112,7 +112,7 @@ def test_twins_that_arrive_together_are_one(account):
 
 @pytest.mark.parametrize("signature", ["", "no-secret-provided", "0" * 64, sign(CREATED, "guessed"), "é"])
 def test_a_forged_message_is_refused(account, signature):
-    """FM-76, experiment 22."""
+    """FM-76: a forged message is refused and not stored."""
     answer = post(account.pk, CREATED, signature)
 
     assert answer.status_code == 401
@@ -122,7 +122,7 @@ def test_a_forged_message_is_refused(account, signature):
     assert not WebhookDelivery.objects.exists()
 
 
-def test_wrong_signatures_of_one_address_are_refused_unseen_after_a_while(account, django_assert_num_queries):
+def test_address_with_many_wrong_signatures_is_throttled(account, django_assert_num_queries):
     """Each costs a query until then; other addresses are heard as before."""
     answers = [post(account.pk, CREATED, "0" * 64) for _ in range(60)]
     assert {answer.status_code for answer in answers} == {401}
@@ -137,7 +137,7 @@ def test_wrong_signatures_of_one_address_are_refused_unseen_after_a_while(accoun
 
 
 def test_unknown_accounts_cannot_be_told_from_wrong_signatures(account):
-    """Nobody learns which accounts there are, are active, or have a secret."""
+    """The response does not reveal which accounts exist, are active, or have a secret."""
     asleep = Account.objects.create(
         name="x", base_url=factories.NOWHERE, api_key="x", webhook_secret=SECRET, active=False
     )
@@ -150,14 +150,14 @@ def test_unknown_accounts_cannot_be_told_from_wrong_signatures(account):
 
 
 @pytest.mark.parametrize("body", [CREATED[:-40], b"", b"null", b"[1]", b"a=b", b"\xff\xfe", b"[" * 10_000])
-def test_what_is_no_webhook_is_a_problem_and_never_an_error(account, body):
+def test_body_that_is_no_webhook_is_a_400_problem(account, body):
     """Truncated, empty, form-encoded: signed rightly all the same."""
     answer = post(account.pk, body)
 
     assert (answer.status_code, answer.json()["code"]) == (400, "request_malformed")
 
 
-def test_size_is_bounded(account):
+def test_too_large_webhook_is_refused(account):
     """A megabyte is read, a byte more is not."""
     filler = {**TOLD, "description": "x" * 1_000_000}
     largest = body_of("BOOKING_CREATED", **filler)
@@ -175,7 +175,7 @@ def test_other_methods_are_refused(account):
 
 
 @pytest.mark.parametrize("trigger", ["PING", "FORM_SUBMITTED", "SOMETHING_NEW", "x" * 300])
-def test_what_nobody_can_use_is_kept_and_flagged(account, listener, trigger):
+def test_unusable_webhook_is_stored_and_ignored(account, listener, trigger):
     """FM-75: 2xx."""
     assert post(account.pk, body_of(trigger, anything=[1, {"deep": None}])).status_code == 202
 
@@ -192,7 +192,7 @@ def test_one_time_passwords_are_never_stored(account, caplog):
     assert "dd5cecae" not in str(row().__dict__) + caplog.text
 
 
-def test_a_dead_broker_is_not_felt(account, monkeypatch):
+def test_webhook_is_accepted_while_the_broker_is_unreachable(account, monkeypatch):
     """The row is pending: the relay sends a message when there is a broker again."""
 
     def gone(**_: object) -> None:
@@ -208,8 +208,8 @@ def test_a_dead_broker_is_not_felt(account, monkeypatch):
     assert handed_out() == [{"task": "calcom.webhooks.process"}]
 
 
-def test_without_a_database_cal_com_is_asked_to_come_again(monkeypatch, settings):
-    """Experiment 23: 503, never 500."""
+def test_webhook_gets_503_without_a_database(monkeypatch, settings):
+    """503 with Retry-After, never 500."""
 
     def gone(*_: object, **__: object) -> None:
         raise OperationalError
@@ -220,7 +220,7 @@ def test_without_a_database_cal_com_is_asked_to_come_again(monkeypatch, settings
     assert (answer.status_code, answer["Retry-After"]) == (503, "60")
 
 
-def test_a_caller_who_hangs_up_is_no_error():
+def test_interrupted_webhook_is_no_error():
     """The body never arrives in full."""
     request = RequestFactory().post("/", b"{}", content_type="application/json")
 
@@ -250,7 +250,7 @@ def test_acknowledged_within_fifty_milliseconds(account):
 # --- working it off ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_understood_is_done_once(account, listener):
+def test_webhook_is_dispatched_once(account, listener):
     """Safe to run twice, and with the arguments of other versions."""
     post(account.pk, CREATED)
 
@@ -261,7 +261,7 @@ def test_what_is_understood_is_done_once(account, listener):
     assert listener.heard == ["accepted"]
 
 
-def test_one_booking_is_heard_in_order(account, listener):
+def test_webhooks_of_one_booking_are_dispatched_in_order(account, listener):
     """The second waits for the first, also where it alone is due; then it is heard at once."""
     post(account.pk, CREATED)
     post(account.pk, CANCELLED)
@@ -292,7 +292,7 @@ def test_the_second_waits_until_the_first_succeeds(account, listener):
 
 
 def test_other_bookings_and_accounts_do_not_wait(account, listener):
-    """Nobody waits for somebody else's trouble."""
+    """A failing booking delays only its own webhooks."""
     other = Account.objects.create(name="Other", base_url=factories.NOWHERE, api_key="x", webhook_secret=SECRET)
     listener.answers = [Unavailable("down")]
     post(account.pk, CREATED)
@@ -307,7 +307,7 @@ def test_other_bookings_and_accounts_do_not_wait(account, listener):
 @pytest.mark.parametrize(
     "failure", [RetryLater("a change of ours is open"), Unavailable("down"), RuntimeError("a bug")]
 )
-def test_failures_are_tried_again_and_end_with_a_person(account, listener, failure):
+def test_failing_webhook_is_retried_until_it_is_a_dead_letter(account, listener, failure):
     """5, 10, 20 s and so on; then it is a dead letter, and nothing else waits for it."""
     post(account.pk, CREATED)
     listener.answers = [failure] * MOST_ATTEMPTS
@@ -350,7 +350,7 @@ def test_delivery_is_left_to_the_worker_that_claimed_it_last(account, listener):
 
 
 def test_a_repeat_after_a_week_is_recognised(account, listener):
-    """Experiment 22: what was done is kept for three months, so a replay is not new."""
+    """Finished webhooks are kept for three months, so a replay is recognised."""
     post(account.pk, CREATED)
     inbox.process()
     pass_time(days=7)
@@ -362,7 +362,7 @@ def test_a_repeat_after_a_week_is_recognised(account, listener):
     assert inbox.prune() == 1
 
 
-def test_what_is_owed_or_dead_is_never_thrown_away(account, listener):
+def test_pending_and_dead_webhooks_are_never_pruned(account, listener):
     """Only what is finished grows old."""
     post(account.pk, CREATED)
     pass_time(days=200)
@@ -406,8 +406,8 @@ def test_a_dead_letter_is_replayed(account, staff, listener):
     assert (row().state, listener.heard) == ("done", ["accepted"])
 
 
-def test_a_dead_letter_is_given_up(account, staff, listener):
-    """Nobody needs it; what is done stays done."""
+def test_dead_letter_can_be_given_up(account, staff, listener):
+    """Finished ones stay as they are."""
     post(account.pk, CREATED)
     inbox.process()
     assert "0 given up." in choose(staff, "give_up")

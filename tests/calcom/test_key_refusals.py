@@ -118,7 +118,7 @@ def test_refusal_that_is_not_about_the_key_sets_nothing(
 
 
 @pytest.mark.parametrize("text", ["Invalid Access Token.", "PermissionsGuard - no authentication provided."])
-def test_other_refusals_of_the_credential_count_alike(simulator: Simulator, account: Account, text: str) -> None:
+def test_every_refusal_of_the_credential_counts(simulator: Simulator, account: Account, text: str) -> None:
     """Recorded of tokens, and where no credential arrived."""
     simulator.fail(LIST, "refused", status=403, message=text)
 

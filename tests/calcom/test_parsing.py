@@ -120,7 +120,7 @@ def test_a_no_is_understood_by_its_text(status, body, reason, write):
         answer(500, {"statusCode": 500, "message": "Internal server error"}),
         answer(502, b"<html>Bad gateway</html>"),
         answer(408, b""),
-        answer(418, b"<html>"),  # somebody on the way, not Cal.com
+        answer(418, b"<html>"),  # from a proxy, not Cal.com
         answer(400, b'{"status":"error","error":{"mess'),
         answer(302, b"", Location="https://elsewhere.example"),
         answer(201, b'{"status":"success","data":{"uid":'),
@@ -135,7 +135,7 @@ def test_a_no_is_understood_by_its_text(status, body, reason, write):
     ],
 )
 def test_without_an_answer_we_understand_a_write_is_unknown_and_a_read_failed(given):
-    """FM-04, FM-15: nobody concludes from a 5xx, another shape or a no that cannot be read that nothing was booked."""
+    """FM-04, FM-15: a 5xx, another shape or an unreadable refusal does not prove that nothing was booked."""
     assert isinstance(outcome_of(given, write=True), OutcomeUnknown)
     assert isinstance(outcome_of(given, write=False), Unavailable)
 
@@ -256,7 +256,7 @@ def test_key_owner_needs_only_an_id():
 
 
 def test_nothing_private_is_printed_with_a_booking():
-    """FM-83: a booking in a log line or a traceback tells nobody who called, nor how to cancel it."""
+    """FM-83: a booking in a log line or a traceback reveals neither the caller nor the uid."""
     printed = repr(parsing.booking({**BOOKING, "rescheduledFromUid": UID[::-1]}))
 
     assert not any(each in printed for each in (UID, UID[::-1], "anna", "Anna", "4915112345678"))

@@ -33,7 +33,7 @@ def process(clock: Stopwatch, credential: str = KEY, scripts: object = None) -> 
         120,
         scripts=scripts or clock.scripts(),
         stored_pause=StoredPause(credential),
-        sleep=clock.pass_,
+        sleep=clock.advance,
         monotonic=clock.monotonic,
     )
 
@@ -119,7 +119,7 @@ def test_answer_that_comes_after_the_loss_does_not_hide_a_pause(clock: Stopwatch
     """A call was under way when Redis was emptied; its end makes a memory again, but none of the pause."""
     met, other = process(clock), process(clock)
     ask(other).ended({}, 200)
-    clock.pass_(200)  # from then on the memory has no gap
+    clock.advance(200)  # from then on the memory has no gap
     under_way = ask(other)
     ask(met).ended({}, 429)
     clock.flush_redis()

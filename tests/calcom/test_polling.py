@@ -22,7 +22,7 @@ LIST = "GET /v2/bookings"
 
 @pytest.fixture
 def listener(monkeypatch):
-    """Somebody who listens and remembers; `trouble` is what a booking causes, by uid."""
+    """An event handler that records bookings; `trouble` is what it raises, by uid."""
 
     class Listener:
         def __init__(self) -> None:
@@ -112,7 +112,7 @@ def test_poll_passes_what_concerns_no_company(account, simulator, listener):
     """Nothing is to be done about it, now or later."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
-    listener.trouble = {odd: Ignored("nobody's")}
+    listener.trouble = {odd: Ignored("unknown")}
 
     polling.poll(account)
 

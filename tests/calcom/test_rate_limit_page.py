@@ -36,7 +36,7 @@ def browser(*rights: str) -> Client:
 
 @pytest.fixture
 def staff(db) -> Client:
-    """Somebody who may see and change the governor, and nothing else."""
+    """A user with the permissions of the rate limit page only."""
     return browser("view_ratelimit", "change_ratelimit")
 
 
@@ -74,7 +74,7 @@ class TestSeen:
     ) -> None:
         """The headers of its last answer."""
         with pytest.raises(CalcomError):
-            calcom.get_booking(uid="nobody")
+            calcom.get_booking(uid="unknown")
 
         shown = staff.get(PAGE).text
 
@@ -183,7 +183,7 @@ class TestDone:
         ]
 
     def test_the_lines_are_in_the_accounts_history(self, staff: Client, salon: factories.Salon) -> None:
-        """Whoever wonders why warming stood still looks there."""
+        """The history explains why warming stopped."""
         act(staff, salon.account, "pause", minutes="5")
         root = Client()
         root.force_login(User.objects.create_superuser("root"))
@@ -193,7 +193,7 @@ class TestDone:
         assert "Background work pauses for 5 minutes" in history
 
     def test_a_probe_is_let_through(self, staff: Client, simulator: Simulator, calcom: CalcomService, salon) -> None:
-        """Somebody knows that Cal.com is back, and need not wait."""
+        """Staff know that Cal.com is back and need not wait."""
         circuit_breaker.breaker_for(salon.account.api_key, salon.account.pk, Kind.READS).open()
 
         said = act(staff, salon.account, "probe", kind="reads").text
@@ -201,7 +201,7 @@ class TestDone:
         assert "Salon: Reads: the next call tries whether Cal.com answers." in said
         assert "Open: the next call tries" in said
         with pytest.raises(CalcomError):
-            calcom.get_booking(uid="nobody")
+            calcom.get_booking(uid="unknown")
         assert simulator.count() == 1
         assert "not open, so requests are sent anyway" in act(staff, salon.account, "probe", kind="writes").text
 

@@ -22,7 +22,7 @@ def process(clock: Stopwatch, *, limit: int = 120, scripts: Scripts | None = Non
         limit,
         processes=processes,
         scripts=scripts or clock.scripts(),
-        sleep=clock.pass_,
+        sleep=clock.advance,
         monotonic=clock.monotonic,
     )
 
@@ -31,7 +31,7 @@ def settled(clock: Stopwatch, **more: object) -> Limiter:
     """Return a limiter whose memory has no gap any more."""
     limiter = process(clock, **more)  # type: ignore[arg-type]
     ask(limiter).ended({}, 200)
-    clock.pass_(200)
+    clock.advance(200)
     return limiter
 
 
@@ -75,7 +75,7 @@ def test_poll_passes_once_a_minute_whatever_bookings_ask_for(clock: Stopwatch) -
     """All others stop one request short of the margin for it; twice a minute it is background work like any other."""
     limiter = settled(clock)
     assert polls(limiter)
-    clock.pass_(56)
+    clock.advance(56)
 
     assert admitted(limiter, Priority.WRITE) == 118 - 1 - 1  # the poll that still counts, and the one that is due
     assert [polls(limiter), polls(limiter)] == [True, False]
@@ -109,7 +109,7 @@ def test_poll_of_each_minute_passes_for_an_hour_of_full_demand(clock: Stopwatch)
             except Throttled:
                 break
             sent.append(clock.monotonic())
-        clock.pass_(1)
+        clock.advance(1)
 
     assert passed == {"1": 60, "2": 60}
     assert max(sum(start <= each < start + 60 for each in sent) for start in sent[::50]) <= 118
@@ -119,7 +119,7 @@ def test_account_that_polls_no_more_has_no_reserve(clock: Stopwatch) -> None:
     """After ten minutes without a poll all of the limit is the others' again."""
     limiter = settled(clock)
     polls(limiter)
-    clock.pass_(700)
+    clock.advance(700)
 
     assert admitted(limiter, Priority.WRITE) == 118
 
@@ -143,14 +143,14 @@ def test_a_permit_counts_until_60_s_after_its_call_ended(clock: Stopwatch) -> No
     limiter = settled(clock, limit=3)
     permit = ask(limiter, call=8)
 
-    clock.pass_(5)
+    clock.advance(5)
     permit.ended({}, 200)
 
-    clock.pass_(60)
+    clock.advance(60)
     assert admitted(limiter, Priority.WRITE) == 0
-    clock.pass_(0.1)
+    clock.advance(0.1)
     assert admitted(limiter, Priority.WRITE) == 1
-    clock.pass_(68)
+    clock.advance(68)
     assert admitted(limiter, Priority.WRITE) == 0
 
 
@@ -181,9 +181,9 @@ def test_answers_set_the_limit(clock: Stopwatch) -> None:
 
 
 def test_headers_are_read_in_every_form() -> None:
-    """FM-43: any suffix and case, seconds or an epoch; nonsense is left out."""
+    """FM-43: any suffix and case, seconds or a Unix time; nonsense is ignored."""
     answered = datetime(2031, 1, 1, tzinfo=UTC)
-    epoch = {
+    unix_time = {
         "date": format_datetime(answered, usegmt=True),
         "x-ratelimit-limit": "120",
         "x-ratelimit-remaining": "7",
@@ -191,7 +191,7 @@ def test_headers_are_read_in_every_form() -> None:
     }
     nonsense = {"X-RateLimit-Limit-A": "many", "X-RateLimit-Remaining-A": "-1", "X-RateLimit-Reset-A": "9" * 400}
 
-    assert [bucket.reset_s for bucket in buckets(epoch)] == [31]
+    assert [bucket.reset_s for bucket in buckets(unix_time)] == [31]
     assert buckets(nonsense) == []
     assert [bucket.complete for bucket in buckets(said(limit=5000, remaining=10, reset=40_000))] == [False]
     assert buckets({}) == []
@@ -199,21 +199,21 @@ def test_headers_are_read_in_every_form() -> None:
 
 @pytest.mark.parametrize(("headers", "silence"), [(said(remaining=0, reset=37), 38), ({}, 61)])
 def test_a_429_silences_every_process(clock: Stopwatch, headers: Mapping[str, str], silence: float) -> None:
-    """FM-43, experiment 15: until Reset, 60 s without one; refresh and background a window longer."""
+    """FM-43: until Reset, 60 s without one; refresh and background a window longer."""
     limiter, other = settled(clock), process(clock)
 
     ask(limiter).ended(headers, 429)
 
-    clock.pass_(silence - 0.1)
+    clock.advance(silence - 0.1)
     for everybody in (limiter, other):
         with pytest.raises(Throttled, match="paused"):
             ask(everybody)
-    clock.pass_(0.2)
+    clock.advance(0.2)
     ask(other)
     for late in (Priority.REFRESH, Priority.BACKGROUND):
         with pytest.raises(Throttled, match="paused"):
             ask(limiter, late)
-    clock.pass_(60)
+    clock.advance(60)
     ask(limiter, Priority.BACKGROUND)
 
 
@@ -230,7 +230,7 @@ def test_a_pause_outlives_redis_memory(clock: Stopwatch) -> None:
 
 
 def test_after_a_loss_of_memory_only_cal_coms_count_is_believed(clock: Stopwatch) -> None:
-    """Experiment 7: one request to learn it, then what remains less what may be in flight, for 80 s."""
+    """One request reads Cal.com's count, then what remains less what may be in flight is permitted, for 80 s."""
     limiter = settled(clock)
     clock.flush_redis()
 
@@ -240,29 +240,29 @@ def test_after_a_loss_of_memory_only_cal_coms_count_is_believed(clock: Stopwatch
     probe.ended(said(remaining=50, reset=59), 200)
 
     assert admitted(limiter, Priority.WRITE) == 50 - 32 - 2
-    clock.pass_(200)
+    clock.advance(200)
     assert admitted(limiter, Priority.WRITE) == 118
 
 
-def test_losing_only_the_log_or_only_the_knowledge_counts_as_loss(clock: Stopwatch) -> None:
-    """A full Redis evicts key by key: half a memory is none."""
+def test_loss_of_one_key_counts_as_loss_of_redis(clock: Stopwatch) -> None:
+    """A full Redis evicts key by key."""
     limiter = settled(clock)
 
     for part in ("permits", "state"):
         redis_client().delete(*redis_client().scan_iter(f"*:{part}"))
         ask(limiter).ended({}, 200)
         state = limiter.state()
-        clock.pass_(200)
+        clock.advance(200)
 
         assert state
         assert state.recovering_until
 
 
-def test_others_use_of_the_key_is_left_to_them(clock: Stopwatch) -> None:
-    """Experiment 14: what Cal.com counted beyond ours is somebody else's, and is reserved for ten windows."""
+def test_external_usage_is_reserved(clock: Stopwatch) -> None:
+    """What Cal.com counted beyond our permits is external, and is reserved for ten windows."""
     limiter = settled(clock)
     ask(limiter).ended(said(remaining=120 - 1 - 40, reset=5), 200)
-    clock.pass_(120)
+    clock.advance(120)
 
     state = limiter.state()
     count = admitted(limiter, Priority.WRITE)
@@ -270,7 +270,7 @@ def test_others_use_of_the_key_is_left_to_them(clock: Stopwatch) -> None:
     assert state
     assert state.external >= 40
     assert count == 118 - state.external
-    clock.pass_(600)
+    clock.advance(600)
     assert admitted(limiter, Priority.WRITE) == 118
 
 
@@ -281,9 +281,9 @@ def test_own_requests_are_never_taken_for_foreign(clock: Stopwatch) -> None:
 
     third.ended(said(remaining=117, reset=60), 200)
     first.ended(said(remaining=119, reset=60), 200)
-    clock.pass_(5)
+    clock.advance(5)
     second.ended(said(remaining=118, reset=60), 200)
-    clock.pass_(58)
+    clock.advance(58)
     ask(limiter).ended(said(remaining=119, reset=60), 200)
 
     state = limiter.state()
@@ -302,12 +302,12 @@ def test_nobody_sends_when_nothing_remains(clock: Stopwatch) -> None:
         ask(limiter)
 
 
-def test_tenants_of_one_key_keep_a_floor(clock: Stopwatch) -> None:
-    """Experiment 17: one tenant and nobody's work ask for everything, the other still gets its part at once."""
+def test_tenants_of_one_key_have_reserved_quotas(clock: Stopwatch) -> None:
+    """One tenant and work of no tenant want everything; the other tenant still gets its quota at once."""
     limiter = settled(clock)
     for tenant in ("loud", "quiet"):
         ask(limiter, tenant=tenant).ended({}, 200)
-    clock.pass_(200)
+    clock.advance(200)
 
     for priority in (Priority.LIVE, Priority.WRITE):
         for greedy in (Priority.BACKGROUND, Priority.REFRESH):
@@ -315,27 +315,27 @@ def test_tenants_of_one_key_keep_a_floor(clock: Stopwatch) -> None:
         for greedy in (Priority.REFRESH, Priority.LIVE, Priority.WRITE):
             admitted(limiter, greedy, tenant="loud")
         assert admitted(limiter, priority, tenant="quiet") >= 102 // 2 // 2
-        clock.pass_(200)
+        clock.advance(200)
 
 
-def test_floors_cost_only_what_their_owners_do_not_use(clock: Stopwatch) -> None:
-    """Experiment 17: who is alone at the moment has all but the others' floors, and nobody's work is not starved."""
+def test_reserved_quotas_cost_only_what_their_tenants_do_not_use(clock: Stopwatch) -> None:
+    """A tenant that is active alone may use all but the quotas of others, and work of no tenant is not starved."""
     limiter = settled(clock)
     for tenant in ("loud", "quiet"):
         ask(limiter, tenant=tenant).ended({}, 200)
-    clock.pass_(200)
+    clock.advance(200)
 
     assert admitted(limiter, Priority.BACKGROUND) == 48
     assert admitted(limiter, Priority.LIVE, tenant="loud") == 115 - 48 - 25
     assert admitted(limiter, Priority.WRITE, tenant="loud") == 0
     assert admitted(limiter, Priority.LIVE, tenant="quiet") == 25
-    clock.pass_(700)
+    clock.advance(700)
     assert admitted(limiter, Priority.LIVE, tenant="loud") == 102  # the other was not seen for ten minutes
     assert admitted(limiter, Priority.LIVE, tenant="quiet") == 115 - 102
 
 
 def test_a_tenant_alone_has_everything(clock: Stopwatch) -> None:
-    """A floor for others costs nothing where there are none."""
+    """A quota for others costs nothing without others."""
     limiter = settled(clock)
 
     assert admitted(limiter, Priority.BACKGROUND) == 48
@@ -344,11 +344,11 @@ def test_a_tenant_alone_has_everything(clock: Stopwatch) -> None:
 
 
 def test_above_the_second_level_only_writes_go(clock: Stopwatch) -> None:
-    """Product: others' use included, at 115 everything but bookings stops, even where a tenant is below its floor."""
+    """external usage included, at 115 only bookings go, even if a tenant is within its quota."""
     limiter = settled(clock)
     for tenant in ("loud", "quiet"):
         ask(limiter, tenant=tenant).ended(said(remaining=79, reset=5), 200)
-    clock.pass_(100)
+    clock.advance(100)
     state = limiter.state()
     assert state
     admitted(limiter, Priority.WRITE, tenant="quiet", most=20)
@@ -373,13 +373,13 @@ def test_a_level_is_told_once_for_each_time_that_it_is_reached(
 
     for number in range(300):
         ask(limiters[number % 2], call=0).ended({}, 200)
-        clock.pass_(60.1 / 101.5)
+        clock.advance(60.1 / 101.5)
     assert lines() == ["warning"]
 
     admitted(limiters[0], Priority.WRITE)
     assert lines() == ["warning", "critical"]
 
-    clock.pass_(100)
+    clock.advance(100)
     admitted(limiters[1], Priority.WRITE)
     assert lines() == ["warning", "critical", "warning", "critical"]
     state = limiters[0].state()
@@ -388,14 +388,14 @@ def test_a_level_is_told_once_for_each_time_that_it_is_reached(
 
 
 def test_without_redis_only_writes_go_then_half_the_limit(clock: Stopwatch) -> None:
-    """Experiment 5: from what live reads left over; after a full window half of the limit, divided by processes."""
+    """From what live reads leave; after a full window half of the limit, divided by processes."""
     scripts = Outage()
     limiter = settled(clock, scripts=scripts)
     scripts.away = True
 
     assert admitted(limiter, Priority.LIVE) == 0
     assert admitted(limiter, Priority.WRITE) == (118 - 102) // 4
-    clock.pass_(200)
+    clock.advance(200)
     assert admitted(limiter, Priority.BACKGROUND) == 0
     assert polls(limiter)
     assert admitted(limiter, Priority.LIVE) == 120 // 2 // 4 - 1
@@ -429,7 +429,7 @@ def test_a_429_without_redis_silences_the_process(clock: Stopwatch) -> None:
 
 
 def test_what_was_sent_without_redis_is_a_gap_in_its_log(clock: Stopwatch) -> None:
-    """When Redis is back, it must not believe that those requests were never sent."""
+    """When Redis is back, those requests count as a gap."""
     scripts = Outage()
     limiter = settled(clock, scripts=scripts)
     scripts.away = True

@@ -35,8 +35,8 @@ class Pause:
 
 
 @dataclass
-class World:
-    """Processes of ours, others with the same key, and Cal.com, in simulated time."""
+class Simulation:
+    """Our processes, external users of the key, and Cal.com, in simulated time."""
 
     random: Random
     call_s: tuple[float, float] = (0.1, 0.8)
@@ -44,7 +44,7 @@ class World:
     processes: int = 4
     tenants: tuple[str | None, ...] = (None,)
     unanswered: float = 0.0
-    """Share of the requests whose answer never comes."""
+    """Share of the requests without a response."""
     clock: Stopwatch = field(default_factory=Stopwatch)
     arrivals: list[float] = field(default_factory=list)
     breaches: list[float] = field(default_factory=list)
@@ -68,12 +68,12 @@ class World:
             processes=self.processes,
             scripts=self.clock.scripts(),
             stored_pause=self.pause,  # type: ignore[arg-type]
-            sleep=self.clock.pass_,
+            sleep=self.clock.advance,
             monotonic=self.clock.monotonic,
         )
 
     def at(self, seconds: float, event: Callable[[], None]) -> None:
-        """Let something happen `seconds` after the start."""
+        """Schedule an event `seconds` after the start."""
         heapq.heappush(self._events, (self.clock.start + seconds, next(self._order), event))
 
     def later(self, seconds: float, event: Callable[[], None]) -> None:
@@ -106,28 +106,28 @@ class World:
         self.later(self.random.uniform(*self.delivery_s), arrive)
 
     def hit(self) -> tuple[dict[str, str], int]:
-        """Let a request arrive at Cal.com, ours or not."""
+        """A request, ours or external, arrives at Cal.com."""
         self.arrivals.append(self.clock.now)
-        verdict = self.calcom.hit("key")
-        if not verdict.allowed:
+        result = self.calcom.hit("key")
+        if not result.allowed:
             self.breaches.append(self.clock.now - self.clock.start)
-        return verdict.headers(), 200 if verdict.allowed else 429
+        return result.headers(), 200 if result.allowed else 429
 
     def run(self, until: float) -> None:
-        """Let everything happen in its order."""
+        """Run the scheduled events in order."""
         while self._events and self._events[0][0] <= self.clock.start + until:
             at, _, event = heapq.heappop(self._events)
             self.clock.set(max(at, self.clock.now))
             event()
 
     def demand(self, per_minute: float, seconds: float, priorities: list[Priority]) -> None:
-        """Ask at random moments."""
+        """Schedule requests at random moments."""
         for moment in _moments(self.random, per_minute, seconds):
             self.at(moment, partial(self.ask, self.random.choice(priorities)))
 
 
 def most_in_60_s(moments: list[float]) -> int:
-    """Count the fullest window of 60 s, over all alignments."""
+    """Return the largest number of requests in any 60 s."""
     most, first = 0, 0
     for last, moment in enumerate(moments):
         while moments[first] <= moment - 60:
@@ -155,59 +155,61 @@ def _moments(random: Random, per_minute: float, seconds: float) -> Iterator[floa
 def test_no_window_of_60_s_holds_more_than_the_limit(
     seed: int, window_began: float, bursts: list[tuple[float, int]], delivery: float, call: float
 ) -> None:
-    """FM-41, experiment 13: whenever Cal.com's window began, however late requests arrive, in bursts and steadily."""
-    world = World(Random(seed), delivery_s=(0.0, delivery), call_s=(0.0, call), tenants=(None, "loud", "loud", "quiet"))
-    world.clock.flush_redis()
-    world.at(window_began, world.hit)
+    """FM-41: whenever Cal.com's window began, however late requests arrive, in bursts and steadily."""
+    simulation = Simulation(
+        Random(seed), delivery_s=(0.0, delivery), call_s=(0.0, call), tenants=(None, "loud", "loud", "quiet")
+    )
+    simulation.clock.flush_redis()
+    simulation.at(window_began, simulation.hit)
     for moment, size in bursts:
         for _ in range(size):
-            world.at(moment, lambda: world.ask(world.random.choice(MIXED)))
-    world.demand(200, 150, MIXED)
+            simulation.at(moment, lambda: simulation.ask(simulation.random.choice(MIXED)))
+    simulation.demand(200, 150, MIXED)
 
-    world.run(until=240)
+    simulation.run(until=240)
 
-    assert world.breaches == []
-    assert most_in_60_s(world.arrivals) <= 120
+    assert simulation.breaches == []
+    assert most_in_60_s(simulation.arrivals) <= 120
 
 
 @pytest.mark.parametrize(("call", "per_minute"), [((0.1, 0.8), 114), ((4.5, 5.0), 107)])
 def test_nearly_the_whole_limit_can_be_used(call: tuple[float, float], per_minute: float) -> None:
-    """Experiment 13: 95 % of the limit with short calls, and what the decision record states with slow ones."""
-    world = World(Random(1), call_s=call, delivery_s=(0.02, 0.1))
-    world.demand(600, 751, [Priority.WRITE])
+    """95 % of the limit with short calls, and what docs/adr/0004 states with slow ones."""
+    simulation = Simulation(Random(1), call_s=call, delivery_s=(0.02, 0.1))
+    simulation.demand(600, 751, [Priority.WRITE])
 
-    world.run(until=751)
+    simulation.run(until=751)
 
-    settled = [at for at, _ in world.admitted if at >= world.clock.start + 100]
-    assert world.breaches == []
+    settled = [at for at, _ in simulation.admitted if at >= simulation.clock.start + 100]
+    assert simulation.breaches == []
     assert len(settled) / 651 * 60 >= per_minute
 
 
-def test_writes_go_while_everybody_else_asks_too_much() -> None:
+def test_writes_are_permitted_under_excess_demand_of_others() -> None:
     """FM-44: with ten times the demand no booking write is refused while background work is admitted."""
-    world = World(Random(2))
-    world.demand(600, 300, [Priority.LIVE, Priority.REFRESH, Priority.BACKGROUND])
-    world.demand(12, 300, [Priority.WRITE])
+    simulation = Simulation(Random(2))
+    simulation.demand(600, 300, [Priority.LIVE, Priority.REFRESH, Priority.BACKGROUND])
+    simulation.demand(12, 300, [Priority.WRITE])
 
-    world.run(until=300)
+    simulation.run(until=300)
 
-    assert world.breaches == []
-    assert [at for at, priority in world.refused if priority is Priority.WRITE] == []
-    assert most_in_60_s([at for at, priority in world.admitted if priority is Priority.BACKGROUND]) <= 48
+    assert simulation.breaches == []
+    assert [at for at, priority in simulation.refused if priority is Priority.WRITE] == []
+    assert most_in_60_s([at for at, priority in simulation.admitted if priority is Priority.BACKGROUND]) <= 48
 
 
 @pytest.mark.parametrize("per_minute", [10, 40, 80])
-def test_steady_use_by_others_is_seen_and_left_to_them(per_minute: int) -> None:
-    """Experiment 14: at most one block while their use is new to us, then none."""
-    world = World(Random(3))
+def test_steady_external_usage_is_detected_and_reserved(per_minute: int) -> None:
+    """At most one block when it begins, then none."""
+    simulation = Simulation(Random(3))
     for i in range(600 * per_minute // 60):
-        world.at(1 + i * 60 / per_minute, world.hit)
-    world.demand(600, 600, MIXED)
+        simulation.at(1 + i * 60 / per_minute, simulation.hit)
+    simulation.demand(600, 600, MIXED)
 
-    world.run(until=600)
+    simulation.run(until=600)
 
-    assert [moment for moment in world.breaches if moment > 120] == []
-    late = [at for at, _ in world.admitted if at > world.clock.start + 180]
+    assert [moment for moment in simulation.breaches if moment > 120] == []
+    late = [at for at, _ in simulation.admitted if at > simulation.clock.start + 180]
     assert len(late) / 7 > (110 - per_minute) * 0.4
 
 
@@ -219,122 +221,122 @@ def test_own_requests_are_never_taken_for_external_usage(seed: int, per_minute: 
 
     Slow calls are answered when the window that counted them has ended; in calm traffic no newer window is known then.
     """
-    world = World(Random(seed), call_s=(0.0, 8.0), delivery_s=(0.0, 4.0), unanswered=0.1)
-    world.demand(per_minute, 600, [Priority.WRITE, Priority.LIVE])
+    simulation = Simulation(Random(seed), call_s=(0.0, 8.0), delivery_s=(0.0, 4.0), unanswered=0.1)
+    simulation.demand(per_minute, 600, [Priority.WRITE, Priority.LIVE])
 
     def restart_redis() -> None:
-        world.clock.flush_redis()
+        simulation.clock.flush_redis()
 
     def restart_processes() -> None:
-        world.limiters = [world.limiter() for _ in world.limiters]
+        simulation.limiters = [simulation.limiter() for _ in simulation.limiters]
 
-    world.at(200, restart_processes)
-    world.at(world.random.uniform(240, 300), restart_redis)
+    simulation.at(200, restart_processes)
+    simulation.at(simulation.random.uniform(240, 300), restart_redis)
 
-    world.run(until=620)
+    simulation.run(until=620)
 
-    assert max(world.external) == 0
-    assert world.breaches == []
-    assert len(world.external) > 15
+    assert max(simulation.external) == 0
+    assert simulation.breaches == []
+    assert len(simulation.external) > 15
 
 
 @pytest.mark.parametrize("per_minute", [5, 30, 60])
 def test_external_usage_is_found_as_far_as_an_answer_proves_it(per_minute: int) -> None:
     """What Cal.com has counted beyond our own permits; parallel calls hide some of it, never all."""
-    world = World(Random(4), call_s=(0.1, 3.0), delivery_s=(0.0, 1.0))
+    simulation = Simulation(Random(4), call_s=(0.1, 3.0), delivery_s=(0.0, 1.0))
     for i in range(600 * per_minute // 60):
-        world.at(1 + i * 60 / per_minute, world.hit)
-    world.demand(20, 600, [Priority.LIVE])
+        simulation.at(1 + i * 60 / per_minute, simulation.hit)
+    simulation.demand(20, 600, [Priority.LIVE])
 
-    world.run(until=600)
+    simulation.run(until=600)
 
-    found = world.external[len(world.external) // 3 :]
+    found = simulation.external[len(simulation.external) // 3 :]
     assert min(found) >= per_minute * 0.6
     assert max(found) <= per_minute * 1.2 + 8  # projected to a whole window, and a little more
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("per_minute", [60, 80])
-def test_others_use_is_not_forgotten_with_redis_memory(per_minute: int) -> None:
-    """Experiment 14: the processes that had heard of it tell a Redis that has lost its memory; no second block."""
-    world = World(Random(5))
+def test_external_usage_survives_a_loss_of_redis(per_minute: int) -> None:
+    """Processes restore it in a Redis that has lost its data; no second block."""
+    simulation = Simulation(Random(5))
     for i in range(400 * per_minute // 60):
-        world.at(1 + i * 60 / per_minute, world.hit)
-    world.demand(600, 400, MIXED)
+        simulation.at(1 + i * 60 / per_minute, simulation.hit)
+    simulation.demand(600, 400, MIXED)
 
     def lose() -> None:
-        world.clock.flush_redis()
-        world.limiters[0] = world.limiter()
+        simulation.clock.flush_redis()
+        simulation.limiters[0] = simulation.limiter()
 
-    world.at(205, lose)
-    world.at(310, lose)
+    simulation.at(205, lose)
+    simulation.at(310, lose)
 
-    world.run(until=400)
+    simulation.run(until=400)
 
-    assert [moment for moment in world.breaches if moment > 120] == []
-    assert [at for at, _ in world.admitted if at > world.clock.start + 320]
+    assert [moment for moment in simulation.breaches if moment > 120] == []
+    assert [at for at, _ in simulation.admitted if at > simulation.clock.start + 320]
 
 
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
 def test_losing_redis_and_processes_again_and_again_breaks_no_limit(seed: int) -> None:
-    """Experiments 7 and 9: flushed at peak, processes restarted: the worst is assumed, and Cal.com's count believed."""
-    world = World(Random(seed))
-    world.demand(600, 300, MIXED)
+    """Flushed at peak, processes restarted: only Cal.com's count is used then."""
+    simulation = Simulation(Random(seed))
+    simulation.demand(600, 300, MIXED)
 
     def lose() -> None:
-        world.clock.flush_redis()
-        world.limiters[seed % 4] = world.limiter()
+        simulation.clock.flush_redis()
+        simulation.limiters[seed % 4] = simulation.limiter()
 
     for _ in range(8):
-        world.at(world.random.uniform(5, 280), lose)
+        simulation.at(simulation.random.uniform(5, 280), lose)
 
-    world.run(until=330)
+    simulation.run(until=330)
 
-    assert world.breaches == []
-    assert len(world.admitted) > 100
+    assert simulation.breaches == []
+    assert len(simulation.admitted) > 100
 
 
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
 def test_a_429_is_followed_by_no_other_whatever_is_lost(seed: int) -> None:
     """Others exhaust the key; then Redis is emptied again and again, and all processes are killed."""
-    world = World(Random(seed), call_s=(0.1, 5.0))
-    world.demand(600, 300, MIXED)
+    simulation = Simulation(Random(seed), call_s=(0.1, 5.0))
+    simulation.demand(600, 300, MIXED)
 
     def block() -> None:
-        world.calcom.block("key")
+        simulation.calcom.block("key")
 
     def lose() -> None:
-        world.clock.flush_redis()
-        world.limiters = [world.limiter() for _ in world.limiters]
+        simulation.clock.flush_redis()
+        simulation.limiters = [simulation.limiter() for _ in simulation.limiters]
 
-    world.at(100, block)
+    simulation.at(100, block)
     first = 105.5  # by then every call that was under way has been answered
     for _ in range(12):
-        world.at(world.random.uniform(first, 160), lose)
+        simulation.at(simulation.random.uniform(first, 160), lose)
 
-    world.run(until=330)
+    simulation.run(until=330)
 
-    refused = [moment for moment in world.breaches if moment > first]
+    refused = [moment for moment in simulation.breaches if moment > first]
     assert refused == []
-    assert any(moment < first for moment in world.breaches)
-    assert [at for at, _ in world.admitted if at > world.clock.start + 170]
+    assert any(moment < first for moment in simulation.breaches)
+    assert [at for at, _ in simulation.admitted if at > simulation.clock.start + 170]
 
 
 def test_crashed_callers_count_as_long_as_their_call_could_have_lasted() -> None:
-    """FM-41: a request whose caller died is counted, though nobody reports its end."""
-    world = World(Random(7))
+    """FM-41: a request whose process died is counted, although its end is not reported."""
+    simulation = Simulation(Random(7))
 
     def die() -> None:
         with (
             suppress(Throttled),
-            world.limiters[0].permit(Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=0),
+            simulation.limiters[0].permit(Priority.WRITE, tenant=None, longest_call_s=20, deadline_left_s=0),
         ):
-            world.later(19.9, world.hit)
+            simulation.later(19.9, simulation.hit)
 
     for _ in range(100):
-        world.at(100, die)
-    world.demand(600, 240, [Priority.WRITE])
+        simulation.at(100, die)
+    simulation.demand(600, 240, [Priority.WRITE])
 
-    world.run(until=300)
+    simulation.run(until=300)
 
-    assert world.breaches == []
+    assert simulation.breaches == []

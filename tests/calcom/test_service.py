@@ -65,12 +65,12 @@ def _empty_queues():
 
 
 def jobs_done() -> None:
-    """Wait for what was left to the pool for errands."""
+    """Wait for what was left to the background pool."""
     executors._executor("background").finish()
     executors._executor.cache_clear()
 
 
-def forget(
+def invalidate(
     calcom: CalcomService, event_type: EventType, *host_ids: int, start: datetime = TEN, cause=OWN
 ) -> list[CacheInvalidation]:
     """Do what a confirmed booking does."""
@@ -113,7 +113,7 @@ def test_the_time_of_a_booking_counts_as_free_when_it_moves(simulator, calcom: C
     assert max(starts) < minute(at(12))
 
 
-def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomService, salon: factories.Salon):
+def test_booking_is_created_rescheduled_and_cancelled(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-10: booked, moved, cancelled, and each time readable."""
     booked = calcom.create_booking(event_type=salon.colour.event_type, booking=ANNAS)
     moved = calcom.reschedule(uid=booked.uid, start=at(14), reason="caller asked")
@@ -125,7 +125,7 @@ def test_a_booking_lives_and_dies_through_the_door(simulator, calcom: CalcomServ
 
 
 def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator, calcom, salon: factories.Salon):
-    """FM-03, FM-04: never somebody else's booking, and not the cancelled one where a living one is."""
+    """FM-03, FM-04: never another booking, and not a cancelled one if there is one that takes time."""
     colour = salon.colour.event_type
     question = {"attendee_email": "anna@example.com", "start": at(10), "end": at(11)}
     first = calcom.create_booking(event_type=colour, booking=ANNAS)
@@ -139,9 +139,9 @@ def test_the_look_up_finds_ours_and_prefers_what_takes_time(simulator: Simulator
     assert calcom.find_booking(**question, appointment_id="bk_1").state is RemoteState.CANCELLED
 
 
-def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomService, salon: factories.Salon):
+def test_event_types_that_share_a_host_are_invalidated_together(calcom: CalcomService, salon: factories.Salon):
     """FM-22: Emma's colour takes her from cuts, and Ben's beards stay as they are."""
-    [cache_invalidation] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+    [cache_invalidation] = invalidate(calcom, salon.colour.event_type, salon.emma.host_id)
 
     assert set(cache_invalidation.event_type_ids) == {
         salon.colour.event_type_id,
@@ -152,62 +152,64 @@ def test_event_types_that_share_the_host_are_forgotten_together(calcom: CalcomSe
     assert CacheInvalidation.objects.get() == cache_invalidation
 
 
-def test_neighbours_in_time_are_forgotten_with_it(calcom: CalcomService, salon: factories.Salon):
+def test_days_of_overlapping_slots_are_invalidated(calcom: CalcomService, salon: factories.Salon):
     """FM-23: an appointment at midnight UTC touches the day before only for those whose length reaches into it."""
     midnight = datetime.combine(WEDNESDAY, datetime.min.time(), UTC)
 
-    invalidations = forget(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
+    invalidations = invalidate(calcom, salon.colour.event_type, salon.emma.host_id, start=midnight)
 
     assert {(each.first, each.last) for each in invalidations} == {(TUESDAY, WEDNESDAY)}
     assert sum(len(each.event_type_ids) for each in invalidations) == 3
 
 
-def test_the_event_type_itself_is_always_forgotten(calcom: CalcomService, salon: factories.Salon):
-    """FM-22: also when nobody knows whose time it was."""
-    [cache_invalidation] = forget(calcom, salon.beard.event_type)
+def test_changed_event_type_is_always_invalidated(calcom: CalcomService, salon: factories.Salon):
+    """FM-22: also if the hosts are unknown."""
+    [cache_invalidation] = invalidate(calcom, salon.beard.event_type)
 
     assert cache_invalidation.event_type_ids == [salon.beard.event_type_id]
 
 
-def test_no_other_account_is_forgotten(calcom: CalcomService, salon: factories.Salon, practice: factories.Practice):
-    """FM-26: hosts of another tenant are not ours to forget."""
-    [cache_invalidation] = forget(calcom, salon.beard.event_type, practice.doctor.host_id)
+def test_other_accounts_are_not_invalidated(
+    calcom: CalcomService, salon: factories.Salon, practice: factories.Practice
+):
+    """FM-26: hosts of another tenant invalidate nothing here."""
+    [cache_invalidation] = invalidate(calcom, salon.beard.event_type, practice.doctor.host_id)
 
     assert cache_invalidation.event_type_ids == [salon.beard.event_type_id]
     assert cache_invalidation.account_id == salon.account.id
 
 
-def test_what_was_booked_is_due_before_any_worker_ran(simulator, calcom: CalcomService, salon: factories.Salon):
+def test_booked_days_are_invalid_before_any_worker_ran(simulator, calcom: CalcomService, salon: factories.Salon):
     """FM-24: the very next question knows of the change, and costs no request because of it."""
     slots_of(calcom, salon.colour.event_type)
 
-    forget(calcom, salon.colour.event_type, salon.emma.host_id)
+    invalidate(calcom, salon.colour.event_type, salon.emma.host_id)
 
     day = slots_of(calcom, salon.colour.event_type).days[TUESDAY]
     assert (day.needs_refresh, day.freshness) == (True, Freshness.FRESH)
     assert simulator.count(SLOTS) == 1
 
 
-def test_the_task_does_it_once_more(calcom: CalcomService, salon: factories.Salon):
+def test_task_invalidates_the_days_again(calcom: CalcomService, salon: factories.Salon):
     """FM-25, FM-26: the message says only that there is work; what to do stands in our row."""
-    forget(calcom, salon.beard.event_type, salon.ben.host_id)
+    invalidate(calcom, salon.beard.event_type, salon.ben.host_id)
 
     jobs_done()
     assert published("cache") == [{"task": "cachectl.invalidate_range", "eta": None}]
 
 
 @pytest.mark.parametrize("cause", [CacheInvalidation.Cause.OWN, CacheInvalidation.Cause.ELSEWHERE])
-def test_what_changed_is_loaded_by_who_asks(
+def test_changed_days_are_loaded_on_demand(
     calcom: CalcomService, salon: factories.Salon, cause: CacheInvalidation.Cause
 ):
-    """FM-24, FM-27: no change causes requests that nobody needs, however many hosts there are."""
-    forget(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
+    """FM-24, FM-27: a change causes no requests, however many hosts there are."""
+    invalidate(calcom, salon.colour.event_type, salon.emma.host_id, cause=cause)
 
     jobs_done()
     assert published("refresh") == []
 
 
-def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: factories.Salon, monkeypatch):
+def test_change_is_recorded_without_redis_and_broker(calcom: CalcomService, salon: factories.Salon, monkeypatch):
     """FM-15, FM-25: after Cal.com's yes nothing can fail; the row stays pending, and the relay sends a message."""
 
     def away(*_: object, **__: object) -> None:
@@ -219,7 +221,7 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: f
     with monkeypatch.context() as outage:
         outage.setattr(store, "_call", away)
         outage.setattr(tasks.invalidate_range, "apply_async", no_broker)
-        [cache_invalidation] = forget(calcom, salon.colour.event_type, salon.emma.host_id)
+        [cache_invalidation] = invalidate(calcom, salon.colour.event_type, salon.emma.host_id)
         jobs_done()
 
     assert list(CacheInvalidation.objects.due()) == [cache_invalidation]
@@ -229,7 +231,7 @@ def test_a_booking_survives_redis_and_the_broker(calcom: CalcomService, salon: f
     assert CacheInvalidation.objects.get().done_at is not None
 
 
-def test_a_booking_of_the_salon_is_not_private_in_print(salon: factories.Salon):
+def test_reprs_have_no_personal_data(salon: factories.Salon):
     """FM-83: what is asked for can be printed without telling whose it is."""
     printed = repr(replace(ANNAS, attendee_phone=factories.ANNA.phone, fields={"insurance": "Private"}))
 

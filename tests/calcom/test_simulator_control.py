@@ -51,7 +51,7 @@ def triggers(receiver):
     return [json.loads(body)["triggerEvent"] for _, body in receiver.messages]
 
 
-def test_other_processes_speak_the_same_words(simulator):
+def test_client_works_from_another_process(simulator):
     client = SimulatorClient(simulator.base_url)
 
     client.book_elsewhere("colour", TEN)
@@ -162,7 +162,7 @@ def test_clock_of_the_test_is_asked_each_time():
         assert salon.book(COLOUR, TEN).status == 400
 
 
-def test_starting_over_restores_the_world_and_lets_go(simulator, salon):
+def test_reset_restores_the_dataset_and_clears_faults(simulator, salon):
     salon.book(COLOUR, TEN)
     simulator.fail("GET /v2/me", "error_before", times=None)
 

@@ -117,7 +117,7 @@ def test_empty_slots(simulator, salon):
     assert salon.slots(COLOUR, "2027-03-02")
 
 
-def test_slots_of_the_other_side_of_the_world(simulator, salon):
+def test_slots_in_the_wrong_time_zone(simulator, salon):
     """The same instants, on other days and by other clocks; and the next one who asks is answered as ever."""
     simulator.fail("GET /v2/slots", Kind.WRONG_ZONE)
 
@@ -129,7 +129,7 @@ def test_slots_of_the_other_side_of_the_world(simulator, salon):
     assert all(start.endswith("+13:00") for start in wrong)
 
 
-def test_somebody_elses_booking_is_answered_as_if_new(simulator, salon):
+def test_booking_of_another_attendee_is_returned_as_new(simulator, salon):
     theirs = simulator.book_elsewhere("colour", TEN, email="karl@example.com")
     simulator.fail(BOOK, Kind.WRONG_BOOKING)
 
@@ -160,7 +160,7 @@ def test_forced_429_blocks_the_key(simulator, salon):
     assert (simulator.breaches(), simulator.summary()["too_many"]) == (0, 2)
 
 
-def test_fault_strikes_as_often_as_it_was_told(simulator, salon):
+def test_fault_strikes_as_often_as_configured(simulator, salon):
     simulator.fail("GET /v2/me", "error_before", times=2)
     simulator.fail("* /v2/event-types*", "error_before", times=None)
 
@@ -189,7 +189,7 @@ def test_fault_picks_the_owner_of_a_key(simulator, salon):
     assert replace(salon, key=None).get("/v2/me").status == 401
 
 
-def test_chance_is_repeatable():
+def test_faults_with_a_probability_are_repeatable():
     def run():
         with Simulator.running(seed=7) as simulator:
             simulator.fail("GET /v2/me", "error_before", times=None, probability=0.5)

@@ -83,7 +83,7 @@ def test_required_phone_is_answered_by_the_attendees_number(simulator, change):
     assert given[0] == 201
 
 
-def test_world_with_limits_is_written_and_read(simulator):
+def test_dataset_with_limits_is_written_and_read(simulator):
     """As every other one."""
     limited = replace(factories.dataset().event_types[0], limits_count={"day": 1}, rescheduling={"minutesBefore": 5})
     dataset = replace(factories.dataset(), event_types=(limited,))

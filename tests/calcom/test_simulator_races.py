@@ -74,7 +74,7 @@ def test_move_can_win_a_time_that_was_free_when_it_asked(simulator, salon):
     assert sorted(booking["status"] for booking in simulator.bookings()) == ["accepted", "accepted"]
 
 
-def test_without_latency_nobody_waits():
+def test_requests_do_not_wait_without_latency():
     assert Latency(0, seed=1).draw("bookings") == 0
 
 
@@ -88,7 +88,7 @@ def test_latency_is_skewed_and_repeatable():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_is_done_one_at_a_time_nothing_overlaps(salon, simulator, seed):
+def test_sequential_bookings_never_overlap(salon, simulator, seed):
     random, uids = Random(seed), []
     for number in range(60):
         start = f"2027-03-0{random.randint(1, 6)}T{random.randint(8, 16):02}:{random.choice(['00', '15', '30'])}:00Z"

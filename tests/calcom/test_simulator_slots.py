@@ -150,5 +150,5 @@ def test_notice_and_window_limit_slots_and_bookings_alike(rule, open_days):
     assert "minimum booking notice" in out_of_it.body["error"]["message"]
 
 
-def test_demo_world_survives_being_written_as_json():
+def test_demo_dataset_survives_json():
     assert Dataset.from_json(demo().to_json()) == demo()

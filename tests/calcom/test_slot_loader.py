@@ -23,7 +23,7 @@ def load(service, first=TUESDAY, last=TUESDAY, **changes):
     return CalcomDays().load(**{**question, "priority": LoadPriority.LIVE, "tenant": None, **changes})
 
 
-def test_every_day_is_there_and_its_slots_are_its_own(simulator: Simulator, salon: factories.Salon):
+def test_load_returns_each_day_with_its_slots(simulator: Simulator, salon: factories.Salon):
     """FM-23, FM-31: UTC days, empty ones too, and nothing from beyond the window."""
     days = load(salon.cut, TUESDAY, SUNDAY)
 
@@ -63,7 +63,7 @@ def test_days_of_another_zone_are_put_where_they_belong(simulator: Simulator, sa
     assert load(salon.cut, TUESDAY, WEDNESDAY) == right
 
 
-def test_no_two_loads_are_answered_from_one_cache(simulator: Simulator, salon: factories.Salon):
+def test_loads_never_share_a_query(simulator: Simulator, salon: factories.Salon):
     """FM-24: Cal.com keeps an answer for 2 s by its exact query; the second load sees the booking all the same."""
     before = load(salon.beard)
     simulator.book_elsewhere(3, at(10))
@@ -108,8 +108,8 @@ def test_a_refused_load_says_why(simulator: Simulator, salon: factories.Salon):
     assert failed.value.reason == "not_found"
 
 
-def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator, salon: factories.Salon):
-    """FM-44: nothing was sent, so whoever can wait waits as told; the less urgent first."""
+def test_throttled_load_has_a_retry_time(simulator: Simulator, salon: factories.Salon):
+    """FM-44: nothing was sent; lower priorities wait first."""
     simulator.configure(limit=10)
     for _ in range(4):  # background work stops at 40 %
         load(salon.cut)
@@ -123,7 +123,7 @@ def test_a_load_the_budget_has_no_room_for_says_when_it_may(simulator: Simulator
     assert simulator.count(SLOTS) == 5
 
 
-def test_cachectl_knows_where_days_come_from(salon: factories.Salon):
+def test_loader_is_registered(salon: factories.Salon):
     """FM-20: the app registers itself; only accounts in use are watched."""
     other = factories.cast_practice().account
     other.active = False

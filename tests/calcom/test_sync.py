@@ -170,7 +170,7 @@ def test_one_account_that_fails_does_not_keep_the_others_from_it(simulator: Simu
 
 
 def test_one_account_can_be_chosen(simulator: Simulator):
-    """An id that is nobody's is an error; an inactive account is synced only by name."""
+    """An unknown id is an error; an inactive account is synced only by name."""
     account = account_at(simulator)
     Account.objects.update(active=False)
 

@@ -59,7 +59,7 @@ def _new_connections():
     ],
     ids=["silent", "status line", "headers", "100 continue", "body", "chunks", "body without length"],
 )
-def test_an_answer_that_drips_is_given_up_in_time(script):
+def test_dripping_response_ends_at_the_deadline(script):
     """FM-46: the time-out is for the whole answer, not for each byte of it."""
     with serving(script) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
         send(base_url, timeout=0.3)
@@ -70,7 +70,7 @@ def test_an_answer_that_drips_is_given_up_in_time(script):
     [drips(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 300), drips(answer(b"x" * 4000)[:-4000], b"x" * 4000)],
     ids=["headers", "body"],
 )
-def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
+def test_dripping_response_over_tls_ends_at_the_deadline(script, tmp_path):
     """FM-46: encryption hides no slowness; what comes in time comes through."""
     context, trusted = certified(tmp_path)
     transport._session().verify = str(trusted)
@@ -81,16 +81,16 @@ def test_an_answer_that_drips_over_tls_is_given_up_in_time(script, tmp_path):
         send(base_url, timeout=0.3)
 
 
-def test_a_handshake_that_never_ends_is_given_up_in_time(settings):
-    """FM-46: somebody listens and says nothing."""
+def test_endless_tls_handshake_ends_at_the_deadline(settings):
+    """FM-46: a server accepts and never responds."""
     settings.CALCOM_CONNECT_TIMEOUT = 0.2
 
     with serving(silent) as base_url, no_longer_than(5), pytest.raises(transport.NoAnswer):
         send(base_url.replace("http:", "https:"), timeout=60)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
-    """FM-83: our key is not told to whoever answers."""
+def test_untrusted_certificate_is_refused(tmp_path):
+    """FM-83: the key is not sent to an untrusted server."""
     context, _ = certified(tmp_path)
     seen = []
 
@@ -121,7 +121,7 @@ def test_each_answer_on_one_connection_has_its_own_time():
     assert len(requests_on_connection) == 3
 
 
-def test_a_body_without_end_is_not_kept():
+def test_endless_body_is_refused():
     """FM-46: fifty megabytes are refused after five."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n"
 
@@ -131,8 +131,8 @@ def test_a_body_without_end_is_not_kept():
         send(url)
 
 
-def test_a_body_that_swells_is_not_kept():
-    """FM-46: the limit counts what is unpacked."""
+def test_compressed_body_is_limited_after_decompression():
+    """FM-46: the limit is that of the decompressed body."""
     bomb = gzip.compress(b"x" * 50_000_000)
 
     script = sends(answer(bomb, headers="Content-Encoding: gzip\r\n"))
@@ -146,8 +146,8 @@ def test_a_body_that_swells_is_not_kept():
     [resets, sends(), sends(answer(b"x" * 10)[:-5]), sends(b"SMTP ready\r\n\r\n")],
     ids=["reset", "closed", "half a body", "not HTTP"],
 )
-def test_half_an_answer_is_none(script):
-    """FM-04: the request left, so nobody knows what it did."""
+def test_incomplete_response_is_no_answer(script):
+    """FM-04: the request was sent, so its effect is unknown."""
     with serving(script) as base_url, pytest.raises(transport.NoAnswer):
         send(base_url, method="POST", body=b"{}")
 
@@ -186,7 +186,7 @@ def test_a_connection_that_is_not_accepted_is_given_up(settings):
     ],
     ids=["no host", "not HTTP", "line break in a header", "not Latin-1"],
 )
-def test_what_cannot_be_sent_is_not_sent(changes):
+def test_unsendable_request_is_not_sent(changes):
     """FM-83: a key with a stray character is a clear error, not a crash that prints it."""
     with serving(sends(OK)) as base_url, pytest.raises(transport.NotSent) as caught:
         send(base_url, **changes)
@@ -195,7 +195,7 @@ def test_what_cannot_be_sent_is_not_sent(changes):
 
 
 def test_a_redirect_is_an_answer_like_any_other():
-    """FM-82: nobody can send our credential elsewhere."""
+    """FM-82: a redirect cannot take the credential elsewhere."""
     with serving(sends(answer(b"", status="302 Found", headers="Location: http://127.0.0.1:9/\r\n"))) as base_url:
         answered = send(base_url)
 
@@ -204,7 +204,7 @@ def test_a_redirect_is_an_answer_like_any_other():
 
 def test_accounts_share_no_cookies_and_no_netrc(monkeypatch, tmp_path):
     """FM-59: what one account is told does not travel with another's request; our credential is the one sent."""
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     seen = []

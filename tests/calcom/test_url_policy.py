@@ -69,7 +69,7 @@ def test_base_url_with_more_than_an_address_is_refused(typed):
         "https://0.0.0.0",
     ],
 )
-def test_addresses_of_the_inside_are_refused_in_production(production, inside):
+def test_internal_addresses_are_refused_in_production(production, inside):
     """Metadata services, databases and routers answer there."""
     assert "CALCOM_ALLOWED_NETWORKS" in url_policy.objection(inside)
 
@@ -83,7 +83,7 @@ def test_networks_that_are_named_are_allowed(production):
     assert url_policy.objection("https://10.2.2.3")
 
 
-def test_name_that_leads_inside_is_refused_when_entered(production, monkeypatch):
+def test_name_of_an_internal_address_is_refused_when_entered(production, monkeypatch):
     """A public name may have any address."""
     monkeypatch.setattr(
         url_policy.socket, "getaddrinfo", lambda *_args, **_named: [(2, 1, 6, "", ("169.254.169.254", 0))]
@@ -93,7 +93,7 @@ def test_name_that_leads_inside_is_refused_when_entered(production, monkeypatch)
     assert "address of the inside" in url_policy.objection_after_resolution("https://innocent.example")
 
 
-def test_name_that_leads_inside_is_refused_when_connecting(production):
+def test_name_of_an_internal_address_is_refused_when_connecting(production):
     """It may have led elsewhere when it was entered: what counts is the address that the connection has."""
     production.CALCOM_ALLOWED_NETWORKS = ["127.0.0.1/32"]
     request = {"method": "GET", "headers": {}, "params": {}, "body": None, "timeout": 5.0, "reuse_connection": False}

@@ -44,7 +44,7 @@ def identity(trigger: str, **payload: object) -> str:
 # --- genuine -----------------------------------------------------------------------------------------------------
 
 
-def test_only_a_signature_over_these_very_bytes_is_genuine():
+def test_only_the_signature_of_the_exact_body_is_genuine():
     """FM-76: a space more, another secret, the right digest in capitals or none: all are refused."""
     body = body_of("BOOKING_CREATED", **TOLD)
     signature = sign(body)
@@ -87,7 +87,7 @@ def test_recorded_messages_are_genuine_and_understood(name):
 
 @recordings.needs_recordings
 @pytest.mark.parametrize("name", recordings.names("webhooks_docs"))
-def test_documented_messages_are_understood_or_useless(name):
+def test_documented_messages_are_parsed_or_ignored(name):
     """FM-75: whatever the trigger, there is an answer, and never an error."""
     body = messages.read(json.dumps(recordings.read(name, "webhooks_docs")).encode())
 
@@ -105,7 +105,7 @@ def test_documented_messages_are_understood_or_useless(name):
 # --- what it says ------------------------------------------------------------------------------------------------
 
 
-def test_a_booking_is_told_in_full():
+def test_booking_webhook_is_parsed_in_full():
     """FM-71: the uid is the new one, the number is nothing to us; our id comes in the metadata."""
     event = told("BOOKING_RESCHEDULED", rescheduleUid=OLD_UID, bookingId=8, metadata={METADATA_KEY: "bk_1"})
 
@@ -140,8 +140,8 @@ def test_a_message_without_status_and_metadata_is_understood(trigger, state):
     assert (event.booking.state, event.booking.appointment_id, event.is_certain) == (state, None, True)
 
 
-def test_one_seat_of_several_says_nothing_certain_of_the_booking():
-    """Somebody of a group cancels: the others still come."""
+def test_webhook_of_one_seat_is_not_certain():
+    """One attendee of several cancels; the others still come."""
     assert not told("BOOKING_CANCELLED", status="ACCEPTED").is_certain
     assert not told("BOOKING_CREATED", attendeeSeatId="seat-1").is_certain
 
@@ -173,7 +173,7 @@ def test_absence_and_holidays_are_understood():
         {"uid": "x" * 101},
     ],
 )
-def test_what_cannot_be_used_says_so(wrong):
+def test_unusable_webhook_is_ignored_with_its_reason(wrong):
     """FM-75: kept and flagged; the reason quotes nothing of the body."""
     with pytest.raises(Ignored, match="its shape is unknown") as caught:
         told("BOOKING_CREATED", **wrong)
@@ -181,7 +181,7 @@ def test_what_cannot_be_used_says_so(wrong):
 
 
 @pytest.mark.parametrize("trigger", ["BOOKING_CREATED", "BOOKING_CANCELLED", "BOOKING_RESCHEDULED"])
-def test_message_needs_only_what_a_decision_needs(trigger):
+def test_optional_members_of_a_webhook_may_be_missing(trigger):
     """Whatever else is missing or of another kind, it says what became of which booking."""
     payload = {**TOLD, "status": None, "rescheduleUid": OLD_UID, "metadata": {METADATA_KEY: "bk_1"}}
     for name in set(payload) - {"uid"}:
@@ -197,7 +197,7 @@ def test_message_needs_only_what_a_decision_needs(trigger):
 # --- secrets -----------------------------------------------------------------------------------------------------
 
 
-def test_one_time_passwords_are_gone_before_anything_is_kept():
+def test_one_time_passwords_are_removed_when_read():
     """Who has one may confirm the booking; wherever it stands in the body."""
     deep = {"oneTimePassword": "otp-1", "attendees": [{"oneTimePassword": "otp-2", "name": "Anna"}]}
     videos = {"videoCallData": {"password": "otp-3", "type": "daily_video"}, "downloadLink": "otp-4"}
@@ -231,7 +231,7 @@ def test_nesting_and_null_characters_are_bounded():
 # --- one event, one identity -------------------------------------------------------------------------------------
 
 
-def test_two_subscriptions_tell_of_one_event():
+def test_messages_of_two_subscriptions_have_one_identity():
     """FM-72: `createdAt` differs by 1 ms, hence body and signature; the event is the same."""
     first = messages.read(body_of("BOOKING_CREATED", **TOLD))
     second = {**first, "createdAt": "2026-11-21T00:19:13.295Z"}
@@ -249,13 +249,13 @@ def test_two_subscriptions_tell_of_one_event():
         {"rescheduleUid": OLD_UID},
     ],
 )
-def test_events_that_differ_are_told_apart(other):
+def test_different_events_have_different_identities(other):
     """FM-72: uid, start, status, seat and earlier uid."""
     assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_CREATED", **{**TOLD, **other})
     assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_PAID", **TOLD)
 
 
-def test_what_names_no_booking_is_recognised_by_all_it_says():
+def test_identity_without_a_booking_is_of_the_whole_payload():
     """Two absences of two people are two events; so are marking a no-show and taking that back."""
     assert identity("OOO_CREATED", oooEntry={"id": 1}) != identity("OOO_CREATED", oooEntry={"id": 2})
     marks = [[{"email": "a@b.example", "noShow": absent}] for absent in (True, False)]
@@ -277,7 +277,7 @@ FIELDS = st.sampled_from(
     payload=JSON | st.dictionaries(FIELDS, JSON),
 )
 def test_no_body_of_any_shape_is_an_error(trigger, payload):
-    """FM-75: it is read, labelled, and parsed or useless."""
+    """FM-75: it is read, labelled, and parsed or ignored."""
     try:
         body = messages.read(orjson.dumps({"triggerEvent": trigger, "payload": payload}))
         messages.label(body)

@@ -1,4 +1,4 @@
-"""Somebody with an API key who speaks plain HTTP to the simulator."""
+"""A client with an API key that sends plain HTTP to the simulator."""
 
 import http.client
 import json

@@ -52,7 +52,7 @@ def test_one_of_many_identical_bookings_wins(on_stage):
     assert answered(answers) == outcomes(probe)
 
 
-def test_repeating_oneself_in_parallel_is_refused_like_anybody(on_stage):
+def test_parallel_repeats_of_one_attendee_have_one_winner(on_stage):
     probe = recordings.read("_concurrency_probe")["same_slot_same_attendee"]
 
     answers = together(on_stage, "/v2/bookings", [booking("15:00", "caller@example.com")] * len(probe))

@@ -144,7 +144,7 @@ def test_every_recording_is_replayed_or_excused():
 
 
 @pytest.mark.parametrize("name", UNMATCHED)
-def test_what_is_excused_does_differ(name):
+def test_excused_recordings_do_differ(name):
     recording = recordings.read(name)
     with stage() as on_stage:
         answer = on_stage.replay(name)
