@@ -337,6 +337,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["bookings.api.wire.Parser"],
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS tells nothing: the schema does
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "bookings.api.wire.AlwaysJson",
+    # The namespace of the URL map is the version: the prefix stays a literal, which route labels of metrics need.
+    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.NamespaceVersioning",
+    "DEFAULT_VERSION": "v1",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "bookings.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,

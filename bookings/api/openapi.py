@@ -337,7 +337,7 @@ class DocumentView(APIView):
 class DocumentPageView(SpectacularSwaggerSplitView):
     """The page that shows it. Its scripts are files from a package: the content policy forbids inline ones."""
 
-    url_name = "openapi"
+    url_name = "v1:openapi"
     http_method_names = ["get", "head"]
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]

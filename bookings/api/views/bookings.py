@@ -197,9 +197,9 @@ def _response(context: RequestContext, booked: Booked, done: HTTPStatus, *, atte
         "replayed": booked.replayed,
     }
     if pending:
-        location = reverse("operation", args=[operation.public_id])
+        location = reverse("v1:operation", args=[operation.public_id])
         headers = {"Location": location, "Retry-After": presenters.retry_after(operation)}
         return Response(body, status=HTTPStatus.ACCEPTED, headers=headers)
     if not booked.replayed:
         metrics.count_own_share(operation, answered_after=timedelta(seconds=time.perf_counter() - context.started_at))
-    return Response(body, status=done, headers={"Location": reverse("booking", args=[appointment.public_id])})
+    return Response(body, status=done, headers={"Location": reverse("v1:booking", args=[appointment.public_id])})
