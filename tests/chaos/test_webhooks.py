@@ -34,7 +34,7 @@ class Line:
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass for everybody."""
-        self.clock.advanceby(seconds)
+        self.clock.pass_by(seconds)
         self.simulator.set_now(self.clock.now())
 
     def beat(self) -> None:

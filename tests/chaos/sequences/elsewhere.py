@@ -176,7 +176,7 @@ def lose_redis(play: Play, _dice: Random) -> None:
     """Redis is empty all of a sudden."""
     play.is_calm = False
     redis_client().flushdb()
-    play.stage.clock.advanceby(1)
+    play.stage.clock.pass_by(1)
     play.say("redis lost its memory")
 
 

@@ -88,7 +88,7 @@ class Stage:
     def __init__(self, simulator: Simulator, clock: Clock) -> None:
         self.simulator, self.clock = simulator, clock
         simulator.app.throttle.clock = lambda: clock.now().timestamp()
-        self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held, pass_by=clock.advanceby)
+        self.process = Process(gets_no_answer=self._gets_no_answer, held=self._held, pass_by=clock.pass_by)
         self.lines = [_salon(simulator.base_url), _practice(simulator.base_url)]
         self.rival = factories.cast_rival(simulator.base_url)
         """Another account, which asks for nothing and hears of each booking that the salon's Ben has."""
@@ -124,7 +124,7 @@ class Stage:
     def pass_by(self, seconds: float) -> None:
         """Let time pass, and the time that somebody waited."""
         seconds, self.process.slept = seconds + self.process.slept, 0.0
-        self.clock.advanceby(seconds)
+        self.clock.pass_by(seconds)
 
     def _empty_tables(self) -> None:
         event_type, host = self._cast
