@@ -1,22 +1,22 @@
 """
-Callers on the phone, for locust: each rings up a company, asks for a time, thinks, takes one or another, thinks again.
+Callers for locust: each calls a company, asks for a slot, thinks, takes one or another, and thinks again.
 
-`script/loadtest` plays the scenarios with everything that belongs to them and gives a verdict. By hand, against a
+`script/loadtest` runs the scenarios in an environment of their own and checks their thresholds. By hand, against a
 Slotline that runs already (`script/demo` prints the key of an agent):
 
     LOAD_KEYS=sl_… LOAD_TIME_SCALE=0.2 .venv/bin/locust --host http://127.0.0.1:8000
 
-and then in the browser at http://127.0.0.1:8089; or with `--headless` until the scenario is over. What it reads:
+and then in the browser at http://127.0.0.1:8089; or with `--headless` until the scenario is over. Variables:
 
-    LOAD_KEYS        keys of agents, comma-separated, best of several companies; each line belongs to one of them
+    LOAD_KEYS        keys of agents, comma-separated, best of several companies; each phone line belongs to one of them
     LOAD_SCENARIO    normal (the default), burst, cold, queue, contention or outage
-    LOAD_TIME_SCALE  how much shorter than in life it lasts and people think: 0.1 is a tenth
+    LOAD_TIME_SCALE  how much shorter than in life the scenario and people's thinking are: 0.1 is a tenth
     LOAD_SECONDS     after how many seconds it ends at the latest
-    LOAD_SEED        other callers with other wishes
-    LOAD_LEDGER      a file that takes what callers were told, line by line; without it nothing is kept
+    LOAD_SEED        other callers
+    LOAD_LOG         a file for the call log
 
-Callers are invented, their numbers are ones that Germany keeps for films. What they book is booked: never aim this at
-a Slotline that real people call.
+Callers are invented, with numbers that are reserved in Germany for films. Bookings are made: never aim this at a
+Slotline that real people call.
 """
 
 import os
@@ -35,23 +35,34 @@ from locust import LoadTestShape, User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from tests.load.call_log import Contested, now
-from tests.load.client import KEYS, RUN, SEARCH, SEED, Answer, HungUp, PhoneLine, tell
-from tests.load.people import Person, people
+from tests.load.call_log import Contested, now, write
+from tests.load.client import KEYS, LOG, RUN, SEARCH, SEED, Answer, HungUp, PhoneLine
 
-# What a caller calls for, by share. Who has an appointment may call again to change it.
+# Shares of calls. A caller who has an appointment may call again to change it.
 CHANGES, ONLY_ASKS, BOOKS_UNHELD, CHANGES_MIND = 0.25, 0.15, 0.25, 0.1
-MOVES = 0.6
+RESCHEDULES = 0.6
 """Of those who change something; the others cancel."""
 LISTS = 0.15
-"""Calls in which a program asks for a plain list as well."""
-WEEKS_AWAY, DAYS_AHEAD = 0.1, 4.0
-"""Callers who plan far ahead; and how many days ahead the others want to come, in the mean."""
+"""Calls in which a program lists a day as well."""
+WEEKS_AHEAD, DAYS_AHEAD = 0.1, 4.0
+"""Callers who plan far ahead; and how many days ahead the others want to come, on average."""
 PARTS = ("morning", "noon", "afternoon", "evening")
 CLOCKS = ("09:00", "10:30", "14:00", "17:30")
+WITHHELD = 0.1
+"""Callers who withhold their number."""
+FILM_NUMBERS = ("+493023125", "+494066969", "+492214710", "+496990009", "+498999998")
+"""Prefixes that Germany's regulator reserves, a thousand numbers each."""
 
-_people = people(Random(f"{SEED} people"))  # noqa: S311
-_calls = count()
+# Other numbers in each scenario: to Cal.com a second booking of one person is the first one.
+_people, _calls = count(Random(SEED).randrange(5000)), count()  # noqa: S311
+
+
+@dataclass(frozen=True)
+class Person:
+    """An invented caller."""
+
+    name: str = field(repr=False)
+    phone: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,11 @@ class Booked:
 
 
 _appointments: "defaultdict[str, deque[Booked]]" = defaultdict(deque)
-"""By key. Whoever calls about one takes it out, so that nobody else calls about it meanwhile."""
+"""By key. A caller takes an appointment out while calling about it."""
 
 
 class Caller(PhoneLine):
-    """One caller after the other, each with a wish of their own."""
+    """One caller after the other."""
 
     def wait_time(self) -> float:
         """Return the seconds until the next one calls."""
@@ -76,76 +87,79 @@ class Caller(PhoneLine):
 
     @task
     def call(self) -> None:
-        """Play one call."""
-        self.leave_at_closing()
+        """Make one call."""
+        self.stop_when_over()
         known = _appointments[self.key]
         with suppress(HungUp):
             if known and self.chance.random() < CHANGES:
-                self._changes(known.popleft())
+                self._change(known.popleft())
             else:
-                self._wants(next(_people))
+                self._book_new(self._person())
 
-    # Somebody new
+    def _person(self) -> Person:
+        number = next(_people)
+        prefix, extension = FILM_NUMBERS[number // 1000 % len(FILM_NUMBERS)], number % 1000
+        withheld = self.chance.random() < WITHHELD
+        return Person(f"Ada Caller-{number}", None if withheld else f"{prefix}{extension:03}")
 
-    def _wants(self, person: Person) -> None:
-        call = self._rings(person)
+    # New callers
+
+    def _book_new(self, person: Person) -> None:
+        call = self._start(person)
         service = self.chance.choice([each for each in call["services"] if each["bookable"]])
         if self.chance.random() < LISTS:
             query = urlencode({"service": service["id"], "date": self._day(call).isoformat()})
-            self.ask("GET /v1/availability", path=f"/v1/availability?{query}")
-        self.thinks(RUN.pace.says_wish)
-        found = self._searches(call, service)
-        self.thinks(RUN.pace.considers)
+            self.send("GET /v1/availability", path=f"/v1/availability?{query}")
+        self.think(RUN.pace.asks)
+        found = self._search(call, service)
+        self.think(RUN.pace.considers)
         if self.chance.random() < ONLY_ASKS:
             raise HungUp
         if found["hold"]:
-            self._confirms(call, person, service, found["hold"])
+            self._confirm(call, person, service, found["hold"])
         else:
-            self._takes(call, person, service, self.chance.choice(found["offers"]))
+            self._take(call, person, service, self.chance.choice(found["offers"]))
 
-    def _rings(self, person: Person) -> Any:
+    def _start(self, person: Person) -> Any:
         body = {"platform": "loadtest", "call_id": f"{os.getpid()}-{next(_calls)}", "caller_phone": person.phone}
-        return self._heard(self.ask("POST /v1/conversations", body))
+        return self._required(self.send("POST /v1/conversations", body))
 
-    def _heard(self, answer: Answer) -> Any:
-        """Return what an answer says; without one the caller gives up."""
+    def _required(self, answer: Answer) -> Any:
+        """Return the body; without a success the caller hangs up."""
         if not answer.ok:
             raise HungUp
         return answer.body
 
-    def _searches(self, call: Mapping[str, Any], service: Mapping[str, Any]) -> Any:
-        """Ask for a time; who hears of none asks for any."""
-        found: Any = {"offers": []}
+    def _search(self, call: Mapping[str, Any], service: Mapping[str, Any]) -> Any:
+        """Search a wanted time, and any time where there is no offer."""
         for when in (self._when(call), {}):
             hold = {"hold": "exact_match"} if "time" in when else {}
             body = {"conversation_id": call["conversation_id"], "service": service["id"], "when": when, **hold}
-            answer = self.ask(SEARCH, body)
-            if answer.ok:
-                found = answer.body
-                if found["offers"]:
-                    return found
-            self.thinks(RUN.pace.considers)
+            answer = self.send(SEARCH, body)
+            if answer.ok and answer.body["offers"]:
+                return answer.body
+            self.think(RUN.pace.considers)
         raise HungUp
 
     def _when(self, call: Mapping[str, Any]) -> dict[str, str]:
         day = {"date": self._day(call).isoformat()}
-        likes = self.chance.random()
-        if likes < 0.6:
+        kind = self.chance.random()
+        if kind < 0.6:
             return {**day, "part_of_day": self.chance.choice(PARTS)}
-        if likes < 0.75:
+        if kind < 0.75:
             return {**day, "time": self.chance.choice(CLOCKS)}
-        return day if likes < 0.9 else {}
+        return day if kind < 0.9 else {}
 
     def _day(self, call: Mapping[str, Any]) -> date:
-        """Return a day: most people want one of the next, and one in ten one that is weeks away."""
-        if self.chance.random() < WEEKS_AWAY:
+        """Return a day: most people want one of the next, and one in ten one that is weeks ahead."""
+        if self.chance.random() < WEEKS_AHEAD:
             return date.fromisoformat(call["days"][-1]["date"]) + timedelta(days=self.chance.randint(1, 28))
         ahead = 1 + int(self.chance.expovariate(1 / DAYS_AHEAD))
         return date.fromisoformat(call["days"][min(ahead, len(call["days"]) - 1)]["date"])
 
-    # Taking a time
+    # Taking a slot
 
-    def _takes(
+    def _take(
         self,
         call: Mapping[str, Any],
         person: Person,
@@ -154,32 +168,32 @@ class Caller(PhoneLine):
         *,
         last: bool = False,
     ) -> None:
-        """Hold the offer and confirm it, or book it at once; who comes too late takes another, once."""
+        """Hold the offer and confirm it, or book it at once; if it is taken, try an alternative, once."""
         if self.chance.random() < BOOKS_UNHELD:
-            self._books(call, person, service, {"slot_token": offer["slot_token"]}, offer["start"])
+            self._book(call, person, service, {"slot_token": offer["slot_token"]}, offer["start"])
             return
         body = {"slot_token": offer["slot_token"], "conversation_id": call["conversation_id"]}
-        answer = self.ask("POST /v1/holds", body)
+        answer = self.send("POST /v1/holds", body)
         if answer.ok:
-            self._confirms(call, person, service, answer.body)
+            self._confirm(call, person, service, answer.body)
             return
-        self.is_refused(answer, "hold", {"service": service["id"], "start": offer["start"]})
+        self.log_refusal(answer, "hold", {"service": service["id"], "start": offer["start"]})
         others = answer.body["alternatives"] if answer.code == "slot_taken" else []
         if others and not last:
-            self.thinks(RUN.pace.considers)
-            self._takes(call, person, service, self.chance.choice(others), last=True)
+            self.think(RUN.pace.considers)
+            self._take(call, person, service, self.chance.choice(others), last=True)
 
-    def _confirms(
+    def _confirm(
         self, call: Mapping[str, Any], person: Person, service: Mapping[str, Any], held: Mapping[str, str]
     ) -> None:
-        """Hear the time read back, and agree; or not."""
-        self.thinks(RUN.pace.agrees)
+        """Agree to the held slot, or release it."""
+        self.think(RUN.pace.agrees)
         if self.chance.random() < CHANGES_MIND:
-            self.ask("DELETE /v1/holds/{id}", path=f"/v1/holds/{held['hold_id']}")
+            self.send("DELETE /v1/holds/{id}", path=f"/v1/holds/{held['hold_id']}")
             return
-        self._books(call, person, service, {"confirm_token": held["confirm_token"]}, held["start"])
+        self._book(call, person, service, {"confirm_token": held["confirm_token"]}, held["start"])
 
-    def _books(
+    def _book(
         self,
         call: Mapping[str, Any],
         person: Person,
@@ -189,48 +203,45 @@ class Caller(PhoneLine):
     ) -> None:
         caller = {"name": person.name, "phone": person.phone}
         body = {**token, "caller": caller, "conversation_id": call["conversation_id"]}
-        answer = self.ask("POST /v1/bookings", body)
-        told = self.hears(answer, operation="book", wish={"service": service["id"], "start": start})
-        if told == "done" and person.phone:
+        answer = self.send("POST /v1/bookings", body)
+        state = self.follow(answer, operation="book", slot={"service": service["id"], "start": start})
+        if state == "done" and person.phone:
             _appointments[self.key].append(Booked(person, answer.body["booking"]["id"], service))
 
-    # Somebody who has an appointment
+    # Callers with an appointment
 
-    def _changes(self, booked: Booked) -> None:
-        call = self._rings(booked.person)
-        found = self._heard(self.ask("POST /v1/bookings/find", {"conversation_id": call["conversation_id"]}))
+    def _change(self, booked: Booked) -> None:
+        call = self._start(booked.person)
+        found = self._required(self.send("POST /v1/bookings/find", {"conversation_id": call["conversation_id"]}))
         own = next(each for each in found["bookings"] if each["id"] == booked.booking)
-        self.thinks(RUN.pace.says_wish)
-        if self.chance.random() < MOVES:
-            self._moves(call, booked)
+        self.think(RUN.pace.asks)
+        if self.chance.random() < RESCHEDULES:
+            self._reschedule(call, booked)
         else:
             path = f"/v1/bookings/{own['id']}/cancel"
-            answer = self.ask("POST /v1/bookings/{id}/cancel", {"reason": "cannot come"}, path=path)
-            self.hears(answer, operation="cancel", wish={"service": booked.service["id"], "start": own["start"]})
+            answer = self.send("POST /v1/bookings/{id}/cancel", {"reason": "cannot come"}, path=path)
+            self.follow(answer, operation="cancel", slot={"service": booked.service["id"], "start": own["start"]})
 
-    def _moves(self, call: Mapping[str, Any], booked: Booked) -> None:
-        offers = self._searches(call, booked.service)["offers"]
-        self.thinks(RUN.pace.considers)
+    def _reschedule(self, call: Mapping[str, Any], booked: Booked) -> None:
+        offers = self._search(call, booked.service)["offers"]
+        self.think(RUN.pace.considers)
         offer = self.chance.choice(offers)
         body = {"slot_token": offer["slot_token"], "conversation_id": call["conversation_id"]}
         path = f"/v1/bookings/{booked.booking}/reschedule"
-        answer = self.ask("POST /v1/bookings/{id}/reschedule", body, path=path)
-        wish = {"service": booked.service["id"], "start": offer["start"]}
-        if self.hears(answer, operation="reschedule", wish=wish) == "done":
+        answer = self.send("POST /v1/bookings/{id}/reschedule", body, path=path)
+        slot = {"service": booked.service["id"], "start": offer["start"]}
+        if self.follow(answer, operation="reschedule", slot=slot) == "done":
             _appointments[self.key].append(booked)
 
 
-# --- everybody wants the same -------------------------------------------------------------------------------------
-
-
-class Crossing:
-    """Where all wait until the last has come; then all go at once."""
+class Rendezvous:
+    """Where all wait until the last has come."""
 
     def __init__(self, parties: int) -> None:
         self._parties, self._waiting, self._open = parties, 0, Event()
 
     def wait(self) -> None:
-        """Wait for the others; at closing time nobody comes any more."""
+        """Wait for the others. Ends the user where they do not come any more."""
         opened, self._waiting = self._open, self._waiting + 1
         if self._waiting == self._parties:
             self._waiting, self._open = 0, Event()
@@ -240,11 +251,11 @@ class Crossing:
 
 
 class Rival(PhoneLine):
-    """One of many who want the very same slot, round after round; half of them hold it first."""
+    """One of many who want the same slot, round after round; half of them hold it first."""
 
     LONGEST_ROUND: ClassVar[float] = 30.0
     """Seconds."""
-    crossing = Crossing(RUN.scenario.users)
+    rendezvous = Rendezvous(RUN.scenario.users)
     slot: ClassVar[dict[str, str]] = {}
     began: ClassVar[float] = 0.0
 
@@ -254,17 +265,17 @@ class Rival(PhoneLine):
 
     @task
     def compete(self) -> None:
-        """Play one round."""
-        self.crossing.wait()
+        """Run one round."""
+        self.rendezvous.wait()
         if self.number == 0:
             self._choose()
-        self.crossing.wait()
+        self.rendezvous.wait()
         if not Rival.slot:
             raise StopUser
-        token, call = self._offered()
-        self.crossing.wait()
+        token, call = self._offer()
+        self.rendezvous.wait()
         if token:
-            self._grab(token, call)
+            self._request(token, call)
 
     def _choose(self) -> None:
         """Choose the slot of this round: the first of a day in two weeks; none once the time is over."""
@@ -272,87 +283,46 @@ class Rival(PhoneLine):
         if now() - Rival.began > RUN.seconds:
             Rival.slot = {}
             return
-        services = self.ask("GET /v1/services").body["services"]
+        services = self.send("GET /v1/services").body["services"]
         day = (date.today() + timedelta(days=self.chance.randint(3, 13))).isoformat()  # noqa: DTZ011  any day will do
         query = urlencode({"service": services[0]["id"], "date": day})
-        slots = self.ask("GET /v1/availability", path=f"/v1/availability?{query}").body["slots"]
+        slots = self.send("GET /v1/availability", path=f"/v1/availability?{query}").body["slots"]
         Rival.slot = {"service": services[0]["id"], "start": slots[0]["start"]}
-        tell(Contested(now(), **Rival.slot))
+        write(LOG, Contested(now(), **Rival.slot))
 
-    def _offered(self) -> tuple[str, str]:
+    def _offer(self) -> tuple[str, str]:
         """Have the slot offered; return its token and the conversation."""
         body = {"platform": "loadtest", "call_id": f"{os.getpid()}-{next(_calls)}"}
-        call = self.ask("POST /v1/conversations", body).body["conversation_id"]
+        call = self.send("POST /v1/conversations", body).body["conversation_id"]
         when = {"windows": [{"from": self.slot["start"]}]}
         question = {"conversation_id": call, "service": self.slot["service"], "when": when, "max_offers": 1}
-        offers = self.ask(SEARCH, question).body["offers"]
+        offers = self.send(SEARCH, question).body["offers"]
         return (offers[0]["slot_token"], call) if offers and offers[0]["start"] == self.slot["start"] else ("", call)
 
-    def _grab(self, token: str, call: str) -> None:
-        named = {"slot_token": token}
+    def _request(self, token: str, call: str) -> None:
+        slot = {"slot_token": token}
         if self.number % 2:
-            held = self.ask("POST /v1/holds", {**named, "conversation_id": call})
+            held = self.send("POST /v1/holds", {**slot, "conversation_id": call})
             if not held.ok:
-                self.is_refused(held, "hold", self.slot)
+                self.log_refusal(held, "hold", self.slot)
                 return
-            named = {"confirm_token": held.body["confirm_token"]}
-        body = {**named, "conversation_id": call, "caller": {"name": next(_people).name}}
-        self.hears(self.ask("POST /v1/bookings", body), operation="book", wish=dict(self.slot))
+            slot = {"confirm_token": held.body["confirm_token"]}
+        body = {**slot, "conversation_id": call, "caller": {"name": f"Ada Rival-{next(_people)}"}}
+        self.follow(self.send("POST /v1/bookings", body), operation="book", slot=dict(self.slot))
 
 
-# --- how many callers there are -----------------------------------------------------------------------------------
-
-
-class Script(LoadTestShape):
+class Shape(LoadTestShape):
     """As many callers as the scenario has, for as long as it lasts."""
 
-    abstract: ClassVar[bool] = True
-
     def tick(self) -> tuple[int, float, list[type[User]] | None] | None:
-        """Return how many there shall be and how many come in a second; None when it is over."""
+        """Return the number of users and how many start in a second; None when it is over."""
         scenario = RUN.scenario
-        if self.get_run_time() > RUN.seconds and not (scenario.rivals and self._is_between_rounds()):
+        if self.get_run_time() > RUN.seconds and not (scenario.same_slot and self._is_between_rounds()):
             return None
         rate = min(100.0, max(0.5, scenario.users / max(RUN.arrives_within, 0.1)))
-        return scenario.users, rate, [Rival if scenario.rivals else Caller]
+        return scenario.users, rate, [Rival if scenario.same_slot else Caller]
 
     def _is_between_rounds(self) -> bool:
         """Return whether rivals are still there: they end by themselves, after a round, soon after the time is over."""
-        there: int = self.get_current_user_count()
-        return there > 0 and bool(self.get_run_time() < RUN.seconds + Rival.LONGEST_ROUND)
-
-
-class Normal(Script):
-    """Ten lines, half an hour."""
-
-    abstract = RUN.scenario.name != "normal"
-
-
-class Burst(Script):
-    """Twenty-five lines at once, ten minutes."""
-
-    abstract = RUN.scenario.name != "burst"
-
-
-class Cold(Script):
-    """Fifteen lines, five minutes, and nothing is known when they begin."""
-
-    abstract = RUN.scenario.name != "cold"
-
-
-class Queue(Script):
-    """Light traffic while eighty clearing jobs wait."""
-
-    abstract = RUN.scenario.name != "queue"
-
-
-class Contention(Script):
-    """Forty callers and one slot."""
-
-    abstract = RUN.scenario.name != "contention"
-
-
-class Outage(Script):
-    """Cal.com goes away, and comes back."""
-
-    abstract = RUN.scenario.name != "outage"
+        users: int = self.get_current_user_count()
+        return users > 0 and bool(self.get_run_time() < RUN.seconds + Rival.LONGEST_ROUND)

@@ -1,1 +1,1 @@
-"""The commands of the README. The Python behind them is in `stage`."""
+"""The commands of the README; the Python behind them is in `lib`."""

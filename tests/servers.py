@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -25,6 +26,8 @@ ENVIRONMENT = {
 @pytest.hookimpl(hookwrapper=True)
 def pytest_load_initial_conftests() -> Iterator[None]:
     """Prepare the environment before Django reads its settings; workers of pytest-xdist inherit the servers."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(ENVIRONMENT)
     ensure_servers()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")

@@ -1,1 +1,1 @@
-"""The stage on which demo, tests and benchmarks play: embedded servers, child processes, the call."""
+"""What demo, tests and benchmarks share: embedded servers, the process supervisor, environments, an API client."""

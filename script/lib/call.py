@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from calcom.simulator import SimulatorClient
 from script.lib.agent import Agent, Answer
-from script.lib.processes import StageError
+from script.lib.processes import HarnessError
 
 SLOTS = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
@@ -43,8 +43,8 @@ class Transcript:
         before = len(self.simulator.requests())
         line = Line(what)
         yield line
-        caused = [each["route"] for each in self.simulator.requests()[before:]]
-        print(f"  {what:<43} {line.took * 1000:>7.1f} ms  {line.source:<32} {_spelled(caused)}")
+        caused = [each["operation"] for each in self.simulator.requests()[before:]]
+        print(f"  {what:<43} {line.duration * 1000:>7.1f} ms  {line.source:<32} {_spelled(caused)}")
         self.expect(sorted(caused) == sorted(calcom), f"{what}: {_spelled(calcom)}, that was expected")
 
     def expect(self, truth: bool, otherwise: str) -> None:
@@ -63,16 +63,16 @@ class Line:
     """One request of the transcript and what came back, the last answer for those that are asked repeatedly."""
 
     what: str
-    took: float = 0.0
+    duration: float = 0.0
     status: int = 0
     source: str = ""
     body: Any = None
 
     def got(self, answer: Answer) -> Answer:
         """Write down an answer."""
-        self.took += answer.took
+        self.duration += answer.duration
         self.status, self.body = answer.status, answer.body
-        self.source = answer.cache_status or str(answer.status)
+        self.source = answer.headers.get("Cache-Status") or str(answer.status)
         return answer
 
 
@@ -91,7 +91,7 @@ def play(*, url: str, salon_key: str, practice_key: str, simulator: SimulatorCli
         _stranger(transcript, stranger, booking_id)
         _cancel(transcript, anna, tuesday, booking_id, start)
     if transcript.complaints:
-        raise StageError("The call was not as it should be:\n  " + "\n  ".join(transcript.complaints))
+        raise HarnessError("The call was not as it should be:\n  " + "\n  ".join(transcript.complaints))
 
 
 def next_tuesday() -> date:
@@ -114,9 +114,9 @@ def _ask(transcript: Transcript, agent: Agent, tuesday: date) -> str:
         line.got(_availability(agent, tuesday))
     transcript.expect(_starts(line) == first, "The same question should get the same answer")
     transcript.expect("hit" in line.source, "The second answer should come from the cache")
-    transcript.expect(line.took < AT_ONCE, "The second answer should take milliseconds")
+    transcript.expect(line.duration < AT_ONCE, "The second answer should take milliseconds")
     if not first:
-        raise StageError("There is nothing to book on Tuesday, so the call ends here.")
+        raise HarnessError("There is nothing to book on Tuesday, so the call ends here.")
     return next((start for start in first if "T10:00" in start), first[0])
 
 
@@ -138,7 +138,7 @@ def _second_caller(transcript: Transcript, agent: Agent, tuesday: date, taken: s
     transcript.note(_some(_starts(line)))
     transcript.expect(bool(_starts(line)), "The second caller should be offered something")
     transcript.expect(taken not in _starts(line), "The second caller should not be offered what Anna took")
-    transcript.expect(line.took < AT_ONCE, "The second caller should not wait for Cal.com because Anna booked")
+    transcript.expect(line.duration < AT_ONCE, "The second caller should not wait for Cal.com because Anna booked")
 
 
 def _stranger(transcript: Transcript, agent: Agent, booking_id: str) -> None:
@@ -167,16 +167,16 @@ def _settled(transcript: Transcript, agent: Agent, line: Line, answer: Answer, s
     until = time.monotonic() + SETTLED_WITHIN
     while line.status == 202 or (line.status == 200 and line.body["status"] == "pending"):
         if time.monotonic() > until:
-            raise StageError(f"{line.what} has not come to an end within {SETTLED_WITHIN:.0f} s.")
+            raise HarnessError(f"{line.what} has not come to an end within {SETTLED_WITHIN:.0f} s.")
         time.sleep(0.25)
-        line.took += 0.25
+        line.duration += 0.25
         line.got(agent.get(answer.headers["Location"]))
         followed += 1
     if line.status not in (200, 201):
-        raise StageError(f"{line.what} was answered {line.status}: {line.body}")
+        raise HarnessError(f"{line.what} was answered {line.status}: {line.body}")
     booking = line.body["booking"]
     if followed:
-        line.source = f"202 after {answer.took:.1f} s, then {line.status}"
+        line.source = f"202 after {answer.duration:.1f} s, then {line.status}"
     transcript.expect(booking["state"] == state, f"{line.what} should end {state}, but it is {booking['state']}")
     return str(booking["id"])
 

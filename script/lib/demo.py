@@ -19,20 +19,20 @@ from redis import RedisError
 
 from calcom.simulator import SimulatorClient
 from script.lib import call, local, programs
-from script.lib.processes import Stage, StageError, claim_port
-from script.lib.servers import bring_servers
+from script.lib.processes import HarnessError, Supervisor, choose_port
+from script.lib.servers import start_servers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit status."""
     options = _parse(arguments)
     try:
-        with local.only_one(), Stage(local.LOGS) as stage:
-            _perform(stage, port=options.port, once=options.once)
+        with local.only_one(), Supervisor(local.LOGS) as supervisor:
+            _perform(supervisor, port=options.port, once=options.once)
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running.")
         return 130
-    except (StageError, CommandError, ImproperlyConfigured, DatabaseError, RedisError) as exc:
+    except (HarnessError, CommandError, ImproperlyConfigured, DatabaseError, RedisError) as exc:
         print(f"\nscript/demo: {exc}\nEverything that was started has been stopped.", file=sys.stderr)
         return 1
     return 0
@@ -47,44 +47,43 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _perform(stage: Stage, *, port: int, once: bool) -> None:
+def _perform(supervisor: Supervisor, *, port: int, once: bool) -> None:
     began = time.monotonic()
-    port = claim_port(port, option="--port")
+    port = choose_port(port, option="--port")
     os.environ.update(local.environment())
     made = local.read_or_make_secrets()
     tuesday = call.next_tuesday()
     print("Bringing Slotline up:")
     with _step("PostgreSQL and Redis"):
-        bring_servers(stage, local.LOCAL / "postgres")
+        start_servers(supervisor, local.LOCAL / "postgres")
     with _step("the Cal.com simulator"):
-        simulator = SimulatorClient(programs.bring_simulator(stage, seed=secrets.randbelow(2**31)))
+        simulator = SimulatorClient(programs.start_simulator(supervisor, seed=secrets.randbelow(2**31)))
     with _step("tables and two companies"):
         _prepare(simulator.base_url, tuesday)
-    believes_from = (
-        time.monotonic() + settings.CACHE_CONSISTENCY_LAG + 0.1
-    )  # what an empty cache loads before is not kept
+    # What an empty cache loads before is not stored.
+    consistent_at = time.monotonic() + settings.CACHE_CONSISTENCY_LAG + 0.1
     with _step("web, three workers, beat"):
-        url = programs.bring_web(stage, port=port)
-        programs.bring_workers(stage)
-        programs.wait_for_web(stage, url)
-        programs.wait_for_workers(stage)
-    time.sleep(max(0.0, believes_from - time.monotonic()))
+        url = programs.start_web(supervisor, port=port)
+        programs.start_workers(supervisor)
+        programs.wait_for_web(supervisor, url)
+        programs.wait_for_workers(supervisor)
+    time.sleep(max(0.0, consistent_at - time.monotonic()))
     simulator.reset(log_only=True)
     print(f"Up after {time.monotonic() - began:.1f} s. A phone call:")
     keys = {"salon_key": made["DEMO_SALON_KEY"], "practice_key": made["DEMO_PRACTICE_KEY"]}
     try:
         call.play(url=url, simulator=simulator, tuesday=tuesday, **keys)
-    except StageError:
-        stage.check()  # where a child has died, that is the reason
+    except HarnessError:
+        supervisor.check()  # where a child has died, that is the reason
         raise
     print("\nThe call was as it should be.")
     if not once:
         _tell(url, made)
-        stage.watch()
+        supervisor.watch()
 
 
 def _prepare(calcom_url: str, tuesday: date) -> None:
-    """Migrate and seed, in this process: it saves the start of three others. What they say goes to a log."""
+    """Migrate and seed in this process, which saves the start of three others; output goes to a log."""
     log = (local.LOGS / "prepare.log").open("w")
     with redirect_stdout(log), redirect_stderr(log):  # from here on, also what this process logs
         django.setup()

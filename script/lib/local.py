@@ -1,4 +1,4 @@
-"""What this checkout keeps in .local, which git ignores: secrets made once, data, logs, the lock of who runs."""
+"""What this checkout keeps in .local, which git ignores: secrets, data, logs, the lock of the running script."""
 
 import base64
 import fcntl
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from script.lib.processes import StageError
+from script.lib.processes import HarnessError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
@@ -33,11 +33,11 @@ def read_or_make_secrets(path: Path = LOCAL / "secrets.json") -> dict[str, str]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {name: str(kept[name]) for name in made}
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise StageError(f"{path} cannot be understood. Remove {path.parent} to begin afresh.") from exc
+        raise HarnessError(f"{path} cannot be understood. Remove {path.parent} to begin afresh.") from exc
 
 
 def environment() -> dict[str, str]:
-    """Return what Slotline's processes need to know to run on this machine, against the simulator only."""
+    """Return the environment of Slotline's processes on this machine, for the simulator only."""
     made = read_or_make_secrets()
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
         "FIELD_KEYS": made["FIELD_KEYS"],
         "CALCOM_LOOPBACK_ONLY": "1",
         "BOOKINGS_ATTENDEE_DOMAIN": "callers.example",
-        "PYTHONUNBUFFERED": "1",  # what a child said last must be in its log when it dies
+        "PYTHONUNBUFFERED": "1",  # the last output of a child must be in its log when it dies
     }
 
 
@@ -63,7 +63,7 @@ def only_one(path: Path = LOCAL / "running.lock") -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StageError("Another script of this folder already runs. Stop it first.") from exc
+            raise HarnessError("Another script of this folder already runs. Stop it first.") from exc
         yield
 
 

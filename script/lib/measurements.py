@@ -1,57 +1,74 @@
-"""The rows of the table: what was measured, in what unit, and the limit that it must keep."""
+"""Rows of the report: what was measured, in what unit, and the threshold that it must meet."""
 
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a number may be at most, must be at least or exactly; without a limit it is told for comparison."""
+class Threshold:
+    """The limit of a value, an upper one unless said otherwise; without a limit it is measured for comparison only."""
 
     unit: str
     limit: float | None = None
     at_least: bool = False
     exactly: bool = False
 
-    def is_kept_by(self, value: float) -> bool:
-        """Return whether the value is on the right side of the limit; on the limit is on the right side."""
+    def accepts(self, value: float) -> bool:
+        """Return whether the value meets the limit; a value on the limit does."""
         if self.limit is None:
             return True
         if self.exactly:
             return value == self.limit
         return value >= self.limit if self.at_least else value <= self.limit
 
-    @property
-    def sign(self) -> str:
-        """Return which side that is, as a sign."""
-        if self.exactly:
-            return "="
-        return "≥" if self.at_least else "≤"
+    def __str__(self) -> str:
+        sign = "=" if self.exactly else "≥" if self.at_least else "≤"
+        return "" if self.limit is None else f"{sign} {self.limit:g}"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a number is; without a value it was not found."""
+class Measurement:
+    """A value with a remark; without a value it could not be measured."""
 
     value: float | None
     remark: str = ""
 
+    def __str__(self) -> str:
+        return "nothing" if self.value is None else f"{self.value:.2f}".rstrip("0").rstrip(".")
+
 
 @dataclass(frozen=True)
 class Row:
-    """One number beside its promise. Without a value the promise is broken: nothing passes for want of data."""
+    """A measurement beside its threshold. Without a value it fails: nothing passes for want of data."""
 
     name: str
-    promise: Promise
-    found: Found
+    threshold: Threshold
+    measurement: Measurement
 
     @property
     def ok(self) -> bool:
-        """Return whether the promise is kept."""
-        return self.found.value is not None and self.promise.is_kept_by(self.found.value)
+        """Return whether the threshold is met."""
+        return self.measurement.value is not None and self.threshold.accepts(self.measurement.value)
+
+    @property
+    def verdict(self) -> str:
+        """Return `pass`, `FAIL`, or nothing for a value that is only compared."""
+        return "FAIL" if not self.ok else "" if self.threshold.limit is None else "pass"
+
+    def __str__(self) -> str:
+        row = f"{self.name:<38} {self.measurement!s:>8} {self.threshold.unit:<9} {self.threshold!s:<8}"
+        return f"{row} {self.verdict:<7} {self.measurement.remark}".rstrip()
+
+
+def rows_of(
+    thresholds: Mapping[str, Threshold], measurements: Mapping[str, Measurement], *, otherwise: str = "not measured"
+) -> list[Row]:
+    """Return a row for every threshold; what is missing fails with the remark `otherwise`."""
+    missing = Measurement(None, otherwise)
+    return [Row(name, threshold, measurements.get(name, missing)) for name, threshold in thresholds.items()]
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -67,38 +84,33 @@ def median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def most_in_60_s(moments: Sequence[float]) -> int:
+    """Return how many of the moments (seconds, in order) lie in the fullest 60 s, wherever these begin."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moment - moments[first] >= 60:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """Return how many of the spans (begin, end) overlap at one moment, at the most; ends are exclusive."""
+    moments = sorted((moment, step) for begin, end in spans for moment, step in ((begin, 1), (end, -1)))
+    most = now = 0
+    for _, step in moments:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def write_json(rows: Sequence[Row], path: Path) -> None:
     """Write the rows as JSON."""
-    listed = [
-        {
-            "name": row.name,
-            "value": row.found.value,
-            "unit": row.promise.unit,
-            "limit": row.promise.limit,
-            "at_least": row.promise.at_least,
-            "exactly": row.promise.exactly,
-            "ok": row.ok,
-            "remark": row.found.remark,
-        }
-        for row in rows
-    ]
+    listed = [{"name": row.name, **asdict(row.threshold), "ok": row.ok, **asdict(row.measurement)} for row in rows]
     path.write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
 
 
-def show(row: Row) -> str:
-    """Return the row as a line of the table."""
-    verdict = "BROKEN" if not row.ok else "" if row.promise.limit is None else "ok"
-    promise = f"{row.promise.unit:<9} {limit_of(row.promise):<8}"
-    return f"{row.name:<38} {number_of(row):>8} {promise} {verdict:<7} {row.found.remark}".rstrip()
-
-
-def number_of(row: Row) -> str:
-    """Return what was found, in two places at most."""
-    return "nothing" if row.found.value is None else f"{row.found.value:.2f}".rstrip("0").rstrip(".")
-
-
-def limit_of(promise: Promise) -> str:
-    """Return what is promised: the limit and its side, or nothing."""
-    if promise.limit is None:
-        return ""
-    return f"{promise.sign} {promise.limit:g}"
+def read_json(path: Path) -> dict[str, Measurement]:
+    """Return the measurements that `write_json` wrote; none where there is no file."""
+    listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return {row["name"]: Measurement(row["value"], row["remark"]) for row in listed}

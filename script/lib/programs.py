@@ -1,13 +1,13 @@
-"""What Slotline consists of beside its servers, as programs on a stage: the simulator, web, workers, beat."""
+"""Slotline's programs beside its servers: the Cal.com simulator, web, workers, beat."""
 
 import sys
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
+from http.client import HTTPException
 
-from script.lib.processes import Stage, answers, free_port
+from script.lib.agent import request
+from script.lib.processes import Supervisor, free_port, is_listening
 
-# Worker → its queues and threads. `cache` is alone so that forgetting never waits behind a load or a booking.
+# Worker → its queues and threads. `cache` is alone so that invalidation never waits behind a load or a booking.
 WORKERS = {
     "cache": ("cache", 2),
     "refresh": ("refresh", 8),
@@ -29,39 +29,39 @@ BACKGROUND = {
     **{f"worker-{name}": _worker(name, *how) for name, how in WORKERS.items()},
     "beat": _celery("beat", "--pidfile="),
 }
-"""What the interpreter is given to become each process; docker-compose.yml gives it the same."""
+"""Arguments of the interpreter by process; those of docker-compose.yml are the same."""
 
 
-def bring_simulator(stage: Stage, *, name: str = "simulator", **options: object) -> str:
+def start_simulator(supervisor: Supervisor, *, name: str = "simulator", **options: object) -> str:
     """Start the Cal.com simulator on a free port, with its command's `options`; return its URL."""
     port = free_port()
-    spelled = [f"--{name}={value}" for name, value in {"port": port, **options}.items()]
-    stage.start(name, [sys.executable, "manage.py", "calcom_simulator", *spelled])
-    stage.wait_until(lambda: answers(port), what="The simulator did not answer", within=30)
+    arguments = [f"--{name}={value}" for name, value in {"port": port, **options}.items()]
+    supervisor.start(name, [sys.executable, "manage.py", "calcom_simulator", *arguments])
+    supervisor.wait_until(lambda: is_listening(port), what="The simulator did not answer", within=30)
     return f"http://127.0.0.1:{port}"
 
 
-def bring_web(stage: Stage, *, port: int, processes: int = 2, threads: int = 20, name: str = "web") -> str:
+def start_web(supervisor: Supervisor, *, port: int, processes: int = 2, threads: int = 20, name: str = "web") -> str:
     """Start web; return its URL. `wait_for_web` waits until it answers."""
     environ = {"WEB_BIND": f"127.0.0.1:{port}", "WEB_PROCESSES": str(processes), "WEB_THREADS": str(threads)}
-    stage.start(name, [sys.executable, *WEB], environ)
+    supervisor.start(name, [sys.executable, *WEB], environ)
     return f"http://127.0.0.1:{port}"
 
 
-def wait_for_web(stage: Stage, url: str) -> None:
-    """Wait until web says that it is ready."""
-    stage.wait_until(lambda: is_ready(f"{url}/health/ready"), what=f"{url} did not become ready", within=60)
+def wait_for_web(supervisor: Supervisor, url: str) -> None:
+    """Wait until web is ready."""
+    supervisor.wait_until(lambda: is_ready(url), what=f"{url} did not become ready", within=60)
 
 
-def bring_workers(stage: Stage) -> None:
+def start_workers(supervisor: Supervisor) -> None:
     """Start the workers and beat. `wait_for_workers` waits until they take messages."""
     for name, command in BACKGROUND.items():
-        stage.start(name, [sys.executable, *command])
+        supervisor.start(name, [sys.executable, *command])
 
 
-def wait_for_workers(stage: Stage) -> None:
+def wait_for_workers(supervisor: Supervisor) -> None:
     """Wait until every worker answers a ping over the broker."""
-    stage.wait_until(all_workers_answer, what="The workers did not answer", within=60)
+    supervisor.wait_until(all_workers_answer, what="The workers did not answer", within=60)
 
 
 def all_workers_answer() -> bool:
@@ -73,13 +73,9 @@ def all_workers_answer() -> bool:
 
 
 def is_ready(url: str) -> bool:
-    """Return whether web says at this address that it is ready."""
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.netloc, timeout=2)
+    """Return whether web is ready."""
     try:
-        connection.request("GET", parts.path)
-        return connection.getresponse().status == HTTPStatus.OK
+        status, _, _ = request(url, "GET", "/health/ready", timeout=2)
     except (OSError, HTTPException):
         return False
-    finally:
-        connection.close()
+    return status == HTTPStatus.OK

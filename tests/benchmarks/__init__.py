@@ -1,1 +1,1 @@
-"""What Slotline promises, measured against the Cal.com simulator. One module per group of rows."""
+"""Benchmarks against the Cal.com simulator: one module per group of rows, all thresholds in `thresholds.py`."""

@@ -1,117 +1,102 @@
-"""What a booking costs: our share of its time, the others' wait, and requests to Cal.com beyond itself."""
+"""The cost of a booking: our share of its time, the wait of others, and further requests to Cal.com."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-from script.lib.environment import BELIEVED
-from script.lib.measurements import Found, Promise, median
-from script.lib.processes import StageError
-from tests.benchmarks.environment import Ground
+from script.lib.environment import BOOK, CONSISTENT_AFTER, Environment, window
+from script.lib.measurements import Measurement, median
+from script.lib.processes import HarnessError
 
-PROMISES = {
-    "waits_caused_by_booking": Promise("callers", 0),
-    "booking_own_p50_ms": Promise("ms", 30),
-    "requests_caused_by_booking": Promise("requests", 0),
-    "requests_caused_by_booking_two_hosts": Promise("requests", 0),
-}
-BOOK = "POST /v2/bookings"
 RUNS, BOOKINGS_PER_RUN = 3, 30
 BOOKINGS = 50
 CALLERS = 8
-# Seconds in which a booking could still cause requests; a busy calendar must not be asked because of it.
+# Seconds in which a booking could still cause requests; a busy calendar must not be loaded because of it.
 AFTERMATH = 60.0
 
 
-def measure(ground: Ground) -> dict[str, Found]:
+def measure(env: Environment) -> dict[str, Measurement]:
     """Measure own time, waits, and requests caused."""
-    own = [own_times(ground, BOOKINGS_PER_RUN, 3 + run) for run in range(RUNS)]
-    middles = [middle for times in own if (middle := median(times)) is not None]
-    caused = _caused(ground)
+    middles = [median(own_ms(env, BOOKINGS_PER_RUN, 3 + run)) or 0.0 for run in range(RUNS)]
+    caused = _caused(env)
     beyond = f"beyond one load of the event type; {caused['two-hosts']} in all"
     return {
-        "waits_caused_by_booking": Found(_waits(ground), f"{CALLERS} callers ask while others book"),
-        "booking_own_p50_ms": Found(median(middles), f"median of {RUNS} runs of {BOOKINGS_PER_RUN}"),
-        "requests_caused_by_booking": Found(caused["alone"], f"{BOOKINGS} bookings, one host"),
-        "requests_caused_by_booking_two_hosts": Found(max(0, caused["two-hosts"] - 1), beyond),
+        "waits_caused_by_booking": Measurement(_waits(env), f"{CALLERS} callers ask while others book"),
+        "booking_own_p50_ms": Measurement(median(middles), f"median of {RUNS} runs of {BOOKINGS_PER_RUN}"),
+        "requests_caused_by_booking": Measurement(caused["alone"], f"{BOOKINGS} bookings, one host"),
+        "requests_caused_by_booking_two_hosts": Measurement(max(0, caused["two-hosts"] - 1), beyond),
     }
 
 
-def own_times(ground: Ground, bookings: int, ahead: int) -> list[float]:
-    """Book one after the other, so many days ahead; return the milliseconds that were not Cal.com's."""
-    with ground.agent() as agent:
-        free = ground.free(agent, "own", ahead=ahead)[:bookings]
-        seen = len(ground.simulator.requests(BOOK))
-        took = [ground.book(agent, "own", start) for start in free]
-    calcoms = [each["answered_at"] - each["arrived_at"] for each in ground.simulator.requests(BOOK)[seen:]]
-    if len(calcoms) != len(took) or len(took) < bookings:
-        raise StageError(f"{len(took)} bookings, of which Cal.com saw {len(calcoms)}")
-    return [(whole - theirs) * 1000 for whole, theirs in zip(took, calcoms, strict=True)]
+def book(env: Environment, slug: str, start: str) -> float:
+    """Book on a new connection; return the seconds it took. Raises `HarnessError` unless it is booked."""
+    with env.agent() as agent:
+        answer = env.book(agent, slug, start)
+    if answer.status != 201:
+        raise HarnessError(f"Booking {slug} was answered {answer.status}: {str(answer.body)[:200]}")
+    return answer.duration
 
 
-def _waits(ground: Ground) -> int:
-    """Let callers ask for a day without pause while others book on it; return how many answers had to wait."""
-    with ground.agent() as agent:
-        free = _warm(ground, "waits")
-        over = Event()
-        ground.simulator.configure(latency=1)
-        try:
-            with ThreadPoolExecutor(CALLERS + 1) as pool:
-                callers = [pool.submit(_ask_until, ground, over) for _ in range(CALLERS)]
-                for start in free[:6]:
-                    ground.book(agent, "waits", start)
-                over.set()
-        finally:
-            over.set()
-            ground.simulator.configure(latency=0)
-    return sum(_waited(caller) for caller in callers)
+def own_ms(env: Environment, bookings: int, ahead: int) -> list[float]:
+    """Book slots of the day `ahead`, one after the other; return the milliseconds that were not Cal.com's."""
+    with env.agent() as agent:
+        free = env.free_slots(agent, "own", ahead=ahead)[:bookings]
+    seen = len(env.simulator.requests(BOOK))
+    durations = [book(env, "own", start) for start in free]
+    remote = [each["answered_at"] - each["arrived_at"] for each in env.simulator.requests(BOOK)[seen:]]
+    if len(remote) != len(durations) or len(durations) < bookings:
+        raise HarnessError(f"{len(durations)} bookings, of which Cal.com saw {len(remote)}")
+    return [(whole - theirs) * 1000 for whole, theirs in zip(durations, remote, strict=True)]
 
 
-def _ask_until(ground: Ground, over: Event) -> list[str]:
-    """Ask until it is over; return the `X-Cache-Hit` of each answer."""
-    with ground.agent() as agent:
-        first = datetime.fromisoformat(ground.free(agent, "waits")[0])
-        window = {"from": first.isoformat(), "to": (first + timedelta(days=1)).isoformat()}
+def _waits(env: Environment) -> int:
+    """Have callers ask for a day without pause while others book on it; return how many answers had to wait."""
+    free, over = _load(env, "waits"), Event()
+
+    def ask(_number: int) -> list[str]:
         hits = []
-        while not over.wait(0.02):
-            answer = agent.get("/v1/availability", service=ground.services["waits"], **window)
-            hits.append(answer.headers.get("X-Cache-Hit", str(answer.status)))
+        with env.agent() as agent:
+            while not over.wait(0.02):
+                answer = agent.get("/v1/availability", service=env.services["waits"], **window(3))
+                hits.append(answer.headers.get("X-Cache-Hit", str(answer.status)))
         return hits
 
+    env.simulator.configure(latency=1)
+    try:
+        with ThreadPoolExecutor(CALLERS) as pool:
+            callers = [pool.submit(ask, number) for number in range(CALLERS)]
+            try:
+                for start in free[:6]:
+                    book(env, "waits", start)
+            finally:
+                over.set()
+    finally:
+        env.simulator.configure(latency=0)
+    hits = [caller.result() for caller in callers]
+    if min(map(len, hits)) < 10:
+        raise HarnessError("a caller asked fewer than ten times")
+    return sum(hit != "true" for each in hits for hit in each)
 
-def _waited(caller: "Future[list[str]]") -> int:
-    hits = caller.result()
-    if len(hits) < 10:
-        raise StageError(f"a caller asked only {len(hits)} times")
-    return sum(hit != "true" for hit in hits)
 
-
-def _caused(ground: Ground) -> dict[str, int]:
-    """Book fifty slots on warm days of each event type; return how often Cal.com was asked for its slots."""
+def _caused(env: Environment) -> dict[str, int]:
+    """Book fifty slots on loaded days of each event type; return how often Cal.com was asked for its slots."""
     slugs = ("alone", "two-hosts")
-    free = {slug: _warm(ground, slug) for slug in slugs}
-    before = {slug: ground.asked(slug) for slug in slugs}
-    seen = len(ground.simulator.requests(BOOK))
-    began = time.monotonic()
+    free = {slug: _load(env, slug) for slug in slugs}
+    before = {slug: env.slot_requests(slug) for slug in slugs}
+    seen, began = len(env.simulator.requests(BOOK)), time.monotonic()
     with ThreadPoolExecutor(CALLERS) as pool:
-        booked = [pool.submit(_book_one, ground, slug, start) for slug in slugs for start in free[slug][:BOOKINGS]]
+        booked = [pool.submit(book, env, slug, start) for slug in slugs for start in free[slug][:BOOKINGS]]
         for each in booked:
             each.result()
     time.sleep(max(0.0, began + AFTERMATH - time.monotonic()))
-    if len(ground.simulator.requests(BOOK)) - seen != BOOKINGS * len(slugs):
-        raise StageError("Cal.com has not seen each booking exactly once")
-    return {slug: ground.asked(slug) - before[slug] for slug in slugs}
+    if len(env.simulator.requests(BOOK)) - seen != BOOKINGS * len(slugs):
+        raise HarnessError("Cal.com has not seen each booking exactly once")
+    return {slug: env.slot_requests(slug) - before[slug] for slug in slugs}
 
 
-def _book_one(ground: Ground, slug: str, start: str) -> None:
-    with ground.agent() as agent:
-        ground.book(agent, slug, start)
-
-
-def _warm(ground: Ground, slug: str) -> list[str]:
-    """Ask for two days until they are known for good; return their free slots."""
-    with ground.agent() as agent:
-        ground.free(agent, slug, days=2)
-        time.sleep(BELIEVED)
-        return ground.free(agent, slug, days=2)
+def _load(env: Environment, slug: str) -> list[str]:
+    """Have two days loaded and stored; return their free slots."""
+    with env.agent() as agent:
+        env.free_slots(agent, slug, days=2)
+        time.sleep(CONSISTENT_AFTER)
+        return env.free_slots(agent, slug, days=2)

@@ -1,4 +1,4 @@
-"""A task that does nothing: what Celery itself costs, to compare the clearing of days with."""
+"""A task that does nothing, to compare with."""
 
 from celery import shared_task
 

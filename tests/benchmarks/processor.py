@@ -1,4 +1,4 @@
-"""What a cached answer costs the processor, beside an empty view: the WSGI application in this process, no server."""
+"""The processor time of a cached answer, beside an empty view: the WSGI application in this process, no server."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,14 +7,11 @@ from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 
-from script.lib.measurements import Found, Promise, percentile
-from script.lib.processes import StageError
-from tests.benchmarks.environment import Ground
+from script.lib.environment import Environment
+from script.lib.measurements import Measurement, percentile
+from script.lib.processes import HarnessError
 from tests.benchmarks.throughput import warmed
 
-PROMISES = {
-    "cached_cpu_ratio": Promise("times", 4.2),
-}
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 PAIRS = 500
 ANSWERS = 10
@@ -23,23 +20,23 @@ SHARE = 0.05
 """Of the runs of each side, the cheapest, that count: what else runs on the machine can only make one dearer."""
 
 
-def measure(ground: Ground) -> dict[str, Found]:
+def measure(env: Environment) -> dict[str, Measurement]:
     """Measure the processor time of this thread, which does all of the work, in pairs."""
-    application, target = WSGIHandler(), warmed(ground)
-    empty, cached = environ("/bench/empty", ""), environ(target, ground.key)
+    application, target = WSGIHandler(), warmed(env)
+    empty, cached = environ("/bench/empty", ""), environ(target, env.tenant().key)
     for request in (empty, cached):
         cpu_s(application, request)
-    asked = ground.asked("ratio")
+    asked = env.slot_requests("ratio")
     pairs = [(cpu_s(application, empty), cpu_s(application, cached)) for _ in range(PAIRS)]
-    if ground.asked("ratio") != asked:
-        raise StageError("not every answer came from the cache")
+    if env.slot_requests("ratio") != asked:
+        raise HarnessError("not every answer came from the cache")
     least_empty, least_cached = (percentile(side, SHARE) or 0.0 for side in zip(*pairs, strict=True))
     remark = f"of {PAIRS} pairs, {least_cached * 1e6:.0f} µs against {least_empty * 1e6:.0f} µs"
-    return {"cached_cpu_ratio": Found(least_cached / least_empty, remark)}
+    return {"cached_cpu_ratio": Measurement(least_cached / least_empty, remark)}
 
 
 def cpu_s(application: Application, request: dict[str, Any]) -> float:
-    """Return the seconds of processor time that one answer takes, on average."""
+    """Return the seconds of processor time of one answer, on average."""
     began = time.thread_time()
     for _ in range(ANSWERS):
         answer(application, request)
@@ -47,25 +44,20 @@ def cpu_s(application: Application, request: dict[str, Any]) -> float:
 
 
 def answer(application: Application, request: dict[str, Any]) -> bytes:
-    """
-    Return the body of the answer, read and closed as a server does.
-
-    Raises:
-        StageError: the status is not 200.
-    """
+    """Return the content, read and closed as a server does. Raises `HarnessError` unless the status is 200."""
     statuses: list[str] = []
     response: Any = application({**request, "wsgi.input": BytesIO()}, lambda status, *_: statuses.append(status))
     try:
-        body = b"".join(response)
+        content = b"".join(response)
     finally:
         response.close()
     if not statuses[0].startswith("200"):
-        raise StageError(statuses[0])
-    return body
+        raise HarnessError(statuses[0])
+    return content
 
 
 def environ(target: str, key: str) -> dict[str, Any]:
-    """Return what a server says of a GET of `target`."""
+    """Return the WSGI environment of a GET of `target`."""
     path, _, query = target.partition("?")
     return {
         "REQUEST_METHOD": "GET",

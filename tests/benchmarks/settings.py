@@ -1,4 +1,4 @@
-"""Slotline's settings, with an empty view and an empty task to compare with."""
+"""Slotline's settings with an empty view and an empty task to compare with."""
 
 from config.settings import *  # noqa: F403  they are Slotline's own
 

@@ -1,4 +1,4 @@
-"""A big house: the appointments of one company, as years of business leave them."""
+"""Many rows: the appointments of one company after years of business."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from calcom.models import Account, EventType, EventTypeHost, Host
 BATCH = 5_000  # rows; a statement takes at most 65,535 parameters
 FIRST_ID = 1_000_000  # of event types and hosts at Cal.com: none of the simulator's
 
-# Each host has half an hour after the other, beginning ten days ago: the past took place, the future is confirmed, and
-# of both a seventh was cancelled.
+# Each host has one half hour after the other, from ten days ago on: past ones are completed, future ones confirmed,
+# and a seventh of both is cancelled.
 _APPOINTMENTS = """
     INSERT INTO bookings_appointment (
         public_id, reference, company_id, branch_id, service_id, event_type_id, host_id, customer_id, state, origin,
@@ -57,8 +57,8 @@ class Size:
 
 
 @dataclass(frozen=True)
-class House:
-    """Ids to ask about."""
+class Ids:
+    """Primary keys of what was written."""
 
     account: int
     branches: list[int]
@@ -68,8 +68,8 @@ class House:
     customers: list[int]
 
 
-def fill(size: Size, *, company: Company | None = None) -> House:
-    """Write the house, as a company of its own or into `company`, and let PostgreSQL learn about it."""
+def fill(size: Size, *, company: Company | None = None) -> Ids:
+    """Write the rows of a new company, or into `company`, and analyze the tables."""
     if company is None:
         account = Account.objects.create(name=size.name, base_url="http://127.0.0.1:9", api_key=f"cal_{size.name}")
         company = Company.objects.create(name=size.name, slug=size.name, account=account)
@@ -101,7 +101,7 @@ def fill(size: Size, *, company: Company | None = None) -> House:
     customers = Customer.objects.bulk_create(
         (Customer(company=company, name=f"caller {n}") for n in range(size.customers)), batch_size=BATCH
     )
-    house = House(
+    ids = Ids(
         account=account.pk,
         branches=[each.pk for each in branches],
         services=[each.pk for each in services],
@@ -109,18 +109,18 @@ def fill(size: Size, *, company: Company | None = None) -> House:
         hosts=[each.pk for each in hosts],
         customers=[each.pk for each in customers],
     )
-    _write_appointments(company.pk, house, size)
-    return house
+    _write_appointments(company.pk, ids, size)
+    return ids
 
 
-def _write_appointments(company: int, house: House, size: Size) -> None:
-    ids = {name: getattr(house, name) for name in ("branches", "services", "event_types", "hosts", "customers")}
+def _write_appointments(company: int, ids: Ids, size: Size) -> None:
+    keys = {name: getattr(ids, name) for name in ("branches", "services", "event_types", "hosts", "customers")}
     counts = {"appointments": size.appointments, "people": size.hosts, "places": size.branches, "types": size.types}
     with connection.cursor() as cursor:
-        # A million rows take their time, and autovacuum may be at the same tables.
+        # A million rows take long, and autovacuum may lock the same tables.
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute(
-            _APPOINTMENTS, {"name": size.name, "company": company, **counts, **ids, **NAMES, "callers": size.customers}
+            _APPOINTMENTS, {"name": size.name, "company": company, **counts, **keys, **NAMES, "callers": size.customers}
         )
         cursor.execute(_CLAIMS, {"name": size.name})
         cursor.execute("VACUUM ANALYZE")

@@ -1,83 +1,64 @@
-"""How soon Cal.com is told that we heard it: its own booking call waits for that."""
+"""How soon a webhook is acknowledged: Cal.com's own booking call waits for that."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from http import HTTPStatus
-from http.client import HTTPConnection
-from urllib.parse import urlsplit
 
 from calcom.models import Account, WebhookDelivery
 from calcom.simulator import sign
-from script.lib import webhooks
-from script.lib.measurements import Found, Promise, percentile
-from script.lib.processes import StageError
-from tests.benchmarks.environment import Ground
+from script.lib.agent import request
+from script.lib.environment import Environment, midnight
+from script.lib.measurements import Measurement, percentile
+from script.lib.processes import HarnessError
 
-PROMISES = {"webhook_ack_p95_ms": Promise("ms", 50)}
 A_SECOND, SECONDS = 50, 21
-SLUG = "told"
-# Three messages about each: it was made, moved and cancelled there.
+# Three messages about each: it is made, rescheduled and cancelled there.
 BOOKINGS = A_SECOND * SECONDS // 3
-# Seconds in which the workers have understood all of them.
-UNDERSTOOD_WITHIN = 120.0
 SLOT = timedelta(minutes=30)
 
 
-def measure(ground: Ground) -> dict[str, Found]:
-    """Send what Cal.com says about some hundred bookings, as evenly as it may come, while the workers listen to it."""
-    webhooks.subscribe(ground.simulator.base_url, ground.below.url, ground.below.tenants.values())
+def measure(env: Environment) -> dict[str, Measurement]:
+    """Send what Cal.com says about some hundred bookings at a steady pace, while the workers process it."""
+    env.subscribe_webhooks()
+    account = Account.objects.get(pk=env.tenant().account_id)
     try:
-        bodies = _bodies(ground)
+        bodies = _bodies(env)
+        began, sent = time.monotonic() + 0.1, []
         with ThreadPoolExecutor(32) as pool:
-            waits = [future.result() for future in _send(ground, pool, bodies)]
+            for number, body in enumerate(bodies):
+                due = began + number / A_SECOND
+                time.sleep(max(0.0, due - time.monotonic()))
+                sent.append(pool.submit(_deliver, env.url, account, body, due))
+        waits = [each.result() for each in sent]
     finally:
-        ground.simulator.configure(webhooks="hold")  # what is measured afterwards is not about them
-    ground.stage.wait_until(_all_understood, what="The webhooks were not understood", within=UNDERSTOOD_WITHIN)
-    kept = WebhookDelivery.objects.filter(state=WebhookDelivery.State.DONE).count()
-    if kept != len(bodies):
-        raise StageError(f"Of {len(bodies)} webhooks {kept} came to their end.")
+        env.simulator.configure(webhooks="hold")  # the groups that follow are not about them
+    env.supervisor.wait_until(
+        lambda: not WebhookDelivery.objects.pending().exists(), what="Not every webhook was processed", within=120.0
+    )
+    done = WebhookDelivery.objects.filter(state=WebhookDelivery.State.DONE).count()
+    if done != len(bodies):
+        raise HarnessError(f"Of {len(bodies)} webhooks {done} are done.")
     remark = f"{len(bodies)} about {BOOKINGS} bookings, {A_SECOND} a second; {percentile(waits, 0.5):.1f} at the median"
-    return {"webhook_ack_p95_ms": Found(percentile(waits, 0.95), remark)}
+    return {"webhook_ack_p95_ms": Measurement(percentile(waits, 0.95), remark)}
 
 
-def _bodies(ground: Ground) -> list[bytes]:
-    """Have bookings made, moved and cancelled at Cal.com, and return what it would say about that, in order."""
-    simulator = ground.simulator
+def _bodies(env: Environment) -> list[bytes]:
+    """Make, reschedule and cancel bookings at Cal.com, and return its webhooks in order."""
+    simulator = env.simulator
     simulator.configure(webhooks="hold")
-    first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    first = midnight(2)
     for number in range(BOOKINGS):
-        made = simulator.book_elsewhere(SLUG, first + 2 * number * SLOT, name="Ada Byron", email="ada@example.com")
+        made = simulator.book_elsewhere("told", first + 2 * number * SLOT, name="Ada Byron", email="ada@example.com")
         moved = simulator.reschedule_elsewhere(made["uid"], first + (2 * number + 1) * SLOT)
         simulator.cancel_elsewhere(moved["uid"])
     return [each["body"].encode() for each in simulator.deliveries()]
 
 
-def _send(ground: Ground, pool: ThreadPoolExecutor, bodies: list[bytes]) -> "list[Future[float]]":
-    """Send each when its time has come, however long the others take; each gives the milliseconds since that time."""
-    account = Account.objects.get(pk=ground.below.tenant().account_id)
-    began, sent = time.monotonic() + 0.1, []
-    for number, body in enumerate(bodies):
-        due = began + number / A_SECOND
-        time.sleep(max(0.0, due - time.monotonic()))
-        sent.append(pool.submit(_tell, ground.below.url, account, body, due))
-    return sent
-
-
-def _tell(url: str, account: Account, body: bytes, due: float) -> float:
-    """Send one as Cal.com does, on a connection of its own."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+def _deliver(url: str, account: Account, body: bytes, due: float) -> float:
+    """Send one as Cal.com does, on a connection of its own; return the milliseconds since it was due."""
     headers = {"Content-Type": "application/json", "X-Cal-Signature-256": sign(account.webhook_secret, body)}
-    try:
-        connection.request("POST", f"/webhooks/calcom/{account.pk}", body, headers)
-        response = connection.getresponse()
-        response.read()
-    finally:
-        connection.close()
-    if response.status != HTTPStatus.ACCEPTED:
-        raise StageError(f"A webhook was answered {response.status}.")
+    status, _, _ = request(url, "POST", f"/webhooks/calcom/{account.pk}", body, headers, timeout=30)
+    if status != HTTPStatus.ACCEPTED:
+        raise HarnessError(f"A webhook was answered {status}.")
     return (time.monotonic() - due) * 1000
-
-
-def _all_understood() -> bool:
-    return not WebhookDelivery.objects.pending().exists()

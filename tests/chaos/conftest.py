@@ -1,4 +1,4 @@
-"""How an experiment of the campaign is run: as a process of its own, whose verdict is the test's."""
+"""Fixtures of the fault-injection tests."""
 
 import logging
 import os
@@ -10,32 +10,32 @@ import pytest
 from django.conf import settings
 
 from script.lib.local import ROOT
-from tests.chaos.sequences.stage import Stage, set_up
+from tests.chaos.sequences.sandbox import Sandbox, set_up
 from tests.servers import ENVIRONMENT
 
-Run = Callable[..., None]
+Measure = Callable[..., None]
 
 
 @pytest.fixture
-def experiment(request: pytest.FixtureRequest) -> Run:
+def measure(request: pytest.FixtureRequest) -> Measure:
     """
-    Run an experiment of `tests/chaos/experiments`, in full if asked for, and fail when a promise is broken.
+    Return a function that measures a group of the report, and fails unless it meets its thresholds.
 
-    A `seed` is for the short form, which then is the same each time.
+    With `--full` it runs at full length. A `seed` is for the short form, which then is the same each time.
     """
 
-    def run(name: str, *, within: float = 600, seed: int | None = None) -> None:
-        command = [sys.executable, "-m", "tests.chaos.experiments", name]
+    def run(group: str, *, within: float = 600, seed: int | None = None) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.standalone", group]
         if request.config.getoption("full"):
             command.append("--full")
             within = 3 * 3600
         elif seed is not None:
             command += ["--seed", str(seed)]
-        # It brings servers of its own: what is meant for this process's tests is not for it.
+        # It starts servers of its own: this process's environment is not for it.
         ours = {*ENVIRONMENT, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
         environ = {name: value for name, value in os.environ.items() if name not in ours}
-        done = subprocess.run(  # noqa: PLW1510  the status is the verdict
-            command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=within
+        done = subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=within, check=False
         )
         print(done.stdout)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
@@ -44,13 +44,13 @@ def experiment(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.fixture
-def stage(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """Two companies, Cal.com, and a process of ours in the hands of the test, on a clock of their own."""
+def sandbox(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Two companies, Cal.com, and a process of ours that the test controls, on a clock of their own."""
     for name in ("BOOKINGS_READ_WAIT", "BOOKINGS_WRITE_WAIT"):
-        monkeypatch.setattr(settings, name, 1.0)  # seconds; to wait costs no time here, but many looks
+        monkeypatch.setattr(settings, name, 1.0)  # seconds; waiting takes no time here, but many looks
     logging.disable(logging.CRITICAL)
     try:
-        with set_up(monkeypatch) as stage:
-            yield stage
+        with set_up(monkeypatch) as sandbox:
+            yield sandbox
     finally:
         logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""The ledger of an experiment: what Cal.com has against what our rows say, and what has been left lying about."""
+"""The consistency check: Cal.com's bookings against our rows, and what is left unfinished."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -14,77 +14,83 @@ from cachectl.models import CacheInvalidation
 from calcom.http.parsing import METADATA_KEY
 from calcom.models import DeferredBooking, WebhookDelivery
 from calcom.simulator import SimulatorClient
+from script.lib.environment import Environment
 
 Remote = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """What is not as it should be, a line each, without anything that is personal."""
+class Differences:
+    """What is inconsistent, a line each, without personal data."""
 
     lost: Sequence[str]
-    """Confirmed here, or told so to a caller, and not there."""
-    doubled: Sequence[str]
-    """There once too often, or there and not here."""
-    left: Sequence[str]
-    """What has not come to its end: open changes, time that nobody has, what was not forgotten or heard."""
+    """Confirmed here, or to a caller, and not at Cal.com."""
+    duplicated: Sequence[str]
+    """At Cal.com more than once, or there and not here."""
+    unfinished: Sequence[str]
 
     @property
     def lines(self) -> list[str]:
         """Return all of them."""
-        return [*self.lost, *self.doubled, *self.left]
+        return [*self.lost, *self.duplicated, *self.unfinished]
 
 
-def balance(simulator: SimulatorClient, *, told: Collection[str] = ()) -> Ledger:
-    """Compare both sides as they are now; `told` are ids of bookings that callers were told to have."""
+def compare(simulator: SimulatorClient, *, confirmed: Collection[str] = ()) -> Differences:
+    """Compare both sides as they are now; `confirmed` are ids of bookings that were confirmed to callers."""
     remote = [each for each in simulator.bookings() if each["status"] == "accepted"]
     rows = {each.public_id: each for each in Appointment.objects.filter(state=AppointmentState.CONFIRMED)}
-    return Ledger(lost=_lost(remote, rows, told), doubled=_doubled(remote, rows), left=left_over())
+    return Differences(_lost(remote, rows, confirmed), _duplicated(remote, rows), unfinished())
 
 
-def left_over() -> list[str]:
-    """Return what waits to be worked off, or claims time for nobody."""
+def settled_differences(env: Environment, confirmed: Collection[str] = (), *, within: float) -> list[str]:
+    """
+    Return the differences once nothing is unfinished.
+
+    Raises:
+        HarnessError: something was still unfinished after `within` seconds.
+    """
+    env.supervisor.wait_until(lambda: not unfinished(), what="Operations or webhooks did not finish", within=within)
+    return compare(env.simulator, confirmed=confirmed).lines
+
+
+def unfinished() -> list[str]:
+    """Return what waits to be processed, or claims time without a live appointment."""
     ended = Q(appointment__isnull=False) & ~Q(appointment__state__in=LIVE_STATES)
     beside = Q(appointment__state=AppointmentState.CONFIRMED) & ~Q(kind=Claim.Kind.CONFIRMED)
-    counts = {
-        "open changes": Operation.objects.open().count(),
-        "pending appointments": Appointment.objects.filter(state=AppointmentState.PENDING).count(),
-        "claims of no appointment that lives, or beside its time": Claim.objects.filter(ended | beside).count(),
-        "confirmed appointments without their claim": _unclaimed(),
-        "conflicting claims": Claim.objects.filter(conflicting=True).count(),
-        "invalidations owed": CacheInvalidation.objects.filter(done_at__isnull=True).count(),
-        "webhooks owed": WebhookDelivery.objects.pending().count(),
-        "webhooks dead": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD_LETTER).count(),
-        "bookings set aside": DeferredBooking.objects.count(),
-    }
-    return [f"{number} {what}" for what, number in counts.items() if number]
-
-
-def _unclaimed() -> int:
     confirmed = Appointment.objects.filter(state=AppointmentState.CONFIRMED, start__gt=Now())
-    return confirmed.exclude(claims__start__lte=F("start"), claims__end__gte=F("end")).count()
+    counts = {
+        "open operations": Operation.objects.open(),
+        "pending appointments": Appointment.objects.filter(state=AppointmentState.PENDING),
+        "claims of no live appointment, or of another time": Claim.objects.filter(ended | beside),
+        "confirmed appointments without a claim": confirmed.exclude(
+            claims__start__lte=F("start"), claims__end__gte=F("end")
+        ),
+        "conflicting claims": Claim.objects.filter(conflicting=True),
+        "pending invalidations": CacheInvalidation.objects.filter(done_at__isnull=True),
+        "pending webhooks": WebhookDelivery.objects.pending(),
+        "dead-letter webhooks": WebhookDelivery.objects.filter(state=WebhookDelivery.State.DEAD_LETTER),
+        "deferred bookings": DeferredBooking.objects.all(),
+    }
+    return [f"{number} {what}" for what, rows in counts.items() if (number := rows.count())]
 
 
-def _lost(remote: Sequence[Remote], rows: Mapping[str, Appointment], told: Collection[str]) -> list[str]:
-    by_uid = {each["uid"]: each for each in remote}
-    missing = [f"{id_} is confirmed here and not there" for id_, row in rows.items() if row.remote_uid not in by_uid]
+def _lost(remote: Sequence[Remote], rows: Mapping[str, Appointment], confirmed: Collection[str]) -> list[str]:
+    starts = {each["uid"]: datetime.fromisoformat(each["start"]) for each in remote}
+    missing = [f"{id_} is confirmed here and not there" for id_, row in rows.items() if row.remote_uid not in starts]
     elsewhere = [
         f"{id_} is at another time there"
         for id_, row in rows.items()
-        if row.remote_uid in by_uid and _start(by_uid[row.remote_uid]) != row.start
+        if starts.get(row.remote_uid, row.start) != row.start
     ]
-    return missing + elsewhere + [f"{id_} was told to a caller and is not confirmed" for id_ in set(told) - set(rows)]
+    promised = [f"{id_} was confirmed to a caller and is not confirmed here" for id_ in set(confirmed) - set(rows)]
+    return missing + elsewhere + promised
 
 
-def _doubled(remote: Sequence[Remote], rows: Mapping[str, Appointment]) -> list[str]:
+def _duplicated(remote: Sequence[Remote], rows: Mapping[str, Appointment]) -> list[str]:
     uids = defaultdict(set)
     for each in remote:
         uids[each["metadata"].get(METADATA_KEY) or each["uid"]].add(each["uid"])
-    twice = [f"{id_} stands there {len(its)} times" for id_, its in uids.items() if len(its) > 1]
+    twice = [f"{id_} is booked there {len(its)} times" for id_, its in uids.items() if len(its) > 1]
     known = {row.remote_uid for row in rows.values()}
-    strangers = Counter(each["metadata"].get(METADATA_KEY, "made there") for each in remote if each["uid"] not in known)
-    return twice + [f"{id_} stands there and is not confirmed here" for id_ in strangers if len(uids[id_]) <= 1]
-
-
-def _start(remote: Remote) -> datetime:
-    return datetime.fromisoformat(remote["start"])
+    unknown = Counter(each["metadata"].get(METADATA_KEY, "made there") for each in remote if each["uid"] not in known)
+    return twice + [f"{id_} is booked there and not confirmed here" for id_ in unknown if len(uids[id_]) <= 1]

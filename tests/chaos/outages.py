@@ -1,4 +1,4 @@
-"""Ways in which a server of ours, or a worker, can be away for a while; each is a context."""
+"""Faults of a server or worker, each a context."""
 
 import threading
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 
 from redis import Redis
 
-from script.lib.processes import Child, Stage
+from script.lib.processes import Child, Supervisor
 
-# Where nobody listens: a replica of it keeps what it has, and takes nothing.
-MARIA = ("127.0.0.1", "1")
+# Where nothing listens: its replica keeps what it has, and accepts no write.
+UNREACHABLE = ("127.0.0.1", "1")
 
 
 @contextmanager
 def hanging(*children: Child) -> Iterator[None]:
-    """Let programs hang: connections to them stay open, new ones are taken, and nobody answers."""
+    """Pause programs: connections to them stay open, new ones are accepted, and nothing is answered."""
     for child in children:
         child.pause()
     try:
@@ -25,19 +25,19 @@ def hanging(*children: Child) -> Iterator[None]:
 
 
 @contextmanager
-def gone(stage: Stage, name: str) -> Iterator[None]:
-    """Kill a child, and start it again at the end: connections are refused, and what it held in memory is lost."""
-    child = stage.child(name)
-    stage.kill(child)
+def gone(supervisor: Supervisor, name: str) -> Iterator[None]:
+    """Kill a child, and start it again at the end: connections are refused, and its memory is lost."""
+    child = supervisor.child(name)
+    supervisor.kill(child)
     try:
         yield
     finally:
-        stage.start_again(child)
+        supervisor.restart(child)
 
 
 @contextmanager
 def slow(url: str, seconds: float) -> Iterator[None]:
-    """Let a Redis do nothing else for `seconds`, again and again, half of the time."""
+    """Block a Redis for `seconds`, again and again, half of the time."""
     over = threading.Event()
 
     def sleep() -> None:
@@ -56,9 +56,9 @@ def slow(url: str, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def replica(url: str) -> Iterator[None]:
-    """Let a Redis be what is left of it in a fail-over: it can be read, and refuses to write."""
+    """Make a Redis read-only, as in a fail-over."""
     with Redis.from_url(url) as redis:
-        redis.execute_command("REPLICAOF", *MARIA)
+        redis.execute_command("REPLICAOF", *UNREACHABLE)
         try:
             yield
         finally:
@@ -67,7 +67,7 @@ def replica(url: str) -> Iterator[None]:
 
 @contextmanager
 def full(url: str) -> Iterator[None]:
-    """Let a Redis have no memory left, and evict nothing."""
+    """Leave a Redis no memory, and let it evict nothing."""
     with Redis.from_url(url) as redis:
         redis.config_set("maxmemory-policy", "noeviction")
         redis.config_set("maxmemory", "1")

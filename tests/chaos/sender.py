@@ -1,8 +1,8 @@
 """
-One process that sends to Cal.com as Slotline's own processes do, as often as its plan says: through `Client`.
+One process of a worker fleet: sends to Cal.com as Slotline does, through `Client`, as often as its plan says.
 
-`python -m tests.chaos.sender PLAN`: it says when it is ready, begins when the plan's file `go` appears, and writes a
-line for each request that somebody wanted. `tests.chaos.worker_fleet` starts several of them and reads what they wrote.
+`python -m tests.chaos.sender PLAN` prints `ready`, begins when the plan's file `go` appears, and writes a record for
+each request that was wanted. `tests.chaos.worker_fleet` starts several and reads the records.
 """
 
 import json
@@ -12,26 +12,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from heapq import merge
 from pathlib import Path
 from random import Random
 from typing import Any
 
+KINDS = ("live", "refresh", "booking", "lookup", "background")
 BURST_S, BURST_EVERY_S = 20.0, 60.0
 
 
 @dataclass(frozen=True)
 class Demand:
-    """How often something is wanted of one account, by this process."""
+    """How often one process wants a kind of request for an account."""
 
     name: str
     """Of the account."""
     number: int
-    """Of the account; it counts up its event types, too."""
+    """Of the account."""
     kind: str
-    """live, refresh, background, booking or lookup."""
     per_minute: float
     lasts: float
     """Seconds."""
@@ -42,17 +42,12 @@ class Demand:
     tenant: int | None = None
 
     @property
-    def api_key(self) -> str:
-        """Return the account's."""
-        return f"cal_{self.name}"
-
-    @property
     def event_type_id(self) -> int:
-        """Return Cal.com's id of the event type that this kind asks for: so Cal.com's log tells them apart."""
-        return self.number * 10 + ("live", "refresh", "booking", "lookup", "background").index(self.kind)
+        """Return Cal.com's event type of this kind, by which its log tells the kinds apart."""
+        return self.number * 10 + KINDS.index(self.kind)
 
     def moments(self, random: Random) -> Iterator[float]:
-        """Yield the seconds after the beginning at which somebody wants it."""
+        """Yield the seconds after the beginning at which a request is wanted."""
         pause = 60 / self.per_minute
         moment = self.phase * pause
         while moment < self.lasts:
@@ -63,110 +58,105 @@ class Demand:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process is to do."""
+    """What one process does."""
 
     url: str
     """Of the simulated Cal.com."""
     demands: list[Demand]
     go: str
-    """The file that holds the moment of the beginning, on the monotonic clock."""
-    lines: str
+    """The file with the moment of the beginning, on the monotonic clock."""
+    records: str
     """The file that gets a line for each request."""
     seed: int
     threads: int = 8
     """For each account."""
-    way_s: tuple[float, float] = (0.02, 0.4)
-    """Shortest and longest time that a request is on its way."""
+    network_s: tuple[float, float] = (0.02, 0.4)
+    """Shortest and longest delay before a request arrives."""
     skew_s: float = 0.0
     """By how much this process's clock is wrong."""
 
     def to_json(self) -> str:
-        """Write it so that `from_json` reads it back."""
+        """Return it as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
         """Read what `to_json` wrote."""
-        said = json.loads(text)
-        return cls(**{**said, "demands": [Demand(**each) for each in said["demands"]]})
+        fields = json.loads(text)
+        return cls(**{**fields, "demands": [Demand(**each) for each in fields["demands"]]})
 
 
 @dataclass
-class Line:
+class Record:
     """What became of one request. Moments are of the monotonic clock, which all processes of a machine share."""
 
     name: str
     kind: str
     tenant: int | None
-    asked: float
-    granted: float | None = None
-    """When the limiter permitted it; None where it did not."""
+    wanted: float
+    admitted: float | None = None
+    """When the rate limiter admitted it; None where it did not."""
     ended: float = 0.0
     outcome: str = "ok"
 
 
 @dataclass
-class _Driver:
-    """The running plan."""
-
+class _Sender:
     plan: Plan
     calls: Mapping[str, Callable[[Demand, Random], object]]
     random: Random = field(init=False)
     pools: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
-    of_thread: threading.local = field(default_factory=threading.local)
+    current: threading.local = field(default_factory=threading.local)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.random = Random(self.plan.seed)
-        self.file = Path(self.plan.lines).open("a", encoding="utf-8")  # noqa: SIM115  as long as the process
+        self.file = Path(self.plan.records).open("a", encoding="utf-8")  # noqa: SIM115  as long as the process
 
     def run(self, began: float) -> None:
-        """Want everything at its moment, and wait for what is under way."""
-        for moment, demand in merge(*map(self._timed, self.plan.demands), key=lambda entry: entry[0]):
+        """Submit every request at its moment, and wait for those in flight."""
+        timed = (((moment, demand) for moment in demand.moments(self.random)) for demand in self.plan.demands)
+        for moment, demand in merge(*map(list, timed), key=lambda entry: entry[0]):
             wait = began + moment - time.monotonic()
             if wait < -1:
-                continue  # it was started again in the middle
+                continue  # this process was restarted in the middle
             time.sleep(max(0.0, wait))
-            self._pool(demand.name).submit(self._want, demand)
+            pool = self.pools.setdefault(demand.name, ThreadPoolExecutor(self.plan.threads))
+            pool.submit(self._send, demand)
         for pool in self.pools.values():
             pool.shutdown()
 
-    def _timed(self, demand: Demand) -> Iterator[tuple[float, Demand]]:
-        return ((moment, demand) for moment in demand.moments(self.random))
-
-    def _pool(self, name: str) -> ThreadPoolExecutor:
-        return self.pools.setdefault(name, ThreadPoolExecutor(self.plan.threads))
-
-    def _want(self, demand: Demand) -> None:
-        line = self.of_thread.line = Line(demand.name, demand.kind, demand.tenant, time.monotonic())
+    def _send(self, demand: Demand) -> None:
+        record = self.current.record = Record(demand.name, demand.kind, demand.tenant, time.monotonic())
         try:
             self.calls[demand.kind](demand, self.random)
-        except Exception as exc:  # noqa: BLE001  every outcome is written down
-            line.outcome = getattr(exc, "outcome", type(exc).__name__)
-        line.ended = time.monotonic()
+        except Exception as exc:  # noqa: BLE001  every outcome is recorded
+            record.outcome = getattr(exc, "outcome", type(exc).__name__)
+        record.ended = time.monotonic()
         with self.lock:
-            self.file.write(json.dumps(asdict(line)) + "\n")
+            self.file.write(json.dumps(asdict(record)) + "\n")
             self.file.flush()
 
-    def far(self, send: Callable[..., object]) -> Callable[..., object]:
-        """Put a way of some length before Cal.com; it begins when the limiter has permitted the request."""
+    def delayed(self, send: Callable[..., object]) -> Callable[..., object]:
+        """Put a network delay before Cal.com; it begins when the request was admitted."""
 
-        def send_far(**request: object) -> object:
-            self.of_thread.line.granted = time.monotonic()
-            time.sleep(self.random.uniform(*self.plan.way_s))
+        def send_later(**request: object) -> object:
+            self.current.record.admitted = time.monotonic()
+            time.sleep(self.random.uniform(*self.plan.network_s))
             return send(**request)
 
-        return send_far
+        return send_later
 
 
 def _calls(url: str) -> Mapping[str, Callable[[Demand, Random], object]]:
-    """Return what each kind of demand asks of `Client`. Models are imported here: they need the settings."""
-    from calcom.http.client import Client  # noqa: PLC0415
+    """Return how each kind of demand calls `Client`."""
+    from calcom.http.client import Client  # noqa: PLC0415  models, which need the settings
     from calcom.models import Account, EventType  # noqa: PLC0415
     from calcom.types import NewBooking, Priority  # noqa: PLC0415
+    from script.lib.environment import midnight  # noqa: PLC0415
 
     def account(demand: Demand) -> Account:
-        return Account(id=demand.number, name=demand.name, base_url=url, api_key=demand.api_key)
+        return Account(id=demand.number, name=demand.name, base_url=url, api_key=f"cal_{demand.name}")
 
     def client(demand: Demand) -> Client:
         return Client(account(demand), tenant=demand.tenant)
@@ -175,13 +165,11 @@ def _calls(url: str) -> Mapping[str, Callable[[Demand, Random], object]]:
         return EventType(account=account(demand), calcom_id=demand.event_type_id, length_minutes=30)
 
     def slots(priority: Priority, demand: Demand, _random: Random) -> object:
-        start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=3)
-        end = start + timedelta(days=1)
-        return client(demand).open_slots(event_type=event_type(demand), start=start, end=end, priority=priority)
+        days = {"start": midnight(3), "end": midnight(4)}
+        return client(demand).open_slots(event_type=event_type(demand), **days, priority=priority)
 
     def book(demand: Demand, random: Random) -> object:
-        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        start = midnight + timedelta(days=random.randrange(3, 300), minutes=30 * random.randrange(48))
+        start = midnight(random.randrange(3, 300)) + timedelta(minutes=30 * random.randrange(48))
         booking = NewBooking(start, "Ada Byron", "ada@callers.example", "UTC", appointment_id="bk_0")
         return client(demand).create_booking(event_type=event_type(demand), booking=booking)
 
@@ -190,39 +178,29 @@ def _calls(url: str) -> Mapping[str, Callable[[Demand, Random], object]]:
         "refresh": partial(slots, Priority.REFRESH),
         "background": lambda demand, _random: client(demand).me(),
         "booking": book,
-        "lookup": lambda demand, _random: client(demand).get_booking(uid="nobody"),
+        "lookup": lambda demand, _random: client(demand).get_booking(uid="unknown"),
     }
 
 
-def _shift_clock(seconds: float) -> None:
-    """Make this process's wall clock wrong."""
-    right = time.time
-    time.time = lambda: right() + seconds
-
-
-def _set_out(plan: Plan) -> _Driver:
+def main() -> None:
+    """Run the plan, and stay until told to stop: a program that ends by itself counts as dead."""
+    plan = Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if plan.skew_s:
+        right = time.time
+        time.time = lambda: right() + plan.skew_s
     import django  # noqa: PLC0415  after the clock was shifted
 
     django.setup()
     from calcom.http import transport  # noqa: PLC0415
 
-    driver = _Driver(plan, _calls(plan.url))
+    sender = _Sender(plan, _calls(plan.url))
     patched: Any = transport
-    patched.send = driver.far(transport.send)
-    return driver
-
-
-def main() -> None:
-    """Do what the plan says, and stay until told to stop: a program that ends by itself counts as dead."""
-    plan = Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    if plan.skew_s:
-        _shift_clock(plan.skew_s)
-    driver = _set_out(plan)
+    patched.send = sender.delayed(transport.send)
     go = Path(plan.go)
     print("ready", flush=True)
     while not go.exists():
         time.sleep(0.02)
-    driver.run(float(go.read_text(encoding="utf-8")))
+    sender.run(float(go.read_text(encoding="utf-8")))
     print("done", flush=True)
     threading.Event().wait()
 

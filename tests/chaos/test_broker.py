@@ -28,7 +28,7 @@ def application(url: str) -> Application:
     return made
 
 
-def took(send: Application) -> float:
+def duration(send: Application) -> float:
     """Send a message that the broker does not take; return the seconds until that was clear."""
     began = time.monotonic()
     with pytest.raises(OperationalError):
@@ -45,7 +45,7 @@ def silent() -> Iterator[Application]:
 
 def test_only_the_first_message_waits_for_a_silent_broker(silent: Application) -> None:
     """The first dispatch may cost 0.3 s, those of the second that follows at most 50 ms."""
-    first, others = took(silent), [took(silent) for _ in range(20)]
+    first, others = duration(silent), [duration(silent) for _ in range(20)]
 
     assert 0.25 < first < 0.6
     assert sum(others) < 0.05
@@ -57,9 +57,9 @@ def test_broker_is_asked_again_when_the_circuit_is_due_for_a_probe(
     """A broker that came back is noticed, at the price of one time-out a second while it does not."""
     monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     impatient = application(silent.conf.broker_url)
-    took(impatient)
+    duration(impatient)
 
-    assert took(impatient) > 0.25
+    assert duration(impatient) > 0.25
 
 
 def test_refused_broker_costs_nothing() -> None:
@@ -67,7 +67,7 @@ def test_refused_broker_costs_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
-    assert took(application(url)) < 0.25
+    assert duration(application(url)) < 0.25
 
 
 def test_broker_circuit_closes_when_a_message_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

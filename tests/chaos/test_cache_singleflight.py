@@ -29,8 +29,8 @@ def test_500_callers_on_one_cold_key_cost_one_request() -> None:
     with started(group):
         answers = [answer for report in group.reports() for answer in report["answers"]]
 
-    took = sorted(seconds for seconds, *_ in answers)
-    print(f"500 callers: {took[250]:.3f} s at the median, {took[-1]:.3f} s at most")
+    duration = sorted(seconds for seconds, *_ in answers)
+    print(f"500 callers: {duration[250]:.3f} s at the median, {duration[-1]:.3f} s at most")
     assert len(answers) == 500
     assert redis_client().get(LOADS) == b"1"
     assert all(verified for _, verified, _, _ in answers)

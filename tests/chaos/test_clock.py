@@ -42,7 +42,7 @@ def test_when_time_passes_what_is_known_grows_older(clock, salon, calcom, simula
     calcom.open_slots(**window)
     redis_client().set("a note", "1", px=60_000)
 
-    clock.pass_by(180)
+    clock.advance(180)
 
     again = calcom.open_slots(**window)
     assert (again.known.freshness, simulator.count("GET /v2/slots")) == (cache.Freshness.STALE, 1)
@@ -56,7 +56,7 @@ def test_permits_of_a_minute_ago_are_past(clock, salon, calcom, simulator):
         book(intent(salon.cut, at(hour, on=TUESDAY)), calcom)
     spent = limiter_for(salon.account.api_key, 120).state().spent
 
-    clock.pass_by(90)
+    clock.advance(90)
 
     assert (spent, limiter_for(salon.account.api_key, 120).state().spent) == (5, 0)
 

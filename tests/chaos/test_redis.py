@@ -22,8 +22,8 @@ from calcom.simulator import Simulator
 from config.broker import Application
 from monitoring import collectors, probes
 from monitoring.collectors import Unhealthy
-from script.lib.processes import Child, Stage, answers
-from script.lib.servers import bring_redis
+from script.lib.processes import Child, Supervisor, is_listening
+from script.lib.servers import start_redis
 from tests.agent import Agent
 from tests.bookings.helpers import let_jobs_finish
 from tests.chaos import outages
@@ -32,10 +32,10 @@ from tests.factories import TUESDAY, Salon
 
 pytestmark = pytest.mark.slow
 
-Fault = Callable[[Stage, Child], AbstractContextManager[None]]
+Fault = Callable[[Supervisor, Child], AbstractContextManager[None]]
 FAULTS: dict[str, Fault] = {
     "silent": lambda _stage, child: outages.hanging(child),
-    "refused": lambda stage, child: outages.gone(stage, child.name),
+    "refused": lambda supervisor, child: outages.gone(supervisor, child.name),
     "a replica": lambda _stage, _child: outages.replica(redis_url()),
     "full": lambda _stage, _child: outages.full(redis_url()),
 }
@@ -47,21 +47,21 @@ def redis_url() -> str:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, settings: Settings) -> Iterator[Stage]:
+def supervisor(tmp_path: Path, settings: Settings) -> Iterator[Supervisor]:
     """Give this test a Redis of its own, to break."""
-    with Stage(tmp_path) as stage:
-        settings.REDIS_URL = bring_redis(stage)
-        yield stage
+    with Supervisor(tmp_path) as supervisor:
+        settings.REDIS_URL = start_redis(supervisor)
+        yield supervisor
 
 
 @pytest.fixture(params=FAULTS)
-def fault(request: pytest.FixtureRequest, stage: Stage) -> AbstractContextManager[None]:
+def fault(request: pytest.FixtureRequest, supervisor: Supervisor) -> AbstractContextManager[None]:
     """Return a way in which Redis can be away."""
-    return FAULTS[request.param](stage, stage.child("redis"))
+    return FAULTS[request.param](supervisor, supervisor.child("redis"))
 
 
 def test_what_was_offered_is_held_and_booked_without_redis(
-    stage: Stage, fault: AbstractContextManager[None], agent: Agent, salon: Salon, simulator: Simulator
+    supervisor: Supervisor, fault: AbstractContextManager[None], agent: Agent, salon: Salon, simulator: Simulator
 ) -> None:
     """Experiments 5 and 6: no list can be had, the offer stands for it; Cal.com decides, and what changed is owed."""
     conversation = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {}).json()
@@ -75,11 +75,11 @@ def test_what_was_offered_is_held_and_booked_without_redis(
         assert (held.status_code, held.json()["verified"]) == (201, False), held.content
         wish = {"confirm_token": held.json()["confirm_token"], "caller": {"name": "Anna Berg"}, **within}
         booked = agent._post("/v1/bookings", wish, {})
-        took = time.monotonic() - began
+        duration = time.monotonic() - began
         let_jobs_finish()
 
     assert (booked.status_code, booked.json()["status"]) == (201, "confirmed"), booked.content
-    assert took < 1.5
+    assert duration < 1.5
     assert Appointment.objects.get().state == "confirmed"
     assert simulator.count("POST /v2/bookings") == 1
     assert CacheInvalidation.objects.filter(done_at=None).exists()
@@ -92,27 +92,29 @@ def test_what_was_offered_is_held_and_booked_without_redis(
 
 @pytest.mark.django_db(transaction=True)
 def test_health_says_that_redis_is_missed_and_sends_nobody_away(
-    stage: Stage, fault: AbstractContextManager[None], client: Client, settings: Settings
+    supervisor: Supervisor, fault: AbstractContextManager[None], client: Client, settings: Settings
 ) -> None:
     """Experiments 5 and 6: degraded, not down, within a second; also where Redis answers and says no."""
     with fault:
         collectors.PROBES.clear_cache()
         began = time.monotonic()
         ready, health = client.get("/health/ready"), client.get("/health")
-        took = time.monotonic() - began
+        duration = time.monotonic() - began
 
     assert (ready.status_code, health.status_code) == (200, 200)
     assert (ready.json()["ready"], health.json()["status"]) == (True, "degraded")
     assert not health.json()["probes"]["redis"]["ok"]
-    assert took < 1
+    assert duration < 1
 
 
-def test_health_says_that_the_broker_is_missed(stage: Stage, fault: AbstractContextManager[None]) -> None:
+def test_health_says_that_the_broker_is_missed(supervisor: Supervisor, fault: AbstractContextManager[None]) -> None:
     """The same for the queues' Redis, also where it answers and says no."""
     broker = application(redis_url())
     with fault, broker_probed(broker), pytest.raises((Unhealthy, OperationalError)):
         probes.broker()
-    stage.wait_until(lambda: answers(urlsplit(redis_url()).port or 0), what="The broker did not come back", within=10)
+    supervisor.wait_until(
+        lambda: is_listening(urlsplit(redis_url()).port or 0), what="The broker did not come back", within=10
+    )
 
     with broker_probed(broker):
         probes.broker()

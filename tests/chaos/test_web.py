@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from config import gunicorn
-from script.lib.processes import Child, Stage, free_port
-from script.lib.processes import answers as accepts
-from tests.chaos.conftest import Run
+from script.lib.processes import Child, Supervisor, free_port, is_listening
 
 APPLICATION = """
 import os
@@ -36,15 +34,15 @@ def application(environ, start_response):
 @pytest.mark.slow
 def test_hanging_process_of_web_is_replaced(tmp_path: Path) -> None:
     """With a shorter patience than in production, one of two is stopped, and another takes its place."""
-    with Stage(tmp_path) as stage:
-        web, port = start_web(stage, tmp_path, "--timeout", "2", processes=2)
-        stage.wait_until(lambda: len(processes(web)) == 2, what="web did not start", within=30)
+    with Supervisor(tmp_path) as supervisor:
+        web, port = start_web(supervisor, tmp_path, "--timeout", "2", processes=2)
+        supervisor.wait_until(lambda: len(processes(web)) == 2, what="web did not start", within=30)
         hanging = processes(web).pop()
 
         os.kill(hanging, signal.SIGSTOP)
 
-        stage.wait_until(lambda: hanging not in processes(web), what="It was not replaced", within=20)
-        stage.wait_until(lambda: len(processes(web)) == 2, what="Nobody took its place", within=20)
+        supervisor.wait_until(lambda: hanging not in processes(web), what="It was not replaced", within=20)
+        supervisor.wait_until(lambda: len(processes(web)) == 2, what="Nobody took its place", within=20)
         assert all(answered(port) for _ in range(20))
     assert gunicorn.timeout <= 10
 
@@ -52,15 +50,15 @@ def test_hanging_process_of_web_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_web_answers_what_has_begun_before_it_stops(tmp_path: Path) -> None:
     """A deploy costs no caller an answer: who was accepted is answered, and new callers are refused at once."""
-    with Stage(tmp_path) as stage, ExitStack() as held:
-        web, port = start_web(stage, tmp_path)
+    with Supervisor(tmp_path) as supervisor, ExitStack() as held:
+        web, port = start_web(supervisor, tmp_path)
         caller = held.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))
         caller.request("POST", "/slow", body=b"hello", headers={"X-Folder": str(tmp_path)})
-        stage.wait_until((tmp_path / "arrived").exists, what="The request did not arrive", within=30)
+        supervisor.wait_until((tmp_path / "arrived").exists, what="The request did not arrive", within=30)
 
         web.process.terminate()
 
-        stage.wait_until(lambda: not accepts(port), what="web still took connections", within=30)
+        supervisor.wait_until(lambda: not is_listening(port), what="web still took connections", within=30)
         (tmp_path / "go-on").touch()
         assert caller.getresponse().read() == b"hello"
         assert web.process.wait(60) == 0
@@ -71,8 +69,8 @@ def test_web_drops_a_request_that_does_not_come_whole(tmp_path: Path) -> None:
     """Other clients are answered meanwhile, with fewer threads than unfinished requests."""
     half_headers = b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: "
     half_body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nhalf"
-    with Stage(tmp_path) as stage, ExitStack() as held:
-        _, port = start_web(stage, tmp_path, threads=1)
+    with Supervisor(tmp_path) as supervisor, ExitStack() as held:
+        _, port = start_web(supervisor, tmp_path, threads=1)
         connections = [connect(held, port, sent) for sent in (half_headers, half_body) * 3]
 
         assert all(answered(port) for _ in range(5))
@@ -85,8 +83,8 @@ def test_web_drops_a_request_that_does_not_come_whole(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_web_understands_bodies_in_chunks_and_refuses_endless_headers(tmp_path: Path) -> None:
     """A client need not know beforehand how long its body is."""
-    with Stage(tmp_path) as stage, ExitStack() as held:
-        _, port = start_web(stage, tmp_path)
+    with Supervisor(tmp_path) as supervisor, ExitStack() as held:
+        _, port = start_web(supervisor, tmp_path)
         caller = held.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))
         caller.request("POST", "/", body=iter([b"in ", b"chunks"]), encode_chunked=True)
 
@@ -95,13 +93,9 @@ def test_web_understands_bodies_in_chunks_and_refuses_endless_headers(tmp_path: 
         assert endless.recv(100).startswith(b"HTTP/1.0 431")
 
 
-@pytest.mark.campaign
-def test_clients_that_keep_connections_delay_no_other(experiment: Run) -> None:
-    """Two hundred connections after `Connection: close`, in half headers, in half bodies, and silent."""
-    experiment("held_connections")
-
-
-def start_web(stage: Stage, folder: Path, *options: str, processes: int = 1, threads: int = 2) -> tuple[Child, int]:
+def start_web(
+    supervisor: Supervisor, folder: Path, *options: str, processes: int = 1, threads: int = 2
+) -> tuple[Child, int]:
     """Start gunicorn with the application above, wait until it answers, and return it with its port."""
     (folder / "hello.py").write_text(APPLICATION)
     port = free_port()
@@ -112,10 +106,10 @@ def start_web(stage: Stage, folder: Path, *options: str, processes: int = 1, thr
         "PYTHONPATH": str(folder),
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
     }
-    web = stage.start(
+    web = supervisor.start(
         "web", [sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py", *options, "hello"], environ
     )
-    stage.wait_until(lambda: answered(port), what="web did not answer", within=30)
+    supervisor.wait_until(lambda: answered(port), what="web did not answer", within=30)
     return web, port
 
 

@@ -34,7 +34,7 @@ class Line:
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass for everybody."""
-        self.clock.pass_by(seconds)
+        self.clock.advance(seconds)
         self.simulator.set_now(self.clock.now())
 
     def beat(self) -> None:
@@ -104,7 +104,7 @@ def test_whatever_becomes_of_webhooks_the_end_is_what_cal_com_says(line, salon, 
         if dice.random() < 0.5:
             line.beat()
     drifted = set(as_here()) ^ set(as_there(simulator))
-    took = line.await_truth()
+    duration = line.await_truth()
 
     sent = simulator.deliveries()
     again = repeat(salon.account.pk, sent, dice)
@@ -115,10 +115,10 @@ def test_whatever_becomes_of_webhooks_the_end_is_what_cal_com_says(line, salon, 
 
     lost = sum(message["outcome"] == "lost" for message in sent)
     print(
-        f"seed {SEED}: {len(sent)} sent, {lost} lost; {len(drifted)} differed, for {took} s; repeated {again}, "
+        f"seed {SEED}: {len(sent)} sent, {lost} lost; {len(drifted)} differed, for {duration} s; repeated {again}, "
         f"a week later {old}, settled in {took_old} s; {forged} forged ones accepted"
     )
-    assert None not in {took, took_old}
+    assert None not in {duration, took_old}
     assert [message for message in sent if message["outcome"] not in {202, "lost"}] == []
     assert again["new"] == 0
     assert old["new"] == lost

@@ -1,7 +1,7 @@
 """
-Experiment 24: whatever is sent, by whomever, with whichever key.
+Fuzzing: any request, with any key.
 
-`cast` brings companies that have something; `described` sends what the API's own description allows, and what it does
-not; `unsigned` knocks where no key is asked for; `foreign` shows one company's ids with another's key; `guesses` tries
-keys; `hunt` looks for keys where none may be.
+`companies` have data; `described` sends what the API's description allows, and what it does not; `unsigned` sends where
+no key is needed; `foreign` uses one company's ids with another's key; `unknown_keys` tries keys; `secrets` searches for
+keys where none may be.
 """

@@ -1,23 +1,20 @@
-"""Companies with a bit of everything: calls, offers, holds, bookings, operations, callbacks."""
+"""Companies with data of every kind: conversations, offers, holds, bookings, operations, callbacks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
-from script.lib import webhooks
+from bookings.models import Appointment, Branch, Staff
+from calcom.models import Account, Host
+from calcom.simulator import Dataset
 from script.lib.agent import Agent, Answer
-from script.lib.environment import Ground
-from script.lib.processes import StageError
+from script.lib.environment import Environment, calcom_data, window
+from script.lib.processes import HarnessError
+from script.lib.tenants import Tenant, create_company
 
-if TYPE_CHECKING:
-    from script.lib.company import Tenant  # models, which need the settings
-
-ROBBED, ROBBER, SISTER = "salon", "practice", "sister"
-"""Whose ids are shown by others; who shows them; and who does so from the same Cal.com account."""
-ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:59"),)
+VICTIM, ATTACKER, SIBLING = "salon", "practice", "sister"
+"""Whose ids are used by others; who uses them; and who does so from the same Cal.com account."""
 MINUTES = {"cut": 15, "colour": 30, "trim": 15}
 FIRST_DAY, DAYS = 3, 30
 
@@ -25,32 +22,25 @@ FIRST_DAY, DAYS = 3, 30
 def dataset(seed: int) -> Dataset:
     """Return a Cal.com with two owners, whose keys look like real ones."""
     chance = Random(seed)
-    owners = (ROBBED, ROBBER)
-    return Dataset(
-        users=tuple(
-            User(number, name, name.title(), api_key=f"cal_live_{chance.randbytes(16).hex()}", hours=ALWAYS)
-            for number, name in enumerate(owners, 1)
-        ),
-        event_types=tuple(
-            EventType(number, owner, slug, f"{slug} at the {owner}", MINUTES[slug])
-            for number, (owner, slug) in enumerate(((owner, slug) for owner in owners for slug in MINUTES), 1)
-        ),
-    )
+    keys = {name: {"api_key": f"cal_live_{chance.randbytes(16).hex()}"} for name in (VICTIM, ATTACKER)}
+    offered: dict[str, tuple[str, ...]] = dict.fromkeys(MINUTES, ())
+    lengths = {slug: {"minutes": minutes} for slug, minutes in MINUTES.items()}
+    return calcom_data(dict.fromkeys(keys, offered), users=keys, event_types=lengths)
 
 
 @dataclass(frozen=True)
-class Shop:
-    """A company as its agent sees it, and what it has."""
+class Company:
+    """A company as its agent sees it, and its data."""
 
-    tenant: "Tenant"
-    things: Mapping[str, str]
+    tenant: Tenant
+    values: Mapping[str, str]
     """Ids, tokens and names by the parameter that takes them."""
     private: tuple[str, ...]
-    """What no answer to anybody else may say, beside them."""
+    """What no answer to others may contain, beside them."""
     booked_on: str
-    """The date of its booking, there."""
+    """The local date of its booking."""
     starts: Iterator[str]
-    """Times of its first service that are free, and that nobody else here books."""
+    """Free slots of its first service, which are booked by nothing else."""
 
     @property
     def key(self) -> str:
@@ -63,75 +53,51 @@ class Shop:
         return next(iter(self.tenant.services.values()))
 
 
-def bring(here: Ground) -> dict[str, Shop]:
-    """Return the companies by name; each has the same kinds of things, made through the API."""
-    tenants = {**here.tenants, SISTER: _sister(here.tenant(ROBBED))}
+def create(env: Environment) -> dict[str, Company]:
+    """Return the companies by name; each has the same kinds of data, made through the API."""
+    shared = env.tenant(VICTIM)
+    account = Account.objects.get(pk=shared.account_id)
+    sibling = create_company(account, SIBLING, SIBLING.title(), shared.zone.key, service_suffix=f" at the {SIBLING}")
+    tenants = {**env.tenants, SIBLING: sibling}
     for tenant in tenants.values():
-        _employ(tenant)
-    webhooks.subscribe(here.simulator.base_url, here.url, here.tenants.values())
-    return {name: _settle(here, name, tenant, number) for number, (name, tenant) in enumerate(tenants.items(), 1)}
+        branch = Branch.objects.get(company=tenant.company_id)
+        for host in Host.objects.filter(account=tenant.account_id):
+            Staff.objects.create(branch=branch, host=host, name=f"Emma-{host.pk}")
+    env.subscribe_webhooks()
+    return {name: _fill(env, name, tenant, number) for number, (name, tenant) in enumerate(tenants.items(), 1)}
 
 
-def _sister(tenant: "Tenant") -> "Tenant":
-    """Write a company that shares the tenant's Cal.com account, and nothing else."""
-    from bookings.models import AgentKey, Branch, Company, Service  # noqa: PLC0415  models, which need the settings
-    from calcom.models import EventType as Mirrored  # noqa: PLC0415
-    from script.lib.company import Tenant as Written  # noqa: PLC0415
-
-    company = Company.objects.create(name=SISTER.title(), slug=SISTER, account_id=tenant.account_id)
-    branch = Branch.objects.create(company=company, name=SISTER.title(), time_zone=tenant.zone.key)
-    services = {
-        each.slug: Service.objects.create(
-            branch=branch, event_type=each, name=f"{each.slug} at the {SISTER}", duration_minutes=each.length_minutes
-        )
-        for each in Mirrored.objects.filter(account=tenant.account_id)
-    }
-    _, key = AgentKey.objects.issue(company=company, name=SISTER, scopes=list(AgentKey.Scope.values))
-    ids = {slug: f"sv_{service.pk}" for slug, service in services.items()}
-    return Written(SISTER, company.pk, tenant.account_id, key, ids, tenant.zone)
-
-
-def _employ(tenant: "Tenant") -> None:
-    from bookings.models import Branch, Staff  # noqa: PLC0415  models, which need the settings
-    from calcom.models import Host  # noqa: PLC0415
-
-    for host in Host.objects.filter(account=tenant.account_id):
-        Staff.objects.create(branch=Branch.objects.get(company=tenant.company_id), host=host, name=f"Emma-{host.pk}")
-
-
-def _settle(here: Ground, name: str, tenant: "Tenant", number: int) -> Shop:
-    """Have a phone call with the company in which everything happens, and bookings beside it."""
-    from bookings.models import Appointment, Branch, Staff  # noqa: PLC0415  models, which need the settings
-
+def _fill(env: Environment, name: str, tenant: Tenant, number: int) -> Company:
+    """Have a conversation with the company in which everything happens, and bookings beside it."""
     caller = {"name": f"Ada Quill-{name}", "phone": f"+491511234560{number}", "email": f"ada@{name}.example.com"}
-    with Agent(here.url, tenant.key) as agent:
-        starts = _free(agent, tenant, share=number)
-        service = next(iter(tenant.services.values()))
-        call = _made(agent.post("/v1/conversations", {"call_id": f"call-{name}", "caller_phone": caller["phone"]}))
+    service = next(iter(tenant.services.values()))
+    with Agent(env.url, tenant.key) as agent:
+        listed = _body(agent.get("/v1/availability", service=service, **window(FIRST_DAY, DAYS)))
+        # Every third slot, other ones for each company.
+        starts = iter([slot["start"] for slot in listed["slots"]][number % 3 :: 3])
+        call = _body(agent.post("/v1/conversations", {"call_id": f"call-{name}", "caller_phone": caller["phone"]}))
         inside = {"conversation_id": call["conversation_id"]}
-        day = next(starts)[:10]
-        found = _made(agent.post("/v1/availability/search", {"service": service, "when": {"date": day}, **inside}))
+        search = {"service": service, "when": {"date": next(starts)[:10]}}
+        found = _body(agent.post("/v1/availability/search", {**search, **inside}))
         offers = found["offers"]
-        held = _made(agent.post("/v1/holds", {"slot_token": offers[0]["slot_token"], **inside}))
-        wish = {"service": service, "caller": caller}
-        booked = _made(
-            agent.post("/v1/bookings", {**wish, "start": next(starts)}, Idempotency_Key=f"wish-of-the-{name}")
-        )
-        asked = _made(agent.post("/v1/callbacks", {"topic": "A perm", **inside}))
-        loose = _made(agent.post("/v1/availability/search", {"service": service, "when": {"date": day}}))["offers"]
-    things = {
+        held = _body(agent.post("/v1/holds", {"slot_token": offers[0]["slot_token"], **inside}))
+        booking = {"service": service, "caller": caller, "start": next(starts)}
+        booked = _body(agent.post("/v1/bookings", booking, Idempotency_Key=f"booking-of-the-{name}"))
+        callback = _body(agent.post("/v1/callbacks", {"topic": "A perm", **inside}))
+        outside = _body(agent.post("/v1/availability/search", search))["offers"]
+    values = {
         "conversation_id": call["conversation_id"],
         "call_id": f"call-{name}",
         "slot_token": offers[-1]["slot_token"],
-        "loose slot_token": loose[-1]["slot_token"],
+        "loose slot_token": outside[-1]["slot_token"],
         "more_token": found["more_token"],
         "hold_id": held["hold_id"],
         "confirm_token": held["confirm_token"],
         "booking_id": booked["booking"]["id"],
         "reference": booked["booking"]["reference"],
         "operation_id": booked["operation_id"],
-        "callback_id": asked["callback_id"],
-        "Idempotency-Key": f"wish-of-the-{name}",
+        "callback_id": callback["callback_id"],
+        "Idempotency-Key": f"booking-of-the-{name}",
         "service": service,
         "staff": f"st_{Staff.objects.get(branch__company=tenant.company_id).pk}",
         "branch": Branch.objects.get(company=tenant.company_id).name,
@@ -139,18 +105,10 @@ def _settle(here: Ground, name: str, tenant: "Tenant", number: int) -> Shop:
     }
     uids = Appointment.objects.filter(company=tenant.company_id).exclude(remote_uid="")
     private = (*filter(None, uids.values_list("remote_uid", flat=True)), booked["booking"]["start"])
-    return Shop(tenant, things, private, booked["booking"]["start"][:10], starts)
+    return Company(tenant, values, private, booked["booking"]["start"][:10], starts)
 
 
-def _free(agent: Agent, tenant: "Tenant", *, share: int) -> Iterator[str]:
-    """Return every third free time of the first service, another third for each company."""
-    first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=FIRST_DAY)
-    window = {"from": first.isoformat(), "to": (first + timedelta(days=DAYS)).isoformat()}
-    found = _made(agent.get("/v1/availability", service=next(iter(tenant.services.values())), **window))
-    return iter([slot["start"] for slot in found["slots"]][share % 3 :: 3])
-
-
-def _made(answer: Answer) -> Any:
+def _body(answer: Answer) -> Any:
     if answer.status not in {200, 201}:
-        raise StageError(f"The companies have nothing: {answer.status} {str(answer.body)[:300]}")
+        raise HarnessError(f"The companies have no data: {answer.status} {str(answer.body)[:300]}")
     return answer.body

@@ -1,4 +1,4 @@
-"""How what is sent is made up: by hypothesis, the same for the same seed, and only sent, never made shorter."""
+"""Examples drawn by hypothesis, the same for the same seed; they are sent once and never shrunk."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,8 +9,8 @@ from hypothesis.strategies import SearchStrategy
 T = TypeVar("T")
 
 
-def drawn(strategy: SearchStrategy[T], send: Callable[[T], None], *, number: int, most: int) -> None:
-    """Call `send` with at most `most` values of a strategy; `number` says with which."""
+def draw(strategy: SearchStrategy[T], send: Callable[[T], None], *, number: int, most: int) -> None:
+    """Call `send` with at most `most` examples of a strategy; `number` is the seed."""
 
     @seed(number)
     @settings(
@@ -21,7 +21,7 @@ def drawn(strategy: SearchStrategy[T], send: Callable[[T], None], *, number: int
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
-    def draw(value: T) -> None:
-        send(value)
+    def run(example: T) -> None:
+        send(example)
 
-    draw()
+    run()

@@ -1,20 +1,19 @@
-"""One company's ids, tokens and names with another company's key: answered as if they had never been."""
+"""One company's ids, tokens and names with another company's key: answered as if they did not exist."""
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from http.client import HTTPConnection
 from itertools import count
 from random import Random
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from calcom.simulator import sign
-from script.lib.processes import StageError
-from tests.fuzz.companies import Shop
+from script.lib.agent import request
+from script.lib.processes import HarnessError
+from tests.fuzz.companies import Company
 
 TAKES = frozenset(
     {
@@ -31,15 +30,14 @@ SAYS = frozenset(
         *("start", "from", "to", "date", "when", "part_of_day", "not_before", "time", "phrase", "windows"),
     }
 )
-"""Parameters that name nothing which anybody has."""
+"""Parameters by which nothing is looked up."""
 EXACT = frozenset({"ok", "status", "code", "title", "detail", "reason", "retryable", "replayed", "known", "number"})
-"""Members of answers that must be the same to the letter; of the others the kind is compared."""
+"""Members of responses that must be equal; of the others the type is compared."""
 ANY_TEXT = frozenset({"name", "phone", "email", "Idempotency-Key", "caller_phone", "call_id", "q"})
 _NAMED_ALIKE = {"caller_phone": "phone", "q": "name"}
 NO_BOOKING, NO_OPERATION, NO_TOKEN = "bk_0000000000000000", "op_0000000000000000", "ZZZZZZZZZZ"
-_SAID = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # letters of references and of tokens
-_PATIENCE = 15.0  # seconds
-AT_ONCE = 8
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # of references and tokens
+THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -67,27 +65,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an operation takes something."""
+    """A parameter of an operation."""
 
     operation: str
     where: str
     """path, query, header or body."""
     name: str
-    """With that of what it is in: `caller.name`."""
+    """With that of its object: `caller.name`."""
 
     @property
     def last(self) -> str:
-        """Return the name without that of what it is in."""
+        """Return the name without that of its object."""
         return self.name.rpartition(".")[2]
 
     def is_for(self, kind: str) -> bool:
-        """Return whether it takes things of that kind."""
+        """Return whether it takes values of that kind."""
         return kind.rpartition(" ")[2] == _NAMED_ALIKE.get(self.last, self.last)
 
 
 @dataclass(frozen=True)
-class Told:
-    """An answer."""
+class Response:
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -97,89 +95,81 @@ class Told:
         return f"{self.status} {self.content[:300]}"
 
     def shape(self, sent: str) -> object:
-        """Return what may not differ from the answer to something that never was; `sent` is what was asked for."""
-        told = json.loads(self.content.replace(json.dumps(sent)[1:-1], "<sent>")) if self.content else None
-        return self.status, sorted(self.headers), _shape(told)
+        """Return what may not differ from the response to a made-up value; `sent` is the value."""
+        response = json.loads(self.content.replace(json.dumps(sent)[1:-1], "<sent>")) if self.content else None
+        return self.status, sorted(self.headers), _shape(response)
 
 
-def _shape(told: object, name: str = "") -> object:
-    if isinstance(told, dict):
-        return {key: _shape(value, key) for key, value in told.items()}
-    if isinstance(told, list):
-        return sorted({json.dumps(_shape(each), sort_keys=True, default=str) for each in told})
-    return told if name in EXACT else type(told).__name__
+def _shape(response: object, name: str = "") -> object:
+    if isinstance(response, dict):
+        return {key: _shape(value, key) for key, value in response.items()}
+    if isinstance(response, list):
+        return sorted({json.dumps(_shape(each), sort_keys=True, default=str) for each in response})
+    return response if name in EXACT else type(response).__name__
 
 
 @dataclass
-class Robbery:
-    """Somebody who shows what is another company's."""
+class Probe:
+    """A company that uses another company's values."""
 
     url: str
-    robber: Shop
-    robbed: Shop
+    attacker: Company
+    victim: Company
     chance: Random
     thorough: bool
-    """Whether places are shown things that are not called like them."""
+    """Whether parameters are also given values of other kinds."""
     tried: int = 0
-    caught: Sequence[str] = ()
-    """What was answered in another way than for something that never was, or told something of the other company."""
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def run(self, description: Mapping[str, Any]) -> None:
-        """Show everything the other company has in every place that takes anything."""
-        self._twins = {kind: never_was(thing, self.chance) for kind, thing in self.robbed.things.items()}
-        # Nothing of its own on the day of the other's booking, lest it finds that under the other's name.
-        self._starts = filter(lambda start: not start.startswith(self.robbed.booked_on), self.robber.starts)
+    def run(self, description: Mapping[str, Any]) -> list[str]:
+        """Use every value of the other company in every parameter; return the responses that reveal something."""
+        self._made_up = {kind: made_up(value, self.chance) for kind, value in self.victim.values.items()}
+        # No booking of its own on the day of the other's, which it would find under the other's name.
+        self._starts = filter(lambda start: not start.startswith(self.victim.booked_on), self.attacker.starts)
         self._kept = self._booked()
         asks = [
             (place, kind)
             for place in places_of(description)
-            for kind in self.robbed.things
+            for kind in self.victim.values
             if place.is_for(kind) or (self.thorough and place.last not in ANY_TEXT)
         ]
-        # A key is used once: what comes of it the second time depends on what came of it the first time.
+        # The response to a used idempotency key depends on the first request.
         in_order = [ask for ask in asks if ask[0].where == "header"]
-        with ThreadPoolExecutor(AT_ONCE) as many:
+        with ThreadPoolExecutor(THREADS) as many:
             wrong = [*many.map(self._compare, [ask for ask in asks if ask not in in_order])]
         wrong += map(self._compare, in_order)
         self.tried = len(asks)
-        self.caught = [line for lines in wrong for line in lines]
+        return [line for lines in wrong for line in lines]
 
     def _compare(self, ask: "tuple[Place, str]") -> list[str]:
         (place, kind) = ask
-        thing, twin = self.robbed.things[kind], self._twins[kind]
-        there = self._ask(self._plain(place).with_(place, thing))
-        nowhere = self._ask(self._plain(place).with_(place, twin))
-        what = f"{self.robber.tenant.slug}: {kind} as {place.name} ({place.where}) of {place.operation}"
+        value, unknown = self.victim.values[kind], self._made_up[kind]
+        there = self._ask(self._plain(place).with_(place, value))
+        nowhere = self._ask(self._plain(place).with_(place, unknown))
+        what = f"{self.attacker.tenant.slug}: {kind} as {place.name} ({place.where}) of {place.operation}"
         wrong = []
-        if there.shape(thing) != nowhere.shape(twin):
+        if there.shape(value) != nowhere.shape(unknown):
             wrong.append(f"{what}: {there} instead of {nowhere}")
-        known = {*self.robbed.things.values(), *self.robbed.private} - {thing, ""}
+        known = {*self.victim.values.values(), *self.victim.private} - {value, ""}
         if any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", there.content) for each in known):
             wrong.append(f"{what}: tells more than was asked for: {there}")
         return wrong
 
-    def _ask(self, asked: Request) -> Told:
-        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE)
+    def _ask(self, asked: Request) -> Response:
         target = f"{asked.path}?{urlencode(asked.query)}" if asked.query else asked.path
-        headers = {"Authorization": f"Bearer {self.robber.key}", "Content-Type": "application/json", **asked.headers}
-        try:
-            connection.request(asked.method, target, None if asked.body is None else json.dumps(asked.body), headers)
-            answer = connection.getresponse()
-            return Told(answer.status, dict(answer.headers), answer.read().decode())
-        finally:
-            connection.close()
-
-    # --- what would be answered, were it not for the one place ---------------------------------------------------
+        headers = {"Authorization": f"Bearer {self.attacker.key}", "Content-Type": "application/json", **asked.headers}
+        body = None if asked.body is None else json.dumps(asked.body)
+        status, received, content = request(self.url, asked.method, target, body, headers)
+        return Response(status, received, content.decode())
 
     def _plain(self, place: Place) -> Request:
-        """Return a request of the robber's own for the operation, to which the answer is yes if that can be."""
-        day = {"date": self.robbed.booked_on}
+        """Return a request of the attacker's own for the operation, which succeeds if one can."""
+        day = {"date": self.victim.booked_on}
         ways: Mapping[str, Callable[[], Request]] = {
             "list_services": lambda: Request("GET", "/v1/services"),
-            "list_availability": lambda: Request("GET", "/v1/availability", {"service": self.robber.service, **day}),
-            "search_availability": lambda: _post("availability/search", service=self.robber.service, when=day),
-            "start_conversation": lambda: _post("conversations", call_id=f"robbers-{next(self._numbers)}"),
+            "list_availability": lambda: Request("GET", "/v1/availability", {"service": self.attacker.service, **day}),
+            "search_availability": lambda: _post("availability/search", service=self.attacker.service, when=day),
+            "start_conversation": lambda: _post("conversations", call_id=f"attacker-{next(self._numbers)}"),
             "end_conversation": lambda: _post(f"conversations/{self._call()}/end"),
             "hold_slot": lambda: _post("holds", slot_token=NO_TOKEN),
             "release_slot": lambda: Request("DELETE", f"/v1/holds/{NO_BOOKING}"),
@@ -194,50 +184,50 @@ class Robbery:
                 "bookings/find", conversation_id=self._call(), **(day if place.name == "name" else {})
             ),
             "request_callback": lambda: _post(
-                "callbacks", topic=f"Robbery {next(self._numbers)}", phone=self.robber.things["phone"]
+                "callbacks", topic=f"Probe {next(self._numbers)}", phone=self.attacker.values["phone"]
             ),
             "get_operation": lambda: Request("GET", f"/v1/operations/{NO_OPERATION}"),
         }
         if place.operation not in ways:
-            raise StageError(f"Nobody knows what {place.operation} is asked with: say so in {__name__}.")
+            raise HarnessError(f"There is no request for {place.operation}: add it to {__name__}.")
         return ways[place.operation]()
 
     def _booking(self) -> Request:
-        caller = {name: self.robber.things[name] for name in ("name", "phone", "email")}
-        asked = _post("bookings", service=self.robber.service, start=next(self._starts), caller=caller)
-        return replace(asked, headers={"Idempotency-Key": f"robbers-{next(self._numbers)}"})
+        caller = {name: self.attacker.values[name] for name in ("name", "phone", "email")}
+        asked = _post("bookings", service=self.attacker.service, start=next(self._starts), caller=caller)
+        return replace(asked, headers={"Idempotency-Key": f"attacker-{next(self._numbers)}"})
 
     def _to_change(self, place: Place) -> str:
-        """Return a booking of the robber's; a new one where it will be changed."""
+        """Return a booking of the attacker; a new one where it will be changed."""
         return self._booked() if place.where == "header" else self._kept
 
     def _booked(self) -> str:
         return str(self._made(self._booking())["booking"]["id"])
 
     def _call(self) -> str:
-        return str(self._made(_post("conversations", call_id=f"robbers-{next(self._numbers)}"))["conversation_id"])
+        return str(self._made(_post("conversations", call_id=f"attacker-{next(self._numbers)}"))["conversation_id"])
 
     def _made(self, asked: Request) -> Any:
-        told = self._ask(asked)
-        if told.status not in {200, 201}:
-            raise StageError(f"The robber has nothing of its own: {told}")
-        return json.loads(told.content)
+        response = self._ask(asked)
+        if response.status not in {200, 201}:
+            raise HarnessError(f"The attacker has no data: {response}")
+        return json.loads(response.content)
 
 
 def _post(path: str, **body: Any) -> Request:
     return Request("POST", f"/v1/{path}", body=body)
 
 
-def never_was(thing: str, chance: Random) -> str:
-    """Return something of the same form that nobody was ever given."""
-    prefix, _, rest = thing.rpartition("_")
+def made_up(value: str, chance: Random) -> str:
+    """Return a value of the same form that does not exist."""
+    prefix, _, rest = value.rpartition("_")
     if prefix in {"sv", "st"}:
         return f"{prefix}_{chance.randrange(10**8, 10**9)}"
-    if thing.startswith("+"):
-        return f"{thing[:8]}{chance.randrange(10**5, 10**6)}"
+    if value.startswith("+"):
+        return f"{value[:8]}{chance.randrange(10**5, 10**6)}"
     if re.fullmatch("[0-9A-Z]+", rest):
-        return thing[: -len(rest)] + "".join(chance.choice(_SAID) for _ in rest)
-    return "".join(_alike(letter, chance) for letter in thing)
+        return value[: -len(rest)] + "".join(chance.choice(_ALPHABET) for _ in rest)
+    return "".join(_alike(letter, chance) for letter in value)
 
 
 def _alike(letter: str, chance: Random) -> str:
@@ -250,12 +240,7 @@ def _alike(letter: str, chance: Random) -> str:
 
 
 def places_of(description: Mapping[str, Any]) -> Iterator[Place]:
-    """
-    Yield every place of the API in which something is named.
-
-    Raises:
-        StageError: there is a parameter of which nobody has said whether it names anything.
-    """
+    """Yield the parameters by which something is looked up. Raises `HarnessError` for an unclassified one."""
     schemas = description["components"]["schemas"]
     for item in description["paths"].values():
         for operation in item.values():
@@ -270,7 +255,7 @@ def _named(operation: str, parameters: Iterable[tuple[str, str]]) -> Iterator[Pl
     for where, name in parameters:
         place = Place(operation, where, name)
         if place.last not in TAKES | SAYS:
-            raise StageError(f"Does {name} of {operation} name anything that somebody has? Say so in {__name__}.")
+            raise HarnessError(f"Is anything looked up by {name} of {operation}? Add it to {__name__}.")
         if place.last in TAKES:
             yield place
 
@@ -282,20 +267,5 @@ def _members(schema: Mapping[str, Any], schemas: Mapping[str, Any], path: str = 
             yield from _members(schemas[option["$ref"].rpartition("/")[2]], schemas, path)
     for name, below in schema.get("properties", {}).items():
         yield f"{path}{name}"
-        if not path:  # nothing deeper names anything
+        if not path:
             yield from _members(below, schemas, f"{name}.")
-
-
-# --- webhooks ----------------------------------------------------------------------------------------------------
-
-
-def forge(url: str, secret: str, account_id: int, body: bytes) -> int:
-    """Tell an account's door something, signed with a secret; return the status of the answer."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE)
-    signature = sign(secret, body)
-    headers = {"Content-Type": "application/json", "X-Cal-Signature-256": signature}
-    try:
-        connection.request("POST", f"/webhooks/calcom/{account_id}", body, headers)
-        return connection.getresponse().status
-    finally:
-        connection.close()

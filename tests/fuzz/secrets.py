@@ -1,31 +1,31 @@
-"""Where keys may not be: logs, Redis, figures; and, of those that are ours, the database."""
+"""Searches for keys where none may be: logs, Redis, metrics; and, of our own keys, the database."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
+from redis import Redis
+
 PIECE = 12
-"""Characters of a key that are no chance; a key's name of eight may be shown."""
+"""Characters of a key that cannot be chance; the first eight may be shown as its name."""
 _WORDS = re.compile(rb"[A-Za-z0-9_-]{12,}")
 
 
-class Wanted:
-    """Keys, in pieces: whoever has a longer part of one somewhere has one of them."""
+class Keys:
+    """Keys in pieces, so that parts of them are found as well."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._pieces = {
             key.encode()[start : start + PIECE] for key in keys for start in range(0, len(key) - PIECE + 1, PIECE)
         }
 
-    def __len__(self) -> int:
-        return len(self._pieces)
+    def count_in(self, text: bytes) -> int:
+        """Return how many words of a text contain a part of a key."""
+        return sum(self._is_in(word) for word in set(_WORDS.findall(text)))
 
-    def found_in(self, text: bytes) -> int:
-        """Return how many words of a text have a part of a key in them."""
-        return sum(self._has(word) for word in set(_WORDS.findall(text)))
-
-    def _has(self, word: bytes) -> bool:
+    def _is_in(self, word: bytes) -> bool:
         return any(word[start : start + PIECE] in self._pieces for start in range(len(word) - PIECE + 1))
 
 
@@ -36,12 +36,10 @@ def logs(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def redis(url: str) -> Iterator[tuple[str, bytes]]:
-    """Yield everything that a Redis holds, by database: keys and values of whatever kind."""
-    from redis import Redis  # noqa: PLC0415  beside our own factory: what is read here nobody waits for
-
+    """Yield everything in a Redis by database: keys and values of every type."""
     with Redis.from_url(url) as client:
-        held: Mapping[str, Any] = client.info("keyspace")
-    for name in held:
+        databases: Mapping[str, Any] = client.info("keyspace")
+    for name in databases:
         with Redis.from_url(url.rpartition("/")[0] + f"/{name.removeprefix('db')}") as client:
             texts = [part for key in client.scan_iter(count=1000) for part in (key, *_values(client, key))]
         yield f"Redis {name}", b"\n".join(texts)
@@ -60,9 +58,7 @@ def _values(client: Any, key: bytes) -> Iterable[bytes]:
 
 
 def database() -> Iterator[tuple[str, bytes]]:
-    """Yield the rows of every table as PostgreSQL writes them."""
-    from django.db import connection  # noqa: PLC0415  needs the settings
-
+    """Yield the rows of every table as text."""
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT t::text FROM {connection.ops.quote_name(table)} t")

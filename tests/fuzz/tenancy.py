@@ -1,34 +1,38 @@
-"""What a company has in the database, whatever tables there are; and rows of one company that lean on another's."""
+"""The rows of a company, whatever tables there are; and rows of one company that reference another's."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from script.lib.processes import StageError
+from django.apps import apps
+from django.db.models import F, ForeignKey, Model
 
-if TYPE_CHECKING:
-    from django.db.models import Model  # needs the settings
+from bookings.models import Company
+from script.lib.processes import HarnessError
 
 Row = tuple[str, Any]
 """A table, and the primary key."""
-# The path of rows that an account has, and with it each company that it serves.
-_OF_ACCOUNT = "account"
+_PATHS = {
+    "company": "company",
+    "branch": "branch__company",
+    "appointment": "appointment__company",
+    "staff": "staff__branch__company",
+    "account": "account",
+}
+"""From a row to its company, or to its account, by the first of these columns that it has."""
 
 
 def rows_of(company_id: int) -> dict[Row, Mapping[str, Any]]:
     """Return all rows of a company and of its account, with all their columns."""
-    from bookings.models import Company  # noqa: PLC0415  needs the settings
-
     account_id = Company.objects.values_list("account", flat=True).get(pk=company_id)
-    owner = {True: account_id, False: company_id}
     return {
         (model.__name__, values["pk"] if "pk" in values else values[model._meta.pk.attname]): values
         for model, path in _owned()
-        for values in model._default_manager.filter(**{path: owner[path == _OF_ACCOUNT]}).values()
+        for values in model._default_manager.filter(**{path: account_id if path == "account" else company_id}).values()
     }
 
 
 def differences(before: Mapping[Row, Mapping[str, Any]], after: Mapping[Row, Mapping[str, Any]]) -> list[str]:
-    """Return which rows are new, gone or changed, a line each, without what stands in them."""
+    """Return which rows are new, gone or changed, a line each, without their content."""
     lines = [f"{name} is new" for name, _ in after.keys() - before.keys()]
     lines += [f"{name} is gone" for name, _ in before.keys() - after.keys()]
     for row in before.keys() & after.keys():
@@ -38,49 +42,26 @@ def differences(before: Mapping[Row, Mapping[str, Any]], after: Mapping[Row, Map
 
 
 def crossing() -> list[str]:
-    """Return which tables have rows of one company that point to another company's rows, a line each."""
-    from django.db.models import F, ForeignKey  # noqa: PLC0415  needs the settings
-
-    paths = {model: path for model, path in _owned() if path != _OF_ACCOUNT}
+    """Return which tables have rows of one company that reference another company's rows, a line each."""
+    paths = {model: path for model, path in _owned() if path != "account"}
     lines = []
     for model, path in paths.items():
         for column in model._meta.get_fields():
             if not isinstance(column, ForeignKey) or column.related_model not in paths:
                 continue
-            there = f"{column.name}__{paths[column.related_model]}".removesuffix("__pk")
-            pointing = model._default_manager.filter(**{f"{column.name}__isnull": False})
-            count = pointing.exclude(**{path: F(there)}).count()
-            lines += [f"{model.__name__}.{column.name}: {count} rows"] * bool(count)
+            target = f"{column.name}__{paths[column.related_model]}".removesuffix("__pk")
+            rows = model._default_manager.filter(**{f"{column.name}__isnull": False}).exclude(**{path: F(target)})
+            lines += [f"{model.__name__}.{column.name}: {rows.count()} rows"] * bool(rows.count())
     return lines
 
 
-def _owned() -> "Iterator[tuple[type[Model], str]]":
-    """
-    Yield the tables whose rows are a company's, and how they lead to it.
-
-    Raises:
-        StageError: there is a table of which that is not known.
-    """
-    from django.apps import apps  # noqa: PLC0415  needs the settings
-
+def _owned() -> Iterator[tuple[type[Model], str]]:
+    """Yield the tables of companies with the path to them. Raises `HarnessError` for a table without one."""
     for model in apps.get_app_config("bookings").get_models():
         if model.__name__ == "SharedBooking":
-            continue  # an account's, which several companies may use; it says of nobody who comes
-        path = _path(model)
+            continue  # an account's, which several companies may use; it has no personal data
+        columns = {column.name for column in model._meta.get_fields() if column.concrete}
+        path = "pk" if model is Company else next((path for name, path in _PATHS.items() if name in columns), None)
         if path is None:
-            raise StageError(f"Nobody knows how {model.__name__} belongs to a company: say so in {__name__}.")
+            raise HarnessError(f"It is not known how {model.__name__} belongs to a company: add it to {__name__}.")
         yield model, path
-
-
-def _path(model: "type[Model]") -> str | None:
-    if model.__name__ == "Company":
-        return "pk"
-    names = {column.name for column in model._meta.get_fields() if column.concrete}
-    ways = {
-        "company": "company",
-        "branch": "branch__company",
-        "appointment": "appointment__company",
-        "staff": "staff__branch__company",
-        "account": _OF_ACCOUNT,
-    }
-    return next((path for name, path in ways.items() if name in names), None)

@@ -1,4 +1,4 @@
-"""The files for containers, as far as they can be checked without an engine: they start what `script/demo` starts."""
+"""Container files, as far as they can be checked without an engine."""
 
 import re
 from typing import Any
@@ -16,22 +16,20 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "slotline"}
 
 
-def test_web_and_workers_are_what_the_demo_starts():
-    """One set of commands: a worker without its queue, or a queue without its worker, would show nowhere else."""
+def test_processes_have_the_commands_of_the_demo():
     for name, command in {"web": programs.WEB, **programs.BACKGROUND}.items():
         assert SERVICES[name]["command"] == ["python", *command], name
     workers = {name for name in SERVICES if name.startswith("worker-")}
     assert workers | {"beat"} == set(programs.BACKGROUND)
 
 
-def test_the_image_is_web_unless_told_otherwise():
-    """Whoever runs the image without a command gets web."""
+def test_image_runs_web_by_default():
     last = (ROOT / "Dockerfile").read_text(encoding="utf-8").strip().splitlines()[-1]
 
     assert yaml.safe_load(last.removeprefix("CMD ")) == SERVICES["web"]["command"]
 
 
-def test_nothing_but_the_proxy_can_be_reached_from_outside():
+def test_only_the_proxy_publishes_ports():
     """Databases and Prometheus are not published, and web is reached through the proxy only."""
     published = {name for name, service in SERVICES.items() if "ports" in service}
 
@@ -40,8 +38,7 @@ def test_nothing_but_the_proxy_can_be_reached_from_outside():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
-    """What is broken into can do little."""
+def test_containers_are_unprivileged_and_read_only(name):
     service = OURS[name]
 
     assert service["read_only"]
@@ -49,25 +46,24 @@ def test_nobody_is_root_and_nothing_is_written_into_the_image(name):
     assert re.search(r"^USER 10001$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_all_of_them_count_in_one_place():
-    """A worker that counts for itself is seen by nobody: its figures reach a scrape over this volume only."""
+def test_all_processes_share_the_metrics_volume():
+    """Metrics of workers reach a scrape over this volume only."""
     for name, service in OURS.items():
         assert service["environment"]["PROMETHEUS_MULTIPROC_DIR"] == "/metrics", name
         assert "metrics:/metrics" in service["volumes"], name
     assert "metrics" in COMPOSE["volumes"]
-    # A new volume belongs to whoever owns the folder in the image.
+    # A new volume has the owner of the folder in the image.
     assert "chown slotline .local /metrics" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_whatever_stays_is_asked_how_it_is():
-    """A process that hangs is seen: all but the one that ends, and those that only wait for a time of day."""
+def test_long_running_containers_have_health_checks():
     unasked = {name for name, service in SERVICES.items() if "healthcheck" not in service}
 
     assert unasked == {"migrate", "cron", "prometheus"}
 
 
-def test_secrets_come_as_files():
-    """None stands in the file, none in the environment, and `script/secrets` makes each of them."""
+def test_secrets_are_files():
+    """None is in the file or the environment, and `script/secrets` makes each of them."""
     maker = (ROOT / "script" / "secrets").read_text(encoding="utf-8")
     made = {f".local/secrets/{name}" for name in re.findall(r"^keep (\w+)", maker, re.MULTILINE)}
 
@@ -92,8 +88,7 @@ def test_proxy_buffers_requests_and_closes_idle_connections_before_web():
 
 
 @pytest.mark.parametrize("name", ["redis", "broker"])
-def test_redis_asks_for_a_password_and_its_users_have_it(name):
-    """Whatever else runs in that network cannot read what callers asked for, nor hand tasks to workers."""
+def test_redis_requires_the_password_that_clients_have(name):
     command = SERVICES[name]["command"][-1]
     made = (ROOT / "script" / "secrets").read_text(encoding="utf-8")
 
@@ -102,8 +97,8 @@ def test_redis_asks_for_a_password_and_its_users_have_it(name):
     assert f"redis://:$(cat redis_password)@{name}:6379/0" in made
 
 
-def test_the_queues_are_never_thrown_away_and_the_cache_makes_room():
-    """One policy for both would lose tasks, or fail writes (measured 2026-11)."""
+def test_broker_evicts_nothing_and_cache_evicts_least_used():
+    """One policy for both would lose messages, or fail writes (measured 2026-11)."""
     assert "--maxmemory-policy noeviction" in SERVICES["broker"]["command"][-1]
     assert "--appendonly yes" in SERVICES["broker"]["command"][-1]
     assert "--maxmemory-policy volatile-lfu" in SERVICES["redis"]["command"][-1]
@@ -111,7 +106,6 @@ def test_the_queues_are_never_thrown_away_and_the_cache_makes_room():
 
 
 def test_every_scheduled_command_exists():
-    """A job whose command or option was renamed would fail every night, unseen."""
     jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text(encoding="utf-8"))["jobs"]
 
     assert jobs
@@ -121,8 +115,7 @@ def test_every_scheduled_command_exists():
         load_command_class(get_commands()[name], name).create_parser(manage, name).parse_args(words)
 
 
-def test_cron_on_a_server_does_what_it_does_in_a_container():
-    """The same commands at the same times."""
+def test_crontab_has_the_jobs_of_the_container():
     jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text(encoding="utf-8"))["jobs"]
     lines = (ROOT / "docs" / "deploy" / "crontab").read_text(encoding="utf-8").splitlines()
     entries = [re.split(r"\s+", line, maxsplit=5) for line in lines if re.match(r"[\d*]", line)]

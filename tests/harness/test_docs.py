@@ -1,4 +1,4 @@
-"""What the documents list is what there is."""
+"""The documents list what exists."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,6 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("module", ["config/settings.py", "config/gunicorn.py"])
 def test_every_environment_variable_is_documented(module):
-    """A knob that nobody knows of cannot be turned; one that is gone must not be promised."""
     read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / module).read_text(encoding="utf-8")))
 
     assert read
@@ -23,7 +22,6 @@ def test_every_environment_variable_is_documented(module):
 
 
 def test_only_variables_that_exist_are_documented():
-    """The table of variables names nothing else."""
     sources = "".join((ROOT / "config" / name).read_text(encoding="utf-8") for name in ("settings.py", "gunicorn.py"))
     table = OPERATIONS.partition("## Environment")[2].partition("## Commands")[0]
     listed = re.findall(
@@ -34,7 +32,7 @@ def test_only_variables_that_exist_are_documented():
 
 
 def test_every_metric_is_documented():
-    """With its labels, and none that there is not: dashboards and alerts are made from this table."""
+    """With its labels."""
     table = OPERATIONS.partition("| metric |")[2].partition("Alerts, as")[0]
     listed = {
         name: labels.strip() for name, labels in re.findall(r"^\| `(slotline_\w+)` \|([^|]*)\|", table, re.MULTILINE)
@@ -47,8 +45,8 @@ def test_every_metric_is_documented():
     }
 
 
-def test_alerts_ask_for_what_there_is():
-    """Each name in an expression is a metric, or a series of a histogram, with an edge that it has."""
+def test_alerts_use_existing_metrics():
+    """With buckets that the histograms have."""
     table = OPERATIONS.partition("| alert |")[2].partition("\n\n")[0]
     asked = set(re.findall(r"slotline_\w+", table))
     series = {each.name for each in _of(Gauge)} | {f"{each._name}_total" for each in _of(Counter)}
@@ -65,14 +63,12 @@ def _of(*kinds):
 
 
 def test_every_command_is_documented():
-    """And each that is documented exists."""
     commands = {path.stem for path in ROOT.glob("*/management/commands/*.py") if path.stem != "__init__"}
 
     assert set(re.findall(r"^\| `manage\.py (\w+)", OPERATIONS, re.MULTILINE)) == commands
 
 
-def test_every_row_of_what_may_fail_has_its_test():
-    """A table that nobody tries is a wish; one that names a test which is gone is none at all."""
+def test_every_row_of_failing_parts_names_existing_tests():
     table = OPERATIONS.partition("## When a part of ours fails")[2].partition("\n## ")[0]
     rows = [row.split("|") for row in table.splitlines() if row.startswith("| ")][2:]
     named = {row[1].strip(): re.findall(r"`(test_\w+)`", row[-2]) for row in rows}
@@ -84,8 +80,7 @@ def test_every_row_of_what_may_fail_has_its_test():
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/operations.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(document):
-    """Relative links name files that are there."""
+def test_relative_links_lead_to_files(document):
     path = ROOT / document
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
 

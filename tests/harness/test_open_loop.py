@@ -1,4 +1,4 @@
-"""Callers who come at their time, whoever is answered; and what is made of what they heard."""
+"""The open-loop load generator: requests are sent at their time, and responses are told apart."""
 
 import json
 import threading
@@ -8,21 +8,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from script.lib.processes import StageError
+from script.lib.processes import HarnessError
 from tests.chaos import open_loop
-from tests.chaos.open_loop import Ask, Heard
+from tests.chaos.open_loop import Request, Response
 
 
 class Server(ThreadingHTTPServer):
-    """Whoever hangs up is not worth a word."""
-
     def handle_error(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def answering(status: Callable[[], int], *, once: bool = False) -> Iterator[str]:
-    """Answer on loopback with a status, or with nothing for 0; `once` gives each connection up after its answer."""
+    """Answer on loopback with a status, or not at all for 0; `once` closes each connection after its answer."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -37,7 +35,7 @@ def answering(status: Callable[[], int], *, once: bool = False) -> Iterator[str]
                 self.wfile.write(content)
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
@@ -48,80 +46,74 @@ def answering(status: Callable[[], int], *, once: bool = False) -> Iterator[str]
 
 
 @pytest.fixture(autouse=True)
-def _few_lines(monkeypatch):
-    monkeypatch.setattr(open_loop, "STANDING", 2)
+def _few_connections(monkeypatch):
+    monkeypatch.setattr(open_loop, "CONNECTIONS", 2)
+    monkeypatch.setattr(open_loop, "MAX_LATENESS", 60)
 
 
-def asks(url: str, *moments: float, wait: float = 1.0) -> list[Ask]:
-    """Ask for the same at each moment."""
-    return [Ask(at, "ask", "salon", open_loop.request(url, "sl_key", "/v1/services"), wait) for at in moments]
+def requests(url: str, *moments: float) -> list[Request]:
+    content = open_loop.encode(url, "sl_key", "/v1/services")
+    return [Request(at, "list", "salon", content, wait=1.0) for at in moments]
 
 
-def heard(**changes) -> Heard:
-    """One answer."""
-    ask = Ask(0.0, "ask", "salon", b"", changes.pop("wait", 2.0))
-    return Heard(**{"ask": ask, "late": 0.0, "took": 0.1, "status": 200, "body": {"status": "available"}, **changes})
+def response(**changes) -> Response:
+    request = Request(0.0, "list", "salon", b"", wait=2.0)
+    return Response(**{"request": request, "late": 0.0, "duration": 0.1, "status": 200, **changes})
 
 
-def test_nobody_waits_for_those_before():
-    """All five are there before the first is answered: as on the phone."""
-    everybody = threading.Barrier(5)
+def test_request_does_not_wait_for_earlier_responses():
+    """All five arrive before the first is answered."""
+    all_five = threading.Barrier(5)
 
-    def when_all_are_here() -> int:
-        everybody.wait(5)
+    def when_all_arrived() -> int:
+        all_five.wait(60)
         return 200
 
-    with answering(when_all_are_here) as url:
-        told = open_loop.play(url, asks(url, 0.0, 0.01, 0.02, 0.03, 0.04))
+    with answering(when_all_arrived) as url:
+        responses = open_loop.run(url, requests(url, 0.0, 0.01, 0.02, 0.03, 0.04))
 
-    assert [each.status for each in told] == [200] * 5
-    assert {each.word for each in told} == {"good"}
+    assert [each.status for each in responses] == [200] * 5
+    assert {str(each) for each in responses} == {"list: 200 good"}
 
 
-def test_who_gets_no_answer_is_told_apart(monkeypatch):
-    """A connection that ends without a word is a failure, and so is one that never ends."""
-    monkeypatch.setattr(open_loop, "PATIENCE", 0.2)
+def test_missing_response_has_no_status(monkeypatch):
+    """The connection was closed, or the time is up."""
+    monkeypatch.setattr(open_loop, "TIMEOUT", 0.2)
     with answering(lambda: 0) as url:
-        (cut,) = open_loop.play(url, asks(url, 0.0))
+        (cut,) = open_loop.run(url, requests(url, 0.0))
     over = threading.Event()
-    with answering(lambda: 200 if over.wait(5) else 0) as url:
-        (hung,) = open_loop.play(url, asks(url, 0.0))
+    with answering(lambda: 200 if over.wait(60) else 0) as url:
+        (hung,) = open_loop.run(url, requests(url, 0.0))
         over.set()
 
     assert (cut.status, hung.status) == (0, 0)
     assert cut.is_failure
-    assert hung.took >= 0.2
+    assert hung.duration >= 0.2
 
 
-def test_connection_that_was_given_up_is_not_held_against_the_server():
-    """An idle connection may be closed at any time: whoever finds it so asks once more, on a new one."""
+def test_request_on_a_closed_idle_connection_is_repeated():
+    """A server may close an idle connection at any time."""
     with answering(lambda: 200, once=True) as url:
-        told = open_loop.play(url, asks(url, 0.0, 0.1, 0.2, 0.3, 0.4))
+        responses = open_loop.run(url, requests(url, 0.0, 0.1, 0.2, 0.3, 0.4))
 
-    assert [each.status for each in told] == [200] * 5
-
-
-def test_what_counts_is_the_time_beyond_the_deadline():
-    """Not how long it took; and a 500 is never right, whenever it comes."""
-    assert heard(took=1.9).excess == 0
-    assert heard(took=2.25).excess == pytest.approx(0.25)
-    assert [heard(status=status).is_failure for status in (200, 202, 409, 503, 504, 500, 0)] == [False] * 5 + [True] * 2
+    assert [each.status for each in responses] == [200] * 5
 
 
-def test_busy_machine_tells_nothing():
-    """Callers who came late say nothing about the server; nor does nobody."""
-    open_loop.refuse_late([heard(late=0.01)] * 100)
-    with pytest.raises(StageError, match="too busy"):
-        open_loop.refuse_late([heard(late=0.5)] * 100)
-    with pytest.raises(StageError):
-        open_loop.refuse_late([])
+def test_excess_is_the_time_beyond_the_deadline():
+    assert response(duration=1.9).excess == 0
+    assert response(duration=2.25).excess == pytest.approx(0.25)
 
 
-def test_ledger_has_a_line_for_each_kind_of_answer():
-    """With how many there were, and how long they took."""
-    lines = open_loop.spelled([heard(), heard(took=0.3), heard(status=504, body={"code": "deadline_exceeded"})])
+def test_only_a_500_and_a_missing_response_are_failures():
+    statuses = (200, 202, 409, 503, 504, 500, 0)
 
-    assert len(lines) == 2
-    assert "2 times ask" in lines[0]
-    assert "max    300 ms" in lines[0]
-    assert "504 deadline_exceeded" in lines[1]
+    assert [response(status=status).is_failure for status in statuses] == [False] * 5 + [True] * 2
+
+
+def test_late_requests_prove_nothing(monkeypatch):
+    monkeypatch.undo()
+    open_loop.check_lateness([response(late=0.01)] * 100)
+    with pytest.raises(HarnessError, match="too busy"):
+        open_loop.check_lateness([response(late=0.5)] * 100)
+    with pytest.raises(HarnessError):
+        open_loop.check_lateness([])

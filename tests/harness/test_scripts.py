@@ -1,4 +1,4 @@
-"""The shell scripts, as a stranger runs them: from anywhere, and when something is missing."""
+"""The shell scripts: run from anywhere, and when something is missing."""
 
 import os
 import re
@@ -31,9 +31,9 @@ def checkout(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench", "faults", "loadtest", "lock"])
+@pytest.mark.parametrize("name", ["setup", "test", "check", "demo", "bench", "chaos", "loadtest", "lock"])
 def test_scripts_are_posix_sh(name):
-    """Debian's sh is dash: nothing of bash may creep in."""
+    """Debian's sh is dash."""
     script = ROOT / "script" / name
 
     assert script.read_text().startswith("#!/bin/sh\n")
@@ -41,8 +41,7 @@ def test_scripts_are_posix_sh(name):
     assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
 
 
-def test_setup_says_which_python_it_needs(checkout, tmp_path):
-    """Without Python 3.11 there is one sentence, and nothing was made."""
+def test_setup_names_the_python_it_needs(checkout, tmp_path):
     done = run(checkout / "script" / "setup", cwd=tmp_path, PYTHON="no-such-python")
 
     assert done.returncode == 1
@@ -65,8 +64,8 @@ def _pinned(file):
 
 
 @pytest.mark.slow
-def test_failed_install_is_said_and_tried_again(checkout, tmp_path):
-    """A package that cannot be installed ends `setup` with its log's name; the next run does not think it was done."""
+def test_failed_install_is_reported_and_repeated(checkout, tmp_path):
+    """The log is named."""
     for _ in range(2):
         done = run(checkout / "script" / "setup", cwd=tmp_path)
 
@@ -77,7 +76,7 @@ def test_failed_install_is_said_and_tried_again(checkout, tmp_path):
 
 @pytest.mark.slow
 def test_setup_installs_only_when_the_requirements_changed(checkout, tmp_path):
-    """The second run is silent; a changed file installs again."""
+    """The second run prints nothing."""
     (checkout / "requirements-dev.lock").write_text("")
     setup = checkout / "script" / "setup"
 
@@ -149,8 +148,8 @@ def _requirements() -> bytes:
 @pytest.mark.parametrize(
     "command", [["demo", "--once", "--port", "0"], ["test", "--numprocesses", "1", "tests/harness/test_servers.py"]]
 )
-def test_script_works_below_private_and_read_only_folders(private_checkout, command):
-    """The first command on a fresh machine: in root's home, or in any other private folder."""
+def test_script_runs_below_private_and_read_only_folders(private_checkout, command):
+    """In root's home, or in any other private folder."""
     begin, checkout = private_checkout
     name, *arguments = command
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout)}

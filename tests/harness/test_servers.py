@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from script.lib import servers
-from script.lib.processes import Stage, StageError
+from script.lib.processes import HarnessError, Supervisor
 
 
 @pytest.fixture
@@ -22,11 +22,10 @@ def place(tmp_path):
 
 
 @pytest.mark.slow
-def test_postgres_keeps_its_data_and_leaves_the_folders_above_alone(place):
-    """A second start finds what the first one stored; nobody's home was opened to others."""
+def test_postgres_keeps_its_data_and_the_rights_of_folders_above(place):
     for statement in ("CREATE TABLE kept (id int)", "INSERT INTO kept VALUES (1)"):
-        with Stage(place / "log") as stage:
-            url = servers.bring_postgres(stage, place / "postgres")
+        with Supervisor(place / "log") as supervisor:
+            url = servers.start_postgres(supervisor, place / "postgres")
             with psycopg.connect(url) as connection:
                 connection.execute(statement)
 
@@ -34,43 +33,42 @@ def test_postgres_keeps_its_data_and_leaves_the_folders_above_alone(place):
     assert not Path(url.partition("host=")[2]).exists()
 
 
-def test_interrupted_initdb_is_not_taken_for_a_database(place):
-    """What a killed `initdb` left behind is thrown away."""
+def test_interrupted_initdb_is_repeated(place):
     half = place / "postgres.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
 
-    with Stage(place / "log") as stage:
-        url = servers.bring_postgres(stage, place / "postgres")
+    with Supervisor(place / "log") as supervisor:
+        url = servers.start_postgres(supervisor, place / "postgres")
 
         psycopg.connect(url).close()
 
 
-def test_named_servers_are_used(place):
-    """DATABASE_URL and REDIS_URL mean: start nothing."""
+def test_named_servers_are_not_started(place):
     environ = {"DATABASE_URL": "postgresql://elsewhere/db", "REDIS_URL": "redis://elsewhere/0"}
     before = dict(environ)
 
-    with Stage(place / "log") as stage:
-        servers.bring_servers(stage, place / "postgres", environ)
+    with Supervisor(place / "log") as supervisor:
+        servers.start_servers(supervisor, place / "postgres", environ)
 
-        assert stage.running == []
+        assert supervisor.running == []
     assert environ == before
 
 
-def test_missing_redis_is_said(place, monkeypatch):
-    """Where no wheel brings a Redis, one sentence says what to do."""
+def test_missing_redis_is_reported(place, monkeypatch):
     monkeypatch.setattr(servers.shutil, "which", lambda _name: None)
     monkeypatch.setattr(servers, "find_spec", lambda _name: None)
 
-    with Stage(place / "log") as stage, pytest.raises(StageError, match="Install one, or name a running one"):
-        servers.bring_redis(stage)
+    with (
+        Supervisor(place / "log") as supervisor,
+        pytest.raises(HarnessError, match="Install one, or name a running one"),
+    ):
+        servers.start_redis(supervisor)
 
 
-def test_postgres_admits_only_who_started_it(place):
-    """Another user of this machine may not become the database's superuser."""
-    with Stage(place / "log") as stage:
-        url = servers.bring_postgres(stage, place / "postgres")
+def test_postgres_admits_only_the_user_who_started_it(place):
+    with Supervisor(place / "log") as supervisor:
+        url = servers.start_postgres(supervisor, place / "postgres")
 
         with psycopg.connect(url) as connection:
             rules = connection.execute("SELECT type, auth_method FROM pg_hba_file_rules").fetchall()
@@ -97,15 +95,15 @@ def private_wheel(place, monkeypatch):
 
 
 def test_postgres_runs_from_a_copy_below_a_private_folder(place, private_wheel, tmp_path, monkeypatch):
-    """Also where TMPDIR is as private, and long; the copy goes when PostgreSQL ends."""
+    """Also where TMPDIR is as private, and long; the copy is removed when PostgreSQL ends."""
     private = place / ("für Dateien " + "x" * 60)
     private.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(private))
     made = []
     monkeypatch.setattr(servers, "_temporary_folder", _noting(servers._temporary_folder, made))
 
-    with Stage(place / "log") as stage:
-        url = servers.bring_postgres(stage, place / "postgres")
+    with Supervisor(place / "log") as supervisor:
+        url = servers.start_postgres(supervisor, place / "postgres")
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
@@ -113,14 +111,13 @@ def test_postgres_runs_from_a_copy_below_a_private_folder(place, private_wheel, 
     assert not any(path.exists() for path in made)
 
 
-def test_postgres_is_not_copied_where_every_user_can_reach_it(place, monkeypatch):
-    """In a container's image, for one."""
+def test_postgres_is_not_copied_where_every_user_may_run_it(place, monkeypatch):
     monkeypatch.setattr(servers, "_runs_unprivileged", lambda _packages: True)
     copied = []
     monkeypatch.setattr(servers, "_copy_programs", lambda *_args: copied.append(1))
 
-    with Stage(place / "log") as stage:
-        programs = servers._programs(stage)
+    with Supervisor(place / "log") as supervisor:
+        programs = servers._programs(supervisor)
 
     assert (programs / "postgres").exists()
     assert not copied

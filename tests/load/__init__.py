@@ -1,6 +1,5 @@
 """
-The load scenarios: callers on the phone, and a verdict on what they were told.
+Load scenarios: `locustfile.py` has the callers, `runner.py` runs them against an environment and collects evidence.
 
-`locustfile.py` is the callers. `conductor.py` brings them and Slotline together and writes down what Cal.com, our rows
-and the queues say; `verdict.py` makes rows of it. What is missing there is a broken row, never a kept one (FM-80).
+`checks.py` turns the evidence into rows; whatever is missing fails a row (FM-80).
 """

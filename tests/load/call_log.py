@@ -1,64 +1,64 @@
-"""What callers were told, line by line: locust writes it, the verdict reads it. It names no caller."""
+"""The call log: what callers sent and were answered, line by line. Locust writes it, the checks read it."""
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 
-class LedgerDamagedError(Exception):
-    """The ledger does not say all that happened; nothing can be concluded from it."""
+class CallLogError(Exception):
+    """The log is incomplete: nothing can be concluded from it."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request to Slotline and its answer."""
+class Exchange:
+    """One request to Slotline and its response."""
 
     at: float
     """When it was sent, in seconds since 1970."""
     operation: str
     """Such as `POST /v1/availability/search`."""
-    took: float
-    """Seconds, as the caller's side sees it."""
+    duration: float
+    """Seconds, as the client measured."""
     status: int
-    """0: no answer at all."""
+    """0: no response."""
     code: str = ""
     """Of a problem."""
     cache: str = ""
-    """X-Cache-Hit: `true`, `false`, or empty where it was not said."""
+    """X-Cache-Hit: `true`, `false`, or empty."""
     within: float = 0.0
-    """Seconds that the answer may take."""
+    """Seconds that the response may take."""
     own: float | None = None
-    """Seconds that Slotline says it took; the rest is the wait for a free thread, and the wire."""
+    """Seconds that Slotline says it took; the rest is the wait for a free thread, and the network."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What became of a wish, as far as the caller heard."""
+class Outcome:
+    """The outcome of a write, as far as its caller knows."""
 
     at: float
     operation: str
-    """`book`, `move` or `cancel`."""
+    """`book`, `reschedule` or `cancel`."""
     state: str
     """`done`, `refused`, or `pending`: the caller hung up before it was known."""
     booking: str
     service: str
     start: str
-    """RFC 3339: the time it is about."""
+    """RFC 3339."""
     operation_id: str = ""
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A time that was offered, and then not given."""
+class Refusal:
+    """A slot that was offered, and then refused."""
 
     at: float
-    """When it was asked for."""
-    took: float
-    wish: str
-    """`hold`, `book` or `move`."""
+    """When it was requested."""
+    duration: float
+    operation: str
+    """`hold`, `book` or `reschedule`."""
     code: str
     service: str
     start: str
@@ -66,7 +66,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Contested:
-    """A time that everybody is about to ask for."""
+    """A slot that all callers are about to request."""
 
     at: float
     service: str
@@ -75,70 +75,54 @@ class Contested:
 
 @dataclass(frozen=True)
 class End:
-    """The last line: what locust itself counted, and what it cost."""
+    """The last line: locust's own counts and cost."""
 
     at: float
     requests: int
     failures: int
     crashes: int
-    """Errors of the callers' own code: such a run shows nothing."""
+    """Errors of the callers' own code: such a run proves nothing."""
     cpu_s: float
     wall_s: float
 
 
-Line = Asked | Told | Refused | Contested | End
-_KINDS: dict[str, type[Line]] = {kind.__name__: kind for kind in (Asked, Told, Refused, Contested, End)}
+Line = Exchange | Outcome | Refusal | Contested | End
+_KINDS: dict[str, type[Line]] = {kind.__name__: kind for kind in (Exchange, Outcome, Refusal, Contested, End)}
 
 
-class Writer:
-    """Writes lines as they come, so that what was told is known even if the writer is killed."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, line: Line) -> None:
-        """Write a line down."""
-        self._file.write(json.dumps([type(line).__name__, asdict(line)]) + "\n")
-        self._file.flush()
+def write(file: TextIO, line: Line) -> None:
+    """Append a line at once, so that the log is good up to the moment at which locust is killed."""
+    file.write(json.dumps([type(line).__name__, asdict(line)]) + "\n")
+    file.flush()
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """All that was told in one run."""
+class CallLog:
+    """The lines of one run by kind."""
 
-    asked: list[Asked] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     contested: list[Contested] = field(default_factory=list)
     end: End | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """
-        Read a ledger.
-
-        Raises:
-            LedgerDamagedError: it is not there, or breaks off.
-        """
+        """Read a log. Raises `CallLogError` where it is missing, or damaged."""
         try:
-            return cls.of(_parsed(path.read_text(encoding="utf-8").splitlines()))
+            parsed = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            return cls.of(_KINDS[kind](**fields) for kind, fields in parsed)
         except (OSError, ValueError, TypeError, KeyError) as exc:
-            raise LedgerDamagedError(f"The ledger cannot be read: {exc!r}.") from exc
+            raise CallLogError(f"The call log cannot be read: {exc!r}.") from exc
 
     @classmethod
     def of(cls, lines: Iterable[Line]) -> Self:
-        """Sort lines by what they tell."""
-        sorted_: dict[type[Line], list[Any]] = {kind: [] for kind in _KINDS.values()}
+        """Sort lines by kind."""
+        by_kind: dict[type[Line], list[Any]] = {kind: [] for kind in _KINDS.values()}
         for line in lines:
-            sorted_[type(line)].append(line)
-        ends = sorted_[End]
-        return cls(sorted_[Asked], sorted_[Told], sorted_[Refused], sorted_[Contested], ends[-1] if ends else None)
-
-
-def _parsed(lines: Iterable[str]) -> Iterator[Line]:
-    for line in lines:
-        kind, fields = json.loads(line)
-        yield _KINDS[kind](**fields)
+            by_kind[type(line)].append(line)
+        exchanges, outcomes, refusals, contested, ends = by_kind.values()
+        return cls(exchanges, outcomes, refusals, contested, ends[-1] if ends else None)
 
 
 def now() -> float:

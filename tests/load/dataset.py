@@ -1,53 +1,40 @@
-"""Three companies at Cal.com, strangers to each other; within each, people who serve more than one kind of event."""
+"""Three companies at Cal.com that share nothing; within each, hosts that serve more than one event type."""
 
-from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
+from calcom.simulator import WEEKDAYS, Hours
+from script.lib.environment import calcom_data
 
-_HOURS = (Hours(days=WEEKDAYS, start="08:00", end="20:00"),)
-_OWNERS = (
-    User(100, "salon", "Salon Berlin", "Europe/Berlin", api_key="cal_load_salon"),
-    User(200, "practice", "Practice New York", "America/New_York", api_key="cal_load_practice"),
-    User(300, "garage", "Garage London", "Europe/London", api_key="cal_load_garage"),
-)
-_PEOPLE = {
-    "salon": ("emma", "ben", "mia"),
-    "practice": ("abel", "lee", "nuri"),
-    "garage": ("tom", "jim", "kate"),
-}
-# Slug: owner, minutes, hosts, minutes kept free afterwards.
+# Slug: minutes, hosts, minutes kept free afterwards.
 _EVENT_TYPES = {
-    "beard-trim": ("salon", 30, ("ben",), 0),
-    "colour": ("salon", 60, ("emma",), 15),
-    "haircut": ("salon", 30, ("emma", "ben"), 0),
-    "styling": ("salon", 45, ("mia",), 0),
-    "check-up": ("practice", 30, ("abel",), 0),
-    "consultation": ("practice", 30, ("abel", "lee"), 0),
-    "follow-up": ("practice", 15, ("lee",), 5),
-    "vaccination": ("practice", 15, ("nuri",), 0),
-    "brakes": ("garage", 60, ("kate",), 0),
-    "inspection": ("garage", 45, ("tom",), 15),
-    "oil-change": ("garage", 30, ("jim",), 0),
-    "tyres": ("garage", 30, ("tom", "jim"), 0),
+    "salon": {
+        "beard-trim": (30, ("ben",), 0),
+        "colour": (60, ("emma",), 15),
+        "haircut": (30, ("emma", "ben"), 0),
+        "styling": (45, ("mia",), 0),
+    },
+    "practice": {
+        "check-up": (30, ("abel",), 0),
+        "consultation": (30, ("abel", "lee"), 0),
+        "follow-up": (15, ("lee",), 5),
+        "vaccination": (15, ("nuri",), 0),
+    },
+    "garage": {
+        "brakes": (60, ("kate",), 0),
+        "inspection": (45, ("tom",), 15),
+        "oil-change": (30, ("jim",), 0),
+        "tyres": (30, ("tom", "jim"), 0),
+    },
 }
-HOSTS = {slug: hosts for slug, (_, _, hosts, _) in _EVENT_TYPES.items()}
-"""Who serves what, by slug of the event type."""
-AFTER_MINUTES = {slug: after for slug, (_, _, _, after) in _EVENT_TYPES.items()}
-MINUTES = {slug: minutes for slug, (_, minutes, _, _) in _EVENT_TYPES.items()}
-
-
-def calcom_dataset() -> Dataset:
-    """Return the dataset of the load scenarios: each owner of an API key becomes a tenant."""
-    zones = {owner.username: owner.time_zone for owner in _OWNERS}
-    hosts = tuple(
-        User(owner.id + number, name, name.title(), zones[owner.username], hours=_HOURS)
-        for owner in _OWNERS
-        for number, name in enumerate(_PEOPLE[owner.username], 1)
-    )
-    return Dataset(
-        users=(*_OWNERS, *hosts),
-        event_types=tuple(
-            EventType(
-                number, owner, slug, slug.replace("-", " ").title(), minutes, hosts=served_by, after_minutes=after
-            )
-            for number, (slug, (owner, minutes, served_by, after)) in enumerate(_EVENT_TYPES.items(), 1)
-        ),
-    )
+_ZONES = {"salon": "Europe/Berlin", "practice": "America/New_York", "garage": "Europe/London"}
+EVENT_TYPES = {slug: fields for offered in _EVENT_TYPES.values() for slug, fields in offered.items()}
+DATASET = calcom_data(
+    {owner: {slug: hosts for slug, (_, hosts, _) in offered.items()} for owner, offered in _EVENT_TYPES.items()},
+    hours=(Hours(days=WEEKDAYS, start="08:00", end="20:00"),),
+    event_types={
+        slug: {"minutes": minutes, "after_minutes": after} for slug, (minutes, _, after) in EVENT_TYPES.items()
+    },
+    users={
+        name: {"time_zone": _ZONES[owner]}
+        for owner, offered in _EVENT_TYPES.items()
+        for name in (owner, *(host for _, hosts, _ in offered.values() for host in hosts))
+    },
+)

@@ -1,5 +1,5 @@
 """
-What is known of a run when it is over, from five sides: the callers, Cal.com, our rows, the queues, the clock.
+What is known of a run when it is over: from the callers, Cal.com, our rows, the queues, and the clock.
 
 All instants are seconds since 1970: every part of a run has the same clock. What could not be found out is None.
 """
@@ -7,11 +7,17 @@ All instants are seconds since 1970: every part of a run has the same clock. Wha
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from tests.load.call_log import Ledger
+from bookings.models import Appointment, Claim
+from bookings.models import Operation as OperationRow
+from calcom.http.parsing import METADATA_KEY
+from calcom.simulator import SimulatorClient
+from script.lib.tenants import Tenant
+from tests.load import dataset
+from tests.load.call_log import CallLog
 from tests.load.scenarios import Run
 
-SLOTS = "GET /v2/slots"
 OPEN = frozenset({"queued", "sending", "unknown"})
 
 
@@ -20,8 +26,8 @@ class Request:
     """One request that Cal.com saw."""
 
     key: str
-    """The beginning of a hash: which API key it was."""
-    operation: str
+    """The beginning of the API key's hash."""
+    route: str
     path: str
     arrived_at: float
     answered_at: float | None
@@ -30,13 +36,13 @@ class Request:
 
     @property
     def is_write(self) -> bool:
-        """Return whether it books, moves or cancels, or looks where to move: what a wish costs by itself."""
-        return self.operation.startswith("POST") or "bookingUidToReschedule" in self.path
+        """Return whether it is a write, or lists where a booking can be rescheduled to."""
+        return self.route.startswith("POST") or "bookingUidToReschedule" in self.path
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A booking that Cal.com has."""
+    """A booking at Cal.com."""
 
     slug: str
     """Of the event type."""
@@ -47,10 +53,10 @@ class Remote:
     created_at: float
     updated_at: float
     booking: str | None
-    """Our id, which it carries; None for a booking made elsewhere."""
+    """Our id; None for a booking made elsewhere."""
 
     @property
-    def stands(self) -> bool:
+    def is_accepted(self) -> bool:
         """Return whether it takes its host's time."""
         return self.status == "accepted"
 
@@ -69,14 +75,14 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A change in our rows: what was asked for, and how far it is."""
+class Operation:
+    """An operation in our rows."""
 
     operation_id: str
     booking: str
-    operation: str
+    kind: str
     state: str
-    asked_at: float
+    requested_at: float
     finished_at: float | None
     new_start: float | None = None
 
@@ -93,7 +99,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Depth:
-    """How many messages waited."""
+    """How many messages waited in each queue."""
 
     at: float
     by_queue: Mapping[str, int]
@@ -101,7 +107,7 @@ class Depth:
 
 @dataclass(frozen=True)
 class EventType:
-    """What can be booked, and who serves it."""
+    """What can be booked, and its hosts."""
 
     slug: str
     hosts: tuple[str, ...]
@@ -114,7 +120,7 @@ class Rows:
     """What our database says."""
 
     own: Sequence[Own]
-    wishes: Sequence[Wish]
+    operations: Sequence[Operation]
     claimed: Sequence[Claimed]
 
 
@@ -126,17 +132,17 @@ class Evidence:
     began: float
     ended: float
     event_types: Mapping[str, EventType]
-    """By the id of the service that callers ask for."""
-    ledger: Ledger | None = None
+    """By the id of the service."""
+    log: CallLog | None = None
     locust: int | None = None
     """Requests that locust's own statistics count."""
     requests: Sequence[Request] | None = None
-    """All that Cal.com saw since the ground was brought up, in order of arrival."""
+    """All that Cal.com saw since the environment was started, in order of arrival."""
     remote: Sequence[Remote] | None = None
     rows: Rows | None = None
     depths: Sequence[Depth] | None = None
     marks: Mapping[str, float] = field(default_factory=dict)
-    """When something was done that the scenario is about."""
+    """When a step of the scenario happened."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Why something is None, by its name here."""
 
@@ -145,12 +151,67 @@ def overlaps(spans: Iterable[tuple[str, float, float]]) -> int:
     """Count the pairs of spans (host, start, end) of one host that share some time."""
     pairs, ends = 0, list[tuple[str, float]]()
     for host, start, end in sorted(spans):
-        ends = [(whose, until) for whose, until in ends if whose == host and until > start]
+        ends = [(other, until) for other, until in ends if other == host and until > start]
         pairs += len(ends)
         ends.append((host, end))
     return pairs
 
 
 def instant(text: str) -> float:
-    """Return the instant that RFC 3339 text names."""
+    """Return the instant of an RFC 3339 text."""
     return datetime.fromisoformat(text).timestamp()
+
+
+# --- what is read when a run is over -------------------------------------------------------------------------------
+
+
+def event_types_of(tenants: Mapping[str, Tenant]) -> dict[str, EventType]:
+    """Return what can be booked, by the id of the service."""
+    found = {}
+    for tenant in tenants.values():
+        for slug, service in tenant.services.items():
+            minutes, hosts, after = dataset.EVENT_TYPES[slug]
+            found[service] = EventType(slug, hosts, minutes, after)
+    return found
+
+
+def read_requests(simulator: SimulatorClient) -> list[Request]:
+    """Return what Cal.com saw."""
+    names = Request.__dataclass_fields__
+    return [Request(**{name: each[name] for name in names}) for each in simulator.requests() if each["counted"]]
+
+
+def read_remote(simulator: SimulatorClient) -> list[Remote]:
+    """Return the bookings of Cal.com, cancelled ones included."""
+    return [
+        Remote(
+            slug=each["event_type"],
+            host=each["host"],
+            status=each["status"],
+            booking=each["metadata"].get(METADATA_KEY),
+            **{name: instant(each[name]) for name in ("start", "end", "created_at", "updated_at")},
+        )
+        for each in simulator.bookings()
+    ]
+
+
+def read_rows() -> Rows:
+    """Return what our database says."""
+    own = Appointment.objects.values_list(
+        "public_id", "event_type__slug", "state", "start", "end", "created_at", "changed_at"
+    )
+    operations = OperationRow.objects.values_list(
+        "public_id", "appointment__public_id", "kind", "state", "requested_at", "finished_at", "new_start"
+    )
+    claimed = Claim.objects.filter(kind=Claim.Kind.CONFIRMED).values_list(
+        "host__username", "start", "end", "conflicting"
+    )
+    return Rows(
+        own=[Own(*_in_seconds(row)) for row in own],
+        operations=[Operation(*_in_seconds(row)) for row in operations],
+        claimed=[Claimed(*_in_seconds(row)) for row in claimed],
+    )
+
+
+def _in_seconds(row: Sequence[Any]) -> list[Any]:
+    return [each.timestamp() if isinstance(each, datetime) else each for each in row]

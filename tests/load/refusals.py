@@ -1,26 +1,26 @@
-"""Whether a time that was refused was really somebody's. Pure."""
+"""Whether a slot that was refused was really taken. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from tests.load.call_log import Refused
-from tests.load.evidence import EventType, Remote, Rows, Wish, instant
+from tests.load.call_log import Refusal
+from tests.load.evidence import EventType, Operation, Remote, Rows, instant
 
-HEARD_WITHIN = 1.0
-"""Seconds after the end of a booking or hold in which we may still believe in it."""
+KNOWN_WITHIN = 1.0
+"""Seconds after the end of a booking or hold in which it may still be known as taken."""
 WRITTEN_WITHIN = 0.5
-"""Seconds from an appointment to its wish where it was booked without a hold."""
+"""Seconds from an appointment to its operation where it was booked without a hold."""
 A_DAY = 86_400.0
 GRIDS = (60, 30, 20, 15, 10, 5, 1)
-"""Minutes: the largest that divides the step between starts is what Cal.com aligns the first start of a stretch to."""
-DOUBTED = 6.0
-"""Seconds after a booking in which no list can know of it (`offers.BLIND_S`), and to ask and to answer."""
+"""Minutes: Cal.com aligns the first start of a free stretch to the largest that divides the step between starts."""
+UNCERTAIN = 6.0
+"""Seconds after a booking in which no list can include it, and to ask and to answer."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Time that somebody had, and for how long they had it."""
+    """Time that was taken, and for how long it was."""
 
     hosts: frozenset[str]
     start: float
@@ -28,47 +28,46 @@ class Block:
     since: float
     until: float
     held: bool = False
-    """Somebody was promised it, and Cal.com does not know."""
+    """Promised to a caller, and unknown to Cal.com."""
 
 
 def unexplained(
-    refused: Sequence[Refused], *, event_types: Mapping[str, EventType], rows: Rows, remote: Sequence[Remote]
-) -> list[Refused]:
+    refusals: Sequence[Refusal], *, event_types: Mapping[str, EventType], rows: Rows, remote: Sequence[Remote]
+) -> list[Refusal]:
     """
-    Return the refusals of a time for which a host was free all the while, from question to answer.
+    Return the refusals of a slot for which a host was free all the while, from request to response.
 
-    A host is taken by what stands at Cal.com, and by holds and writes of ours: these keep every host who may be
-    chosen, because nobody knows whom Cal.com will choose (`docs/adr/0005`). For the same reason nothing is booked
-    that could be given a host whose time is held for somebody else, and a hold, which is a promise, is refused where
-    one of several hosts was taken so lately that no list can know of it: a list proves one host, and it may have been
-    that one. What Cal.com refused in the end explains nothing, nor does a hold that is gone before its time.
+    A host is taken by bookings at Cal.com, and by our holds and writes: these take every host who may be chosen, for
+    Cal.com chooses (`docs/adr/0005`). For the same reason nothing is booked that could be given a host whose time is
+    held, and a hold is refused where one of several hosts was taken so lately that no list includes it. What Cal.com
+    refused in the end explains nothing, nor does a hold that expired before its time.
     """
     by_slug = {each.slug: each for each in event_types.values()}
-    blocks = [*_there(remote, by_slug, rows.wishes), *_ours(rows, remote, by_slug)]
-    return [each for each in refused if not _is_explained(each, event_types[each.service], blocks)]
+    blocks = [*_at_calcom(remote, by_slug, rows.operations), *_ours(rows, remote, by_slug)]
+    return [each for each in refusals if not _is_explained(each, event_types[each.service], blocks)]
 
 
-def _is_explained(refused: Refused, kind: EventType, blocks: Sequence[Block]) -> bool:
-    if refused.code == "hold_expired":
+def _is_explained(refusal: Refusal, kind: EventType, blocks: Sequence[Block]) -> bool:
+    if refusal.code == "hold_expired":
         return False
-    start = instant(refused.start)
+    start = instant(refusal.start)
     end = start + 60 * (kind.minutes + kind.after_minutes)
-    asked, answered = refused.at, refused.at + refused.took
-    if refused.code == "slot_not_offered" and _starts_move(kind):
+    asked, answered = refusal.at, refusal.at + refusal.duration
+    if refusal.code == "slot_not_offered" and _starts_shift(kind):
         before = [each for each in blocks if each.end <= start < each.start + A_DAY and not each.held]
         if any(each.since <= answered and not each.hosts.isdisjoint(kind.hosts) for each in before):
             return True
     there = [each for each in blocks if each.start < end and start < each.end]
-    there = [each for each in there if each.since <= answered and asked <= each.until + HEARD_WITHIN]
-    promised = _hosts(each for each in there if each.held)
-    if _hosts(there).issuperset(kind.hosts) or not promised.isdisjoint(kind.hosts):
+    there = [each for each in there if each.since <= answered and asked <= each.until + KNOWN_WITHIN]
+    held = _hosts(each for each in there if each.held)
+    if _hosts(there).issuperset(kind.hosts) or not held.isdisjoint(kind.hosts):
         return True
-    lately = _hosts(each for each in there if asked - DOUBTED <= each.since)
-    return refused.wish == "hold" and not lately.isdisjoint(kind.hosts)
+    lately = _hosts(each for each in there if asked - UNCERTAIN <= each.since)
+    return refusal.operation == "hold" and not lately.isdisjoint(kind.hosts)
 
 
-def _starts_move(kind: EventType) -> bool:
-    """Return whether a free stretch that begins elsewhere has other starts; the step is the length of the slot."""
+def _starts_shift(kind: EventType) -> bool:
+    """Return whether a free stretch that begins later has other starts; the step is the length of the slot."""
     return kind.minutes != next(grid for grid in GRIDS if kind.minutes % grid == 0)
 
 
@@ -76,18 +75,20 @@ def _hosts(blocks: Iterable[Block]) -> set[str]:
     return {host for block in blocks for host in block.hosts}
 
 
-def _there(remote: Iterable[Remote], kinds: Mapping[str, EventType], wishes: Sequence[Wish]) -> Iterator[Block]:
+def _at_calcom(
+    remote: Iterable[Remote], kinds: Mapping[str, EventType], operations: Sequence[Operation]
+) -> Iterator[Block]:
     for each in remote:
-        until = inf if each.stands else max([each.updated_at, *_heard(each, wishes)])
+        until = inf if each.is_accepted else max([each.updated_at, *_known_at(each, operations)])
         after = 60 * kinds[each.slug].after_minutes
         yield Block(frozenset({each.host}), each.start, each.end + after, each.created_at, until)
 
 
-def _heard(gone: Remote, wishes: Sequence[Wish]) -> Iterator[float]:
-    """Yield when we heard that it is gone, where we asked for that: until then its time is not given to anybody."""
-    for wish in wishes:
-        if wish.booking == gone.booking and wish.finished_at and wish.asked_at <= gone.updated_at:
-            yield wish.finished_at
+def _known_at(cancelled: Remote, operations: Sequence[Operation]) -> Iterator[float]:
+    """Yield when an operation of ours that cancelled it was answered: until then its time is not given away."""
+    for each in operations:
+        if each.booking == cancelled.booking and each.finished_at and each.requested_at <= cancelled.updated_at:
+            yield each.finished_at
 
 
 def _ours(rows: Rows, remote: Iterable[Remote], kinds: Mapping[str, EventType]) -> Iterator[Block]:
@@ -95,21 +96,21 @@ def _ours(rows: Rows, remote: Iterable[Remote], kinds: Mapping[str, EventType]) 
     for booking in sorted(remote, key=lambda each: each.created_at):
         if booking.booking:
             first.setdefault(booking.booking, booking)
-    made = {each.booking: each for each in rows.wishes if each.operation == "create"}
+    created = {each.booking: each for each in rows.operations if each.kind == "create"}
     own = {each.booking: each for each in rows.own}
     for each in (each for each in own.values() if each.state != "rejected"):
-        # A moved appointment stands elsewhere by now; Cal.com still has where it was at first.
+        # A rescheduled appointment has another time by now; Cal.com still has the first one.
         start = first[each.booking].start if each.booking in first else each.start
-        wish = made.get(each.booking)
-        over = wish.finished_at if wish else each.changed_at if each.state == "expired" else None
+        create = created.get(each.booking)
+        over = create.finished_at if create else each.changed_at if each.state == "expired" else None
         yield _of_all(kinds[each.slug], start, each.created_at, over)
-        held_until = wish.asked_at if wish else over
+        held_until = create.requested_at if create else over
         if held_until is None or held_until > each.created_at + WRITTEN_WITHIN:
             yield _of_all(kinds[each.slug], start, each.created_at, held_until, held=True)
-    for change in rows.wishes:
-        if change.new_start is not None and change.state != "refused" and change.booking in own:
-            kind = kinds[own[change.booking].slug]
-            yield _of_all(kind, change.new_start, change.asked_at, change.finished_at)
+    for operation in rows.operations:
+        if operation.new_start is not None and operation.state != "refused" and operation.booking in own:
+            kind = kinds[own[operation.booking].slug]
+            yield _of_all(kind, operation.new_start, operation.requested_at, operation.finished_at)
 
 
 def _of_all(kind: EventType, start: float, since: float, until: float | None, *, held: bool = False) -> Block:

@@ -1,212 +1,248 @@
-"""Plays a scenario on a ground: callers come, what the scenario is about happens, and then all sides are heard."""
+"""Runs a scenario in an environment: starts the callers, takes the steps of the scenario, and collects evidence."""
 
 import json
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeVar
 
 import orjson
+from django.conf import settings
+from redis import Redis, RedisError
 
+from cachectl import invalidation, tasks
+from cachectl.models import CacheInvalidation
+from calcom.models import EventType
 from calcom.simulator import Kind
-from script.lib import environment, local, webhooks
-from script.lib.processes import Child, StageError
-from tests.load import dataset
-from tests.load.call_log import Ledger, LedgerDamagedError, now
-from tests.load.evidence import Evidence
-from tests.load.queue_depth import QueueWatch
+from script.lib import local
+from script.lib.environment import BOOK, Environment, Servers, midnight
+from script.lib.processes import Child, HarnessError
+from tests.chaos import consistency
+from tests.load import evidence
+from tests.load.call_log import CallLog, CallLogError, now
+from tests.load.dataset import DATASET
+from tests.load.evidence import Depth, Evidence
 from tests.load.scenarios import QUEUED_JOBS, Run
 
 QUEUES = ("cache", "refresh", "bookings", "webhooks", "default")
-# Seconds in which calls that have begun come to an end; a booking is followed for as long as its line is patient.
+QUEUE = "cache"
+# Seconds in which calls end that have begun; a caller follows a pending write for as long.
 CALLS_END_WITHIN = 40
-# Seconds in which wishes have their outcome after the last call: absence is proven after 30 s, and sweeps come by.
+# Seconds in which operations settle after the last call: absence is proven after 30 s, and beat's tasks run.
 SETTLED_WITHIN = 120.0
-ANYTHING = "* /v2/*"
-BOOK = "POST /v2/bookings"
+JOBS_DONE_WITHIN = 60.0
 
 T = TypeVar("T")
 
 
 @contextmanager
-def brought_up(seed: int) -> Iterator[environment.Ground]:
-    """Bring up Slotline and three companies at a Cal.com that is as slow and as strict as the real one."""
-    with environment.brought_up(dataset.calcom_dataset(), log="load", limit=120, latency=1.0, seed=seed) as here:
-        webhooks.subscribe(here.simulator.base_url, here.url, here.tenants.values())
-        yield here
+def started(servers: Servers, seed: int) -> Iterator[Environment]:
+    """Start Slotline with three companies at a Cal.com that is as slow and as strict as the real one."""
+    with servers.environment(DATASET, limit=120, latency=1.0, seed=seed) as env:
+        env.subscribe_webhooks()
+        yield env
 
 
-def play(run: Run, here: environment.Ground, seed: int, keep: Path | None = None) -> Evidence:
+def run(run: Run, env: Environment, seed: int, *, keep: Path | None = None, html: Path | None = None) -> Evidence:
     """
-    Play a scenario and return what is known of it; what cannot be found out is missing, with the reason.
+    Run a scenario and return the evidence; what cannot be found out is missing, with the reason.
 
-    `keep` is a folder for what callers were told, for Cal.com's own log, and for the bookings there and here, to look
-    into what went wrong.
+    `keep` is a folder for the evidence itself, `html` one for locust's report.
 
     Raises:
-        StageError: one of Slotline's processes died, or the callers did not end.
+        HarnessError: one of Slotline's processes died, or the callers did not end.
     """
     with tempfile.TemporaryDirectory(prefix="slotline-load-") as folder:
-        show = _Show(run, here, Path(folder))
+        scenario = _Scenario(run, env, Path(folder), html)
         began = now()
-        with QueueWatch(_broker_url(), QUEUES) as watch:
-            show.perform(seed)
+        with _queue_depths() as depths:
+            scenario.perform(seed)
             ended = now()
-            _let_settle()
-        evidence = show.told_by_all(began, ended, watch)
+            until = now() + SETTLED_WITHIN
+            while consistency.unfinished() and now() < until:  # what never settles fails rows
+                time.sleep(0.25)
+        collected = scenario.collect(began, ended, depths)
         if keep is not None:
-            show.keep(keep, evidence)
-        return evidence
+            scenario.keep(keep, collected)
+        return collected
+
+
+@contextmanager
+def _queue_depths() -> Iterator[list[Depth]]:
+    """Sample the lengths of the queues while the context lasts."""
+    depths: list[Depth] = []
+    over = threading.Event()
+
+    def sample() -> None:
+        with Redis.from_url(settings.BROKER_URL, socket_timeout=1) as redis:
+            while not over.wait(0.2):
+                with suppress(RedisError):  # without any sample the row fails
+                    depths.append(Depth(now(), {name: int(redis.llen(name)) for name in QUEUES}))
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        yield depths
+    finally:
+        over.set()
+        sampler.join()
 
 
 @dataclass
-class _Show:
-    """One performance."""
-
+class _Scenario:
     run: Run
-    here: environment.Ground
+    env: Environment
     folder: Path
+    html: Path | None
     marks: dict[str, float] = field(default_factory=dict)
     jobs: list[int] = field(default_factory=list)
     """Invalidations that wait for the worker."""
 
     @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
+    def log(self) -> Path:
+        return self.folder / "calls.jsonl"
 
     @property
     def statistics(self) -> Path:
         return self.folder / "locust.json"
 
     def perform(self, seed: int) -> None:
-        """Let callers come, and do in their midst what the scenario is about."""
+        """Have callers call, and take the steps of the scenario meanwhile."""
         steps: dict[str, Callable[[], None]] = {
-            "stop": self._stop_clearing,
+            "stop": self._stop_worker,
             "enqueue": self._enqueue,
-            "start": self._start_clearing,
-            "away": self._go_away,
-            "back": self._come_back,
+            "start": self._start_worker,
+            "away": self._take_calcom_away,
+            "back": self._bring_calcom_back,
         }
-        due = sorted((self.run.due(name), steps[name]) for name in self.run.scenario.begins or {})
-        callers, began = self._call(seed), now()
+        due = sorted((self.run.due(name), steps[name]) for name in self.run.scenario.steps or {})
+        callers, began = self._start_callers(seed), now()
         while callers.alive:
             while due and now() - began >= due[0][0]:
                 due.pop(0)[1]()
             if now() - began > self.run.seconds + CALLS_END_WITHIN + 60:
-                raise StageError(f"The callers did not end. The end of {callers.log}:\n{callers.last_words()}")
+                raise HarnessError(f"The callers did not end. The end of {callers.log}:\n{callers.log_tail()}")
             time.sleep(0.05)
-        self.here.stage.kill(callers)  # it has ended: nobody expects it to live any more
-        self.here.stage.check()
-        if callers.process.returncode not in {0, 1}:  # 1: requests failed, which is the verdict's business
-            raise StageError(f"locust failed. The end of {callers.log}:\n{callers.last_words()}")
+        self.env.supervisor.kill(callers)  # it has ended, and is no longer expected to live
+        self.env.supervisor.check()
+        if callers.process.returncode not in {0, 1}:  # 1: requests failed, which rows count
+            raise HarnessError(f"locust failed. The end of {callers.log}:\n{callers.log_tail()}")
 
-    def _call(self, seed: int) -> Child:
+    def _start_callers(self, seed: int) -> Child:
         options = ["--headless", "--only-summary", "--loglevel", "WARNING", "--stop-timeout", f"{CALLS_END_WITHIN}s"]
         command = [sys.executable, "-m", "locust", "--locustfile", str(local.ROOT / "locustfile.py"), *options]
-        files = ["--host", self.here.url, "--json-file", str(self.statistics.with_suffix(""))]
+        command += ["--host", self.env.url, "--json-file", str(self.statistics.with_suffix(""))]
+        if self.html is not None:
+            self.html.mkdir(parents=True, exist_ok=True)
+            command += ["--html", str(self.html / f"{self.run.scenario.name}.html")]
         environ = {
-            "LOAD_KEYS": ",".join(tenant.key for tenant in self.here.tenants.values()),
+            "LOAD_KEYS": ",".join(tenant.key for tenant in self.env.tenants.values()),
             "LOAD_SCENARIO": self.run.scenario.name,
             "LOAD_TIME_SCALE": str(self.run.time_scale),
             "LOAD_SECONDS": str(self.run.seconds),
             "LOAD_SEED": str(seed),
-            "LOAD_LEDGER": str(self.ledger),
+            "LOAD_LOG": str(self.log),
         }
-        return self.here.stage.start("callers", [*command, *files], environ)
+        return self.env.supervisor.start("callers", command, environ)
 
-    # What the scenarios are about
+    # Steps
 
-    def _stop_clearing(self) -> None:
-        """Stop the worker that forgets days, as a deployment or a crash does."""
-        self._worker = self.here.stage.child("worker-cache")
-        self.here.stage.kill(self._worker)
+    def _stop_worker(self) -> None:
+        """Kill the worker of invalidations, as a deployment or a crash does."""
+        self._worker = self.env.supervisor.child("worker-cache")
+        self.env.supervisor.kill(self._worker)
 
     def _enqueue(self) -> None:
-        """Owe invalidations, as bookings do, and enqueue a job for each, while nobody works them off."""
-        from tests.load import invalidation_jobs  # noqa: PLC0415  models, which need the settings
+        """Write invalidations, of all event types in turn, and send a message for each."""
+        kinds = list(EventType.objects.order_by("pk").values_list("account_id", "pk"))
+        for number, (account_id, event_type_id) in enumerate(islice(cycle(kinds), QUEUED_JOBS)):
+            day = midnight(1 + number // len(kinds) % 14).date()
+            row = invalidation.enqueue(
+                account_id=account_id,
+                event_type_ids=[event_type_id],
+                first=day,
+                last=day,
+                cause=CacheInvalidation.Cause.OWN,
+            )
+            self.jobs.append(row.pk)
+        for pk in self.jobs:
+            tasks.invalidate_range.delay(invalidation_id=pk)
 
-        self.jobs = invalidation_jobs.enqueue(QUEUED_JOBS, list(self.here.tenants.values()))
+    def _start_worker(self) -> None:
+        """Start the worker again, and note when it takes the first message and when the last job is done."""
+        self.env.supervisor.restart(self._worker)
+        until = time.monotonic() + JOBS_DONE_WITHIN
+        with Redis.from_url(settings.BROKER_URL, socket_timeout=1) as broker:
+            waiting, taken_at = broker.llen(QUEUE), now()
+            while broker.llen(QUEUE) >= waiting and time.monotonic() < until:
+                taken_at = now()
+                time.sleep(0.002)
+        rows = CacheInvalidation.objects.filter(pk__in=self.jobs)
+        while rows.filter(done_at=None).exists():
+            if time.monotonic() > until:
+                raise HarnessError(f"{rows.filter(done_at=None).count()} invalidations were not done in time.")
+            time.sleep(0.02)
+        done = [each.timestamp() for each in rows.values_list("done_at", flat=True) if each]
+        self.marks.update(jobs=len(done), taken=taken_at, done=max(done))
 
-    def _start_clearing(self) -> None:
-        """Start the worker again, and see when it has worked off everything."""
-        from tests.load import invalidation_jobs  # noqa: PLC0415  models, which need the settings
-
-        self.here.stage.start_again(self._worker)
-        self.marks.update(invalidation_jobs.worked_off(self.jobs))
-
-    def _go_away(self) -> None:
-        """Let bookings that are on their way be made and never answered, and nothing else be answered at all."""
+    def _take_calcom_away(self) -> None:
+        """Have bookings processed without a response, then requests hang, then all fail."""
         self.marks["away"] = now()
-        self.here.simulator.fail(BOOK, Kind.TIMEOUT_AFTER, times=3)
-        self.here.simulator.fail(ANYTHING, Kind.TIMEOUT_BEFORE, times=20)
-        self.here.simulator.fail(ANYTHING, Kind.ERROR_BEFORE, times=None, status=503)
+        self.env.simulator.fail(BOOK, Kind.TIMEOUT_AFTER, times=3)
+        self.env.simulator.fail("* /v2/*", Kind.TIMEOUT_BEFORE, times=20)
+        self.env.simulator.fail("* /v2/*", Kind.ERROR_BEFORE, times=None, status=503)
 
-    def _come_back(self) -> None:
-        self.here.simulator.clear_faults()
+    def _bring_calcom_back(self) -> None:
+        self.env.simulator.clear_faults()
         self.marks["back"] = now()
 
-    # What all sides say
+    # Evidence
 
-    def keep(self, folder: Path, evidence: Evidence) -> None:
-        """Copy what was told, what Cal.com saw, and what was booked to a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.ledger, folder / f"{self.run.scenario.name}-ledger.jsonl")
-        seen = json.dumps(self.here.simulator.requests(), indent=1)
-        (folder / f"{self.run.scenario.name}-calcom.json").write_text(seen, encoding="utf-8")
-        booked = {"there": evidence.remote, "here": evidence.rows}
-        (folder / f"{self.run.scenario.name}-booked.json").write_bytes(orjson.dumps(booked))
-
-    def told_by_all(self, began: float, ended: float, watch: QueueWatch) -> Evidence:
-        """Return everything that is known."""
-        from tests.load import collected  # noqa: PLC0415  models, which need the settings
-
+    def collect(self, began: float, ended: float, depths: list[Depth]) -> Evidence:
+        """Return the evidence of all sides."""
         missing: dict[str, str] = {}
 
-        def heard(name: str, ask: Callable[[], T]) -> T | None:
+        def read(name: str, source: Callable[[], T]) -> T | None:
             try:
-                return ask()
-            except (LedgerDamagedError, OSError, ValueError, KeyError) as exc:
+                return source()
+            except (CallLogError, OSError, ValueError, KeyError) as exc:
                 missing[name] = f"{name}: {exc!r}"
                 return None
 
-        simulator = self.here.simulator
+        simulator = self.env.simulator
         return Evidence(
             run=self.run,
             began=began,
             ended=ended,
-            event_types=collected.event_types(self.here.tenants),
-            ledger=heard("ledger", lambda: Ledger.read(self.ledger)),
-            locust=heard("locust", lambda: _counted(self.statistics)),
-            requests=heard("requests", lambda: collected.requests(simulator)),
-            remote=heard("remote", lambda: collected.remote(simulator)),
-            rows=heard("rows", collected.rows),
-            depths=watch.depths or None,
+            event_types=evidence.event_types_of(self.env.tenants),
+            log=read("log", lambda: CallLog.read(self.log)),
+            locust=read("locust", lambda: _count_requests(self.statistics)),
+            requests=read("requests", lambda: evidence.read_requests(simulator)),
+            remote=read("remote", lambda: evidence.read_remote(simulator)),
+            rows=read("rows", evidence.read_rows),
+            depths=depths or None,
             marks=self.marks,
             missing=missing,
         )
 
+    def keep(self, folder: Path, collected: Evidence) -> None:
+        """Copy the call log, Cal.com's request log, and both sides' bookings to a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = self.run.scenario.name
+        shutil.copy(self.log, folder / f"{name}-calls.jsonl")
+        seen = json.dumps(self.env.simulator.requests(), indent=1)
+        (folder / f"{name}-calcom.json").write_text(seen, encoding="utf-8")
+        booked = {"remote": collected.remote, "rows": collected.rows}
+        (folder / f"{name}-booked.json").write_bytes(orjson.dumps(booked))
 
-def _counted(statistics: Path) -> int:
-    """Return how many requests locust's own statistics have."""
+
+def _count_requests(statistics: Path) -> int:
     entries = json.loads(statistics.read_text(encoding="utf-8"))
     return sum(int(entry["num_requests"]) for entry in entries)
-
-
-def _let_settle() -> None:
-    """Wait until our processes have nothing left to do, but not for ever: the rows will say what was not done."""
-    from tests.load import collected  # noqa: PLC0415  models, which need the settings
-
-    until = now() + SETTLED_WITHIN
-    while collected.unfinished() and now() < until:
-        time.sleep(0.25)
-
-
-def _broker_url() -> str:
-    from django.conf import settings  # noqa: PLC0415
-
-    return str(settings.BROKER_URL)

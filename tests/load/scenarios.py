@@ -1,4 +1,4 @@
-"""How many callers there are, for how long, and how they take their time. Pure: locust and its conductor share it."""
+"""How many callers there are, for how long, and how long they think. Pure: locust and the runner share it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ class Pace:
     """How long people take, in seconds; FM-01 was 14 to 44 s of talk between an offer and the booking."""
 
     between_calls: Span = (50, 90)
-    says_wish: Span = (6, 14)
+    asks: Span = (6, 14)
     considers: Span = (8, 20)
     agrees: Span = (10, 24)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens, as a release is meant to be tried with it."""
+    """A scenario at full length."""
 
     name: str
     users: int
     minutes: float
     arrives_within: float = 30.0
-    """Seconds after which everybody is there."""
-    rivals: bool = False
-    """Whether everybody wants the same slot, instead of each what they like."""
-    begins: Mapping[str, float] | None = None
+    """Seconds after which all callers are there."""
+    same_slot: bool = False
+    """Whether all want the same slot."""
+    steps: Mapping[str, float] | None = None
     """What is done meanwhile, and after which share of the time."""
 
 
@@ -39,15 +39,15 @@ SCENARIOS = {
         Scenario("cold", users=15, minutes=5, arrives_within=1),
         Scenario("normal", users=10, minutes=30),
         Scenario("burst", users=25, minutes=10, arrives_within=1),
-        Scenario("queue", users=3, minutes=2, begins={"stop": 0.2, "enqueue": 0.3, "start": 0.5}),
-        Scenario("contention", users=40, minutes=1, arrives_within=1, rivals=True),
-        Scenario("outage", users=10, minutes=6, arrives_within=10, begins={"away": 1 / 3, "back": 2 / 3}),
+        Scenario("queue", users=3, minutes=2, steps={"stop": 0.2, "enqueue": 0.3, "start": 0.5}),
+        Scenario("contention", users=40, minutes=1, arrives_within=1, same_slot=True),
+        Scenario("outage", users=10, minutes=6, arrives_within=10, steps={"away": 1 / 3, "back": 2 / 3}),
     )
 }
-"""In the order in which they are played one after the other: the first one needs an empty cache."""
+"""In the order in which they run: the first one needs an empty cache."""
 
 QUEUED_JOBS = 80
-"""Clearing jobs that wait in the scenario `queue`."""
+"""Invalidations that wait in the scenario `queue`."""
 FIRST_MINUTE = 60.0
 """Seconds in which a cold start may be cold."""
 
@@ -55,16 +55,16 @@ FIRST_MINUTE = 60.0
 @dataclass(frozen=True)
 class Run:
     """
-    A scenario as it is played this time.
+    A scenario as it is run this time.
 
-    A time scale shortens how long it lasts and how long people think, and nothing else: Cal.com is as slow and as
-    strict as ever, and our own lifetimes and deadlines are what they are in production.
+    A time scale shortens the run and how long people think, and nothing else: neither Cal.com's latency and limit nor
+    our own lifetimes and deadlines.
     """
 
     scenario: Scenario
     time_scale: float = 1.0
     at_most: float | None = None
-    """Seconds after which it ends, however long it would last."""
+    """Seconds after which it ends in any case."""
     pace: Pace = Pace()
 
     @property
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def arrives_within(self) -> float:
-        """Return the seconds after which everybody is there."""
+        """Return the seconds after which all callers are there."""
         return min(self.scenario.arrives_within * self.time_scale, self.seconds / 2)
 
     @property
@@ -85,10 +85,10 @@ class Run:
 
     def due(self, step: str) -> float:
         """Return the seconds from the beginning until a step of the scenario."""
-        return (self.scenario.begins or {})[step] * self.seconds
+        return (self.scenario.steps or {})[step] * self.seconds
 
     def thinks(self, span: Span, chance: Random) -> float:
-        """Return the seconds that somebody takes for it this time."""
+        """Return the seconds that a caller takes this time."""
         return chance.uniform(*span) * self.time_scale
 
 
@@ -103,7 +103,7 @@ SHORT = {
 """Time scale and seconds of each scenario in its short form."""
 
 
-def in_short(name: str) -> Run:
-    """Return its short form."""
+def short_run(name: str) -> Run:
+    """Return the short form of a scenario."""
     time_scale, seconds = SHORT[name]
     return Run(SCENARIOS[name], time_scale, seconds)

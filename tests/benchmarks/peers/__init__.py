@@ -1,1 +1,1 @@
-"""What others do with the same callers: agents that ask Cal.com themselves, an earlier gateway, an HTTP cache."""
+"""What Slotline is compared with: agents that ask Cal.com themselves, an earlier gateway, an HTTP cache."""

@@ -1,16 +1,15 @@
-"""Slotline, asked as the others are."""
+"""Slotline as a `Peer`."""
 
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from script.lib.agent import Agent, Answer
-from script.lib.processes import StageError
-from tests.benchmarks.peers.callers import DAYS, Refused, Unanswered
+from script.lib.agent import Agent, Answer, NoResponseError
+from tests.benchmarks.peers.conversations import DAYS, Refused, Unanswered
 
 
 class Slotline:
-    """A voice agent that speaks to our API."""
+    """A voice agent with our API."""
 
     def __init__(self, url: str, key: str, services: Mapping[str, str]) -> None:
         """Ask Slotline at `url`; `services` are its ids by slug of the event type."""
@@ -18,18 +17,15 @@ class Slotline:
         self._of_thread = threading.local()
 
     def free_on(self, slug: str, day: datetime) -> list[datetime]:
-        """Ask for one day."""
         return self._slots(slug, day, day + timedelta(days=1))
 
     def free_from(self, slug: str, day: datetime) -> list[datetime]:
-        """Ask for two weeks at once."""
         return self._slots(slug, day, day + timedelta(days=DAYS))
 
     def book(self, slug: str, start: datetime, caller: str) -> str:
-        """Book, waiting as long as the API grants."""
-        wish = {"service": self._services[slug], "start": start.isoformat(), "caller": {"name": caller}}
+        booking = {"service": self._services[slug], "start": start.isoformat(), "caller": {"name": caller}}
         key = caller.replace(" ", "-")
-        answer = self._asked(lambda agent: agent.post("/v1/bookings", wish, Idempotency_Key=key, Prefer="wait=8"))
+        answer = self._send(lambda agent: agent.post("/v1/bookings", booking, Idempotency_Key=key, Prefer="wait=8"))
         if answer.status == 409:  # taken, or not listed any more
             raise Refused
         if answer.status != 201:
@@ -37,21 +33,20 @@ class Slotline:
         return str(answer.body["booking"]["id"])
 
     def cancel(self, booking: str) -> None:
-        """Cancel by id."""
-        answer = self._asked(lambda agent: agent.post(f"/v1/bookings/{booking}/cancel", {}, Prefer="wait=8"))
+        answer = self._send(lambda agent: agent.post(f"/v1/bookings/{booking}/cancel", {}, Prefer="wait=8"))
         if answer.status != 200:
             raise Unanswered
 
     def _slots(self, slug: str, first: datetime, last: datetime) -> list[datetime]:
         window = {"from": first.isoformat(), "to": last.isoformat()}
-        answer = self._asked(lambda agent: agent.get("/v1/availability", service=self._services[slug], **window))
+        answer = self._send(lambda agent: agent.get("/v1/availability", service=self._services[slug], **window))
         if answer.status != 200:
             raise Unanswered
         return [datetime.fromisoformat(slot["start"]) for slot in answer.body["slots"]]
 
-    def _asked(self, question: Callable[[Agent], Answer]) -> Answer:
+    def _send(self, send: Callable[[Agent], Answer]) -> Answer:
         agent: Agent = self._of_thread.__dict__.setdefault("agent", Agent(self._url, self._key))
         try:
-            return question(agent)
-        except StageError as exc:
+            return send(agent)
+        except NoResponseError as exc:
             raise Unanswered from exc

@@ -1,1 +1,1 @@
-"""Places where web or a worker stands still until it is killed or let go: an app that only experiments install."""
+"""Failpoints: steps at which web or a worker halts until it is killed or resumed. An app that only tests install."""

@@ -1,7 +1,7 @@
 """
-The places: between two steps of a change, each of which is committed before the next one begins.
+The failpoints of our processes: between two steps of an operation, each of which is committed before the next begins.
 
-Cal.com's own part of the way, between arrival and effect and between effect and answer, is held at the simulator.
+Cal.com's own part, between arrival and effect and between effect and response, is held by the simulator.
 """
 
 import os
@@ -15,64 +15,67 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from tests.chaos.failpoints.files import HALTS, Role, Step, name_of
+from tests.chaos.failpoints.points import FOLDER, Role, Step, file_name
 
-PAUSE = 0.01
-_taken_up = threading.local()
+_current = threading.local()
 
 
-class Halting(AppConfig):
-    """Halts this process where a file says so; without the folder of these files it changes nothing."""
+class FailpointsConfig(AppConfig):
+    """Halts this process at armed failpoints; changes nothing where no folder is named."""
 
     name = "tests.chaos.failpoints"
 
     def ready(self) -> None:
-        """Put a place to halt before and after each step that is a function."""
-        if HALTS not in os.environ:
+        """Wrap the functions before and after which an operation may be halted."""
+        if FOLDER not in os.environ:
             return
-        from bookings.scheduling import handlers, settling  # noqa: PLC0415  models, which are there only now
+        from bookings.scheduling import handlers, settling  # noqa: PLC0415  models, which are loaded by now
         from calcom.service import CalcomService  # noqa: PLC0415
 
         role = Role.WORKER if Path(sys.argv[0]).parent.name == "celery" else Role.WEB
-        place = Path(os.environ[HALTS])
+        folder = Path(os.environ[FOLDER])
+        operations = {
+            handlers.CreateHandler: "create",
+            handlers.RescheduleHandler: "reschedule",
+            handlers.CancelHandler: "cancel",
+        }
+
+        def enter(handler: Any) -> None:
+            _current.handler = handler
+            halt(Step.ENTERED)
 
         def halt(step: Step) -> None:
-            handler = getattr(_taken_up, "case", None)
+            handler = getattr(_current, "handler", None)
             if handler is not None:
-                _wait_while_there(place / name_of(role, handler.change.operation, step, handler.start))
+                halt_while_armed(folder / file_name(role, operations[type(handler)], step, handler.start))
 
-        settling.begin = _halting(settling.begin, before=lambda handler: halt(_take_up(handler)))
-        for kind in (handlers.CreateHandler, handlers.RescheduleHandler, handlers.CancelHandler):
-            kind.ask = _halting(  # type: ignore[method-assign]
-                kind.ask, before=lambda _case: halt(Step.BEGUN), after=lambda: halt(Step.ANSWERED)
+        settling.begin = _wrapped(settling.begin, before=enter)
+        for kind in operations:
+            kind.ask = _wrapped(  # type: ignore[method-assign]
+                kind.ask, before=lambda _handler: halt(Step.BEGUN), after=lambda: halt(Step.ANSWERED)
             )
-        CalcomService.availability_changed = _halting(  # type: ignore[method-assign]
+        CalcomService.availability_changed = _wrapped(  # type: ignore[method-assign]
             CalcomService.availability_changed, before=lambda *_: halt(Step.COMMITTED)
         )
 
 
-def _take_up(handler: Any) -> Step:
-    """Remember whose steps this thread goes from now on."""
-    _taken_up.handler = handler
-    return Step.ENTERED
-
-
-def _halting(
+def _wrapped(
     work: Callable[..., Any], *, before: Callable[..., None], after: Callable[[], None] = lambda: None
 ) -> Callable[..., Any]:
     @wraps(work)
-    def halting(*args: Any) -> Any:
+    def run(*args: Any) -> Any:
         before(*args)
         result = work(*args)
         after()
         return result
 
-    return halting
+    return run
 
 
-def _wait_while_there(file: Path) -> None:
+def halt_while_armed(file: Path) -> None:
+    """Mark the failpoint as reached, and wait until it is disarmed; return at once if it is not armed."""
     if not file.exists():
         return
     file.with_suffix(".here").touch()
     while file.exists():
-        time.sleep(PAUSE)
+        time.sleep(0.01)

@@ -1,8 +1,8 @@
 """
-A process of ours in the hands of a test: what goes on in it has an order, its waits cost no time, and it can die.
+A process of ours under the control of a test: its steps have an order, its waits take no time, and it can be killed.
 
-It dies between any two steps that last: before a statement or a commit, around a request to Cal.com, before Redis or
-the broker is told something. What it was about to do then is not done, as after kill -9.
+It is killed between two durable steps: before a statement or a commit, around a request to Cal.com, before a write to
+Redis or the broker. The next step then does not happen, as after kill -9.
 """
 
 import threading
@@ -33,34 +33,32 @@ _PATIENCE = 10.0
 
 
 class Killed(BaseException):
-    """The process is dead. Nothing of ours may catch it."""
+    """The process was killed. Our code must not catch this."""
 
 
 class Process:
-    """What runs in it, what it gave the broker, and whether it lives."""
+    """A process of ours under the control of a test."""
 
     def __init__(
         self,
         *,
         gets_no_answer: Callable[[str, str], bool],
         held: Callable[[], int],
-        pass_by: Callable[[float], object],
+        advance: Callable[[float], object],
     ) -> None:
         """
-        Begin to live.
-
         Args:
             gets_no_answer: whether Cal.com will not answer this request, by method and URL.
             held: how many requests Cal.com is holding.
-            pass_by: lets seconds pass for everybody, at once.
+            advance: advances the clock by seconds.
         """
         self.queued: deque[tuple[str, dict[str, Any]]] = deque()
-        """Tasks that the broker has, by name, and their arguments."""
+        """Messages at the broker: task names and arguments."""
         self.slept = 0.0
-        """Seconds that were waited, although no time passed."""
+        """Seconds that were waited on its clock."""
         self.a_write_may_hang = False
-        """Then it is not waited for on the thread that asks."""
-        self._gets_no_answer, self._held, self._pass_by = gets_no_answer, held, pass_by
+        """Whether writes run on threads of their own."""
+        self._gets_no_answer, self._held, self._advance = gets_no_answer, held, advance
         self._afterwards: deque[Callable[[], object]] = deque()
         self._hanging: list[Future[Any]] = []
         self._held_before = 0
@@ -68,30 +66,28 @@ class Process:
         self._oldest_alive = 0
         self._thread = threading.local()
 
-    # --- living and dying
-
     def run(self, job: Callable[[], R]) -> R | None:
-        """Have it do something and what that leaves for afterwards; return what came of it, None if it died before."""
+        """Run a job and its background jobs; return its result, None if the process was killed before."""
         answer = None
         self._thread.life = self._oldest_alive
         try:
             found = job()
-            if self._thread.life == self._oldest_alive:  # one of its threads may have died, and so all of it
+            if self._thread.life == self._oldest_alive:  # a thread of it may have been killed, and so all of it
                 answer = found
             while self._afterwards:
                 self._afterwards.popleft()()
         except Killed:
-            self._afterwards.clear()  # what it had in memory is gone
+            self._afterwards.clear()  # its memory is lost
         finally:
             del self._thread.life
         return answer
 
-    def die_in(self, steps: int | None) -> None:
-        """Let it die before the step of that number from now on, and start anew; None lets it live."""
+    def kill_after(self, steps: int | None) -> None:
+        """Have it killed before this step from now on, and restarted; None prevents it."""
         self._steps_left = steps
 
     def _step(self, *, counts: bool = True) -> None:
-        """Take note that something that lasts is about to be done; raises `Killed` if it is not, any more."""
+        """Count a durable step that is about to happen. Raises `Killed` if it is not to happen."""
         life = getattr(self._thread, "life", None)
         if life is None:
             return  # the test itself
@@ -102,10 +98,8 @@ class Process:
         if life < self._oldest_alive:
             raise Killed
 
-    # --- what goes on in it
-
     def work(self, task: Callable[..., Any], **arguments: Any) -> None:
-        """Do, as a worker, what a task says. A write of it that hangs is left alone."""
+        """Run a task as a worker does, without waiting for a hanging write."""
         self.run(lambda: self._work(lambda: task(**arguments)))
 
     def _work(self, run: Callable[[], Any]) -> None:
@@ -118,7 +112,7 @@ class Process:
             job.result()
 
     def await_hanging(self) -> None:
-        """Wait for the writes that hung and have been let go of."""
+        """Wait for writes that no longer hang."""
         while self._hanging:
             self._hanging.pop().exception(timeout=_PATIENCE)
 
@@ -128,7 +122,7 @@ class Process:
         def run() -> Any:
             return job(*args, **kwargs)
 
-        if pool == "background":  # done when the request has been answered, or never if the process is dead by then
+        if pool == "background":  # run when the request has been answered, or never if the process was killed
             self._afterwards.append(run)
             return Future()
         if pool == "writes" and self.a_write_may_hang:
@@ -136,13 +130,13 @@ class Process:
         return _done(run)
 
     def _join(self, block: singleflight.Block) -> "tuple[Future[singleflight.LoadResult], bool]":
-        """Load at once: nobody else is there to wait with."""
+        """Load at once: there is no other thread."""
         singleflight._in_flight[block.flight_key] = Future()
         return _done(lambda: singleflight._run(block)), True
 
     def _await_load(self, _account_id: int, _token: str, seconds: float) -> bool:
-        """Wait for a load of somebody's who will not come: there is nobody else, or Redis was emptied just now."""
-        self._pass_by(seconds)
+        """Wait in vain for the load of another process."""
+        self._advance(seconds)
         return False
 
     def _let_hang(self, tidy: Callable[[], None], run: Callable[[], Any]) -> "Future[Any]":
@@ -156,13 +150,11 @@ class Process:
         self._hanging.append(_SUBMIT("writes", tidy, executors.ALL_ACCOUNTS, of_this_process))
         return self._hanging[-1]
 
-    # --- its waits
-
     def _sleep(self, seconds: float) -> None:
         self.slept += seconds
 
     def _await_wake_up(self, _topic: str, seconds: float) -> bool:
-        """Wait in vain: nothing goes on elsewhere."""
+        """Wait in vain: there is no other process."""
         self.slept += seconds
         return False
 
@@ -170,7 +162,7 @@ class Process:
         return time.monotonic() + self.slept
 
     def _wait(self, jobs: "Sequence[Future[Any]]", timeout: float) -> DoneAndNotDoneFutures[Any]:
-        """Wait until the job is done, or hangs at Cal.com: then for the whole time, which costs none."""
+        """Wait until the job is done; if it hangs at Cal.com, the whole time passes at once."""
         [job] = jobs
         until = time.monotonic() + _PATIENCE
         while not job.done() and time.monotonic() < until:
@@ -179,8 +171,6 @@ class Process:
                 break
             time.sleep(_LOOK_EVERY)
         return wait(jobs, timeout=0)
-
-    # --- its way out
 
     def _send(self, **request: Any) -> transport.Answer:
         self._step()
@@ -195,7 +185,7 @@ class Process:
         self.queued.append((name, kwargs or {}))
 
     def _execute(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        """Step once for a transaction: whoever dies in it dies before it."""
+        """Count one step for a transaction: a kill within it is one before it."""
         before, now = getattr(self._thread, "transaction", None), next(iter(context["connection"].atomic_blocks), None)
         self._thread.transaction = now
         self._step(counts=now is None or now is not before)
@@ -207,7 +197,7 @@ class Process:
 
     def _run_script(self, run: Callable[..., Any]) -> Callable[..., Any]:
         def step_first(*args: Any, **kwargs: Any) -> Any:
-            # A lease that stays behind is another experiment's matter: here it would only cost time.
+            # A lease that is not released would only cost time.
             if "release" not in args:
                 self._step()
             return run(*args, **kwargs)
@@ -219,7 +209,7 @@ _SEND, _SUBMIT = transport.send, executors._submit
 
 
 def _done(run: Callable[[], Any]) -> "Future[Any]":
-    """Do it now. What it raises, death too, is heard by whoever asks for the result."""
+    """Run it now; what it raises, `Killed` included, is raised by `result`."""
     future: Future[Any] = Future()
     try:
         future.set_result(run())
@@ -229,8 +219,8 @@ def _done(run: Callable[[], Any]) -> "Future[Any]":
 
 
 @contextmanager
-def held_by_the_test(process: Process, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this process be that one while the block lasts."""
+def controlled(process: Process, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make this process the controlled one while the context lasts."""
     waits = SimpleNamespace(sleep=process._sleep, monotonic=process._monotonic)
     for module, name in ((execution, "time"), (claims, "time"), (deadline, "time")):
         patch.setattr(module, name, waits)
