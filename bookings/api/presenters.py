@@ -142,7 +142,7 @@ def listed_service(found: Service, score: float | None) -> dict[str, object]:
 
 
 def booking_field(found: RequiredField) -> dict[str, object]:
-    """Return what a caller must be asked before a service is booked."""
+    """Return a field that the caller must answer before a service is booked."""
     return {
         "slug": found["slug"],
         "label": found.get("label", ""),
@@ -155,7 +155,7 @@ def booking_field(found: RequiredField) -> dict[str, object]:
 
 
 def booking(appointment: Appointment, *, language: str) -> dict[str, object]:
-    """Return a booking. It says nothing about the caller: who asks may not be the one who booked."""
+    """Return a booking. It says nothing about the caller, who may not be the one who booked."""
     branch: Branch = appointment.branch
     return {
         "id": appointment.public_id,
@@ -167,11 +167,11 @@ def booking(appointment: Appointment, *, language: str) -> dict[str, object]:
 
 
 def hold(held: Held, *, staff: str, language: str) -> dict[str, object]:
-    """Return a hold, or the booking that it has become. `staff` is who was asked for by name, or empty."""
+    """Return a hold, or the booking that it has become. `staff` is the person requested by name, or empty."""
     appointment, zone = held.appointment, ZoneInfo(held.appointment.branch.time_zone)
     booked = service(appointment.service) if appointment.service else None
     if held.expires_at is None:
-        sentence = booking_sentences.changed("create", appointment.state, language)
+        sentence = booking_sentences.operation_outcome("create", appointment.state, language)
     else:
         sentence = booking_sentences.read_back(
             service=appointment.service.name if appointment.service else "",
@@ -217,12 +217,11 @@ _OTHER_NAME_HINT = (
 )
 
 
-def told(operation: Operation, *, language: str, attendee_name: str = "") -> dict[str, object]:
+def outcome(operation: Operation, *, language: str, attendee_name: str = "") -> dict[str, object]:
     """
-    Return what the caller may hear of a change that was not refused, and what the agent does next.
+    Return the sentence and hint about an operation that was not refused.
 
-    `attendee_name` is the name in a request to book: a repeat gets the booking of the first request, whose name may be
-    another person's.
+    `attendee_name` is the name in a request to book: the booking that a repeat gets may be in another name.
     """
     if operation.state == Operation.State.DONE:
         status, hint = str(operation.appointment.state), _SETTLED_HINT
@@ -233,30 +232,30 @@ def told(operation: Operation, *, language: str, attendee_name: str = "") -> dic
         hint = _PENDING_HINT if operation.appointment.attendee_phone else _PENDING_HINT_NO_NUMBER
     if not identity.may_be_one_person(operation.appointment.attendee_name, attendee_name):
         hint += _OTHER_NAME_HINT
-    spoken = booking_sentences.changed(operation.kind, status, language)
+    spoken = booking_sentences.operation_outcome(operation.kind, status, language)
     if operation.state == Operation.State.DONE and operation.outcome == OTHER_LENGTH:
         appointment = operation.appointment
         minutes = (appointment.end - appointment.start) // timedelta(minutes=1)
-        spoken = f"{spoken} {booking_sentences.takes_now(minutes, language)}"
+        spoken = f"{spoken} {booking_sentences.new_length(minutes, language)}"
     return {"spoken": spoken, "agent_hint": hint}
 
 
-def callback(asked: CallbackRequest, *, own_number: str | None, replayed: bool, language: str) -> dict[str, object]:
-    """Return what became of a wish to be called back. The number itself is not told: who asks may not be its owner."""
-    is_done = asked.state == CallbackRequest.State.DONE
-    is_own = asked.phone == own_number
+def callback(requested: CallbackRequest, *, own_number: str | None, replayed: bool, language: str) -> dict[str, object]:
+    """Return a callback request, without its number: the caller may not be its owner."""
+    is_done = requested.state == CallbackRequest.State.DONE
+    is_own = requested.phone == own_number
     return {
-        "status": asked.state,
-        "callback_id": asked.public_id,
+        "status": requested.state,
+        "callback_id": requested.public_id,
         "number": "caller_id" if is_own else "given",
-        "spoken": booking_sentences.called_back(done=is_done, own_number=is_own, language=language),
+        "spoken": booking_sentences.callback_noted(done=is_done, own_number=is_own, language=language),
         "agent_hint": _CALLBACK_HINT,
         "replayed": replayed,
     }
 
 
 def operation(operation: Operation) -> dict[str, object]:
-    """Return what became of a change."""
+    """Return how far an operation is."""
     return {
         "id": operation.public_id,
         "operation": operation.kind,
@@ -277,7 +276,7 @@ def status_of(operation: Operation) -> str:
 
 
 def retry_after(operation: Operation) -> str:
-    """Return after how many seconds it is worth asking for the outcome again, empty where it is known."""
+    """Return the seconds after which to ask for the outcome again; empty where it is known."""
     if operation.state == Operation.State.AWAITING:
         return "300"  # a person has to decide
     return "1" if status_of(operation) == "pending" else ""

@@ -107,19 +107,19 @@ def day_name(day: date, today: date, language: str) -> str:
     return f"{names[ahead]}, {spelled}" if 0 <= ahead < len(names) else spelled
 
 
-def changed(operation: str, status: str, language: str) -> str:
+def operation_outcome(kind: str, status: str, language: str) -> str:
     """
-    Return what may be said about an operation.
+    Return what may be said about the outcome of an operation.
 
     `status` is `pending`, `waiting` where it is pending because Cal.com cannot be asked, or the state that the
     appointment is in after it.
     """
     if status in {"pending", "waiting"}:
-        return (_PENDING if status == "pending" else _WAITING)[operation][language]
+        return (_PENDING if status == "pending" else _WAITING)[kind][language]
     if status == "awaiting_confirmation":
-        return _AWAITING.get(operation, _AWAITING["create"])[language]
+        return _AWAITING.get(kind, _AWAITING["create"])[language]
     known = {
-        "confirmed": _MOVED if operation == "reschedule" else _BOOKED,
+        "confirmed": _MOVED if kind == "reschedule" else _BOOKED,
         "cancelled": _CANCELLED,
         "rejected": _NOT_MADE,
         "expired": _NOT_MADE,
@@ -127,18 +127,18 @@ def changed(operation: str, status: str, language: str) -> str:
     return known.get(status, _OVER)[language]
 
 
-def takes_now(minutes: int, language: str) -> str:
+def new_length(minutes: int, language: str) -> str:
     """Return what is said where the length of an appointment has changed."""
     return _TAKES_NOW[language].format(minutes=minutes)
 
 
-def called_back(*, done: bool, own_number: bool, language: str) -> str:
+def callback_noted(*, done: bool, own_number: bool, language: str) -> str:
     """Return what a caller who asked for a callback may hear; the number itself is never read out."""
     sentence = _CALLED_BEFORE if done else _CALL_THIS_NUMBER if own_number else _CALL_THE_NUMBER
     return sentence[language]
 
 
-def found(number: int, language: str) -> str:
+def appointments_found(number: int, language: str) -> str:
     """Return what an identified caller hears who has so many upcoming appointments."""
     sentence = _FOUND_NONE if number == 0 else _FOUND_ONE if number == 1 else _FOUND_SEVERAL
     return sentence[language]

@@ -13,12 +13,12 @@ STATUSES = (*UNCERTAIN, "confirmed", "cancelled", "rejected", "expired", "comple
 
 
 def _all(language):
-    told = {booking_sentences.changed(*each, language) for each in product(OPERATIONS, STATUSES)}
+    told = {booking_sentences.operation_outcome(*each, language) for each in product(OPERATIONS, STATUSES)}
     told |= {
-        booking_sentences.called_back(done=done, own_number=own, language=language)
+        booking_sentences.callback_noted(done=done, own_number=own, language=language)
         for done, own in product((False, True), repeat=2)
     }
-    return sorted(told | {booking_sentences.found(number, language) for number in range(4)})
+    return sorted(told | {booking_sentences.appointments_found(number, language) for number in range(4)})
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -33,22 +33,30 @@ def test_every_sentence_can_be_spoken(language):
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_what_is_pending_is_not_promised(language):
     """FM-07: "moved" is said only after Cal.com said so."""
-    known = {booking_sentences.changed(operation, "confirmed", language) for operation in OPERATIONS}
+    known = {booking_sentences.operation_outcome(operation, "confirmed", language) for operation in OPERATIONS}
 
     for status in UNCERTAIN:
-        assert not known & {booking_sentences.changed(operation, status, language) for operation in OPERATIONS}
+        assert not known & {
+            booking_sentences.operation_outcome(operation, status, language) for operation in OPERATIONS
+        }
 
 
 def test_golden():
     """The sentences themselves, so that a change of one is seen."""
-    assert booking_sentences.changed("reschedule", "confirmed", "de") == "Ihr Termin ist verlegt."
-    assert booking_sentences.changed("reschedule", "confirmed", "en") == "Your appointment has been moved."
-    assert booking_sentences.changed("reschedule", "cancelled", "de") == "Ihr Termin ist abgesagt."
-    assert booking_sentences.changed("cancel", "completed", "en") == "That appointment is already over."
-    assert booking_sentences.changed("create", "awaiting_confirmation", "de").endswith(
+    assert booking_sentences.operation_outcome("reschedule", "confirmed", "de") == "Ihr Termin ist verlegt."
+    assert booking_sentences.operation_outcome("reschedule", "confirmed", "en") == "Your appointment has been moved."
+    assert booking_sentences.operation_outcome("reschedule", "cancelled", "de") == "Ihr Termin ist abgesagt."
+    assert booking_sentences.operation_outcome("cancel", "completed", "en") == "That appointment is already over."
+    assert booking_sentences.operation_outcome("create", "awaiting_confirmation", "de").endswith(
         "erst sicher, wenn er bestätigt ist."
     )
-    assert booking_sentences.changed("create", "rejected", "en") == "I'm sorry, that appointment was not confirmed."
-    assert booking_sentences.changed("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
-    assert booking_sentences.found(1, "de") == "Ich habe Ihren Termin gefunden."
-    assert booking_sentences.found(2, "en") == "I have found several appointments of yours. Which one is it about?"
+    assert (
+        booking_sentences.operation_outcome("create", "rejected", "en")
+        == "I'm sorry, that appointment was not confirmed."
+    )
+    assert booking_sentences.operation_outcome("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
+    assert booking_sentences.appointments_found(1, "de") == "Ich habe Ihren Termin gefunden."
+    assert (
+        booking_sentences.appointments_found(2, "en")
+        == "I have found several appointments of yours. Which one is it about?"
+    )

@@ -117,7 +117,7 @@ class FindBookingsView(AgentView):
                 "ok": True,
                 "status": "found" if found else "none",
                 "bookings": [presenters.booking(each, language=context.language) for each in found],
-                "spoken": sentences.found(len(found), context.language),
+                "spoken": sentences.appointments_found(len(found), context.language),
                 "agent_hint": _FOUND_HINT if found else _NOT_FOUND_HINT,
             }
         )
@@ -185,7 +185,7 @@ def _offer(
 
 
 def _response(context: RequestContext, booked: Booked, done: HTTPStatus, *, attendee_name: str = "") -> Response:
-    """Return `done`, or 202 with the address of the operation. `attendee_name`: see `presenters.told`."""
+    """Return `done`, or 202 with the address of the operation. `attendee_name`: see `presenters.outcome`."""
     appointment, operation, language = booked.appointment, booked.operation, context.language
     pending = not booked.is_settled
     body = {
@@ -193,7 +193,7 @@ def _response(context: RequestContext, booked: Booked, done: HTTPStatus, *, atte
         "status": presenters.status_of(operation) if pending else str(appointment.state),
         "booking": presenters.booking(appointment, language=language),
         "operation_id": operation.public_id,
-        **presenters.told(operation, language=language, attendee_name=attendee_name),
+        **presenters.outcome(operation, language=language, attendee_name=attendee_name),
         "replayed": booked.replayed,
     }
     if pending:

@@ -40,7 +40,7 @@ class OperationView(AgentView):
 def _spoken(operation: Operation, language: str) -> dict[str, object]:
     """Return the sentence and hint; of a refusal those that the caller would have heard had they waited."""
     if operation.state != Operation.State.REFUSED:
-        return presenters.told(operation, language=language)
+        return presenters.outcome(operation, language=language)
     problem = problem_of(execution.refusal(operation))
     return {"spoken": problem.spoken(language), "agent_hint": problem.hint}
 
