@@ -1,4 +1,4 @@
-"""A voice agent, as far as our API can see one."""
+"""A voice agent that speaks to the API through Django's test client."""
 
 from datetime import date, datetime
 from itertools import count
@@ -13,7 +13,7 @@ from tests.factories import ANNA, Caller
 
 
 class Agent:
-    """Asks and books with one key. Each method returns the answer as it came; `.json()` reads it."""
+    """Sends requests with one key; paths are below /v1. Underscores in names of headers become hyphens."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -22,7 +22,7 @@ class Agent:
 
     def availability(self, service: Service, day: date, **headers: str) -> HttpResponse:
         """Ask for the free slots of one day."""
-        return self._get("/v1/availability", {"service": f"sv_{service.pk}", "date": day.isoformat()}, headers)
+        return self.get("availability", {"service": f"sv_{service.pk}", "date": day.isoformat()}, **headers)
 
     def free_slots(self, service: Service, day: date) -> list[datetime]:
         """Return the instants at which the service is offered on a day."""
@@ -33,31 +33,43 @@ class Agent:
     def book(
         self, service: Service, start: datetime, caller: Caller = ANNA, *, key: str | None = None, **headers: str
     ) -> HttpResponse:
-        """Book a slot; without `key` it is a new wish each time."""
+        """Book a slot; without `key` it is a new booking each time."""
         body = {
             "service": f"sv_{service.pk}",
             "start": start.astimezone(ZoneInfo("UTC")).isoformat(),
             "caller": {"name": caller.name, "phone": caller.phone, "email": caller.email},
         }
-        return self._post("/v1/bookings", body, {"Idempotency-Key": key or f"wish-{next(self._numbers)}", **headers})
+        return self.post("bookings", body, idempotency_key=key or f"booking-{next(self._numbers)}", **headers)
 
     def booking(self, booking_id: str) -> HttpResponse:
         """Ask for one booking."""
-        return self._get(f"/v1/bookings/{booking_id}", {}, {})
+        return self.get(f"bookings/{booking_id}")
 
     def operation(self, address: str) -> HttpResponse:
-        """Ask what became of a change, at the address that its answer named."""
-        return self._get(address, {}, {})
+        """Read an operation at the address that a Location header named."""
+        return self.get(address)
 
     def cancel(self, booking_id: str, reason: str = "", **headers: str) -> HttpResponse:
         """Cancel a booking."""
-        return self._post(f"/v1/bookings/{booking_id}/cancel", {"reason": reason} if reason else {}, headers)
+        return self.post(f"bookings/{booking_id}/cancel", {"reason": reason} if reason else {}, **headers)
 
-    def _get(self, path: str, query: dict[str, str], headers: dict[str, str]) -> HttpResponse:
-        return self.client.get(path, query, headers=self._headers(headers))
+    def get(self, path: str, query: dict[str, Any] | None = None, **headers: str) -> HttpResponse:
+        return self.client.get(_below_v1(path), query, headers=self.headers(**headers))
 
-    def _post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> HttpResponse:
-        return self.client.post(path, body, content_type="application/json", headers=self._headers(headers))
+    def post(self, path: str, body: object = None, **headers: str) -> HttpResponse:
+        return self.client.post(_below_v1(path), body, content_type="application/json", headers=self.headers(**headers))
 
-    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+    def delete(self, path: str, **headers: str) -> HttpResponse:
+        return self.client.delete(_below_v1(path), headers=self.headers(**headers))
+
+    def send(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> HttpResponse:
+        """Post bytes as they are."""
+        return self.client.generic("POST", _below_v1(path), body, content_type, headers=self.headers(**headers))
+
+    def headers(self, **more: str) -> dict[str, str]:
+        """Return the headers of a request, the key among them."""
         return {"Authorization": f"Bearer {self.key}", **{name.replace("_", "-"): text for name, text in more.items()}}
+
+
+def _below_v1(path: str) -> str:
+    return path if path.startswith("/v1/") else f"/v1/{path}"

@@ -12,7 +12,7 @@ from calcom.models import Cursor
 from calcom.webhooks import events
 from calcom.webhooks.events import BookingSnapshot, RetryLater
 from calcom.webhooks.polling import poll
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.bookings.helpers import begin, book, cancel, claims_of, intent, pass_time, reschedule, settle, write_down
 from tests.bookings.test_apply import as_here, as_there
 from tests.calcom.webhooks import Hooks, handed_out

@@ -1,11 +1,11 @@
-"""What is said about changes can be spoken, in every language, and promises nothing that is not known."""
+"""Sentences about operations can be spoken, in every language, and promise nothing that is not known."""
 
 import re
 from itertools import product
 
 import pytest
 
-from bookings.language import booking_sentences
+from bookings.language import booking_sentences as sentences
 
 OPERATIONS = ("create", "reschedule", "cancel")
 UNCERTAIN = ("pending", "waiting", "awaiting_confirmation")
@@ -13,12 +13,12 @@ STATUSES = (*UNCERTAIN, "confirmed", "cancelled", "rejected", "expired", "comple
 
 
 def _all(language):
-    told = {booking_sentences.operation_outcome(*each, language) for each in product(OPERATIONS, STATUSES)}
+    told = {sentences.operation_outcome(*each, language) for each in product(OPERATIONS, STATUSES)}
     told |= {
-        booking_sentences.callback_noted(done=done, own_number=own, language=language)
+        sentences.callback_noted(done=done, own_number=own, language=language)
         for done, own in product((False, True), repeat=2)
     }
-    return sorted(told | {booking_sentences.appointments_found(number, language) for number in range(4)})
+    return sorted(told | {sentences.appointments_found(number, language) for number in range(4)})
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -33,30 +33,22 @@ def test_every_sentence_can_be_spoken(language):
 @pytest.mark.parametrize("language", ["de", "en"])
 def test_what_is_pending_is_not_promised(language):
     """FM-07: "moved" is said only after Cal.com said so."""
-    known = {booking_sentences.operation_outcome(operation, "confirmed", language) for operation in OPERATIONS}
+    known = {sentences.operation_outcome(operation, "confirmed", language) for operation in OPERATIONS}
 
     for status in UNCERTAIN:
-        assert not known & {
-            booking_sentences.operation_outcome(operation, status, language) for operation in OPERATIONS
-        }
+        assert not known & {sentences.operation_outcome(operation, status, language) for operation in OPERATIONS}
 
 
 def test_golden():
     """The sentences themselves, so that a change of one is seen."""
-    assert booking_sentences.operation_outcome("reschedule", "confirmed", "de") == "Ihr Termin ist verlegt."
-    assert booking_sentences.operation_outcome("reschedule", "confirmed", "en") == "Your appointment has been moved."
-    assert booking_sentences.operation_outcome("reschedule", "cancelled", "de") == "Ihr Termin ist abgesagt."
-    assert booking_sentences.operation_outcome("cancel", "completed", "en") == "That appointment is already over."
-    assert booking_sentences.operation_outcome("create", "awaiting_confirmation", "de").endswith(
+    assert sentences.operation_outcome("reschedule", "confirmed", "de") == "Ihr Termin ist verlegt."
+    assert sentences.operation_outcome("reschedule", "confirmed", "en") == "Your appointment has been moved."
+    assert sentences.operation_outcome("reschedule", "cancelled", "de") == "Ihr Termin ist abgesagt."
+    assert sentences.operation_outcome("cancel", "completed", "en") == "That appointment is already over."
+    assert sentences.operation_outcome("create", "awaiting_confirmation", "de").endswith(
         "erst sicher, wenn er bestätigt ist."
     )
-    assert (
-        booking_sentences.operation_outcome("create", "rejected", "en")
-        == "I'm sorry, that appointment was not confirmed."
-    )
-    assert booking_sentences.operation_outcome("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
-    assert booking_sentences.appointments_found(1, "de") == "Ich habe Ihren Termin gefunden."
-    assert (
-        booking_sentences.appointments_found(2, "en")
-        == "I have found several appointments of yours. Which one is it about?"
-    )
+    assert sentences.operation_outcome("create", "rejected", "en") == "I'm sorry, that appointment was not confirmed."
+    assert sentences.operation_outcome("create", "waiting", "de").endswith("Sicher ist der Termin noch nicht.")
+    assert sentences.appointments_found(1, "de") == "Ich habe Ihren Termin gefunden."
+    assert sentences.appointments_found(2, "en") == "I have found several appointments of yours. Which one is it about?"

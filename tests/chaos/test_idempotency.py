@@ -10,7 +10,7 @@ from django.db import connection, connections
 
 from bookings.models import Appointment, Operation
 from calcom.http import transport
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import Agent, booking_body
 from tests.bookings.helpers import PATIENCE, pass_time, settle
 from tests.factories import KARL, at
 
@@ -30,7 +30,7 @@ def agents(_jobs, simulator, salon) -> list[Agent]:
 
 def test_a_hundred_at_once_have_one_effect(agents, salon, simulator):
     """FM-08: one books; the others are told that it runs, or what it came to."""
-    body = wish(salon.cut, at(10))
+    body = booking_body(salon.cut, at(10))
 
     told = Counter(outcome for outcome, _ in at_once(agents, body, prefer="wait=8"))
 
@@ -41,7 +41,7 @@ def test_a_hundred_at_once_have_one_effect(agents, salon, simulator):
 
 def test_while_the_first_runs_the_others_are_told_so_and_afterwards_what_it_came_to(agents, salon, simulator):
     """409 with the time to ask again, then 201 and `replayed`; another body is refused before and after."""
-    body, other = wish(salon.cut, at(10)), wish(salon.cut, at(10), caller=KARL)
+    body, other = booking_body(salon.cut, at(10)), booking_body(salon.cut, at(10), caller=KARL)
     with ThreadPoolExecutor(1) as pool, simulator.holding(BOOK):
         first = pool.submit(at_once, agents[:1], body, prefer="wait=8")
         simulator.await_in_flight(1, BOOK)
@@ -62,7 +62,7 @@ def test_while_the_first_runs_the_others_are_told_so_and_afterwards_what_it_came
 
 def test_after_a_crash_nobody_books_again(agents, salon, calcom, simulator, monkeypatch):
     """Sent, and dead before the answer was heard: pending for as long as nobody knows, and then what it came to."""
-    body = wish(salon.cut, at(10))
+    body = booking_body(salon.cut, at(10))
     with monkeypatch.context() as dying:
         dying.setattr(transport, "send", _send_and_die)
         crashed, _ = send(agents[0], body)

@@ -15,7 +15,7 @@ from bookings.api import auth, directory, urls
 from bookings.api.views.base import AgentView, UnknownAddressView
 from bookings.api.views.services import ServicesView
 from bookings.models import AgentKey
-from tests.bookings.api.conftest import Agent, agent_with, wish
+from tests.bookings.api.helpers import Agent, agent_with, booking_body
 from tests.factories import Practice, Salon, at
 
 PUBLIC = {"openapi", "docs"}
@@ -148,7 +148,7 @@ def test_key_is_limited_to_its_scopes(salon: Salon, scopes: list[str], allowed: 
         "services": limited.get("services"),
         "booking": limited.get(f"bookings/{SAMPLE['booking_id']}"),
         "operation": limited.get(f"operations/{SAMPLE['operation_id']}"),
-        "bookings": limited.post("bookings", wish(salon.cut, at(10))),
+        "bookings": limited.post("bookings", booking_body(salon.cut, at(10))),
         "cancel": limited.post(f"bookings/{SAMPLE['booking_id']}/cancel"),
         "conversations": limited.post("conversations", {"call_id": "call-1"}),
         "holds": limited.post("holds", {"slot_token": "ZZZZZZZZZZ"}),

@@ -7,7 +7,7 @@ import pytest
 from bookings.models import Branch, Service
 from calcom.simulator import Kind, Simulator
 from tests import redis_time
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.factories import BERLIN, SUNDAY, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from bookings.models import Appointment, Conversation, Service, ToolCall
 from calcom.simulator import Simulator
 from calcom.sync import sync
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import Agent, booking_body
 from tests.bookings.helpers import let_lists_know
 from tests.factories import ANNA, KARL, MARIA, Salon, at
 
@@ -64,7 +64,7 @@ def test_required_number_is_answered_by_the_one_the_caller_calls_from(
     require(simulator, salon, phone_required=True)
     call = Conversation.objects.create(company=salon.company, caller_phone=KARL.phone).public_id
 
-    answer = agent.post("bookings", wish(cut, at(10), caller=MARIA, conversation_id=call))
+    answer = agent.post("bookings", booking_body(cut, at(10), caller=MARIA, conversation_id=call))
 
     assert answer.status_code == 201
     assert sent(simulator)["attendeePhoneNumber"] == KARL.phone
@@ -79,8 +79,8 @@ def test_required_number_is_asked_of_a_caller_without_one(
     cut.save()
     call = Conversation.objects.create(company=salon.company).public_id
 
-    asked = agent.post("bookings", wish(cut, at(10), caller=MARIA, conversation_id=call))
-    booked = agent.post("bookings", wish(cut, at(10), caller=KARL, conversation_id=call))
+    asked = agent.post("bookings", booking_body(cut, at(10), caller=MARIA, conversation_id=call))
+    booked = agent.post("bookings", booking_body(cut, at(10), caller=KARL, conversation_id=call))
 
     assert (asked.status_code, asked.json()["code"]) == (422, "phone_required")
     assert booked.status_code == 201
@@ -124,7 +124,7 @@ def test_answer_is_required_where_none_fits(
     """Missing, no option, another type: one code, with the options."""
     require(simulator, salon, INSURANCE)
 
-    answer = agent.post("bookings", wish(cut, at(10), answers=answers), idempotency_key="one")
+    answer = agent.post("bookings", booking_body(cut, at(10), answers=answers), idempotency_key="one")
 
     body = answer.json()
     assert (answer.status_code, body["code"]) == (422, "answer_required")
@@ -154,7 +154,9 @@ def test_answer_of_each_type_reaches_calcom(
     """In the spelling and type that Cal.com accepts, and is stored for a later send."""
     require(simulator, salon, field)
 
-    answer = agent.post("bookings", wish(salon.cut, at(10), answers={field["slug"]: given}), idempotency_key="one")
+    answer = agent.post(
+        "bookings", booking_body(salon.cut, at(10), answers={field["slug"]: given}), idempotency_key="one"
+    )
 
     assert answer.status_code == 201
     assert sent(simulator)[field["slug"]] == told
@@ -180,7 +182,7 @@ def test_answer_of_another_type_is_none(
     """Nothing is sent that Cal.com would refuse."""
     require(simulator, salon, {"type": kind, "slug": "asked"})
 
-    answer = agent.post("bookings", wish(salon.cut, at(10), answers={"asked": given}), idempotency_key="one")
+    answer = agent.post("bookings", booking_body(salon.cut, at(10), answers={"asked": given}), idempotency_key="one")
 
     assert (answer.status_code, answer.json()["code"], answer.json()["options"]) == (422, "answer_required", [])
 
@@ -189,8 +191,8 @@ def test_required_notes_are_answered_by_notes(simulator: Simulator, agent: Agent
     """The caller need not say them twice."""
     require(simulator, salon, {"type": "textarea", "slug": "notes"})
 
-    asked = agent.post("bookings", wish(cut, at(10)), idempotency_key="one")
-    booked = agent.post("bookings", wish(cut, at(10), notes="long hair"), idempotency_key="two")
+    asked = agent.post("bookings", booking_body(cut, at(10)), idempotency_key="one")
+    booked = agent.post("bookings", booking_body(cut, at(10), notes="long hair"), idempotency_key="two")
 
     assert (asked.status_code, booked.status_code) == (422, 201)
     assert sent(simulator)["notes"] == "long hair"
@@ -202,7 +204,9 @@ def test_answers_nothing_asks_for_are_left_out(simulator: Simulator, agent: Agen
     cut.field_defaults = {"insurance": "Public"}
     cut.save()
 
-    agent.post("bookings", wish(cut, at(10), answers={"insurance": "Private", "age": 30}), idempotency_key="one")
+    agent.post(
+        "bookings", booking_body(cut, at(10), answers={"insurance": "Private", "age": 30}), idempotency_key="one"
+    )
 
     assert (sent(simulator)["insurance"], "age" in sent(simulator)) == ("Public", False)
     assert Appointment.objects.get().answers == {}
@@ -228,8 +232,8 @@ def test_repeat_with_other_answers_gets_the_first_booking_in_a_conversation(
     require(simulator, salon, INSURANCE)
     call = Conversation.objects.create(company=salon.company).public_id
 
-    first = agent.post("bookings", wish(cut, at(10), conversation_id=call, answers={"insurance": "Public"}))
-    again = agent.post("bookings", wish(cut, at(10), conversation_id=call, answers={}))
+    first = agent.post("bookings", booking_body(cut, at(10), conversation_id=call, answers={"insurance": "Public"}))
+    again = agent.post("bookings", booking_body(cut, at(10), conversation_id=call, answers={}))
 
     assert (first.status_code, again.status_code, again.json()["replayed"]) == (201, 201, True)
     assert sent(simulator)["insurance"] == "Public"
@@ -240,7 +244,7 @@ def test_key_with_other_answers_is_another_request(
 ) -> None:
     """They are part of what came with the key."""
     require(simulator, salon, INSURANCE)
-    body = wish(cut, at(10), answers={"insurance": "Public"})
+    body = booking_body(cut, at(10), answers={"insurance": "Public"})
 
     first = agent.post("bookings", body, idempotency_key="one")
     same = agent.post("bookings", body, idempotency_key="one")
@@ -281,7 +285,7 @@ def test_answers_are_not_written_into_the_timeline(
     call = Conversation.objects.create(company=salon.company).public_id
     let_lists_know()
 
-    agent.post("bookings", wish(cut, at(10), conversation_id=call, answers={"complaint": "hiccups"}))
+    agent.post("bookings", booking_body(cut, at(10), conversation_id=call, answers={"complaint": "hiccups"}))
 
     assert sent(simulator)["complaint"] == "hiccups"
     assert "hiccups" not in str(ToolCall.objects.values_list("request", "response"))

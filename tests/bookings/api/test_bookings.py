@@ -5,7 +5,7 @@ import pytest
 
 from bookings.models import AgentKey, Appointment, Branch, Conversation, ToolCall
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent, agent_with, wish
+from tests.bookings.api.helpers import Agent, agent_with, booking_body
 from tests.factories import ANNA, BERLIN, KARL, MARIA, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,8 +58,8 @@ def test_conversation_replaces_idempotency_key(simulator: Simulator, agent: Agen
     """FM-12: a repeat with other contact fields is the same booking."""
     call = Conversation.objects.create(company=salon.company)
 
-    first = agent.post("bookings", wish(salon.cut, at(10), conversation_id=call.public_id))
-    again = agent.post("bookings", wish(salon.cut, at(10), caller=KARL, conversation_id=call.public_id))
+    first = agent.post("bookings", booking_body(salon.cut, at(10), conversation_id=call.public_id))
+    again = agent.post("bookings", booking_body(salon.cut, at(10), caller=KARL, conversation_id=call.public_id))
 
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json()["replayed"] is True
@@ -71,7 +71,7 @@ def test_repeat_in_another_name_is_marked_as_no_new_booking(simulator: Simulator
     call = Conversation.objects.create(company=salon.company).public_id
 
     first, again, other = (
-        agent.post("bookings", wish(salon.cut, at(10), caller=caller, conversation_id=call)).json()
+        agent.post("bookings", booking_body(salon.cut, at(10), caller=caller, conversation_id=call)).json()
         for caller in (ANNA, ANNA, KARL)
     )
 
@@ -114,7 +114,7 @@ def test_taken_slot_is_refused_with_alternatives(simulator: Simulator, agent: Ag
 
 def test_caller_without_phone_and_email_can_book(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-56: a withheld number is no number, however the platform spells it."""
-    body = wish(salon.cut, at(10), caller=MARIA)
+    body = booking_body(salon.cut, at(10), caller=MARIA)
     body["caller"]["phone"] = "Anonymous"
     body["caller"]["email"] = ""
 
@@ -124,7 +124,7 @@ def test_caller_without_phone_and_email_can_book(simulator: Simulator, agent: Ag
 
 def test_phone_is_read_in_the_branch_region(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The branch's country is the default."""
-    body = wish(salon.cut, at(10), caller=MARIA)
+    body = booking_body(salon.cut, at(10), caller=MARIA)
     body["caller"]["phone"] = "0151 12345678"
 
     agent.post("bookings", body, idempotency_key="one")
@@ -213,7 +213,7 @@ def test_failure_after_commit_does_not_change_the_response(
 ) -> None:
     """What was made is answered as made, and so is each repeat."""
     call = Conversation.objects.create(company=salon.company, language="de").public_id
-    ask = {"book": lambda: agent.post("bookings", wish(salon.cut, at(10), conversation_id=call))}
+    ask = {"book": lambda: agent.post("bookings", booking_body(salon.cut, at(10), conversation_id=call))}
     if operation == "cancel":
         made = ask["book"]().json()["booking"]["id"]
         ask["cancel"] = lambda: agent.post(f"bookings/{made}/cancel?conversation_id={call}", {"reason": "ill"})
@@ -232,7 +232,7 @@ def test_ignored_member_of_any_depth_breaks_nothing(
 ) -> None:
     """It is decided before anything is written, and each repeat is answered alike."""
     call = Conversation.objects.create(company=salon.company).public_id
-    body = wish(salon.cut, at(10), conversation_id=call)
+    body = booking_body(salon.cut, at(10), conversation_id=call)
     deep = orjson.dumps(body)[:-1] + b',"ignored":' + b"[" * levels + b"]" * levels + b"}"
 
     statuses = [agent.send("bookings", deep).status_code for _ in range(2)]

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookings.models import AgentKey, Appointment, Branch, CallbackRequest, Conversation
-from tests.bookings.api.conftest import Agent, agent_with
-from tests.bookings.api.test_wrong_input import FUZZ, JSON
+from tests.bookings.api.helpers import FUZZ, JSON, Agent, agent_with
 from tests.factories import ANNA, JANE, KARL, Practice, Salon, at
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from bookings import tasks
 from bookings.models import AgentKey, Appointment, AppointmentState, CallbackRequest, Claim, Conversation, ToolCall
 from bookings.scheduling import claims, conversations
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent, agent_with, wish
+from tests.bookings.api.helpers import Agent, agent_with, booking_body
 from tests.factories import ANNA, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,7 +111,7 @@ def test_ended_call_opens_no_appointments(
     simulator: Simulator, trusted: Agent, salon: Salon, call: str, ending: str
 ) -> None:
     """Neither to its number, nor to a reference, nor by a booking's id, nor where the call begins once more."""
-    booked = trusted.post("bookings", wish(salon.colour, at(14), conversation_id=call)).json()["booking"]
+    booked = trusted.post("bookings", booking_body(salon.colour, at(14), conversation_id=call)).json()["booking"]
     find = {"conversation_id": call}
     assert len(trusted.post("bookings/find", find).json()["bookings"]) == 1
 
@@ -134,7 +134,7 @@ def test_nothing_new_is_done_in_an_ended_call(
     simulator: Simulator, trusted: Agent, salon: Salon, call: str, ending: str
 ) -> None:
     """No search, no hold, no booking, no change; nothing is sent to Cal.com for it."""
-    booked = trusted.post("bookings", wish(salon.colour, at(14), conversation_id=call)).json()["booking"]["id"]
+    booked = trusted.post("bookings", booking_body(salon.colour, at(14), conversation_id=call)).json()["booking"]["id"]
     kept = held(trusted, salon, call)
     bring_to_end(ending, trusted, call)
     simulator.reset(log_only=True)
@@ -146,7 +146,7 @@ def test_nothing_new_is_done_in_an_ended_call(
         trusted.post("holds", {"slot_token": kept["slot_token"], **inside}),
         trusted.post("bookings", {"confirm_token": kept["confirm_token"], "caller": caller, **inside}),
         trusted.post("bookings", {"slot_token": kept["slot_token"], "caller": caller, **inside}),
-        trusted.post("bookings", wish(salon.colour, at(16), **inside), idempotency_key="new"),
+        trusted.post("bookings", booking_body(salon.colour, at(16), **inside), idempotency_key="new"),
         trusted.post(f"bookings/{booked}/reschedule", {"start": at(16).isoformat(), **inside}),
         trusted.post(f"bookings/{booked}/cancel?conversation_id={call}", {}),
     ]
@@ -163,7 +163,7 @@ def test_repeats_in_an_ended_call_are_answered_as_the_first_request(
     kept = held(trusted, salon, call)
     inside, caller = {"conversation_id": call}, {"name": ANNA.name}
     asks = [
-        lambda: trusted.post("bookings", wish(salon.colour, at(14), **inside)),
+        lambda: trusted.post("bookings", booking_body(salon.colour, at(14), **inside)),
         lambda: trusted.post("bookings", {"confirm_token": kept["confirm_token"], "caller": caller, **inside}),
     ]
     firsts = [ask().json()["booking"]["id"] for ask in asks]
@@ -185,7 +185,7 @@ def test_callbacks_and_operations_work_in_an_ended_call(
     simulator: Simulator, trusted: Agent, salon: Salon, call: str, ending: str
 ) -> None:
     """A person can be asked for at any time, with the number of the call; what was begun can be followed."""
-    made = trusted.post("bookings", wish(salon.colour, at(14), conversation_id=call)).json()
+    made = trusted.post("bookings", booking_body(salon.colour, at(14), conversation_id=call)).json()
     kept = held(trusted, salon, call)
     bring_to_end(ending, trusted, call)
     inside = f"conversation_id={call}"

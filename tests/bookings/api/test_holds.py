@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from bookings.models import AgentKey, Appointment, Branch, Claim, Conversation, Service, SlotToken, ToolCall
 from bookings.scheduling import holds
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent, agent_with
-from tests.bookings.api.test_wrong_input import FUZZ, JSON
+from tests.bookings.api.helpers import (
+    CALLER,
+    FUZZ,
+    JSON,
+    Agent,
+    agent_with,
+    book_by_token,
+    slot_token,
+    start_conversation,
+)
 from tests.bookings.helpers import let_jobs_finish
 from tests.bookings.test_holds import run_out
 from tests.cachectl.test_cache import queued
@@ -23,37 +31,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
-CALLER = {"name": ANNA.name, "phone": ANNA.phone, "language": "de"}
-
-
-def begin(agent: Agent, call_id: str = "call-1", **more: object) -> Any:
-    """Begin a call."""
-    return agent.post("conversations", {"platform": "retell", "call_id": call_id, **more})
 
 
 @pytest.fixture
 def call(agent: Agent) -> str:
     """The id of a conversation that has begun."""
-    return str(begin(agent).json()["conversation_id"])
-
-
-def offered(service: Service, start: datetime, call: str) -> str:
-    """Return the token of an offer made in the call."""
-    conversation = Conversation.objects.get(public_id=call)
-    (offer,) = holds.issue_tokens(
-        company=conversation.company, conversation=conversation, service=service, starts=[start], now=timezone.now()
-    )
-    return offer.token
+    return str(start_conversation(agent).json()["conversation_id"])
 
 
 def hold(agent: Agent, service: Service, start: datetime, call: str) -> Any:
     """Hold a slot."""
-    return agent.post("holds", {"slot_token": offered(service, start, call), "conversation_id": call})
-
-
-def book(agent: Agent, call: str, **slot: object) -> Any:
-    """Book by a token."""
-    return agent.post("bookings", {"caller": CALLER, "conversation_id": call, **slot})
+    return agent.post("holds", {"slot_token": slot_token(service, start, call), "conversation_id": call})
 
 
 # --- how a call begins -------------------------------------------------------------------------------------------
@@ -61,7 +49,7 @@ def book(agent: Agent, call: str, **slot: object) -> Any:
 
 def test_conversation_start_returns_what_the_agent_needs(agent: Agent, salon: Salon) -> None:
     """FM-51: which day is today, and how the next ones are called, in the branch's zone; what can be booked."""
-    answer = begin(agent)
+    answer = start_conversation(agent)
 
     body, today = answer.json(), timezone.now().astimezone(BERLIN).date()
     assert (answer.status_code, body["status"], body["replayed"]) == (201, "started", False)
@@ -75,8 +63,8 @@ def test_conversation_start_returns_what_the_agent_needs(agent: Agent, salon: Sa
 
 def test_repeated_start_is_one_conversation(agent: Agent, salon: Salon) -> None:
     """Platform and call id name it; another platform's call of that id is another call."""
-    first, again = begin(agent), begin(agent)
-    other = begin(agent, platform="vapi")
+    first, again = start_conversation(agent), start_conversation(agent)
+    other = start_conversation(agent, platform="vapi")
 
     assert (again.status_code, again.json()["replayed"]) == (200, True)
     assert again.json()["conversation_id"] == first.json()["conversation_id"]
@@ -85,16 +73,19 @@ def test_repeated_start_is_one_conversation(agent: Agent, salon: Salon) -> None:
 
 def test_call_ids_of_companies_are_separate(agent: Agent, stranger: Agent) -> None:
     """The same call id at another company is another call, and their ids open nothing here."""
-    ours, theirs = begin(agent).json()["conversation_id"], begin(stranger).json()["conversation_id"]
+    ours, theirs = (
+        start_conversation(agent).json()["conversation_id"],
+        start_conversation(stranger).json()["conversation_id"],
+    )
 
     assert ours != theirs
-    assert book(agent, theirs, slot_token="0000000000").json()["code"] == "request_invalid"
+    assert book_by_token(agent, theirs, slot_token="0000000000").json()["code"] == "request_invalid"
 
 
 @pytest.mark.usefixtures("_jobs")
 def test_conversation_start_prefetches_availability(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """One queue message per bookable event type, and no request yet."""
-    begin(agent)
+    start_conversation(agent)
     let_jobs_finish()
 
     asked = [each for each in queued() if each["account_id"] == salon.account.pk]
@@ -109,7 +100,7 @@ def test_known_caller_gets_their_appointments(simulator: Simulator, agent: Agent
     agent.book(salon.colour, at(14))
     agent.book(salon.cut, at(10), caller=KARL, key="second")
 
-    body = begin(agent, caller_phone=ANNA.phone).json()
+    body = start_conversation(agent, caller_phone=ANNA.phone).json()
 
     assert body["caller"] == {"known": True, "name": ANNA.name}
     assert [each["start"] for each in body["appointments"]] == [at(14).astimezone(BERLIN).isoformat()]
@@ -124,7 +115,7 @@ def test_untrusted_number_reveals_nothing(
     agent.book(salon.colour, at(14))
     askable = agent_with(salon, scopes=[scope for scope in AgentKey.Scope.values if scope != missing])
 
-    answer = begin(askable, caller_phone=ANNA.phone)
+    answer = start_conversation(askable, caller_phone=ANNA.phone)
 
     assert (answer.json()["caller"], answer.json()["appointments"]) == ({"known": False, "name": None}, [])
     assert ANNA.name not in answer.text
@@ -134,9 +125,9 @@ def test_untrusted_number_reveals_nothing(
 def test_caller_of_a_conversation_cannot_change(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """FM-58: the first number stays, and another one is told nothing."""
     agent.book(salon.colour, at(14))
-    begin(agent, caller_phone=ANNA.phone)
+    start_conversation(agent, caller_phone=ANNA.phone)
 
-    again = begin(agent, caller_phone=KARL.phone)
+    again = start_conversation(agent, caller_phone=KARL.phone)
 
     assert again.json()["appointments"] == []
     assert Conversation.objects.get().caller_phone == ANNA.phone
@@ -145,7 +136,7 @@ def test_caller_of_a_conversation_cannot_change(simulator: Simulator, agent: Age
 @pytest.mark.parametrize("number", ["anonymous", "", None, "sip:4711@pbx", "12"])
 def test_conversation_with_unreadable_number_starts(agent: Agent, salon: Salon, number: str | None) -> None:
     """FM-56: withheld, internal or broken, it is no reason to hang up."""
-    assert begin(agent, caller_phone=number).status_code == 201
+    assert start_conversation(agent, caller_phone=number).status_code == 201
     assert Conversation.objects.get().caller_phone is None
 
 
@@ -171,10 +162,10 @@ def test_conversation_needs_branch_where_there_are_two(agent: Agent, salon: Salo
     salon.beard.branch = other
     salon.beard.save()
 
-    assert begin(agent).json()["errors"][0]["field"] == "branch"
-    assert begin(agent, branch="Wedding").json()["branch"] == "Wedding"
+    assert start_conversation(agent).json()["errors"][0]["field"] == "branch"
+    assert start_conversation(agent, branch="Wedding").json()["branch"] == "Wedding"
     limited = agent_with(salon, branch=other, scopes=list(AgentKey.Scope.values))
-    assert begin(limited, "call-2").json()["branch"] == "Wedding"
+    assert start_conversation(limited, "call-2").json()["branch"] == "Wedding"
 
 
 # --- holding and booking -----------------------------------------------------------------------------------------
@@ -182,7 +173,7 @@ def test_conversation_needs_branch_where_there_are_two(agent: Agent, salon: Salo
 
 def test_held_slot_is_booked_by_confirm_token(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """FM-01: hold, read back, book; a repeat of each gets the same answer."""
-    token = offered(salon.colour, at(14), call)
+    token = slot_token(salon.colour, at(14), call)
     first, again = (agent.post("holds", {"slot_token": token, "conversation_id": call}) for _ in range(2))
 
     held = first.json()
@@ -193,8 +184,8 @@ def test_held_slot_is_booked_by_confirm_token(simulator: Simulator, agent: Agent
     assert held["read_back"].endswith(" um vierzehn Uhr. Ist das so richtig?")
     assert datetime.fromisoformat(held["expires_at"]) > timezone.now() + timedelta(seconds=100)
 
-    booked = book(agent, call, confirm_token=held["confirm_token"])
-    replay = book(agent, call, confirm_token=held["confirm_token"])
+    booked = book_by_token(agent, call, confirm_token=held["confirm_token"])
+    replay = book_by_token(agent, call, confirm_token=held["confirm_token"])
     assert (booked.status_code, booked.json()["status"]) == (201, "confirmed")
     assert booked.json()["booking"]["id"] == held["hold_id"]
     assert (replay.status_code, replay.json()["replayed"]) == (201, True)
@@ -205,8 +196,8 @@ def test_repeated_hold_after_booking_returns_the_booking(
     simulator: Simulator, agent: Agent, salon: Salon, call: str
 ) -> None:
     """It is not held any more, it is booked: that is what may be said."""
-    token = offered(salon.colour, at(14), call)
-    book(agent, call, slot_token=token)
+    token = slot_token(salon.colour, at(14), call)
+    book_by_token(agent, call, slot_token=token)
 
     late = agent.post("holds", {"slot_token": token, "conversation_id": call}).json()
 
@@ -216,7 +207,7 @@ def test_repeated_hold_after_booking_returns_the_booking(
 
 def test_slot_is_held_for_one_of_two_conversations(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """The loser hears of other times, each with a token that holds it at once."""
-    other = begin(agent, "call-2").json()["conversation_id"]
+    other = start_conversation(agent, "call-2").json()["conversation_id"]
     hold(agent, salon.colour, at(14), call)
 
     refused = hold(agent, salon.colour, at(14), other)
@@ -233,8 +224,8 @@ def test_expired_hold_is_refused(simulator: Simulator, agent: Agent, salon: Salo
     held = hold(agent, salon.colour, at(14), call).json()
     run_out(holds.Held(Appointment.objects.get()))
 
-    late = book(agent, call, confirm_token=held["confirm_token"])
-    invented = book(agent, call, confirm_token="ZZZZZZZZZZ")
+    late = book_by_token(agent, call, confirm_token=held["confirm_token"])
+    invented = book_by_token(agent, call, confirm_token="ZZZZZZZZZZ")
 
     assert (late.status_code, late.json()["code"]) == (409, "hold_expired")
     assert len(late.json()["alternatives"]) == 3
@@ -250,18 +241,18 @@ def test_hold_is_released(simulator: Simulator, agent: Agent, salon: Salon, call
     assert [(each.status_code, each.json()["status"]) for each in released] == [(200, "released")] * 2
     assert not Claim.objects.exists()
 
-    kept = book(agent, call, slot_token=offered(salon.colour, at(14), call)).json()["booking"]["id"]
+    kept = book_by_token(agent, call, slot_token=slot_token(salon.colour, at(14), call)).json()["booking"]["id"]
     assert agent.delete(f"holds/{kept}").json()["status"] == "confirmed"
     assert Appointment.objects.get(public_id=kept).state == "confirmed"
 
 
 def test_hold_of_another_company_is_not_found(agent: Agent, stranger: Agent, salon: Salon, call: str) -> None:
     """Neither its id nor its tokens."""
-    conversation = begin(stranger).json()["conversation_id"]
-    token = offered(salon.colour, at(14), call)
+    conversation = start_conversation(stranger).json()["conversation_id"]
+    token = slot_token(salon.colour, at(14), call)
 
     held = stranger.post("holds", {"slot_token": token, "conversation_id": conversation})
-    booked = book(stranger, conversation, slot_token=token)
+    booked = book_by_token(stranger, conversation, slot_token=token)
     gone = stranger.delete("holds/bk_0000000000000000")
 
     assert {held.json()["code"], booked.json()["code"]} == {"slot_not_offered"}
@@ -273,12 +264,12 @@ def test_key_of_another_branch_cannot_book_the_hold(agent: Agent, salon: Salon, 
     """The key's branch bounds what it may hold and book, also within a conversation it knows."""
     other = Branch.objects.create(company=salon.company, name="Wedding", time_zone="Europe/Berlin")
     elsewhere = agent_with(salon, branch=other, scopes=list(AgentKey.Scope.values))
-    token = offered(salon.colour, at(14), call)
+    token = slot_token(salon.colour, at(14), call)
 
     held = elsewhere.post("holds", {"slot_token": token, "conversation_id": call})
 
     assert held.json()["code"] == "slot_not_offered"
-    assert book(elsewhere, call, slot_token=token).json()["code"] == "slot_not_offered"
+    assert book_by_token(elsewhere, call, slot_token=token).json()["code"] == "slot_not_offered"
 
 
 @pytest.mark.parametrize(
@@ -298,13 +289,13 @@ def test_request_with_two_tokens_is_refused(
 ) -> None:
     """FM-16: what a token says cannot be talked over; contradictions are named, never resolved by a guess."""
     said = {
-        "token": offered(salon.colour, at(14), call),
+        "token": slot_token(salon.colour, at(14), call),
         "start": at(14).isoformat(),
         "later": at(15).isoformat(),
     }
     filled = {name: value.format(**said) if isinstance(value, str) else value for name, value in slot.items()}
 
-    answer = book(agent, call, **filled)
+    answer = book_by_token(agent, call, **filled)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
     assert answer.json()["errors"][0]["field"] == field
@@ -313,13 +304,13 @@ def test_request_with_two_tokens_is_refused(
 
 def test_token_beside_matching_slot_is_accepted(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """Models send everything they know; as long as it agrees, it does no harm."""
-    slot = {"slot_token": offered(salon.colour, at(14), call), "service": "Colour", "start": at(14).isoformat()}
+    slot = {"slot_token": slot_token(salon.colour, at(14), call), "service": "Colour", "start": at(14).isoformat()}
 
-    assert book(agent, call, **slot).status_code == 201
+    assert book_by_token(agent, call, **slot).status_code == 201
 
 
 def test_token_replaces_idempotency_key(simulator: Simulator, agent: Agent, salon: Salon) -> None:
-    """A program that holds without a conversation books without an Idempotency-Key: the token is the wish."""
+    """Without a conversation, too: the token identifies the request."""
     (offer,) = holds.issue_tokens(
         company=salon.company, conversation=None, service=salon.colour, starts=[at(14)], now=timezone.now()
     )
@@ -331,8 +322,8 @@ def test_token_replaces_idempotency_key(simulator: Simulator, agent: Agent, salo
 
 def test_booking_without_phone_uses_caller_id(simulator: Simulator, agent: Agent, salon: Salon) -> None:
     """The network knows it; what the caller says goes before it."""
-    call = begin(agent, caller_phone=KARL.phone).json()["conversation_id"]
-    token = offered(salon.colour, at(14), call)
+    call = start_conversation(agent, caller_phone=KARL.phone).json()["conversation_id"]
+    token = slot_token(salon.colour, at(14), call)
 
     agent.post("bookings", {"caller": {"name": "Karl"}, "conversation_id": call, "slot_token": token})
 
@@ -355,7 +346,7 @@ def test_hold_names_the_requested_staff(simulator: Simulator, agent: Agent, salo
 
     assert held["staff"] == "Emma"
     assert held["read_back"].startswith("Haircut with Emma on Tuesday, the ")
-    book(agent, call, confirm_token=held["confirm_token"])
+    book_by_token(agent, call, confirm_token=held["confirm_token"])
     assert Appointment.objects.get().host == salon.emma.host
 
 
@@ -364,10 +355,10 @@ def test_hold_names_the_requested_staff(simulator: Simulator, agent: Agent, salo
 
 def test_conversation_has_a_timeline(simulator: Simulator, agent: Agent, salon: Salon, call: str) -> None:
     """Requests, responses and durations, refusals included; without names, numbers and tokens."""
-    token = offered(salon.colour, at(14), call)
+    token = slot_token(salon.colour, at(14), call)
     held = agent.post("holds", {"slot_token": token, "conversation_id": call}).json()
-    book(agent, call, confirm_token="ZZZZZZZZZZ")
-    booked = book(agent, call, confirm_token=held["confirm_token"], service="Colour", notes="allergic").json()
+    book_by_token(agent, call, confirm_token="ZZZZZZZZZZ")
+    booked = book_by_token(agent, call, confirm_token=held["confirm_token"], service="Colour", notes="allergic").json()
 
     lines = list(ToolCall.objects.order_by("pk"))
     assert [(line.endpoint, line.status) for line in lines] == [
@@ -413,7 +404,7 @@ def test_failed_timeline_write_does_not_fail_the_request(
     simulator: Simulator, agent: Agent, salon: Salon, call: str, said: object
 ) -> None:
     """FM-15: the timeline never changes what the caller hears."""
-    token = offered(salon.colour, at(14), call)
+    token = slot_token(salon.colour, at(14), call)
 
     answer = agent.post("holds", {"slot_token": token, "conversation_id": call, "when": said})
 

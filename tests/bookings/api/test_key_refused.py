@@ -10,8 +10,7 @@ from bookings.models import Appointment, CallbackRequest, Claim
 from bookings.tasks import settle
 from calcom.models import Account, KeyRefusal
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent
-from tests.bookings.api.test_holds import begin, book, offered
+from tests.bookings.api.helpers import Agent, book_by_token, slot_token, start_conversation
 from tests.bookings.helpers import intent, pass_time, write_down
 from tests.factories import SALON_CREDENTIAL, TUESDAY, WEDNESDAY, Salon, at
 
@@ -24,7 +23,7 @@ TEN = {"date": str(TUESDAY), "time": "10:00"}
 @pytest.fixture
 def call(agent: Agent) -> str:
     """The id of a conversation that has begun."""
-    return str(begin(agent).json()["conversation_id"])
+    return str(start_conversation(agent).json()["conversation_id"])
 
 
 def assert_callback_is_offered(answer: Any) -> None:
@@ -38,7 +37,7 @@ def assert_callback_is_offered(answer: Any) -> None:
 
 def hold(agent: Agent, salon: Salon, call: str) -> Any:
     """Hold a slot that was offered."""
-    return agent.post("holds", {"slot_token": offered(salon.colour, at(14), call), "conversation_id": call})
+    return agent.post("holds", {"slot_token": slot_token(salon.colour, at(14), call), "conversation_id": call})
 
 
 @pytest.mark.parametrize("text", [ACCESS_REFUSED.de, ACCESS_REFUSED.en])
@@ -116,7 +115,7 @@ def test_unbookable_slot_is_not_held(simulator: Simulator, agent: Agent, salon: 
     """The caller hears so before a time is read back."""
     simulator.expire_key(SALON_CREDENTIAL)
     held = hold(agent, salon, call).json()
-    assert_callback_is_offered(book(agent, call, confirm_token=held["confirm_token"]))
+    assert_callback_is_offered(book_by_token(agent, call, confirm_token=held["confirm_token"]))
 
     assert_callback_is_offered(hold(agent, salon, call))
     assert not Claim.objects.exists()
@@ -130,7 +129,7 @@ def test_new_key_books_at_once(simulator: Simulator, agent: Agent, salon: Salon,
     Account.objects.filter(pk=salon.account.pk).update(api_key="cal_new")
 
     held = hold(agent, salon, call).json()
-    booked = book(agent, call, confirm_token=held["confirm_token"])
+    booked = book_by_token(agent, call, confirm_token=held["confirm_token"])
 
     assert (booked.status_code, booked.json()["status"]) == (201, "confirmed")
 

@@ -12,7 +12,7 @@ from calcom.models import EventType
 from calcom.service import CalcomService
 from calcom.simulator import Simulator
 from calcom.sync import sync
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import Agent, booking_body
 from tests.bookings.helpers import cancel, let_lists_know, reschedule
 from tests.factories import ANNA, BERLIN, KARL, TUESDAY, WEDNESDAY, Salon, at
 
@@ -130,10 +130,12 @@ def test_caller_over_their_limit_hears_of_the_booking_they_have(
     """It is theirs for certain: the number came from the network. Rescheduled by the id that is named, it moves."""
     allow(simulator, salon, booker_limit=1)
     call = call_of(salon, KARL.phone)
-    first = agent.post("bookings", wish(salon.cut, at(10), caller=KARL, conversation_id=call)).json()["booking"]
+    first = agent.post("bookings", booking_body(salon.cut, at(10), caller=KARL, conversation_id=call)).json()["booking"]
     let_lists_know()
 
-    answer = agent.post("bookings", wish(salon.cut, at(14), caller=KARL, conversation_id=call_of(salon, KARL.phone)))
+    answer = agent.post(
+        "bookings", booking_body(salon.cut, at(14), caller=KARL, conversation_id=call_of(salon, KARL.phone))
+    )
     moved = agent.post(f"bookings/{answer.json()['booking']['id']}/reschedule", {"start": at(14).isoformat()})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "already_booked")

@@ -18,7 +18,7 @@ from bookings.api.views.base import AgentView, UnknownAddressView
 from bookings.models import Conversation
 from bookings.scheduling import holds
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.factories import ANNA, TUESDAY, Salon, at
 
 

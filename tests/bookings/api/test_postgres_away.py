@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import Agent, booking_body
 from tests.factories import TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,7 +37,7 @@ def test_postgresql_outage_answers_retryable_503(simulator: Simulator, agent: Ag
     ask = {
         "booking": lambda: agent.get(f"bookings/{id_}"),
         "operation": lambda: agent.get(f"operations/{booked['operation_id']}"),
-        "book": lambda: agent.post("bookings", wish(salon.colour, at(14)), idempotency_key="book"),
+        "book": lambda: agent.post("bookings", booking_body(salon.colour, at(14)), idempotency_key="book"),
         "move": lambda: agent.post(f"bookings/{id_}/reschedule", {"start": at(16).isoformat()}, idempotency_key="move"),
         "cancel": lambda: agent.post(f"bookings/{id_}/cancel", {"reason": "ill"}, idempotency_key="cancel"),
         "search": lambda: agent.post("availability/search", ten),

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.factories import ANNA, KARL, TUESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from bookings.models import Appointment, Branch, Claim, Conversation, SlotToken
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.api.helpers import Agent, agent_with
 from tests.factories import ANNA, BERLIN, KARL, TUESDAY, WEDNESDAY, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)

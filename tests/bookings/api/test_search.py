@@ -19,7 +19,7 @@ from bookings.availability import pagination
 from bookings.models import AgentKey, Appointment, Conversation, SlotToken, Staff
 from bookings.scheduling import claims, holds, offering
 from calcom.simulator import Kind, Simulator
-from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.api.helpers import Agent, agent_with
 from tests.bookings.helpers import PATIENCE
 from tests.factories import BERLIN, KARL, SUNDAY, TUESDAY, Practice, Salon, at
 

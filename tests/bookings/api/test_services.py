@@ -3,7 +3,7 @@
 import pytest
 
 from bookings.models import AgentKey, Branch, Service
-from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.api.helpers import Agent, agent_with
 from tests.factories import Practice, Salon, cannot_be_booked
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from cachectl.infra.redis import redis_client
 from calcom.resilience.rate_limiter import Throttled, limiter_for, limiter_keys
 from calcom.simulator import Simulator
 from calcom.types import Priority
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.bookings.helpers import intent, write_down
 from tests.factories import ANNA, KARL, TUESDAY, Salon, at
 

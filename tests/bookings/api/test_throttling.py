@@ -7,7 +7,7 @@ from bookings.api import throttling
 from bookings.models import AgentKey
 from cachectl.infra import throttle
 from config.env import Env
-from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.api.helpers import Agent, agent_with
 from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from cachectl.infra import throttle
 from cachectl.infra.redis import redis_client
 from monitoring import metrics
 from monitoring.middleware import address_of
-from tests.bookings.api.conftest import Agent, agent_with
+from tests.bookings.api.helpers import Agent, agent_with
 from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db

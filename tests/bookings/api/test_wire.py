@@ -1,4 +1,4 @@
-"""What agents ask for and are told in headers."""
+"""Request and response headers."""
 
 import pytest
 
@@ -25,7 +25,7 @@ from cachectl.cache import CacheResult, Freshness
     ],
 )
 def test_prefer_wait_is_parsed_within_bounds(given: str, expected: float | None) -> None:
-    """A wish out of bounds is brought into them; what is no wish is ignored, as the standard asks."""
+    """Values outside the bounds are clamped; anything else is ignored, as the standard asks."""
     assert wire.preferred_wait(given) == expected
 
 

@@ -3,17 +3,17 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bookings.api.urls import urlpatterns
 from bookings.models import Appointment, Customer, Operation
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import FUZZ, JSON, TEXT, Agent, booking_body
 from tests.factories import SUNDAY, Salon, at
 
 pytestmark = pytest.mark.django_db
@@ -123,14 +123,14 @@ def test_unreadable_body_is_refused(agent: Agent, body: bytes, content_type: str
 )
 def test_invalid_booking_is_refused(agent: Agent, salon: Salon, change: dict[str, object], expected: str) -> None:
     """Each mistake has its own answer."""
-    body = wish(salon.cut, at(10)) | change
+    body = booking_body(salon.cut, at(10)) | change
 
     assert _code(agent.post("bookings", body, idempotency_key="one")) == expected
 
 
 def test_error_names_field_by_path(agent: Agent, salon: Salon) -> None:
     """The people who built the agent see where to look."""
-    body = wish(salon.cut, at(10)) | {"caller": {"name": "", "email": "x"}}
+    body = booking_body(salon.cut, at(10)) | {"caller": {"name": "", "email": "x"}}
 
     errors = agent.post("bookings", body, idempotency_key="one").json()["errors"]
 
@@ -139,7 +139,7 @@ def test_error_names_field_by_path(agent: Agent, salon: Salon) -> None:
 
 def test_booking_without_idempotency_key_is_refused(agent: Agent, salon: Salon) -> None:
     """Without a conversation a key is required, and it must be one."""
-    body = wish(salon.cut, at(10))
+    body = booking_body(salon.cut, at(10))
 
     assert _code(agent.post("bookings", body)) == "400 idempotency_key_required"
     assert _code(agent.post("bookings", body, idempotency_key="")) == "422 request_invalid"
@@ -286,12 +286,12 @@ def test_every_endpoint_is_covered_here() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_unsupported_method_is_405_with_any_body(agent: Agent, address: str, method: str) -> None:
     """Before the conversation, the parameters and the body are looked at; and no answer is a fault of ours."""
-    offered = agent.client.generic("BREW", f"/v1/{address}", headers=agent._signed({}))["Allow"].split(", ")
+    offered = agent.client.generic("BREW", f"/v1/{address}", headers=agent.headers())["Allow"].split(", ")
 
     for call in ("", begun(agent), "latest", "\x00"):
         for body, content_type in BODIES:
             path = f"/v1/{address}?{urlencode({'conversation_id': call} if call else {})}"
-            answer = agent.client.generic(method, path, body, content_type, headers=agent._signed({}))
+            answer = agent.client.generic(method, path, body, content_type, headers=agent.headers())
 
             assert answer.status_code < 500, (method, path, body)
             assert (answer.status_code == 405) is (method not in offered), (method, path, answer.status_code)
@@ -324,15 +324,7 @@ def test_webhooks_refuse_other_methods(method: str) -> None:
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
 
 
-TEXT = st.text(max_size=40)
-SCALARS = st.one_of(TEXT, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none())
-JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
-)
 INSTANTS = st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
-FUZZ = settings(
-    max_examples=80, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @FUZZ

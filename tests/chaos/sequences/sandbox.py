@@ -32,7 +32,7 @@ from calcom.models import Account, Cursor, DeferredBooking, EventType, Host, Rat
 from calcom.simulator import TRIGGERS, Simulator
 from calcom.simulator.state import Webhook
 from tests import factories
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.calcom.webhooks import SECRET
 from tests.chaos.clock import Clock, shared_clock
 from tests.chaos.sequences.process import Process, controlled

@@ -1,7 +1,7 @@
 """
-The ladder an outage leads down: fresh, stale, old (said so, and booked by a hold only), nothing known (a call back).
+Outages of Cal.com: days are fresh, stale, expired (degraded, booked by a hold only) or missing (a callback is offered).
 
-And the way of a wish meanwhile: it waits, and ends in a booking or in the truth.
+A booking sent meanwhile waits until it is made, refused or expired.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ from calcom.errors import Unavailable
 from calcom.resilience import circuit_breaker
 from calcom.service import CalcomService
 from calcom.simulator import Kind, Simulator
-from tests.bookings.api.conftest import Agent, wish
+from tests.bookings.api.helpers import Agent, booking_body
 from tests.bookings.helpers import let_jobs_finish, pass_time
 from tests.cachectl.conftest import RedisTime
 from tests.factories import ANNA, MARIA, TUESDAY, Salon, at
@@ -129,7 +129,7 @@ def test_uncertain_slot_is_not_booked_directly(
     (offer,) = search(agent, salon, call).json()["offers"]
 
     by_offer = book(agent, call, slot_token=offer["slot_token"])
-    by_start = agent.post("bookings", wish(salon.cut, at(10)), idempotency_key="program")
+    by_start = agent.post("bookings", booking_body(salon.cut, at(10)), idempotency_key="program")
 
     for refused in (by_offer, by_start):
         assert (refused.status_code, refused.json()["code"]) == (409, "hold_required")
@@ -209,7 +209,7 @@ def test_slow_calcom_does_not_book_an_expired_slot(
     assert hold(agent, call, offer["slot_token"]).json()["verified"] is True
 
 
-# --- a wish in an outage ------------------------------------------------------------------------------------------
+# --- a booking in an outage ---------------------------------------------------------------------------------------
 
 
 def test_booking_waits_while_circuit_is_open(
@@ -270,7 +270,7 @@ def test_waiting_booking_is_refused_when_slot_was_taken(
 def test_waiting_booking_expires_at_its_start(
     simulator: Simulator, agent: Agent, salon: Salon, call: Conversation
 ) -> None:
-    """A wish keeps its time until it should begin; then a person calls."""
+    """It keeps its time until its start; then a callback is requested."""
     (offer,) = search(agent, salon, call).json()["offers"]
     open_the_circuit_for_writes(salon)
     pending = book(agent, call, slot_token=offer["slot_token"])

@@ -4,7 +4,7 @@ import pytest
 
 from bookings.models import Appointment, CallbackRequest
 from calcom.simulator import Simulator
-from tests.bookings.api.conftest import Agent
+from tests.bookings.api.helpers import Agent
 from tests.factories import ANNA, Salon, at
 
 pytestmark = pytest.mark.django_db(transaction=True)
