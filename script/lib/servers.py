@@ -42,25 +42,29 @@ def ensure_servers(environ: MutableMapping[str, str] = os.environ) -> None:
     supervisor.add_cleanup(lambda: shutil.rmtree(place))
     atexit.register(supervisor.stop)
     print("Starting throw-away servers …", file=sys.stderr)
-    start_servers(supervisor, place / "postgres", environ)
+    start_servers(supervisor, place / "postgres", environ, durable=False)
 
 
-def start_servers(supervisor: Supervisor, data: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+def start_servers(
+    supervisor: Supervisor, data: Path, environ: MutableMapping[str, str] = os.environ, *, durable: bool = True
+) -> None:
     """Put DATABASE_URL and REDIS_URL into `environ`, starting what they do not name; PostgreSQL stores into `data`."""
     if not environ.get("DATABASE_URL"):
-        environ["DATABASE_URL"] = start_postgres(supervisor, data)
+        environ["DATABASE_URL"] = start_postgres(supervisor, data, durable=durable)
     if not environ.get("REDIS_URL"):
         environ["REDIS_URL"] = start_redis(supervisor)
 
 
-def start_postgres(supervisor: Supervisor, data: Path) -> str:
-    """Start PostgreSQL on the directory `data`, created if missing; return its URL."""
+def start_postgres(supervisor: Supervisor, data: Path, *, durable: bool = True) -> str:
+    """Start PostgreSQL on the directory `data`, created if missing; return its URL. Tests need not be durable."""
     programs = _programs(supervisor)
     if not data.exists():
         _make_database(programs, data)
     sockets = _temporary_folder(supervisor, _socket_parent())
     _chown(sockets)
     options = ["-D", str(data), "-k", str(sockets), "-c", "listen_addresses=", "-c", "max_connections=300"]
+    if not durable:
+        options += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     command = [*_privileges_dropped(), str(programs / "postgres"), *options]
     supervisor.start("postgres", command, stop_with=signal.SIGINT, is_server=True)
     url = f"postgresql://postgres:@/postgres?host={quote(str(sockets), safe='/')}"
