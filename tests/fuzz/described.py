@@ -136,7 +136,7 @@ class Described:
     violations: dict[str, str] = field(default_factory=dict)
     """Responses that are not as described, by operation, status and violation."""
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float, *, at_least: int) -> None:
         """Send cases of every operation in turn, in rounds, until the time is over; one round at least."""
         until, session = time.monotonic() + seconds, requests.Session()
         session.headers["Authorization"] = f"Bearer {self.company.key}"  # some negative cases go without, on purpose
@@ -146,7 +146,7 @@ class Described:
         for number in range(1_000_000):
             for operation in operations:
                 for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                    if number and time.monotonic() > until:
+                    if number and time.monotonic() > until and self.statuses.total() >= at_least:
                         return
                     self._some(operation, mode, self.seed + number, pool, session)
 

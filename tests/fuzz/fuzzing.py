@@ -99,11 +99,11 @@ def _forge_webhooks(env: Environment, every: Mapping[str, Company]) -> list[str]
 
 def _fuzz(env: Environment, company: Company, length: Length, seed: int) -> dict[str, Measurement]:
     described = Described(env.url, company, seed)
-    described.run(length.described)
+    described.run(length.described, at_least=FEWEST_CASES)
     secret = Account.objects.get(pk=company.tenant.account_id).webhook_secret
     bodies = [each["body"].encode() for each in env.simulator.deliveries()]
     unsigned = Unsigned(env.url, company, secret, bodies, seed)
-    unsigned.run(length.unsigned)
+    unsigned.run(length.unsigned, at_least=FEWEST_CASES)
     failed, violations = described.failed | unsigned.failed, described.violations | unsigned.violations
     for what, content in (failed | violations).items():
         print(f"!!! {what}\n{content}")

@@ -46,13 +46,13 @@ class Unsigned:
     failed: dict[str, str] = field(default_factory=dict)
     violations: dict[str, str] = field(default_factory=dict)
 
-    def run(self, seconds: float) -> None:
-        """Send until the time is over; every kind at least once."""
+    def run(self, seconds: float, *, at_least: int) -> None:
+        """Send until the time is over, and at least so many requests."""
         until = time.monotonic() + seconds
         for number in range(1_000_000):
             for kind in (self._any_webhook, self._altered_webhook, self._any_request):
                 draw(st.data(), kind, number=self.seed + number, most=EXAMPLES)
-            if time.monotonic() > until:
+            if time.monotonic() > until and self.statuses.total() >= at_least:
                 return
 
     def _any_webhook(self, data: Any) -> None:
