@@ -11,6 +11,8 @@ from django.core.management.commands import flush
 from django.db import connection
 from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from bookings.api import auth, directory
 from bookings.scheduling import claims, execution
@@ -27,6 +29,10 @@ from config.admin import Site
 from tests import factories
 from tests.agent import Agent
 from tests.bookings.helpers import PATIENCE, AfterWriting, let_jobs_finish
+
+# Without limits by the wall clock: tests run beside other work.
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

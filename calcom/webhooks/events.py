@@ -90,9 +90,10 @@ class _Registry:
     handler: EventHandler | None = None
 
 
-def register(handler: EventHandler) -> None:
-    """Set the handler of all events; called from `AppConfig.ready()`."""
-    _Registry.handler = staticmethod(handler)
+def register(handler: EventHandler | None) -> EventHandler | None:
+    """Set the handler of all events, from `AppConfig.ready()`; return the one before."""
+    before, _Registry.handler = _Registry.handler, None if handler is None else staticmethod(handler)
+    return before
 
 
 def dispatch(account: Account, event: Event) -> str:

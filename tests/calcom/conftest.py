@@ -1,9 +1,13 @@
 """Fixtures of the tests of Cal.com."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.conf import LazySettings
 
+from calcom.webhooks import events
 from tests.calcom.stopwatch import Stopwatch
+from tests.calcom.webhooks import RecordingHandler
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +25,12 @@ def _patient_redis(settings: LazySettings) -> None:
 def clock() -> Stopwatch:
     """Simulated time."""
     return Stopwatch()
+
+
+@pytest.fixture
+def handler() -> Iterator[RecordingHandler]:
+    """The handler of all events."""
+    recording = RecordingHandler()
+    before = events.register(recording)
+    yield recording
+    events.register(before)

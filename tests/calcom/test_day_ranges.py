@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from calcom.day_ranges import MINUTE, SlotFootprint, affected_days
@@ -62,7 +62,6 @@ def test_slots_that_only_touch_the_appointment_are_not_affected():
     assert found == (date(2026, 11, 25), date(2026, 11, 25))
 
 
-@settings(deadline=None)
 @given(start=instants, seconds=st.integers(1, 6 * 3600), changed=shapes, asked=shapes)
 def test_exactly_the_days_of_overlapping_slots_are_affected(start, seconds, changed, asked):
     """FM-23: the formula agrees with trying every minute."""

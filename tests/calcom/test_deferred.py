@@ -1,4 +1,4 @@
-"""What a poll could not apply is read again, less and less often, until it is applied, gone, or a person is needed."""
+"""Deferred bookings are read again, at growing intervals, until they are applied, gone, or dead letters."""
 
 from datetime import timedelta
 from io import StringIO
@@ -14,8 +14,8 @@ from django.utils import timezone
 from cachectl.tasks import relay_outbox
 from calcom.models import Cursor, DeferredBooking
 from calcom.resilience.rate_limiter import limiter_for
-from calcom.webhooks import deferred, events, polling
-from calcom.webhooks.events import BookingSnapshot, Ignored, RetryLater
+from calcom.webhooks import deferred, polling
+from calcom.webhooks.events import Ignored, RetryLater
 from tests.calcom.webhooks import handed_out
 from tests.factories import at
 from tests.monitoring import samples
@@ -24,31 +24,10 @@ MOST_ATTEMPTS = DeferredBooking.retry_policy.max_attempts
 LIST, READ = "GET /v2/bookings", "GET /v2/bookings/{uid}"
 
 
-class Listener:
-    """Refuses to be told of bookings for as long as there is trouble."""
-
-    def __init__(self) -> None:
-        self.trouble: Exception | None = RetryLater("not settled")
-        self.heard: list[str] = []
-
-    def __call__(self, _account: object, event: BookingSnapshot) -> str:
-        self.heard.append(event.booking.uid)
-        if self.trouble is not None:
-            raise self.trouble
-        return "heard"
-
-
 @pytest.fixture
-def listener(monkeypatch) -> Listener:
-    """What listens to Cal.com."""
-    listener = Listener()
-    monkeypatch.setattr(events._Registry, "handler", staticmethod(listener))
-    return listener
-
-
-@pytest.fixture
-def account(salon, calcom, simulator, listener):
-    """The salon's account, at which one booking was just set aside by a poll."""
+def account(salon, calcom, simulator, handler):
+    """The salon's account, with one booking that a poll has just deferred."""
+    handler.error = RetryLater("not settled")
     Cursor.objects.create(account=salon.account, read_until=timezone.now() - timedelta(minutes=10))
     simulator.book_elsewhere(2, at(10), webhook=False)
     polling.poll(salon.account)
@@ -56,38 +35,38 @@ def account(salon, calcom, simulator, listener):
 
 
 def row() -> DeferredBooking:
-    """Return the only booking that is set aside."""
+    """Return the only deferred booking."""
     return DeferredBooking.objects.get()
 
 
 def pass_time(**span: float) -> None:
-    """Let what is due later be due by that much sooner."""
+    """Make rows due earlier by this time."""
     DeferredBooking.objects.update(next_attempt_at=F("next_attempt_at") - timedelta(**span))
 
 
 def look() -> None:
-    """Do what beat and the workers do."""
+    """Run what beat and the workers run."""
     handed_out("default")
     relay_outbox()
     for message in handed_out("default"):
         current_app.tasks[message.pop("task")].run(**message)
 
 
-def test_deferred_booking_is_applied_when_its_time_has_come(account, simulator, listener):
+def test_deferred_booking_is_applied_when_its_time_has_come(account, simulator, handler):
     """Read anew, behind callers' requests, and then no more."""
-    listener.trouble = None
+    handler.error = None
     look()
     assert simulator.count(READ) == 0
 
     pass_time(seconds=31)
     look()
 
-    assert (simulator.count(READ), len(listener.heard)) == (1, 2)
+    assert (simulator.count(READ), len(handler.uids)) == (1, 2)
     assert not DeferredBooking.objects.exists()
 
 
-def test_interval_of_attempts_doubles_until_the_dead_letter(account, simulator, listener, caplog):
-    """Ten attempts in four hours; then it is told as an alert, and read no more by itself."""
+def test_interval_of_attempts_doubles_until_the_dead_letter(account, simulator, handler, caplog):
+    """Ten attempts in four hours; then an alert, and no more."""
     pauses = [timedelta(seconds=30) * 2**number for number in range(MOST_ATTEMPTS - 1)]
     for attempt, pause in enumerate(pauses, start=1):
         assert row().attempts == attempt
@@ -106,11 +85,11 @@ def test_interval_of_attempts_doubles_until_the_dead_letter(account, simulator, 
 
 
 @pytest.mark.parametrize("what", ["gone", "ignored"])
-def test_deferred_booking_is_closed_when_it_needs_no_action(account, simulator, listener, what):
+def test_deferred_booking_is_closed_when_it_needs_no_action(account, simulator, handler, what):
     """Cal.com does not know it any more, or it concerns no company."""
     if what == "gone":
         DeferredBooking.objects.update(remote_uid="no-such-booking")
-    listener.trouble = Ignored("unknown")
+    handler.error = Ignored("unknown")
     pass_time(seconds=31)
 
     look()
@@ -118,7 +97,7 @@ def test_deferred_booking_is_closed_when_it_needs_no_action(account, simulator, 
     assert not DeferredBooking.objects.exists()
 
 
-def test_read_without_a_permit_is_no_attempt(account, simulator, listener):
+def test_read_without_a_permit_is_no_attempt(account, simulator, handler):
     """Nothing was sent, so nothing can be said about the booking."""
     limiter_for(account.api_key, account.requests_per_minute).pause_background(300)
     pass_time(seconds=31)
@@ -130,7 +109,7 @@ def test_read_without_a_permit_is_no_attempt(account, simulator, listener):
 
 
 @pytest.mark.parametrize("fault", ["error_before", "invalid_json"])
-def test_unreadable_response_is_an_attempt(account, simulator, listener, fault):
+def test_unreadable_response_is_an_attempt(account, simulator, handler, fault):
     """Otherwise one that can never be read would be read for ever."""
     simulator.fail(READ, fault)
     pass_time(seconds=31)
@@ -140,8 +119,8 @@ def test_unreadable_response_is_an_attempt(account, simulator, listener, fault):
     assert (row().state, row().attempts, row().last_error) == ("waiting", 2, "unavailable")
 
 
-def test_two_workers_do_not_read_the_same(account, simulator, listener):
-    """Both were told of it; one takes it."""
+def test_two_workers_do_not_read_the_same(account, simulator, handler):
+    """Both get a message; one claims the row."""
     pass_time(seconds=31)
 
     for _ in range(2):
@@ -150,21 +129,21 @@ def test_two_workers_do_not_read_the_same(account, simulator, listener):
     assert simulator.count(READ) == 1
 
 
-def test_poll_retries_a_dead_letter_that_changed(account, simulator, listener):
+def test_poll_retries_a_dead_letter_that_changed(account, simulator, handler):
     """What has not changed is left to people."""
     DeferredBooking.objects.update(state="dead_letter", attempts=10)
     polling.poll(account)
-    assert len(listener.heard) == 1
+    assert len(handler.uids) == 1
 
     DeferredBooking.objects.update(remote_changed_at=F("remote_changed_at") - timedelta(seconds=1))
     polling.poll(account)
-    assert (len(listener.heard), row().state, row().attempts) == (2, "waiting", 1)
+    assert (len(handler.uids), row().state, row().attempts) == (2, "waiting", 1)
 
 
-def test_reconciliation_reads_all_deferred_bookings(account, simulator, listener):
+def test_reconciliation_reads_all_deferred_bookings(account, simulator, handler):
     """Due or not, given up or not."""
     DeferredBooking.objects.update(state="dead_letter")
-    listener.trouble = None
+    handler.error = None
 
     call_command("reconcile_bookings", "--account", str(account.pk), "--dry-run", stdout=StringIO())
     assert row().state == "dead_letter"
@@ -173,11 +152,11 @@ def test_reconciliation_reads_all_deferred_bookings(account, simulator, listener
     assert not DeferredBooking.objects.exists()
 
 
-def test_staff_has_a_booking_read_again(account, simulator, listener, client):
+def test_staff_has_a_booking_read_again(account, simulator, handler, client):
     """With all attempts, at once."""
     DeferredBooking.objects.update(state="dead_letter", attempts=10)
     client.force_login(User.objects.create_superuser("staff"))
-    listener.trouble = None
+    handler.error = None
     chosen = {"action": "look_again", "_selected_action": [row().pk]}
 
     said = client.post(reverse("admin:calcom_deferredbooking_changelist"), chosen, follow=True).text
@@ -187,10 +166,10 @@ def test_staff_has_a_booking_read_again(account, simulator, listener, client):
     assert not DeferredBooking.objects.exists()
 
 
-def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, simulator, listener):
+def test_deferred_bookings_of_other_accounts_are_not_touched(account, practice, simulator, handler):
     """A comparison is of one account."""
     other = DeferredBooking.objects.create(account=practice.account, remote_uid="x", last_error="RetryLater")
-    listener.trouble = None
+    handler.error = None
 
     deferred.process_all(account)
 

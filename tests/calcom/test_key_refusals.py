@@ -1,4 +1,4 @@
-"""An API key that Cal.com refuses: what sets the state, what clears it, who is told, and what is not sent meanwhile."""
+"""An API key that Cal.com refuses: what sets and clears the state, who learns of it, what is not sent meanwhile."""
 
 from datetime import timedelta
 
@@ -18,9 +18,10 @@ from calcom.resilience import refusals
 from calcom.resilience.refusals import Kind
 from calcom.simulator import Simulator
 from calcom.types import Priority
-from calcom.webhooks import deferred, events, inbox
+from calcom.webhooks import deferred, inbox
 from monitoring import collectors
 from tests import factories
+from tests.calcom.webhooks import RecordingHandler
 from tests.factories import SALON_CREDENTIAL, TUESDAY, at
 from tests.monitoring import samples
 
@@ -234,7 +235,7 @@ def test_new_key_that_is_refused_begins_anew(simulator: Simulator, account: Acco
     assert 25 < found.left_s <= 30
 
 
-# --- who is told -------------------------------------------------------------------------------------------------
+# --- who learns of it -------------------------------------------------------------------------------------------------
 
 
 def test_staff_are_told_by_health_log_figures_and_page(
@@ -326,13 +327,9 @@ def test_deferred_booking_keeps_its_attempts(simulator: Simulator, account: Acco
     assert refused_kinds() == {"reads"}
 
 
-def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Likewise, where its booking must be looked up."""
-
-    def handler(*_: object) -> str:
-        raise KeyRefused("refused", retry_after=60.0)
-
-    monkeypatch.setattr(events._Registry, "handler", staticmethod(handler))
+def test_webhook_keeps_its_attempts(account: Account, handler: RecordingHandler) -> None:
+    """Likewise, if its booking must be looked up."""
+    handler.error = KeyRefused("refused", retry_after=60.0)
     body = {"triggerEvent": "BOOKING_CANCELLED", "payload": {"uid": "uid", "startTime": at(10).isoformat()}}
     delivery = WebhookDelivery.objects.create(account=account, trigger="BOOKING_CANCELLED", identity="1", body=body)
 
@@ -343,7 +340,7 @@ def test_webhook_keeps_its_attempts(account: Account, monkeypatch: pytest.Monkey
 
 
 def test_loads_say_that_access_is_refused(simulator: Simulator, salon: factories.Salon) -> None:
-    """The caller is not told to ask again."""
+    """The response does not ask the caller to repeat."""
     simulator.revoke_key(SALON_CREDENTIAL)
 
     known = cache.read(

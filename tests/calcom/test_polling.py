@@ -1,4 +1,4 @@
-"""What no webhook told is read again: cheaply, with the lowest priority, sooner in silence, and never skipped."""
+"""Polling: cheap, with the lowest priority, more often without webhooks, and without gaps."""
 
 from datetime import timedelta
 
@@ -12,32 +12,12 @@ from calcom.http import client
 from calcom.models import Cursor, DeferredBooking, WebhookDelivery
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import Priority
-from calcom.webhooks import events, polling
-from calcom.webhooks.events import BookingSnapshot, Ignored, RetryLater
+from calcom.webhooks import polling
+from calcom.webhooks.events import Ignored, RetryLater
 from tests.contract.api_user import ApiUser
 from tests.factories import at
 
 LIST = "GET /v2/bookings"
-
-
-@pytest.fixture
-def listener(monkeypatch):
-    """An event handler that records bookings; `trouble` is what it raises, by uid."""
-
-    class Listener:
-        def __init__(self) -> None:
-            self.heard: list[str] = []
-            self.trouble: dict[str, Exception] = {}
-
-        def __call__(self, _account: object, event: BookingSnapshot) -> str:
-            self.heard.append(event.booking.uid)
-            if event.booking.uid in self.trouble:
-                raise self.trouble[event.booking.uid]
-            return "heard"
-
-    listener = Listener()
-    monkeypatch.setattr(events._Registry, "handler", staticmethod(listener))
-    return listener
 
 
 @pytest.fixture
@@ -54,20 +34,20 @@ def pass_time(**span: float) -> None:
     WebhookDelivery.objects.update(received_at=F("received_at") - step)
 
 
-def test_what_changed_is_told_once_and_again_for_five_minutes(account, simulator, listener):
+def test_changed_booking_is_dispatched_again_for_five_minutes(account, simulator, handler):
     """FM-73: made, moved, cancelled, announced or not. What was being written then may appear only later."""
     first = simulator.book_elsewhere(2, at(10), webhook=False)
     second = simulator.reschedule_elsewhere(first["uid"], at(12), webhook=False)
 
     assert polling.poll(account) == 2
-    assert listener.heard == [second["uid"], first["uid"]]  # what stands is told before what was moved away
+    assert handler.uids == [second["uid"], first["uid"]]  # rescheduled bookings come last
 
     assert polling.poll(account) == 2
     Cursor.objects.update(read_until=F("read_until") + timedelta(minutes=11))
     assert polling.poll(account) == 0
 
 
-def test_a_quiet_account_costs_one_request_a_poll(account, simulator, listener):
+def test_a_quiet_account_costs_one_request_a_poll(account, simulator, handler):
     """Lowest priority, one page; the cursor goes on although nothing changed."""
     before = Cursor.objects.get().read_until
 
@@ -78,49 +58,49 @@ def test_a_quiet_account_costs_one_request_a_poll(account, simulator, listener):
     assert Cursor.objects.get().polled_at is not None
 
 
-def test_pages_go_on_by_time(account, simulator, listener, monkeypatch):
-    """More than a page, some in one second: each is told, none is skipped."""
+def test_pages_go_on_by_time(account, simulator, handler, monkeypatch):
+    """More than a page, some in one second: each is dispatched, none is skipped."""
     for module in (client, service):
         monkeypatch.setattr(module, "LARGEST_PAGE", 3)
     uids = {simulator.book_elsewhere(2, at(9 + number), webhook=False)["uid"] for number in range(8)}
 
     polling.poll(account)
 
-    assert set(listener.heard) == uids
+    assert set(handler.uids) == uids
 
 
 @pytest.mark.parametrize("trouble", [RetryLater("not settled"), Unavailable("down"), RuntimeError("a bug")])
-def test_poll_advances_and_sets_aside_what_cannot_be_applied(account, simulator, listener, trouble, caplog):
+def test_poll_advances_and_defers_what_cannot_be_applied(account, simulator, handler, trouble, caplog):
     """The others are applied all the same; the next polls do not read it again, however often it is in their list."""
     late = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
-    listener.trouble = {late: trouble}
+    handler.errors = {late: trouble}
     before = Cursor.objects.get().read_until
 
     polling.poll(account)
-    assert (len(listener.heard), Cursor.objects.get().read_until > before) == (2, True)
+    assert (len(handler.uids), Cursor.objects.get().read_until > before) == (2, True)
     row = DeferredBooking.objects.get()
     assert (row.remote_uid, row.state, row.attempts, row.last_error) == (late, "waiting", 1, type(trouble).__name__)
     assert "calcom.booking_deferred" in caplog.text
     assert late not in caplog.text
 
     polling.poll(account)
-    assert listener.heard.count(late) == 1
+    assert handler.uids.count(late) == 1
 
 
-def test_poll_passes_what_concerns_no_company(account, simulator, listener):
+def test_poll_passes_what_concerns_no_company(account, simulator, handler):
     """Nothing is to be done about it, now or later."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     simulator.book_elsewhere(2, at(12), webhook=False)
-    listener.trouble = {odd: Ignored("unknown")}
+    handler.errors = {odd: Ignored("unknown")}
 
     polling.poll(account)
 
-    assert len(listener.heard) == 2
+    assert len(handler.uids) == 2
     assert not DeferredBooking.objects.exists()
 
 
-def test_unreadable_booking_hides_no_other_and_is_set_aside(account, simulator, listener, monkeypatch):
+def test_unreadable_booking_is_deferred_and_hides_no_other(account, simulator, handler, monkeypatch):
     """A page with an unreadable booking is still a page; what is known of it is its uid."""
     odd = simulator.book_elsewhere(2, at(10), webhook=False)["uid"]
     readable = simulator.book_elsewhere(2, at(12), webhook=False)["uid"]
@@ -134,25 +114,25 @@ def test_unreadable_booking_hides_no_other_and_is_set_aside(account, simulator, 
     monkeypatch.setattr(client.parsing, "booking", choosy)
 
     assert polling.poll(account) == 2
-    assert listener.heard == [readable]
+    assert handler.uids == [readable]
     row = DeferredBooking.objects.get()
     assert (row.remote_uid, row.last_error) == (odd, "unreadable")
 
 
-def test_without_an_answer_nothing_is_lost(account, simulator, listener):
+def test_without_an_answer_nothing_is_lost(account, simulator, handler):
     """The next poll goes on from where this one could not begin."""
     simulator.book_elsewhere(2, at(10), webhook=False)
     simulator.fail(LIST, "error_before")
     before = Cursor.objects.get().read_until
 
     tasks.poll_account(account_id=account.pk, of_the_future=1)
-    assert (listener.heard, Cursor.objects.get().read_until) == ([], before)
+    assert (handler.uids, Cursor.objects.get().read_until) == ([], before)
 
     tasks.poll_account(account_id=account.pk)
-    assert len(listener.heard) == 1
+    assert len(handler.uids) == 1
 
 
-def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator, listener):
+def test_throttled_poll_is_repeated_soon(account, simulator, handler):
     """Refused background work goes back to its queue, which is the row; the waiting is not a loop."""
     polling.due_accounts()
     limiter_for(account.api_key, account.requests_per_minute).pause_background(30)
@@ -166,7 +146,7 @@ def test_a_poll_that_no_permit_was_left_for_comes_again_soon(account, simulator,
 
 
 @pytest.mark.parametrize("live", [83, 102])
-def test_poll_passes_while_callers_use_what_they_may(account, simulator, listener, live):
+def test_poll_passes_while_callers_use_what_they_may(account, simulator, handler, live):
     """So a webhook that was lost is found after a minute, and not after the rush."""
     limiter = limiter_for(account.api_key, account.requests_per_minute)
     for priority, requests in ((Priority.LIVE, live), (Priority.WRITE, 117 - live)):
@@ -176,7 +156,7 @@ def test_poll_passes_while_callers_use_what_they_may(account, simulator, listene
 
     tasks.poll_account(account_id=account.pk)
 
-    assert listener.heard == [lost["uid"]]
+    assert handler.uids == [lost["uid"]]
     assert simulator.count(LIST) == 1
 
 
@@ -210,7 +190,7 @@ def test_a_new_account_is_polled_from_yesterday_and_one_that_is_off_never(salon,
     assert not Cursor.objects.filter(account=practice.account).exists()
 
 
-def test_only_the_own_bookings_are_read(account, practice, simulator, listener):
+def test_only_the_own_bookings_are_read(account, practice, simulator, handler):
     """Invariant 7: the key decides."""
     ApiUser(simulator, key=practice.account.api_key).get("/v2/me")
     simulator.book_elsewhere(11, at(10), webhook=False)

@@ -144,7 +144,7 @@ def _moments(random: Random, per_minute: float, seconds: float) -> Iterator[floa
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     window_began=st.floats(0, 60),

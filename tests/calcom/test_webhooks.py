@@ -1,4 +1,4 @@
-"""What Cal.com sends: genuine or not, which event, what it says."""
+"""Webhooks: signature, identity of the event, and parsing."""
 
 import json
 from datetime import UTC, datetime
@@ -13,31 +13,21 @@ from calcom.types import RemoteState
 from calcom.webhooks import messages
 from calcom.webhooks.events import AbsenceMarked, BookingWebhook, HostAway, Ignored, MeetingEnded
 from calcom.webhooks.signature import is_genuine
-from tests.calcom.webhooks import SECRET, body_of, sign
+from tests.calcom.webhooks import OLD_UID, PAYLOAD, SECRET, UID, body_of, sign
 from tests.contract import recordings
 
-UID, OLD_UID = "k7Qp2ZtW9aXcV4bN8mLs1D", "a1Bc3De5Fg7Hi9Jk2Lm4No"
-TOLD = {
-    "uid": UID,
-    "startTime": "2027-03-01T10:00:00Z",
-    "endTime": "2027-03-01T10:30:00Z",
-    "eventTypeId": 1,
-    "organizer": {"id": 102, "name": "Emma"},
-    "attendees": [{"name": "Anna Schmidt", "email": "Anna@Example.com", "phoneNumber": "+4915112345678"}],
-    "status": "ACCEPTED",
-}
 TEN = datetime(2027, 3, 1, 10, tzinfo=UTC)
 
 
-def told(trigger: str, **changes: object) -> BookingWebhook:
-    """Parse what a message tells of a booking."""
-    event = messages.parse(messages.read(body_of(trigger, **{**TOLD, **changes})))
+def event_of(trigger: str, **changes: object) -> BookingWebhook:
+    """Return the event of a webhook about the booking."""
+    event = messages.parse(messages.read(body_of(trigger, **{**PAYLOAD, **changes})))
     assert isinstance(event, BookingWebhook)
     return event
 
 
 def identity(trigger: str, **payload: object) -> str:
-    """Return what a message is recognised by."""
+    """Return the identity of the event of a webhook."""
     return messages.label(messages.read(body_of(trigger, **payload))).identity
 
 
@@ -46,7 +36,7 @@ def identity(trigger: str, **payload: object) -> str:
 
 def test_only_the_signature_of_the_exact_body_is_genuine():
     """FM-76: a space more, another secret, the right digest in capitals or none: all are refused."""
-    body = body_of("BOOKING_CREATED", **TOLD)
+    body = body_of("BOOKING_CREATED", **PAYLOAD)
     signature = sign(body)
 
     assert is_genuine(secret=SECRET, body=body, signature=signature)
@@ -107,7 +97,7 @@ def test_documented_messages_are_parsed_or_ignored(name):
 
 def test_booking_webhook_is_parsed_in_full():
     """FM-71: the uid is the new one, the number is nothing to us; our id comes in the metadata."""
-    event = told("BOOKING_RESCHEDULED", rescheduleUid=OLD_UID, bookingId=8, metadata={METADATA_KEY: "bk_1"})
+    event = event_of("BOOKING_RESCHEDULED", rescheduleUid=OLD_UID, bookingId=8, metadata={METADATA_KEY: "bk_1"})
 
     booking = event.booking
     assert (booking.uid, booking.rescheduled_from_uid, booking.appointment_id) == (UID, OLD_UID, "bk_1")
@@ -119,9 +109,9 @@ def test_booking_webhook_is_parsed_in_full():
 @pytest.mark.parametrize("spelling", ["2027-03-01T10:00:00Z", "2027-03-01T10:00:00+00:00", "2027-03-01T10:00:00.000Z"])
 def test_three_spellings_of_time_are_one_instant(spelling):
     """Each trigger spells its times in another way (recorded 2026-11-21)."""
-    assert told("BOOKING_CREATED", startTime=spelling).booking.start == TEN
-    usual = identity("BOOKING_CREATED", **TOLD)
-    assert identity("BOOKING_CREATED", **{**TOLD, "startTime": spelling}) == usual
+    assert event_of("BOOKING_CREATED", startTime=spelling).booking.start == TEN
+    usual = identity("BOOKING_CREATED", **PAYLOAD)
+    assert identity("BOOKING_CREATED", **{**PAYLOAD, "startTime": spelling}) == usual
 
 
 @pytest.mark.parametrize(
@@ -135,15 +125,15 @@ def test_three_spellings_of_time_are_one_instant(spelling):
 )
 def test_a_message_without_status_and_metadata_is_understood(trigger, state):
     """Metadata is absent from cancellations and rejections (recorded 2026-11-21)."""
-    event = told(trigger, status=None, metadata=None)
+    event = event_of(trigger, status=None, metadata=None)
 
     assert (event.booking.state, event.booking.appointment_id, event.is_certain) == (state, None, True)
 
 
 def test_webhook_of_one_seat_is_not_certain():
     """One attendee of several cancels; the others still come."""
-    assert not told("BOOKING_CANCELLED", status="ACCEPTED").is_certain
-    assert not told("BOOKING_CREATED", attendeeSeatId="seat-1").is_certain
+    assert not event_of("BOOKING_CANCELLED", status="ACCEPTED").is_certain
+    assert not event_of("BOOKING_CREATED", attendeeSeatId="seat-1").is_certain
 
 
 def test_flat_messages_are_understood():
@@ -176,17 +166,17 @@ def test_absence_and_holidays_are_understood():
 def test_unusable_webhook_is_ignored_with_its_reason(wrong):
     """FM-75: kept and flagged; the reason quotes nothing of the body."""
     with pytest.raises(Ignored, match="its shape is unknown") as caught:
-        told("BOOKING_CREATED", **wrong)
+        event_of("BOOKING_CREATED", **wrong)
     assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize("trigger", ["BOOKING_CREATED", "BOOKING_CANCELLED", "BOOKING_RESCHEDULED"])
 def test_optional_members_of_a_webhook_may_be_missing(trigger):
     """Whatever else is missing or of another kind, it says what became of which booking."""
-    payload = {**TOLD, "status": None, "rescheduleUid": OLD_UID, "metadata": {METADATA_KEY: "bk_1"}}
+    payload = {**PAYLOAD, "status": None, "rescheduleUid": OLD_UID, "metadata": {METADATA_KEY: "bk_1"}}
     for name in set(payload) - {"uid"}:
         for value in (None, 5, True, "soon", "9999-12-31T23:59:59-23:59", [], {}, [1]):
-            event = told(trigger, **{**payload, name: value})
+            event = event_of(trigger, **{**payload, name: value})
             has_times = event.booking.start == TEN and event.booking.end > TEN
             assert event.booking.uid == UID
             assert event.booking.state.takes_time == (trigger != "BOOKING_CANCELLED")
@@ -202,7 +192,7 @@ def test_one_time_passwords_are_removed_when_read():
     deep = {"oneTimePassword": "otp-1", "attendees": [{"oneTimePassword": "otp-2", "name": "Anna"}]}
     videos = {"videoCallData": {"password": "otp-3", "type": "daily_video"}, "downloadLink": "otp-4"}
 
-    read = messages.read(body_of("BOOKING_REQUESTED", **{**TOLD, **deep, **videos}))
+    read = messages.read(body_of("BOOKING_REQUESTED", **{**PAYLOAD, **deep, **videos}))
 
     assert "otp-" not in json.dumps(read)
     assert read["payload"]["attendees"] == [{"name": "Anna"}]
@@ -233,7 +223,7 @@ def test_nesting_and_null_characters_are_bounded():
 
 def test_messages_of_two_subscriptions_have_one_identity():
     """FM-72: `createdAt` differs by 1 ms, hence body and signature; the event is the same."""
-    first = messages.read(body_of("BOOKING_CREATED", **TOLD))
+    first = messages.read(body_of("BOOKING_CREATED", **PAYLOAD))
     second = {**first, "createdAt": "2026-11-21T00:19:13.295Z"}
 
     assert messages.label(first) == messages.label(second)
@@ -251,8 +241,8 @@ def test_messages_of_two_subscriptions_have_one_identity():
 )
 def test_different_events_have_different_identities(other):
     """FM-72: uid, start, status, seat and earlier uid."""
-    assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_CREATED", **{**TOLD, **other})
-    assert identity("BOOKING_CREATED", **TOLD) != identity("BOOKING_PAID", **TOLD)
+    assert identity("BOOKING_CREATED", **PAYLOAD) != identity("BOOKING_CREATED", **{**PAYLOAD, **other})
+    assert identity("BOOKING_CREATED", **PAYLOAD) != identity("BOOKING_PAID", **PAYLOAD)
 
 
 def test_identity_without_a_booking_is_of_the_whole_payload():
