@@ -1,7 +1,7 @@
 """
-What callers say and platforms pass on, before anything is made of it: what stands for nothing, numbers, names, notes.
+Cleaning of what callers say and platforms pass on: placeholders for nothing, phone numbers, names, notes.
 
-A model may read later whatever is stored of it, so it is cleaned in one place: here.
+A model may read later what is stored, so all of it is cleaned here.
 """
 
 import re
@@ -18,7 +18,7 @@ from bookings.errors import PhoneAmbiguous
 MAX_NAME = 60
 MAX_NOTE = 1_000
 
-# --- what stands for nothing -------------------------------------------------------------------------------------
+# --- placeholders for nothing -----------------------------------------------------------------------------------
 
 _NOTHING = frozenset({"null", "none", "n/a", "nil", "nan", "undefined", "(null)", "<none>"})
 _TEMPLATE = re.compile(r"\{\{.*\}\}|\$\{.*\}|\{%.*%\}", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Authentication by agent key, with a limit on unknown keys, and scopes per method."""
 
 import re
 from typing import TYPE_CHECKING
@@ -31,12 +31,12 @@ def _look_up(key: str) -> AgentKey | None:
 MARK_S = 30 * 86_400
 
 key_named = TTLCache(_look_up)
-"""The valid key with this text, or None. Held in memory by the text itself: nothing here is ever printed."""
+"""The valid key with this text, or None. The texts are held in memory and must never be logged."""
 
 
-def _shown(text: str, request: Request) -> AgentKey | None:
+def _valid_key(text: str, request: Request) -> AgentKey | None:
     """
-    Return the key with this text, or None. A key that was valid before is looked up whatever else its address sends.
+    Return the key with this text, or None. A key that was valid before is looked up even from a limited address.
 
     Raises:
         Throttled: too many unknown keys came from this address; this one was not looked up.
@@ -59,7 +59,7 @@ def _shown(text: str, request: Request) -> AgentKey | None:
 
 
 class AgentKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer sl_…`; the key decides the company, and nothing else in a request can."""
+    """`Authorization: Bearer sl_…`. Only the key decides the company."""
 
     def authenticate(self, request: Request) -> tuple[None, AgentKey] | None:
         """Return the key, or None where none was shown."""
@@ -68,7 +68,7 @@ class AgentKeyAuthentication(BaseAuthentication):
             return None
         scheme, _, text = header.partition(" ")
         text = text.strip()
-        key = _shown(text, request) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
+        key = _valid_key(text, request) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
         if key is None:
             raise AuthenticationFailed("The key is unknown or was revoked.")
         return None, key
@@ -82,10 +82,10 @@ HANDLERS = ("get", "post", "put", "patch", "delete")
 
 
 class HasScope(BasePermission):
-    """The key was given what the operation needs: `scopes` of the view, by method. A method without one is closed."""
+    """Requires the scope that the view names for the method in `scopes`. A method without one is closed."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        """Return whether a key was shown; a key without the scope is told which one it lacks."""
+        """Return whether there is a key; raises ScopeMissing with the scope that it lacks."""
         key = request.auth
         if not isinstance(key, AgentKey):
             return False

@@ -94,7 +94,6 @@ class AlwaysJson(BaseContentNegotiation):
         renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,  # noqa: ARG002
     ) -> tuple[BaseRenderer, str]:
-        """Return the JSON renderer."""
         return next(iter(renderers)), "application/json"
 
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from bookings.availability.rules import TakenTime, is_known, overlapping
+from bookings.availability.rules import TakenTime, hidden_starts, is_known, overlapping
 from bookings.models import Claim
-from calcom.day_ranges import MINUTES_A_DAY
 from calcom.models import EventType
 
 Kind = Claim.Kind
@@ -111,11 +110,7 @@ class Occupancy:
         """Compare a list of slots with what is claimed; the arguments are those of `left`."""
         taken = [row.time for row in self.rows]
         overlaps = overlapping(starts, footprint=event_type.footprint, taken=taken)
-        hidden = {
-            start: places
-            for start, places in overlaps.items()
-            if not all(is_known(taken[place], loaded_at.get(start // MINUTES_A_DAY)) for place in places)
-        }
+        hidden = hidden_starts(overlaps, taken=taken, loaded_at=loaded_at)
         uncertain = [start for start, places in hidden.items() if self._may_leave_a_host(places)]
         return Comparison(
             left=[start for start in starts if start not in hidden],

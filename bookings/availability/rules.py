@@ -42,24 +42,22 @@ def overlapping(starts: Sequence[int], *, footprint: SlotFootprint, taken: Seque
     return overlaps
 
 
-def subtract(
-    starts: Sequence[int], *, footprint: SlotFootprint, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
-) -> list[int]:
+def hidden_starts(
+    overlaps: Mapping[int, Sequence[int]], *, taken: Sequence[TakenTime], loaded_at: Mapping[int, float]
+) -> dict[int, Sequence[int]]:
     """
-    Return the starts (epoch minutes, ascending) that our own appointments leave.
+    Return the `overlaps` of those starts that must not be offered.
 
     Note [A newer list outranks the mirror]: a slot is hidden by what its list cannot know of yet. What a list knows of
     and lists all the same is free there, however many hosts our mirror has: one may be newer than the last sync.
 
     `loaded_at` says by day (epoch minutes divided by 1440) when the load of its list began, in epoch seconds.
     """
-    overlaps = overlapping(starts, footprint=footprint, taken=taken)
-    return [
-        start
-        for start in starts
-        if start not in overlaps
-        or all(is_known(taken[place], loaded_at.get(start // MINUTES_A_DAY)) for place in overlaps[start])
-    ]
+    return {
+        start: places
+        for start, places in overlaps.items()
+        if not all(is_known(taken[place], loaded_at.get(start // MINUTES_A_DAY)) for place in places)
+    }
 
 
 def is_known(time: TakenTime, loaded_at: float | None) -> bool:

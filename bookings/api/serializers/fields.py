@@ -91,11 +91,9 @@ class InstantField(serializers.Field[datetime, object, str, Any]):
     """An instant with its offset."""
 
     def to_internal_value(self, data: object) -> datetime:
-        """Return it in UTC."""
         return instant(data if isinstance(data, str) else "")
 
     def to_representation(self, value: datetime) -> str:
-        """Return it as RFC 3339."""
         return value.isoformat()
 
 
@@ -106,13 +104,12 @@ class ServiceField(serializers.Field[str, object, str, Any]):
     default_error_messages: ClassVar = {"invalid": "It must be the id or the name of a service."}
 
     def to_internal_value(self, data: object) -> str:
-        """Return what was said; the view looks it up among the services of the key."""
+        """Return the text; the view looks it up among the services of the key."""
         if isinstance(data, bool) or not isinstance(data, str | int) or not str(data) or len(str(data)) > 200:
             self.fail("invalid")
         return str(data)
 
     def to_representation(self, value: str) -> str:
-        """Return it as it is."""
         return value
 
 
@@ -122,7 +119,6 @@ class PrintableField(serializers.CharField):
     default_error_messages: ClassVar = {"unprintable": "It must not contain control characters."}
 
     def to_internal_value(self, data: object) -> str:
-        """Return the text."""
         if not isinstance(data, str):
             self.fail("invalid")
         text = super().to_internal_value(data)
@@ -153,7 +149,7 @@ class LanguageField(serializers.RegexField):
 
 
 class PersonNameField(serializers.CharField):
-    """A person's name, cleaned and cut; what a template or a model puts where it knows no name is refused."""
+    """A person's name, cleaned and cut; a placeholder is refused."""
 
     default_error_messages: ClassVar = {"placeholder": "It looks like a placeholder: ask the caller for the name."}
 
@@ -161,7 +157,6 @@ class PersonNameField(serializers.CharField):
         super().__init__(help_text=f"cut after {MAX_NAME} characters, at a word", **options)
 
     def to_internal_value(self, data: object) -> str:
-        """Return the name."""
         if not isinstance(data, str):
             self.fail("invalid")
         name = clean_name(data)
@@ -171,7 +166,7 @@ class PersonNameField(serializers.CharField):
 
 
 class NoteField(serializers.CharField):
-    """What people say in their own words, cleaned. To a model it is data and no instruction."""
+    """Free text of a person, cleaned."""
 
     def to_internal_value(self, data: object) -> str:
         """Return the text; what is too long is refused, so that nothing is lost."""
@@ -189,7 +184,6 @@ class EmailAddressField(serializers.EmailField):
         super().__init__(max_length=254, required=False, allow_null=True, allow_blank=True, default=None, **options)
 
     def run_validation(self, data: Any = empty) -> str | None:
-        """Return the address."""
         if isinstance(data, str) and data.strip().casefold() in _NO_ADDRESS:
             return None
         address: str | None = super().run_validation(data)
@@ -197,10 +191,9 @@ class EmailAddressField(serializers.EmailField):
 
 
 class RequestSerializer(serializers.Serializer[Any]):
-    """What an agent sends. A member that says that there is nothing, as "null" or "{{name}}", is none."""
+    """A body of an agent. Optional members with a placeholder for nothing, as "null" or "{{name}}", are absent."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the values of the domain."""
         if isinstance(data, Mapping):
             data = {name: value for name, value in data.items() if not self._is_absent(name, value)}
         return super().to_internal_value(data)
