@@ -43,7 +43,7 @@ class Transcript:
         before = len(self.simulator.requests())
         line = Line(what)
         yield line
-        caused = [each["operation"] for each in self.simulator.requests()[before:]]
+        caused = [each["route"] for each in self.simulator.requests()[before:]]
         print(f"  {what:<43} {line.duration * 1000:>7.1f} ms  {line.source:<32} {_spelled(caused)}")
         self.expect(sorted(caused) == sorted(calcom), f"{what}: {_spelled(calcom)}, that was expected")
 

@@ -15,8 +15,8 @@ FIRST_ID = 1_000_000  # of event types and hosts at Cal.com: none of the simulat
 _APPOINTMENTS = """
     INSERT INTO bookings_appointment (
         public_id, reference, company_id, branch_id, service_id, event_type_id, host_id, customer_id, state, origin,
-        start, "end", attendee_name, attendee_email, attendee_phone, language, notes, wish, remote_uid,
-        earlier_remote_uids, moves)
+        start, "end", attendee_name, attendee_email, attendee_phone, language, notes, deduplication_key, remote_uid,
+        earlier_remote_uids, reschedules)
     SELECT 'bk_' || %(name)s || n, lpad(n::text, 6, '0'), %(company)s, (%(branches)s)[1 + n %% %(places)s],
            (%(services)s)[1 + n %% %(types)s], (%(event_types)s)[1 + n %% %(types)s],
            (%(hosts)s)[1 + place], (%(customers)s)[1 + n * 7 %% %(callers)s],
