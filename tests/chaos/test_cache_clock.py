@@ -1,4 +1,4 @@
-"""Experiment 19, the cache's part: the host's clock is wrong, the calendar is odd."""
+"""The host's clock is wrong, the calendar is odd."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -34,7 +34,7 @@ def _known_redis() -> None:
 
 @SKEWS
 def test_bands_follow_redis_and_not_the_host(loader: CountingLoader, redis_time: RedisTime, skew: timedelta) -> None:
-    """Experiment 19: an hour more or less on a worker makes no day older or younger."""
+    """An hour more or less on a worker makes no day older or younger."""
     ask()
 
     with time_machine.travel(datetime.now(UTC) + skew):
@@ -51,7 +51,7 @@ def test_bands_follow_redis_and_not_the_host(loader: CountingLoader, redis_time:
 def test_change_noted_by_a_host_with_a_wrong_clock_hides_no_slot(
     loader: CountingLoader, redis_time: RedisTime, skew: timedelta
 ) -> None:
-    """FM-24, experiment 19: who forgets and who loads may disagree about the time by an hour."""
+    """FM-24: who forgets and who loads may disagree about the time by an hour."""
     ask()
     with time_machine.travel(datetime.now(UTC) + skew):
         invalidate(own=False)
@@ -68,7 +68,7 @@ def test_change_noted_by_a_host_with_a_wrong_clock_hides_no_slot(
 @SKEWS
 @pytest.mark.django_db
 def test_what_is_owed_is_swept_by_a_worker_with_a_wrong_clock(skew: timedelta) -> None:
-    """Experiment 19: PostgreSQL's clock wrote when the row is due, and the same clock says that it is."""
+    """PostgreSQL's clock wrote when the row is due, and the same clock says that it is."""
     row = invalidation.enqueue(
         account_id=ACCOUNT, event_type_ids=[CUT], first=MONDAY, last=MONDAY, cause=CacheInvalidation.Cause.OWN
     )
@@ -84,7 +84,7 @@ def test_what_is_owed_is_swept_by_a_worker_with_a_wrong_clock(skew: timedelta) -
     "first", [date(2027, 3, 27), date(2027, 10, 30), date(2028, 2, 28)], ids=["23 hours", "25 hours", "29 February"]
 )
 def test_odd_days_are_days(loader: CountingLoader, first: date) -> None:
-    """Experiment 19: a day is a UTC date, so it has 24 hours and its own key in every week of every year."""
+    """A day is a UTC date, so it has 24 hours and its own key in every week of every year."""
     known = ask(first, first + timedelta(days=2))
 
     assert list(known.days) == [first + timedelta(days=i) for i in range(3)]

@@ -1,4 +1,4 @@
-"""Experiment 12: forgetting during slow loads."""
+"""Invalidation during slow loads."""
 
 import os
 
@@ -13,7 +13,7 @@ FULL = bool(os.environ.get("FAULTS_FULL"))
 
 @pytest.mark.slow
 def test_no_stale_day_is_ever_believed() -> None:
-    """Experiment 12, FM-24: 8 readers, 2 writers, slow loads that may see what was true 0.2 s before they began."""
+    """FM-24: 8 readers, 2 writers, slow loads that may see what was true 0.2 s before they began."""
     redis_client().set(keys.generation(ACCOUNT), 1)
     seconds = 600 if FULL else 5
     environ = {"CACHE_CONSISTENCY_LAG": "0.25", "REDIS_TIMEOUT": "5"}

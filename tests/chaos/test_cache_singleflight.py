@@ -1,4 +1,4 @@
-"""Experiments 9 to 11: many callers on one cold key, a Redis that is emptied meanwhile, and a loader that dies."""
+"""Many callers on one cold key, a Redis that is emptied meanwhile, and a loader that dies."""
 
 import signal
 import time
@@ -24,7 +24,7 @@ def _known_redis() -> None:
 
 
 def test_500_callers_on_one_cold_key_cost_one_request() -> None:
-    """Experiment 10: four processes, one request, everybody answered within the deadline."""
+    """Four processes, one request, everybody answered within the deadline."""
     group = Callers("callers", 4, PATIENT, threads=125, wait=8.0, takes=[0.3, 0.8])
     with started(group):
         answers = [answer for report in group.reports() for answer in report["answers"]]
@@ -39,7 +39,7 @@ def test_500_callers_on_one_cold_key_cost_one_request() -> None:
 
 @pytest.mark.slow
 def test_callers_of_a_slow_load_are_answered_at_their_deadline() -> None:
-    """Experiment 10, with a load that takes too long: still one request, and nobody hangs."""
+    """With a load that takes too long there is still one request, and nobody hangs."""
     group = Callers("callers", 2, PATIENT, threads=20, wait=0.5, takes=[2.0, 2.0])
     with started(group):
         answers = [answer for report in group.reports() for answer in report["answers"]]
@@ -51,7 +51,7 @@ def test_callers_of_a_slow_load_are_answered_at_their_deadline() -> None:
 
 @pytest.mark.slow
 def test_waiters_outlive_the_death_of_the_loader() -> None:
-    """Experiment 11: kill -9 in the middle of a load; a waiter takes over within the lease, nobody overstays."""
+    """Kill -9 in the middle of a load; a waiter takes over within the lease, nobody overstays."""
     short_lease = PATIENT | {"CALCOM_READ_TIMEOUT": "0.5"}  # the lease is two seconds longer
     loader = Callers("callers", 1, short_lease, threads=1, wait=60.0, takes=[60.0, 60.0])
     with started(loader):
@@ -75,7 +75,7 @@ def test_waiters_outlive_the_death_of_the_loader() -> None:
 
 
 def test_empty_redis_gives_no_lease_for_a_moment(loader: CountingLoader) -> None:
-    """Experiment 9: whoever was loading when Redis lost everything has time to put their lease back."""
+    """Whoever was loading when Redis lost everything has time to put their lease back."""
     redis_client().flushdb()
     began = time.monotonic()
 
@@ -86,7 +86,7 @@ def test_empty_redis_gives_no_lease_for_a_moment(loader: CountingLoader) -> None
 
 
 def test_lease_that_redis_lost_is_put_back(loader: CountingLoader) -> None:
-    """Experiment 9: after a FLUSHALL in the middle of a load the next process waits for it, and loads nothing."""
+    """After a FLUSHALL in the middle of a load the next process waits for it, and loads nothing."""
     loader.may_answer.clear()
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask)

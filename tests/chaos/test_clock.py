@@ -51,7 +51,7 @@ def test_when_time_passes_what_is_known_grows_older(clock, salon, calcom, simula
 
 
 def test_permits_of_a_minute_ago_are_past(clock, salon, calcom, simulator):
-    """The governor goes by the same clock."""
+    """The rate limiter goes by the same clock."""
     for hour in range(9, 13):
         book(intent(salon.cut, at(hour, on=TUESDAY)), calcom)
     spent = limiter_for(salon.account.api_key, 120).state().spent

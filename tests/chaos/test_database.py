@@ -49,7 +49,7 @@ def hang_up(pid: int) -> None:
 
 
 def test_the_next_request_does_not_feel_a_restart(kept: BaseDatabaseWrapper) -> None:
-    """Experiment 23: a connection that PostgreSQL ended since the last request is replaced before the first query."""
+    """A connection that PostgreSQL ended since the last request is replaced before the first query."""
     before = pid_of(kept)
     hang_up(before)
 
@@ -92,8 +92,8 @@ def test_rows_of_a_large_result_are_fetched_piece_by_piece(transactional_db: Non
 
 
 @contextmanager
-def forgotten(statement: str, *params: object) -> Iterator[None]:
-    """Let somebody else do something in a transaction, and forget to end it."""
+def uncommitted(statement: str, *params: object) -> Iterator[None]:
+    """Run a statement in another transaction and leave it open."""
     other = connections.create_connection("default")
     other.set_autocommit(False)
     try:
@@ -121,10 +121,10 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_impatient")
 def test_lock_that_somebody_keeps_is_not_waited_for(agent: Agent, salon: Salon) -> None:
-    """Experiment 23: 503 with Retry-After well before the deadline; nothing is written, and it works afterwards."""
+    """503 with Retry-After well before the deadline; nothing is written, and it works afterwards."""
     agent.free_slots(salon.colour, TUESDAY)
     began = time.monotonic()
-    with forgotten("SELECT pg_advisory_xact_lock(%s)", salon.emma.host_id):
+    with uncommitted("SELECT pg_advisory_xact_lock(%s)", salon.emma.host_id):
         assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
         assert time.monotonic() - began < 1
         assert not Operation.objects.exists()
@@ -134,9 +134,9 @@ def test_lock_that_somebody_keeps_is_not_waited_for(agent: Agent, salon: Salon) 
 
 @pytest.mark.usefixtures("_impatient")
 def test_row_that_somebody_keeps_locked_is_not_waited_for(agent: Agent, salon: Salon) -> None:
-    """Experiment 23: the same for any row that a booking refers to."""
+    """The same for any row that a booking refers to."""
     agent.free_slots(salon.colour, TUESDAY)
-    with forgotten(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
+    with uncommitted(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
         assert is_sorry(agent.book(salon.colour, at(14), key="wish"))
 
     assert agent.book(salon.colour, at(14), key="wish").status_code == 201
@@ -145,9 +145,9 @@ def test_row_that_somebody_keeps_locked_is_not_waited_for(agent: Agent, salon: S
 
 @pytest.mark.slow
 def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Salon) -> None:
-    """Experiment 23: also where nobody thought of locks, as where a call is written down."""
+    """Also where nobody thought of locks, as where a call is written down."""
     began = time.monotonic()
-    with forgotten(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
+    with uncommitted(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
         answer = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {})
 
     assert is_sorry(answer)
@@ -157,7 +157,7 @@ def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Sa
 def test_what_was_accepted_is_told_and_settled_though_postgresql_went_away(
     agent: Agent, salon: Salon, simulator: Simulator
 ) -> None:
-    """Experiment 23: Cal.com has the booking, PostgreSQL is gone for the caller and for who writes it down."""
+    """Cal.com has the booking, PostgreSQL is gone for the caller and for who writes it down."""
     agent.free_slots(salon.colour, TUESDAY)
     with ThreadPoolExecutor(1) as elsewhere, simulator.holding(BOOK):
         hanging_up = elsewhere.submit(hang_up_on_all, simulator)

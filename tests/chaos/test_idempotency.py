@@ -1,4 +1,4 @@
-"""Experiment 21: one idempotency key a hundred times in parallel, with another body, and after a crash."""
+"""One idempotency key a hundred times in parallel, with another body, and after a crash."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

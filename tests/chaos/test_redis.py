@@ -1,4 +1,4 @@
-"""Experiments 5 and 6 in one process: what callers are told without Redis, and that what they were offered holds."""
+"""In one process: what callers are told without Redis, and that what they were offered holds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def fault(request: pytest.FixtureRequest, supervisor: Supervisor) -> AbstractCon
 def test_what_was_offered_is_held_and_booked_without_redis(
     supervisor: Supervisor, fault: AbstractContextManager[None], agent: Agent, salon: Salon, simulator: Simulator
 ) -> None:
-    """Experiments 5 and 6: no list can be had, the offer stands for it; Cal.com decides, and what changed is owed."""
+    """No list can be had, the offer stands for it; Cal.com decides, and the invalidation is left pending."""
     conversation = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {}).json()
     within = {"conversation_id": conversation["conversation_id"]}
     question = {"service": f"sv_{salon.colour.pk}", "when": {"date": TUESDAY.isoformat()}, **within}
@@ -94,7 +94,7 @@ def test_what_was_offered_is_held_and_booked_without_redis(
 def test_health_says_that_redis_is_missed_and_sends_nobody_away(
     supervisor: Supervisor, fault: AbstractContextManager[None], client: Client, settings: Settings
 ) -> None:
-    """Experiments 5 and 6: degraded, not down, within a second; also where Redis answers and says no."""
+    """Degraded, not down, within a second; also where Redis answers and says no."""
     with fault:
         collectors.PROBES.clear_cache()
         began = time.monotonic()

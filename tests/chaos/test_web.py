@@ -42,7 +42,7 @@ def test_hanging_process_of_web_is_replaced(tmp_path: Path) -> None:
         os.kill(hanging, signal.SIGSTOP)
 
         supervisor.wait_until(lambda: hanging not in processes(web), what="It was not replaced", within=20)
-        supervisor.wait_until(lambda: len(processes(web)) == 2, what="Nobody took its place", within=20)
+        supervisor.wait_until(lambda: len(processes(web)) == 2, what="It was not replaced", within=20)
         assert all(answered(port) for _ in range(20))
     assert gunicorn.timeout <= 10
 

@@ -1,4 +1,4 @@
-"""Experiment 22: webhooks ten times, reversed, replayed after a week, forged, truncated, huge; a fifth of them lost."""
+"""Webhooks ten times, reversed, replayed after a week, forged, truncated, huge; a fifth of them lost."""
 
 import os
 import random
@@ -48,7 +48,7 @@ class Line:
     def await_truth(self) -> float | None:
         """Return the seconds until our rows were what Cal.com has; None if they were not in time."""
         waited = 0.0
-        while as_here() != as_there(self.simulator) or owed():
+        while as_here() != as_there(self.simulator) or pending():
             if waited >= LATEST:
                 return None
             self.pass_by(BEAT)
@@ -57,7 +57,7 @@ class Line:
         return waited
 
 
-def owed() -> int:
+def pending() -> int:
     return WebhookDelivery.objects.filter(state__in=["received", "failed"]).count()
 
 
