@@ -2,18 +2,16 @@
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
+from bookings.models import Operation
 from cachectl.cache import CacheResult
 from monitoring import metrics
 from monitoring.logs import contained
-
-if TYPE_CHECKING:
-    from bookings.models import Operation
 
 PENDING = "pending"
 NOT_COUNTED = "metrics.not_counted"
@@ -37,19 +35,19 @@ def _source(known: CacheResult) -> str:
     return known.freshness.value if known.days else "rules"
 
 
-def count_end(operation: "Operation") -> None:
+def count_end(operation: Operation) -> None:
     """Count a change that has just come to its end, as soon as that is committed."""
     transaction.on_commit(lambda: _count_end(operation), robust=True)
 
 
-def _count_end(operation: "Operation") -> None:
+def _count_end(operation: Operation) -> None:
     metrics.OPERATIONS.labels(operation.kind, operation.outcome or operation.state).inc()
     metrics.OPERATION_SECONDS.labels(operation.kind).observe(_lasted(operation).total_seconds())
     if operation.duration is not None:
         metrics.OPERATION_CALCOM_SECONDS.labels(operation.kind).observe(operation.duration.total_seconds())
 
 
-def _lasted(operation: "Operation") -> timedelta:
+def _lasted(operation: Operation) -> timedelta:
     """
     Return how long it was open; what waits for its host is not open any more.
 
@@ -66,7 +64,7 @@ def _lasted(operation: "Operation") -> timedelta:
 
 
 @contained(NOT_COUNTED)
-def count_own_share(operation: "Operation", *, answered_after: timedelta) -> None:
+def count_own_share(operation: Operation, *, answered_after: timedelta) -> None:
     """Count what we added to Cal.com's time in an answer that waited for its yes."""
     if operation.duration is not None:
         own = max(answered_after - operation.duration, timedelta())
@@ -74,6 +72,6 @@ def count_own_share(operation: "Operation", *, answered_after: timedelta) -> Non
 
 
 @contained(NOT_COUNTED)
-def count_pending(operation: "Operation") -> None:
+def count_pending(operation: Operation) -> None:
     """Count an answer that could not wait for the end of its change."""
     metrics.DEGRADED_ANSWERS.labels(operation.kind, PENDING).inc()

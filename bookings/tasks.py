@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings.models import Operation, SharedBooking
-from bookings.scheduling import claims, conversations, holds, settling
+from bookings.scheduling import claims, conversations, execution, holds
 from bookings.sync import conflicts
 from calcom.service import CalcomService
 from calcom.webhooks.inbox import KEPT
@@ -17,7 +17,7 @@ def settle(**_newer: object) -> None:
     for operation in Operation.objects.select_related("appointment__event_type__account").claim_each():
         appointment = operation.appointment
         calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)
-        settling.settle(operation_id=operation.pk, calcom=calcom)
+        execution.settle(operation_id=operation.pk, calcom=calcom)
 
 
 @shared_task(name="bookings.expire_holds")

@@ -16,9 +16,9 @@ from bookings.language import booking_sentences, english, german
 from bookings.models import Appointment, AppointmentState, Branch, CallbackRequest, Operation, Service
 from bookings.scheduling import identity
 from bookings.scheduling.booking_fields import asked_of_callers, needs_phone
-from bookings.scheduling.cases import OTHER_LENGTH
 from bookings.scheduling.execution import waits_for_calcom
 from bookings.scheduling.holds import Held
+from bookings.scheduling.settling import Outcome
 from cachectl.cache import CacheResult
 from calcom.types import RequiredField
 
@@ -233,7 +233,7 @@ def outcome(operation: Operation, *, language: str, attendee_name: str = "") -> 
     if not identity.may_be_one_person(operation.appointment.attendee_name, attendee_name):
         hint += _OTHER_NAME_HINT
     spoken = booking_sentences.operation_outcome(operation.kind, status, language)
-    if operation.state == Operation.State.DONE and operation.outcome == OTHER_LENGTH:
+    if operation.state == Operation.State.DONE and operation.outcome == Outcome.OTHER_LENGTH:
         appointment = operation.appointment
         minutes = (appointment.end - appointment.start) // timedelta(minutes=1)
         spoken = f"{spoken} {booking_sentences.new_length(minutes, language)}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from math import ceil, floor
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from bookings.availability.rules import TakenTime, hidden_starts, is_known, overlapping
-from bookings.models import Claim
+from bookings.models import Claim, with_buffers
 from calcom.models import EventType
 
 Kind = Claim.Kind
@@ -143,13 +143,6 @@ class Comparison:
     """Those of them of which a list would tell that is loaded now."""
     contradicts_mirror: bool
     """Whether the list knows of all claims, and has a slot at which all hosts of the event type are claimed."""
-
-
-def with_buffers(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return the time that an appointment takes from its host, buffers included."""
-    before = timedelta(minutes=event_type.before_buffer_minutes)
-    after = timedelta(minutes=event_type.after_buffer_minutes)
-    return start - before, end + after
 
 
 def read_occupancy(event_type: EventType, start: datetime, end: datetime) -> Occupancy:

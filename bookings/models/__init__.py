@@ -16,6 +16,7 @@ from bookings.models.appointments import (
     ClaimQuerySet,
     SharedBooking,
     SlotToken,
+    with_buffers,
 )
 from bookings.models.base import MAX_FOUND, ClockTimestamp
 from bookings.models.callbacks import CallbackRequest
@@ -77,4 +78,5 @@ __all__ = [
     "token",
     "valid_region",
     "valid_zone",
+    "with_buffers",
 ]

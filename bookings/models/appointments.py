@@ -257,6 +257,13 @@ class Appointment(models.Model):
         return won
 
 
+def with_buffers(event_type: EventType, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Return the time that an appointment takes from its host, buffers included."""
+    before = timedelta(minutes=event_type.before_buffer_minutes)
+    after = timedelta(minutes=event_type.after_buffer_minutes)
+    return start - before, end + after
+
+
 class SlotToken(models.Model):
     """
     An offer: one slot that an agent was told of, and may hold or book.

@@ -8,7 +8,6 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
-from bookings import metrics
 from bookings.models.access import AgentKey
 from bookings.models.appointments import Appointment, Claim
 from bookings.models.base import assign
@@ -20,9 +19,9 @@ from cachectl.infra.outbox import OutboxQuerySet, OutboxRow
 
 class OperationState(models.TextChoices):
     """
-    How far a change is. Only `sending` (after a crash) and `unknown` need a look-up; `queued` may simply be sent.
+    The state of an operation. Only `sending` (after a crash) and `unknown` need a look-up; `queued` can be sent.
 
-    `awaiting` is not open: Cal.com has answered, and its host will, by webhook or poll. It ends at the start.
+    `awaiting` is not open: Cal.com has answered, and the host decides, told by webhook or poll. It ends at the start.
     """
 
     QUEUED = "queued", "not sent yet"
@@ -42,7 +41,7 @@ LOOKUP_DELAY = timedelta(seconds=30)
 
 
 class OperationQuerySet(TenantQuerySet["Operation"], OutboxQuerySet["Operation"]):  # type: ignore[override]  # as_manager
-    """Filters over changes; they chain."""
+    """Filters over operations; they chain."""
 
     def open(self) -> Self:
         """Return those whose outcome is not known."""
@@ -53,9 +52,9 @@ class OperationQuerySet(TenantQuerySet["Operation"], OutboxQuerySet["Operation"]
         return self.filter(state__in=(*OPEN_STATES, OperationState.AWAITING))
 
     def with_timing(self) -> "OperationQuerySet":
-        """Return them with what the database's clock says of them: see the attributes of `Operation`."""
+        """Annotate what follows from the database's clock: see the attributes of `Operation`."""
         in_line = Claim.objects.filter(appointment=OuterRef("appointment"), kind=Claim.Kind.QUEUED)
-        return self.annotate(  # type: ignore[no-redef]  # declared on `Operation`, for all who get such rows
+        return self.annotate(  # type: ignore[no-redef]  # declared on `Operation`
             is_silent=Q(sent_at__isnull=False, sent_at__lte=Now() - LOOKUP_DELAY),
             is_late=Q(new_start__lte=Now()) | Q(new_start__isnull=True, appointment__start__lte=Now()),
             is_in_line=Exists(in_line),
@@ -65,15 +64,15 @@ class OperationQuerySet(TenantQuerySet["Operation"], OutboxQuerySet["Operation"]
 
 class Operation(OutboxRow):
     """
-    One create, move or cancel of an appointment: who asked, how far it is, what came of it.
+    One creation, reschedule or cancellation of an appointment: who requested it, its state and its outcome.
 
-    Audit trail and outbox in one: a row that is not final is worked off until it is.
+    Audit trail and outbox in one: a row that is not final is processed until it is.
     """
 
     State = OperationState
 
     class Kind(models.TextChoices):
-        """What is asked of Cal.com."""
+        """What is requested of Cal.com."""
 
         CREATE = "create", "create"
         RESCHEDULE = "reschedule", "reschedule"
@@ -108,13 +107,13 @@ class Operation(OutboxRow):
     is_silent: bool
     """The last send is so long ago that a look-up proves absence."""
     is_late: bool
-    """What it asks for should have begun."""
+    """The appointment should have begun."""
     is_in_line: bool
-    """It waits for another write to be answered, and may not be sent before."""
+    """It is queued behind another write, and may not be sent before that is answered."""
     is_awaited: bool
-    """Whoever asked for it still waits for the answer."""
+    """The client still waits for the answer."""
     written_at: float | None = None
-    """When this process wrote it down, on its monotonic clock; None where it read it."""
+    """When this process committed it, on its monotonic clock; None for a row that it read."""
 
     objects = OperationQuerySet.as_manager()
 
@@ -151,34 +150,33 @@ class Operation(OutboxRow):
 
     def transition(self, *, to: OperationState, **fields: Any) -> bool:
         """
-        Change the state from what this object says to `to`, and set `fields`; return whether we won.
+        Change the state from what this object says to `to`, and set `fields`. Returns False if another writer won.
 
-        Compare-and-set. Attempts are compared too: a change that was sent once more meanwhile is not the same any more.
+        Compare-and-set. Attempts are compared, too: an operation that was sent again is another one. Call it through
+        `scheduling.settling`, which counts operations that end.
         """
         same = Operation.objects.filter(pk=self.pk, state=self.state, attempts=self.attempts)
         won = same.update(state=to, **fields) == 1
         if won:
             assign(self, {"state": to, **fields})
             if to not in OPEN_STATES:
-                self._announce_end()
+                self._wake_waiting()
         return won
 
     def close(self, *, to: OperationState, **fields: Any) -> bool:
-        """End it from whatever open state it is in, and set `fields`; return whether it was open."""
+        """End it from whichever open state it is in, and set `fields`. Returns False if it was not open."""
         ended = {"state": to, "finished_at": Now(), **fields}
         won = Operation.objects.open().filter(pk=self.pk).update(**ended) == 1
         if won:
             assign(self, ended)
-            self._announce_end()
+            self._wake_waiting()
         return won
 
-    def _announce_end(self) -> None:
-        """Count the end, and wake the threads that wait for it, when it is committed."""
-        metrics.count_end(self)
+    def _wake_waiting(self) -> None:
         transaction.on_commit(lambda: wakeups.wake(self.public_id), robust=True)
 
     def just_written(self, *, in_line: bool) -> Self:
-        """Say of itself what `with_timing` would say of a row that was written a moment ago."""
+        """Set on a row that was just committed what `with_timing` would annotate."""
         self.is_silent, self.is_late, self.is_in_line, self.is_awaited = False, False, in_line, True
         self.written_at = time.monotonic()
         return self

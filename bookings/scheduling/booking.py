@@ -1,4 +1,4 @@
-"""Somebody wants to come: the wish is written down once, and booked. What becomes of it at Cal.com: `settling.py`."""
+"""Booking: a request becomes an appointment and an operation once. How the operation proceeds: `execution.py`."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,15 +7,12 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from bookings.availability.occupancy import Conflict, Occupancy, check_conflict, read_occupancy
 from bookings.errors import (
     AlreadyBooked,
     AnotherTime,
     ConversationEnded,
     HoldExpired,
-    HoldRequired,
     SlotNotOffered,
-    SlotTaken,
 )
 from bookings.models import (
     LIVE_STATES,
@@ -31,8 +28,7 @@ from bookings.models import (
     Staff,
     token,
 )
-from bookings.scheduling import booking_fields, claims, execution, holds, identity
-from bookings.scheduling.customers import address_for, customer_for
+from bookings.scheduling import booking_fields, claims, customers, execution, holds, identity
 from bookings.scheduling.execution import Booked
 from bookings.scheduling.slot_check import Slot
 from cachectl.infra.deadline import Deadline
@@ -44,9 +40,9 @@ from calcom.service import CalcomService
 @dataclass(frozen=True)
 class BookingIntent:
     """
-    What somebody asks for.
+    A request to book.
 
-    An offer, a hold, a conversation or an idempotency key says which requests are the same wish; one of them is needed.
+    An offer, a hold, a conversation or an idempotency key tells repeats from new requests; one of them is needed.
     """
 
     company: Company
@@ -59,26 +55,26 @@ class BookingIntent:
     language: str = ""
     notes: str = field(default="", repr=False)
     answers: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """To booking fields, by slug."""
+    """Answers to booking fields, by slug."""
     agent_key: AgentKey | None = None
     conversation: Conversation | None = None
     idempotency_key: str | None = None
     request_digest: str = ""
-    """What came with that key."""
+    """SHA-256 of the request sent with that key."""
     staff: Staff | None = None
     offer: SlotToken | None = None
-    """Which offer is taken; its service, staff and start are the wish's."""
+    """The offer that is taken; it has the same service, staff and start."""
     hold: Appointment | None = None
-    """Which hold was confirmed: nothing else will do."""
+    """The hold that is confirmed; no other slot is booked instead."""
 
     def __post_init__(self) -> None:
-        """Refuse what could be booked twice."""
+        """Refuse a request whose repeat would book twice."""
         if not (self.conversation or self.idempotency_key or self.offer or self.hold):
-            raise ValueError("A wish needs a conversation, an idempotency key or a token.")
+            raise ValueError("A booking needs a conversation, an idempotency key or a token.")
 
     @property
     def event_type(self) -> EventType:
-        """Return what books it: what was offered or held, else what books the service."""
+        """Return the event type that was offered or held, else the service's."""
         return (self.hold or self.offer or self.service).event_type
 
     @property
@@ -88,75 +84,82 @@ class BookingIntent:
 
     @property
     def deduplication_key(self) -> str:
-        """Return what is equal for repeats of one wish: never raw arguments, never who comes."""
+        """Return a hash that is equal for repeats: of the offer, or the call and the slot; never of contact data."""
         if self.offer:
             return holds.deduplication_key_of(self.offer)
-        asked_in = self.conversation.public_id if self.conversation else f"key {self.idempotency_key}"
+        source = self.conversation.public_id if self.conversation else f"key {self.idempotency_key}"
         staff, start = str(self.staff.pk) if self.staff else "", self.start.astimezone(UTC).isoformat()
-        parts = (str(self.company.pk), asked_in, Operation.Kind.CREATE, str(self.service.pk), staff, start)
+        parts = (str(self.company.pk), source, Operation.Kind.CREATE, str(self.service.pk), staff, start)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
     def by_key_only(self) -> bool:
-        """Return whether nothing but its idempotency key tells a repeat."""
+        """Return whether only its idempotency key tells a repeat."""
         return not (self.conversation or self.offer or self.hold)
 
     @property
     def appointments(self) -> Q:
         """
-        Return which appointments are this very wish: what its token led to, and its conversation's for the same slot.
+        Return which appointments may come from an earlier request for the same: by its token, or by call and slot.
 
-        Note [Offers on the table]: an offer made before the caller took that slot is the same slot offered twice. One
-        made afterwards is another slot at that time, for somebody else; so is one that is taken in another's name.
+        Note [Offers for one slot]: an offer made before the caller took that slot is the same slot offered twice. One
+        made afterwards is another slot at that time, for another person; so is one that is taken in another name.
         """
         if self.hold:
             return Q(pk=self.hold.pk)
-        led_to = Q(offers=self.offer)
+        by_offer = Q(offers=self.offer)
         if self.conversation is None:
-            return led_to
+            return by_offer
         same = Q(service=self.service, event_type=self.event_type, start=self.start, state__in=LIVE_STATES)
         if self.offer:
-            same = led_to | same & Q(created_at__gte=self.offer.issued_at)
+            same = by_offer | same & Q(created_at__gte=self.offer.issued_at)
         return Q(conversation=self.conversation) & same
 
 
 def book(*, intent: BookingIntent, calcom: CalcomService, deadline: Deadline, now: datetime) -> Booked:
     """
-    Book what `wish` asks for. What its conversation holds of that slot becomes the booking.
+    Book the requested slot. If the conversation holds it, the hold becomes the booking.
 
-    The same wish never books twice: a repeat gets what the first request came to. At the deadline the answer is what is
-    known then; the booking goes on, and its change says what became of it.
+    Idempotent: a repeat returns the outcome of the first request. At the deadline the outcome is what is known then;
+    the operation goes on, and `GET /v1/operations/{id}` returns its end.
 
     Raises:
-        AnotherTime: not then, or not held any more; carries alternatives.
-        HoldRequired: Cal.com could not be asked, so what is not held is not booked.
+        AnotherTime: the slot cannot be had, or is not held any more; carries alternatives.
+        HoldRequired: Cal.com was not reached, so the slot must be held before it is booked.
         AlreadyBooked: Cal.com would return another booking under the caller's address.
-        PhoneRequired, AnswerRequired: the caller must be asked first; what is held stays held.
+        PhoneRequired, AnswerRequired: ask the caller first; a hold stays.
         TryLater: nothing was booked by this request.
         IdempotencyKeyReused: the key came with another request before.
         ConversationEnded: the phone call is over; nothing was booked by this request.
-        ConfigurationError: staff must put something right; nothing was booked.
+        ConfigurationError: staff must change a setting; nothing was booked.
     """
-    slot = Slot(
-        intent.service, intent.event_type, intent.start, calcom, deadline, now, offered=intent.offer is not None
-    )
-    with holds.or_offers(slot, company=intent.company, conversation=intent.conversation, staff=intent.staff):
-        operation, is_repeat = _earlier(intent), True
+    offered = intent.offer is not None
+    slot = Slot(intent.service, intent.event_type, intent.start, calcom, deadline, now, offered=offered)
+    try:
+        operation, replayed = _earlier(intent), True
         if operation is None:
-            _refuse_after_call(intent)
-            operation, is_repeat = _enter(_answered(intent), slot)
-        if is_repeat:
-            operation = execution.join(operation, calcom.account_id, deadline)
+            if intent.conversation and intent.conversation.ended_at:
+                raise ConversationEnded("Nothing is booked in a phone call that is over.")
+            slot.refuse_unbookable()
+            accepted = booking_fields.answers_of(
+                slot.service, slot.event_type, intent.answers, phone=intent.attendee_phone, notes=intent.notes
+            )
+            operation, replayed = _commit_once(replace(intent, answers=accepted), slot)
+        if replayed:
+            operation = execution.wait_for(operation, calcom.account_id, deadline)
         else:
             operation = execution.execute_and_wait(operation, calcom, deadline)
-        return execution.answer(operation, replayed=is_repeat)
+        return execution.answer(operation, replayed=replayed)
+    except AnotherTime as exc:
+        holds.add_alternatives(exc, slot, company=intent.company, conversation=intent.conversation, staff=intent.staff)
+        raise
 
 
-# --- what was asked before ---------------------------------------------------------------------------------------
+# --- earlier requests --------------------------------------------------------------------------------------------
 
 
 def _earlier(intent: BookingIntent) -> Operation | None:
-    """Return the change that this wish led to before, if that still binds: a token and a key do so for good."""
+    """Return the operation of an earlier request for the same, if it still binds: a token and a key bind for good."""
     if intent.idempotency_key:
         operation = execution.find_by_idempotency_key(intent.company.pk, intent.idempotency_key, intent.request_digest)
         if operation is not None:
@@ -169,16 +172,16 @@ def _booked_before(intent: BookingIntent) -> Operation | None:
         return None
     made = Appointment.objects.of(intent.company).filter(intent.appointments).distinct()
     rows = [intent.hold] if intent.hold else made.prefetch_related("offers")
-    theirs = [row.pk for row in rows if _is_of_intent(row, intent)]
-    operations = Operation.objects.filter(appointment__in=theirs, kind=Operation.Kind.CREATE)
+    own = [row.pk for row in rows if _is_of_intent(row, intent)]
+    operations = Operation.objects.filter(appointment__in=own, kind=Operation.Kind.CREATE)
     return execution.read(operations.order_by("-requested_at"))
 
 
 def _is_of_intent(row: Appointment, intent: BookingIntent) -> bool:
     """
-    Return whether an appointment for the same slot is the wish's: what its token led to, or one for the same person.
+    Return whether an appointment for the same slot comes from its token, or is for the same person.
 
-    Without a token every one is: a platform may repeat a booking with other contact fields.
+    Without a token each one is: a platform may repeat a booking with other contact fields.
     """
     return (
         intent.offer is None
@@ -188,27 +191,25 @@ def _is_of_intent(row: Appointment, intent: BookingIntent) -> bool:
     )
 
 
-# --- entering a wish ---------------------------------------------------------------------------------------------
+# --- committing --------------------------------------------------------------------------------------------------
 
 
-def _enter(intent: BookingIntent, slot: Slot) -> tuple[Operation, bool]:
+def _commit_once(intent: BookingIntent, slot: Slot) -> tuple[Operation, bool]:
     """
-    Write the wish down and return its change, or a twin's who was faster, and whether it is that.
+    Commit the operation, or return that of a concurrent duplicate, and True.
 
-    Who is faster takes the slot, so a slot that is not to be had any more may well be this very wish's.
+    The faster one takes the slot, so a refusal may be the effect of a duplicate.
     """
-    slot.refuse_unbookable()
     attempts = claims.Attempts(slot.deadline)
     while True:
         try:
             held = _standing_hold(intent)
-            if held is None:
-                listed_at = _refuse_unoffered(intent, slot)
-                in_call = intent.conversation is not None
-                holds.refuse_taken(intent.event_type, intent.start, intent.end, in_call=in_call, listed_at=listed_at)
-            else:  # what it was held for was listed then
-                listed_at = held.created_at.timestamp()
-            return _write_down(intent, slot.deadline, held, listed_at), False
+            if held is not None:  # its slot was listed when it was held
+                return commit(intent, slot.deadline, held, held.created_at.timestamp()), False
+            if intent.offer and intent.offer.expires_at <= slot.now:
+                raise SlotNotOffered("The offer has run out.")
+            listed = slot.check(in_call=intent.conversation is not None, allow_unverified=False)
+            return commit(intent, slot.deadline, listed_at=listed.loaded_at), False
         except (AnotherTime, AlreadyBooked, claims.Contention) as exc:
             duplicate = _earlier(intent)
             if duplicate is not None:
@@ -218,23 +219,8 @@ def _enter(intent: BookingIntent, slot: Slot) -> tuple[Operation, bool]:
             attempts.pause(exc)
 
 
-def _answered(intent: BookingIntent) -> BookingIntent:
-    """Return the booking request with those of its answers that Cal.com is told."""
-    if intent.service.unsupported_reason(intent.event_type):
-        return intent
-    accepted = booking_fields.answers_of(
-        intent.service, intent.event_type, intent.answers, phone=intent.attendee_phone, notes=intent.notes
-    )
-    return replace(intent, answers=accepted)
-
-
-def _refuse_after_call(intent: BookingIntent) -> None:
-    if intent.conversation and intent.conversation.ended_at:
-        raise ConversationEnded("Nothing is booked in a phone call that is over.")
-
-
 def _standing_hold(intent: BookingIntent) -> Appointment | None:
-    """Return the hold that the wish is about to book, None where it goes without one."""
+    """Return the hold that is about to be booked, None if there is none."""
     if intent.by_key_only:
         return None
     held = Appointment.objects.standing().filter(intent.appointments, company=intent.company).first()
@@ -243,38 +229,50 @@ def _standing_hold(intent: BookingIntent) -> Appointment | None:
     return held
 
 
-def _refuse_unoffered(intent: BookingIntent, slot: Slot) -> float | None:
-    """
-    Raise unless the offer is valid and Cal.com lists the slot, now or as far as it could be asked.
-
-    Returns when the load of that list began, in epoch seconds; None where that is not known.
-    """
-    if intent.offer and intent.offer.expires_at <= slot.now:
-        raise SlotNotOffered("The offer has run out.")
-    listing = slot.listing()
-    if listing.must_be_held:
-        raise HoldRequired("Cal.com could not be asked whether the time is still free.")
-    return listing.loaded_at
-
-
-def _write_down(
+def commit(
     intent: BookingIntent, deadline: Deadline, held: Appointment | None = None, listed_at: float | None = None
 ) -> Operation:
-    """Commit the appointment, its claims and its change: from here on it will be settled, whoever dies."""
-    event_type = intent.event_type
+    """
+    Commit the appointment, its claims and its operation: from then on a worker settles it, whatever fails here.
+
+    Args:
+        held: the hold that becomes the booking.
+        listed_at: when the load of the list that has the slot began, in epoch seconds.
+
+    Raises:
+        SlotTaken: another appointment has the time.
+        AlreadyBooked: Cal.com would return another booking under the caller's address.
+        Contention: another writer was in the way; look for a duplicate, and try again.
+    """
+    appointment = held or _new_appointment(intent)
+    event_type, end = appointment.event_type, appointment.end
     with claims.writing(event_type, deadline):
         if _booked_before(intent) is not None:
             raise claims.Contention
-        occupancy = _others(read_occupancy(event_type, intent.start, intent.end), intent, held)
-        conflict, host_ids = check_conflict(occupancy, listed_at=listed_at)
-        if conflict is Conflict.TAKEN:
-            raise SlotTaken("Somebody else has it.")
-        if occupancy.dead:
-            claims.expire(occupancy.dead)
-        kind = Claim.Kind.PENDING if conflict is Conflict.FREE else Claim.Kind.QUEUED
-        appointment = _new_appointment(intent) if held is None else _consume(held, intent)
-        claim = claims.take if held is None else claims.convert
-        claim(appointment, host_ids, kind, occupancy.confirmed_hosts)
+        free = claims.find_hosts(
+            event_type,
+            intent.start,
+            end,
+            listed_at=listed_at,
+            own_id=held.pk if held else None,
+            own_holds=Q(conversation=intent.conversation) if intent.conversation else None,
+        )
+        attendee = customers.attendee_of(
+            company=intent.company,
+            name=intent.attendee_name,
+            phone=intent.attendee_phone,
+            email=intent.attendee_email,
+            language=intent.language,
+            event_type=event_type,
+            start=intent.start,
+        )
+        details = {**attendee, "notes": intent.notes, "answers": dict(intent.answers)}
+        if held is None:
+            for name, value in details.items():
+                setattr(appointment, name, value)
+            appointment.save()
+        elif not held.confirm_hold(**details):  # it has ended a moment ago
+            raise claims.Contention
         if intent.offer:
             SlotToken.objects.filter(pk=intent.offer.pk).update(appointment=appointment)
         operation = Operation.objects.create(
@@ -286,29 +284,14 @@ def _write_down(
             request_digest=intent.request_digest,
             **execution.timing(deadline),
         )
-    return operation.just_written(in_line=kind is Claim.Kind.QUEUED)
-
-
-def _others(occupancy: Occupancy, intent: BookingIntent, held: Appointment | None) -> Occupancy:
-    """Return what others claim. Whatever else this conversation holds there is given up: the caller takes this."""
-    if held is not None:
-        return occupancy.without(held.pk)
-    in_the_way = {row.appointment_id for row in occupancy.rows if row.kind == Claim.Kind.HELD}
-    if intent.conversation is None or not in_the_way:
-        return occupancy
-    own = Appointment.objects.held().filter(conversation=intent.conversation, pk__in=in_the_way)
-    return occupancy.without(*claims.end(own))
-
-
-def _consume(held: Appointment, intent: BookingIntent) -> Appointment:
-    """Turn the hold into a booking, if it still stands this very moment; else look again."""
-    if not held.confirm_hold(**_attendee(intent)):
-        raise claims.Contention
-    return held
+        claim = claims.take if held is None else claims.convert
+        claim(appointment, free.host_ids, free.kind, free.beside)
+    return operation.just_written(in_line=free.kind is Claim.Kind.QUEUED)
 
 
 def _new_appointment(intent: BookingIntent) -> Appointment:
-    return Appointment.objects.create(
+    """Return the appointment without its attendee, not saved yet."""
+    return Appointment(
         company=intent.company,
         branch=intent.service.branch,
         service=intent.service,
@@ -319,32 +302,4 @@ def _new_appointment(intent: BookingIntent) -> Appointment:
         end=intent.end,
         deduplication_key=intent.deduplication_key,
         confirm_token=token() if intent.offer else None,
-        **_attendee(intent),
     )
-
-
-def _attendee(intent: BookingIntent) -> Mapping[str, object]:
-    """
-    Return the columns that say who comes.
-
-    Raises:
-        AlreadyBooked: Cal.com would return another booking under their address instead of a new one.
-    """
-    customer = customer_for(
-        company=intent.company,
-        name=intent.attendee_name,
-        phone=intent.attendee_phone,
-        email=intent.attendee_email,
-        language=intent.language,
-    )
-    return {
-        "customer": customer,
-        "attendee_name": intent.attendee_name,
-        "attendee_email": address_for(
-            customer=customer, email=intent.attendee_email, event_type=intent.event_type, start=intent.start
-        ),
-        "attendee_phone": intent.attendee_phone,
-        "language": intent.language,
-        "notes": intent.notes,
-        "answers": dict(intent.answers),
-    }

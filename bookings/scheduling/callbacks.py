@@ -1,7 +1,7 @@
 """
-A person shall call back: the way out that works when neither Cal.com nor Redis does, because it needs PostgreSQL only.
+Requests that staff call back. They need PostgreSQL only, so they work while Cal.com or Redis is down.
 
-Callers ask for it; and whoever was told that something is on its way is called when it came to nothing after all.
+Callers make them; Slotline itself makes one for a caller who was told that an operation is pending when it fails.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from bookings.models import AgentKey, Appointment, Branch, CallbackRequest, Comp
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Who shall be called, and what it is about."""
+class CallbackIntent:
+    """Whom staff should call, and what about."""
 
     company: Company
     phone: str = field(repr=False)
@@ -30,12 +30,12 @@ class Ask:
     language: str = ""
     idempotency_key: str = ""
     request_digest: str = ""
-    """What came with that key."""
+    """SHA-256 of the request sent with that key."""
 
     @property
     def deduplication_key(self) -> str:
         """
-        Return what is equal for repeats: the call and its topic; without a call, the number instead.
+        Return a hash of the call (without one, the number), the appointment and the topic.
 
         Within a call neither name nor number counts: platforms repeat a request with what they have learned since.
         """
@@ -43,54 +43,54 @@ class Ask:
         return _digest(asked_in, self.appointment.public_id if self.appointment else "", _spelled(self.topic))
 
 
-def ask(asked: Ask) -> tuple[CallbackRequest, bool]:
+def request_callback(intent: CallbackIntent) -> tuple[CallbackRequest, bool]:
     """
-    Write down that somebody shall be called; return the row, and whether an earlier request had asked for the same.
+    Create the request and return it; or return an earlier one for the same, and True.
 
     Raises:
         IdempotencyKeyReused: the key came with another request before.
     """
     new = CallbackRequest(
-        company=asked.company,
-        branch=asked.branch,
-        conversation=asked.conversation,
-        appointment=asked.appointment,
-        requested_by=asked.requested_by,
-        name=asked.name,
-        phone=asked.phone,
-        language=asked.language,
-        topic=asked.topic,
-        deduplication_key=asked.deduplication_key,
-        idempotency_key=asked.idempotency_key,
-        request_digest=asked.request_digest,
+        company=intent.company,
+        branch=intent.branch,
+        conversation=intent.conversation,
+        appointment=intent.appointment,
+        requested_by=intent.requested_by,
+        name=intent.name,
+        phone=intent.phone,
+        language=intent.language,
+        topic=intent.topic,
+        deduplication_key=intent.deduplication_key,
+        idempotency_key=intent.idempotency_key,
+        request_digest=intent.request_digest,
     )
     while True:
-        earlier = _earlier(asked)
+        earlier = _earlier(intent)
         if earlier is not None:
             return earlier, earlier.public_id != new.public_id
         CallbackRequest.objects.bulk_create([new], ignore_conflicts=True)
 
 
-def _earlier(asked: Ask) -> CallbackRequest | None:
-    own = CallbackRequest.objects.of(asked.company)
-    if asked.idempotency_key:
-        same_key = own.filter(idempotency_key=asked.idempotency_key).first()
+def _earlier(intent: CallbackIntent) -> CallbackRequest | None:
+    own = CallbackRequest.objects.of(intent.company)
+    if intent.idempotency_key:
+        same_key = own.filter(idempotency_key=intent.idempotency_key).first()
         if same_key is not None:
-            if same_key.request_digest != asked.request_digest:
+            if same_key.request_digest != intent.request_digest:
                 raise IdempotencyKeyReused("The key came with another request before.")
             return same_key
-    return own.filter(deduplication_key=asked.deduplication_key, state=CallbackRequest.State.OPEN).first()
+    return own.filter(deduplication_key=intent.deduplication_key, state=CallbackRequest.State.OPEN).first()
 
 
-def owe(appointment: Appointment, topic: str) -> bool:
+def request_for(appointment: Appointment, topic: str) -> bool:
     """
-    Have whoever made the appointment called, within the transaction that is open; return whether that is possible.
+    Request that staff call the attendee of the appointment, within the transaction that is open.
 
-    Without a number it is not.
+    Returns False if there is no number to call.
     """
     if not appointment.attendee_phone:
         return False
-    owed = CallbackRequest(
+    request = CallbackRequest(
         company_id=appointment.company_id,
         branch_id=appointment.branch_id,
         conversation_id=appointment.conversation_id,
@@ -101,12 +101,12 @@ def owe(appointment: Appointment, topic: str) -> bool:
         topic=topic,
         deduplication_key=_digest(appointment.public_id, topic),
     )
-    CallbackRequest.objects.bulk_create([owed], ignore_conflicts=True)
+    CallbackRequest.objects.bulk_create([request], ignore_conflicts=True)
     return True
 
 
 def finish(callbacks: QuerySet[CallbackRequest], *, by: str) -> int:
-    """Take open callbacks off the list, because somebody has called; return how many that were."""
+    """Mark open requests as done by staff member `by`, and return their number."""
     still_open = callbacks.filter(state=CallbackRequest.State.OPEN)
     return still_open.update(state=CallbackRequest.State.DONE, done_at=Now(), done_by=by)
 

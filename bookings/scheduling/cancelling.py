@@ -1,4 +1,4 @@
-"""An appointment shall not take place. A booking or a move that has not left for Cal.com is taken back."""
+"""Cancelling an appointment. A booking or reschedule that was not sent to Cal.com yet is withdrawn instead."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ from bookings.models import (
     Operation,
     OperationState,
 )
-from bookings.scheduling import cases, claims, execution
+from bookings.scheduling import claims, execution, settling
 from bookings.scheduling.execution import Booked
 from cachectl.infra.deadline import Deadline
 from calcom.service import CalcomService
@@ -42,19 +42,19 @@ def cancel(
     now: datetime,
 ) -> Booked:
     """
-    Cancel an appointment. Whoever asks twice gets what the first request came to.
+    Cancel an appointment. Idempotent: a repeat returns the outcome of the first request.
 
-    Cal.com is told the reason. Without `requested_by` it is staff who ask, and no notice binds them.
+    Cal.com is sent the reason. Without `requested_by` the request is staff's, and the notice period does not apply.
 
     Raises:
-        AlreadyCancelled: somebody cancelled it at Cal.com.
-        BookingNotFound: it never came to be.
+        AlreadyCancelled: it was cancelled at Cal.com.
+        BookingNotFound: it was never booked.
         CancelNotAllowed: the event type does not allow it.
         DateInPast, ChangeTooLate: it has begun, or begins too soon to be cancelled by phone.
-        IdempotencyInProgress: it is just being booked or moved; try again.
+        IdempotencyInProgress: it is just being booked or rescheduled; try again.
         IdempotencyKeyReused: the key came with another request before.
     """
-    ask = Operation(
+    operation = Operation(
         company_id=appointment.company_id,
         appointment=appointment,
         kind=Operation.Kind.CANCEL,
@@ -63,112 +63,109 @@ def cancel(
         idempotency_key=idempotency_key or "",
         request_digest=request_digest,
     )
-    earlier = _earlier_cancel(ask)
+    earlier = _earlier_cancel(operation)
     if earlier is None:
-        if _withdraw(ask):
-            return execution.answer(ask)
-        earlier = _queue(ask, deadline, now)
+        if _withdraw(operation):
+            return execution.answer(operation)
+        earlier = _queue(operation, deadline, now)
     if earlier is not None:
-        return execution.answer(execution.join(earlier, calcom.account_id, deadline), replayed=True)
-    return execution.answer(execution.execute_and_wait(ask, calcom, deadline))
+        return execution.answer(execution.wait_for(earlier, calcom.account_id, deadline), replayed=True)
+    return execution.answer(execution.execute_and_wait(operation, calcom, deadline))
 
 
-def _earlier_cancel(ask: Operation) -> Operation | None:
-    """Return the change by which the same was asked before: an appointment is cancelled once."""
-    if ask.idempotency_key:
-        operation = execution.find_by_idempotency_key(ask.company_id, ask.idempotency_key, ask.request_digest)
-        if operation is not None:
-            return operation
-    asked = Operation.objects.filter(appointment=ask.appointment, kind=Operation.Kind.CANCEL)
-    return execution.read(asked.exclude(state=OperationState.REFUSED))
+def _earlier_cancel(operation: Operation) -> Operation | None:
+    """Return the operation of an earlier request for the same: an appointment is cancelled once."""
+    if operation.idempotency_key:
+        earlier = execution.find_by_idempotency_key(
+            operation.company_id, operation.idempotency_key, operation.request_digest
+        )
+        if earlier is not None:
+            return earlier
+    same = Operation.objects.filter(appointment=operation.appointment, kind=Operation.Kind.CANCEL)
+    return execution.read(same.exclude(state=OperationState.REFUSED))
 
 
-def _withdraw(ask: Operation) -> bool:
-    """Take back a booking that has not left for Cal.com; return whether there was one."""
+def _withdraw(operation: Operation) -> bool:
+    """End a booking that was not sent to Cal.com yet, and its appointment. Returns False if there is none."""
     booking = Operation.objects.filter(
-        appointment=ask.appointment, kind=Operation.Kind.CREATE, state=OperationState.QUEUED
+        appointment=operation.appointment, kind=Operation.Kind.CREATE, state=OperationState.QUEUED
     ).first()
     if booking is None:
         return False
     with transaction.atomic(durable=True):
-        if not booking.transition(to=OperationState.REFUSED, outcome=cases.WITHDRAWN, finished_at=Now()):
+        if not settling.withdraw(booking):
             return False
-        ask.appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now())
-        claims.release(ask.appointment)
-        ask.state, ask.finished_at = OperationState.DONE, timezone.now()
-        ask.save()
-        metrics.count_end(ask)
+        operation.appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now())
+        claims.release(operation.appointment)
+        operation.state, operation.finished_at = OperationState.DONE, timezone.now()
+        operation.save()
+        metrics.count_end(operation)
     return True
 
 
-def _withdraw_reschedule(ask: Operation, now: datetime) -> None:
-    """Take back a move that has not left for Cal.com: what is cancelled need not be moved first."""
-    reschedules = Operation.objects.filter(appointment=ask.appointment, kind=Operation.Kind.RESCHEDULE)
+def _withdraw_reschedule(operation: Operation, now: datetime) -> None:
+    """End a reschedule that was not sent to Cal.com yet: it is not needed before a cancellation."""
+    reschedules = Operation.objects.filter(appointment=operation.appointment, kind=Operation.Kind.RESCHEDULE)
     reschedule = reschedules.filter(state=OperationState.QUEUED).first()
     if reschedule is None:
         return
-    _refuse_uncancellable(ask, now)
+    _refuse_uncancellable(operation, now)
     with transaction.atomic(durable=True):
-        if reschedule.transition(to=OperationState.REFUSED, outcome=cases.WITHDRAWN, finished_at=Now()):
-            claims.release_other_time(ask.appointment)
+        if settling.withdraw(reschedule):
+            claims.release_other_time(operation.appointment)
 
 
 def await_others(appointment: Appointment, deadline: Deadline) -> None:
     """
-    Wait for a change that is on its way: only what is there can be cancelled or moved.
+    Wait for an open operation of the appointment, and read the appointment again.
 
     Raises:
-        IdempotencyInProgress: it has not come to its end by the deadline.
+        IdempotencyInProgress: the operation has not ended by the deadline.
     """
-    operation = execution.read(Operation.objects.open().filter(appointment=appointment))
+    ahead = execution.read(Operation.objects.open().filter(appointment=appointment))
     account_id = appointment.event_type.account_id
-    if operation is not None and execution.join(operation, account_id, deadline).state in OPEN_STATES:
+    if ahead is not None and execution.wait_for(ahead, account_id, deadline).state in OPEN_STATES:
         raise IdempotencyInProgress("The appointment is just being changed.")
-    appointment.refresh_from_db(
-        fields=["state", "start", "end", "host", "reschedules", "remote_uid", "earlier_remote_uids"]
-    )
+    fields = ["state", "start", "end", "host", "reschedules", "remote_uid", "earlier_remote_uids"]
+    appointment.refresh_from_db(fields=fields)
 
 
-def refuse_unchangeable(ask: Operation, now: datetime) -> None:
-    """
-    Raise why the appointment can be neither cancelled nor moved, if so.
-
-    Without `requested_by` it is staff who ask, and no notice binds them.
-    """
-    appointment = ask.appointment
+def refuse_unchangeable(operation: Operation, now: datetime) -> None:
+    """Raise if the appointment can be neither cancelled nor rescheduled. Notice periods do not bind staff."""
+    appointment = operation.appointment
     if appointment.state == AppointmentState.CANCELLED:
         raise AlreadyCancelled("It was cancelled before, at Cal.com.")
     if appointment.state in {AppointmentState.HELD, AppointmentState.REJECTED, AppointmentState.EXPIRED}:
         raise BookingNotFound("It was never booked.")
     if appointment.state not in PLACED_STATES or appointment.start <= now:
         raise DateInPast("It has begun already.")
-    if ask.requested_by and appointment.start < now + timedelta(hours=appointment.company.cancel_notice_hours):
+    if operation.requested_by and appointment.start < now + timedelta(hours=appointment.company.cancel_notice_hours):
         raise ChangeTooLate("It begins too soon to be changed by phone.")
 
 
-def _refuse_uncancellable(ask: Operation, now: datetime) -> None:
-    refuse_unchangeable(ask, now)
-    if ask.appointment.event_type.cancelling_disabled:  # for staff, too: Cal.com binds the key (seen 2026-11-30)
+def _refuse_uncancellable(operation: Operation, now: datetime) -> None:
+    refuse_unchangeable(operation, now)
+    if operation.appointment.event_type.cancelling_disabled:  # for staff, too: Cal.com binds the key (seen 2026-11-30)
         raise CancelNotAllowed("Cal.com cancels no booking of this event type.")
 
 
-def _queue(ask: Operation, deadline: Deadline, now: datetime) -> Operation | None:
-    """Write the cancellation down as soon as nothing else is open; return the change of a twin if one was faster."""
+def _queue(operation: Operation, deadline: Deadline, now: datetime) -> Operation | None:
+    """Commit the cancellation once no other operation is open; or return that of a concurrent duplicate."""
     attempts = claims.Attempts(deadline)
     while True:
-        _withdraw_reschedule(ask, now)
-        await_others(ask.appointment, deadline)
-        if (duplicate := _earlier_cancel(ask)) is not None:
+        _withdraw_reschedule(operation, now)
+        await_others(operation.appointment, deadline)
+        if (duplicate := _earlier_cancel(operation)) is not None:
             return duplicate
-        _refuse_uncancellable(ask, now)
+        _refuse_uncancellable(operation, now)
         for name, value in execution.timing(deadline).items():
-            setattr(ask, name, value)
+            setattr(operation, name, value)
         try:
-            ask.save()
+            operation.save()
         except IntegrityError:
             if deadline.passed:
                 raise IdempotencyInProgress("The appointment is just being changed.") from None
             attempts.pause(claims.Contention())
         else:
-            ask.just_written(in_line=False)
+            operation.just_written(in_line=False)
             return None

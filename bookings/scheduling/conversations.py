@@ -119,7 +119,7 @@ def end(conversation: Conversation) -> bool:
     """End the call and give back what it holds. Returns False where it had ended before."""
     going_on = Conversation.objects.filter(pk=conversation.pk, ended_at__isnull=True)
     has_ended_now = going_on.update(ended_at=Now()) == 1
-    claims.end(Appointment.objects.held().filter(conversation=conversation))
+    claims.end_holds(Appointment.objects.held().filter(conversation=conversation))
     conversation.refresh_from_db(fields=["ended_at"])
     return has_ended_now
 

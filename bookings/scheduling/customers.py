@@ -1,4 +1,4 @@
-"""Who comes: the customer behind a wish, and what Cal.com is told of them."""
+"""The customer of a booking, and what Cal.com is sent about them."""
 
 from datetime import datetime
 from itertools import count
@@ -13,12 +13,38 @@ from calcom.models import EventType
 from calcom.types import NewBooking
 
 
+def attendee_of(
+    *,
+    company: Company,
+    name: str,
+    phone: str | None,
+    email: str | None,
+    language: str,
+    event_type: EventType,
+    start: datetime,
+) -> dict[str, object]:
+    """
+    Return the attendee's columns of a new appointment, within the transaction that is open.
+
+    Raises:
+        AlreadyBooked: Cal.com would return another booking under their address instead of a new one.
+    """
+    customer = customer_for(company=company, name=name, phone=phone, email=email, language=language)
+    return {
+        "customer": customer,
+        "attendee_name": name,
+        "attendee_email": address_for(customer=customer, email=email, event_type=event_type, start=start),
+        "attendee_phone": phone,
+        "language": language,
+    }
+
+
 def customer_for(*, company: Company, name: str, phone: str | None, email: str | None, language: str = "") -> Customer:
     """
-    Return the customer.
+    Return the customer with this number, else with this address; a new one if neither is known.
 
-    They are known by phone number, then by e-mail. Both are optional: whoever gives neither is somebody new each time.
-    A customer who is known learns no number: anybody can say an address, and a number opens what is booked under it.
+    A known customer gets no new number: anyone can say an address, and a number gives access to the appointments under
+    it.
     """
     email = email.lower() if email else None
     customer = known(company, phone, email) or Customer(company=company)
@@ -36,11 +62,11 @@ def customer_for(*, company: Company, name: str, phone: str | None, email: str |
 
 def address_for(*, customer: Customer, email: str | None, event_type: EventType, start: datetime) -> str:
     """
-    Return the address that Cal.com shall know the attendee of a new booking by, within the transaction that is open.
+    Return the address under which Cal.com is sent the attendee of a new booking, within the transaction that is open.
 
-    Where address, start and event type are those of a booking that stands, some event types return that booking as if
-    it were new (recorded 2026-11-30). So a caller who gives no address gets one for each of their bookings at that
-    time: two people may call from one number. An event type that limits each booker must know them by one.
+    If address, start and event type are those of a live booking, some event types return that booking as if it were new
+    (recorded 2026-11-30). So a caller who gives no address gets one for each of their bookings at that time: two people
+    may call from one number. An event type that limits each booker must always get the same address.
 
     Raises:
         AlreadyBooked: the address has a booking of the event type at that time.
@@ -75,13 +101,13 @@ def known(company: Company, phone: str | None, email: str | None) -> Customer | 
 
 
 def synthetic_address(customer: Customer, number: int = 1) -> str:
-    """Return an address that no other customer has, the first or a further one of theirs. Cal.com wants one."""
+    """Return an address for a customer who gave none, the first or a further one: Cal.com requires one."""
     suffix = "" if number == 1 else f"-{number}"
     return f"customer-{customer.pk}{suffix}@{settings.BOOKINGS_ATTENDEE_DOMAIN}"
 
 
 def new_booking(appointment: Appointment) -> NewBooking:
-    """Return what Cal.com is asked to book. Its metadata carries our id and nothing else."""
+    """Return the booking to create at Cal.com. Its metadata carries our id and nothing else."""
     service = appointment.service
     if service is None:
         raise ValueError("Only appointments of a service are booked by us.")

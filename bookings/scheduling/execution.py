@@ -1,4 +1,4 @@
-"""What becomes of a change that somebody asked for: an earlier request's, the wait for Cal.com, and the answer."""
+"""Executing an operation: an earlier request for the same, settling, waiting for Cal.com, and the answer."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from bookings import metrics
 from bookings.errors import (
@@ -29,51 +30,52 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import OPEN_STATES, Appointment, Operation, OperationQuerySet, OperationState
-from bookings.scheduling import booking_limits, cases, settling
+from bookings.scheduling import booking_limits, confirmation
 from bookings.scheduling.handlers import handler_for
+from bookings.scheduling.settling import OperationHandler, Outcome
 from cachectl.infra import bulkhead, executors, wakeups
 from cachectl.infra.deadline import Deadline
 from calcom.errors import Reason
 from calcom.service import CalcomService
-from calcom.types import RemoteState
+from calcom.types import RemoteBooking, RemoteState
 
 P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
-# Whoever asked sends it at once; a worker takes over when that did not happen.
+# The request sends it at once; after that time a worker takes over.
 HEAD_START = timedelta(seconds=5)
-# Seconds between two looks at an operation that another thread or process carries out: its end wakes those who wait,
-# unless the message is lost, or Redis does not answer.
+# Seconds between two looks at an operation that another thread or process executes: its end wakes the waiting threads
+# unless the message is lost or Redis is down.
 LOOK_EVERY = 1.0
-# Seconds before another attempt where no operation is ahead: another writer has locked the hosts for a moment.
+# Seconds before another attempt if no operation is ahead: another writer has locked the hosts for a moment.
 PAUSE = 0.1
 
 
 @dataclass(frozen=True)
 class Booked:
-    """What a request came to. Its change is open where Cal.com has not said yes in time: then nothing is promised."""
+    """The outcome of a request. If its operation is open, Cal.com has not confirmed in time and nothing is promised."""
 
     appointment: Appointment
     operation: Operation
     replayed: bool = False
-    """An earlier request had asked for the same."""
+    """Whether an earlier request asked for the same."""
 
     @property
     def is_settled(self) -> bool:
-        """Return whether Cal.com has said yes."""
+        """Return whether Cal.com has confirmed."""
         return self.operation.state == OperationState.DONE
 
 
-# --- what was asked before ---------------------------------------------------------------------------------------
+# --- earlier requests ---------------------------------------------------------------------------------------
 
 
 def find_by_idempotency_key(company_id: int, key: str, digest: str) -> Operation | None:
     """
-    Return the change that this Idempotency-Key led to, None if it is new.
+    Return the operation that this Idempotency-Key led to, None if the key is new.
 
     Raises:
         IdempotencyKeyReused: it came with another request.
-        IdempotencyInProgress: whoever came first is still waiting for the answer.
+        IdempotencyInProgress: the first request with it still waits for its answer.
     """
     operation = read(Operation.objects.filter(company_id=company_id, idempotency_key=key))
     if operation is None:
@@ -86,83 +88,120 @@ def find_by_idempotency_key(company_id: int, key: str, digest: str) -> Operation
 
 
 def read(operations: OperationQuerySet) -> Operation | None:
-    """Return the first change of the query with all that an answer says of it. There mostly is none, at little cost."""
+    """Return the first operation of the query with all that an answer needs; None, mostly, with one cheap query."""
     operation_id = operations.values_list("pk", flat=True).first()
-    return None if operation_id is None else _whole(operation_id)
+    return None if operation_id is None else _load(operation_id)
 
 
-def _whole(operation_id: int) -> Operation:
+def _load(operation_id: int) -> Operation:
     relations = "appointment__branch", "appointment__service"
     return Operation.objects.with_timing().select_related(*relations).get(pk=operation_id)
 
 
-# --- waiting for Cal.com -----------------------------------------------------------------------------------------
+# --- settling ----------------------------------------------------------------------------------------------------
+
+
+def settle(*, operation_id: int, calcom: CalcomService) -> None:
+    """Bring an open operation as far as it goes now. Safe at any moment, twice, and from several processes."""
+    handler = _handler_of(operation_id, calcom)
+    if handler is None:
+        return
+    if handler.operation.state == OperationState.AWAITING:
+        confirmation.check_deadline(handler)
+    else:
+        handler.settle()
+
+
+def apply_result(*, operation_id: int, remote: RemoteBooking, calcom: CalcomService) -> None:
+    """Settle an open operation by Cal.com's booking, from a webhook or a look-up that came before the response."""
+    handler = _handler_of(operation_id, calcom)
+    if handler is not None and handler.operation.state != OperationState.AWAITING:
+        sent_at = handler.operation.sent_at
+        handler.apply_result(remote, timezone.now() - sent_at if sent_at else None)
+
+
+def decide(*, appointment: Appointment, remote: RemoteBooking, calcom: CalcomService) -> bool:
+    """Write down the host's decision. Returns False if the appointment does not wait for one any more."""
+    waiting = Operation.objects.filter(appointment=appointment, state=OperationState.AWAITING).first()
+    handler = None if waiting is None else _handler_of(waiting.pk, calcom)
+    return handler is not None and confirmation.decide(handler, remote)
+
+
+def _handler_of(operation_id: int, calcom: CalcomService) -> OperationHandler | None:
+    """Return the handler of an operation that is not final, None if it is."""
+    relations = "appointment__event_type", "appointment__service__branch"
+    operation = Operation.objects.pending().with_timing().select_related(*relations).filter(pk=operation_id).first()
+    return None if operation is None else handler_for(operation, calcom)
+
+
+# --- waiting -----------------------------------------------------------------------------------------------------
 
 
 def timing(deadline: Deadline) -> dict[str, CombinedExpression]:
-    """Return the columns that say how long the one who asks waits, and when a worker takes over."""
+    """Return the columns that say how long the client waits, and when a worker takes over."""
     return {"client_deadline_at": Now() + timedelta(seconds=deadline.left), "next_attempt_at": Now() + HEAD_START}
 
 
 def execute_and_wait(operation: Operation, calcom: CalcomService, deadline: Deadline) -> Operation:
     """
-    Have a change that was just written settled on a thread of its own, and return it as it is then, or at the deadline.
+    Execute an operation that was just committed, on another thread; return it as it is then, or at the deadline.
 
-    Whoever stops waiting stops nothing. A change that waits in line tries again until its turn has come. It is written
-    down: where PostgreSQL goes away meanwhile, all that is known of it is that it is on its way.
+    It goes on after the deadline. While it is queued behind another write it is tried again. If PostgreSQL is gone
+    meanwhile, the operation is returned as it was committed.
     """
     try:
-        return _pursued(operation, calcom, deadline)
+        return _execute(operation, calcom, deadline)
     except (OperationalError, InterfaceError) as exc:
-        log.warning("change not followed further", operation_id=operation.pk, error_type=type(exc).__name__)
+        log.warning("operation.wait_interrupted", operation_id=operation.pk, error_type=type(exc).__name__)
         return operation
 
 
-def _pursued(operation: Operation, calcom: CalcomService, deadline: Deadline) -> Operation:
+def _execute(operation: Operation, calcom: CalcomService, deadline: Deadline) -> Operation:
     account_id = calcom.account_id
     with bulkhead.acquire(account_id, deadline) as until:
-        handler = handler_for(operation, calcom)
-        if _work_until(until, account_id, settling.send, handler) and operation.state not in OPEN_STATES:
-            return operation  # it was settled here: these objects are what their rows are
-        operation = _whole(operation.pk)
+        if _run_until(until, account_id, _send, operation, calcom) and operation.state not in OPEN_STATES:
+            return operation  # settled by this process: its objects are what their rows are
+        operation = _load(operation.pk)
         while operation.state == OperationState.QUEUED and not operation.attempts and not until.passed:
-            ahead = settling.ahead_of(handler)
+            ahead = handler_for(operation, calcom).ahead()
             if ahead is None:
                 time.sleep(min(PAUSE, until.left))
             else:
                 _await_end(ahead, until)
-            _work_until(until, account_id, settling.settle, operation_id=operation.pk, calcom=calcom)
-            operation = _whole(operation.pk)
+            _run_until(until, account_id, settle, operation_id=operation.pk, calcom=calcom)
+            operation = _load(operation.pk)
     return operation
 
 
-def _work_until(
-    deadline: Deadline, account_id: int, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs
-) -> bool:
-    """Take a step on a thread for writes; return whether it was done by the deadline. It is taken to its end anyway."""
+def _send(operation: Operation, calcom: CalcomService) -> None:
+    handler_for(operation, calcom).send()
+
+
+def _run_until(deadline: Deadline, account_id: int, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+    """Run a step on a thread for writes; return whether it ended by the deadline. It runs to its end anyway."""
     job = executors.submit_write(account_id, step, *args, **kwargs)
-    job.add_done_callback(_tell_crash)
+    job.add_done_callback(_log_failure)
     done, _ = wait([job], timeout=deadline.left)
     return bool(done)
 
 
-def _tell_crash(job: "Future[None]") -> None:
-    """A crash between two steps is like a dead process: a worker goes on from the row."""
+def _log_failure(job: "Future[None]") -> None:
+    """Log an exception. A failure between two steps is like a crash: a worker goes on from the row."""
     if (exc := job.exception()) is not None:
-        log.error("settling crashed", exc_info=exc)
+        log.error("operation.settling_failed", exc_info=exc)
 
 
-def join(operation: Operation, account_id: int, deadline: Deadline) -> Operation:
-    """Wait until the deadline for a change that is carried out elsewhere, and return it as it is then."""
+def wait_for(operation: Operation, account_id: int, deadline: Deadline) -> Operation:
+    """Wait until the deadline for an operation that runs elsewhere, and return it as it is then."""
     with bulkhead.acquire(account_id, deadline) as until:
         if operation.state in OPEN_STATES and not until.passed:
             _await_end(operation, until)
-            operation = _whole(operation.pk)
+            operation = _load(operation.pk)
     return operation
 
 
 def _await_end(operation: Operation, deadline: Deadline) -> None:
-    """Wait until the change has come to its end, or the deadline."""
+    """Wait until the operation has ended, or until the deadline."""
     while not wakeups.wait(operation.public_id, min(LOOK_EVERY, deadline.left)) and not deadline.passed:
         if not Operation.objects.open().filter(pk=operation.pk).exists():
             return
@@ -172,42 +211,42 @@ def _await_end(operation: Operation, deadline: Deadline) -> None:
 
 _REFUSALS: Mapping[str, type[BookingError]] = {
     Reason.NOT_AVAILABLE: SlotTaken,
-    cases.FOREIGN: SlotTaken,
-    cases.SAME_ADDRESS: AlreadyBooked,
+    Outcome.FOREIGN: SlotTaken,
+    Outcome.SAME_ADDRESS: AlreadyBooked,
     Reason.LIMIT_REACHED: LimitReached,
     Reason.BOOKER_LIMIT: AlreadyBooked,
     Reason.CANCELLING_OFF: CancelNotAllowed,
     Reason.OUT_OF_BOUNDS: SlotNotOffered,
-    cases.OTHER_START: SlotNotOffered,
-    cases.OTHER_LENGTH: SlotNotOffered,
-    cases.OTHER_TYPE: SlotNotOffered,
+    Outcome.OTHER_START: SlotNotOffered,
+    Outcome.OTHER_LENGTH: SlotNotOffered,
+    Outcome.OTHER_TYPE: SlotNotOffered,
     RemoteState.CANCELLED: SlotNotOffered,
     RemoteState.REJECTED: SlotNotOffered,
-    cases.DECLINED: SlotNotOffered,
+    Outcome.DECLINED: SlotNotOffered,
     Reason.IN_PAST: DateInPast,
     Reason.ALREADY_ENDED: DateInPast,
-    cases.NOT_IN_TIME: DateInPast,
-    cases.WITHDRAWN: AlreadyCancelled,
+    Outcome.NOT_IN_TIME: DateInPast,
+    Outcome.WITHDRAWN: AlreadyCancelled,
     Reason.ALREADY_CANCELLED: AlreadyCancelled,
-    cases.VANISHED: BookingNotFound,
-    cases.UNSETTLED: UpstreamUnavailable,
+    Outcome.VANISHED: BookingNotFound,
+    Outcome.UNSETTLED: UpstreamUnavailable,
 }
 
 
 def waits_for_calcom(operation: Operation) -> bool:
-    """Return whether it was tried, and nothing was sent, because Cal.com cannot be asked just now."""
+    """Return whether it was tried and could not be sent, because Cal.com is unavailable or the limit is reached."""
     return operation.state == OperationState.QUEUED and operation.attempts > 0
 
 
 def refusal(operation: Operation) -> BookingError:
-    """Return why a refused change came to nothing, as whoever asked for it would have heard."""
+    """Return the error that a client gets for a refused operation."""
     if operation.outcome == Reason.UNAUTHORIZED:
         return UpstreamUnavailable("Cal.com refuses access.", access_refused=True)
     return _REFUSALS.get(operation.outcome, ConfigurationError)(f"Cal.com did not accept it ({operation.outcome}).")
 
 
 def answer(operation: Operation, *, replayed: bool = False) -> Booked:
-    """Return what the change came to, or raise why it came to nothing."""
+    """Return the outcome of the operation, or raise the error of a refused one."""
     if operation.state == OperationState.REFUSED:
         refused = refusal(operation)
         if isinstance(refused, AlreadyBooked) and operation.outcome == Reason.BOOKER_LIMIT:

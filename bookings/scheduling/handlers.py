@@ -1,4 +1,4 @@
-"""What is asked of Cal.com, and how its answers are checked and written down: a booking, a move, a cancellation."""
+"""What creating, rescheduling and cancelling each send to Cal.com, and how they check and write down the result."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,56 +9,42 @@ from django.db.models.functions import Now
 
 from bookings.models import PLACED_STATES, Appointment, AppointmentState, Claim, Company, Operation, OperationState
 from bookings.scheduling import callbacks, claims, confirmation, duplicates
-from bookings.scheduling.cases import (
-    FOREIGN,
-    OTHER_LENGTH,
-    OTHER_START,
-    REFUSALS,
-    SAME_ADDRESS,
-    UNSETTLED,
-    VANISHED,
-    WITHDRAWN,
-    OperationHandler,
-    Refusal,
-)
 from bookings.scheduling.customers import new_booking
+from bookings.scheduling.settling import REFUSALS, OperationHandler, Outcome, Refusal, close, transition
 from cachectl.models import CacheInvalidation
 from calcom.day_ranges import MINUTE
 from calcom.errors import CalcomError, Reason, Refused, Unavailable
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, RemoteState
 
-# Somebody who moves a booking at Cal.com more often than that while we look is looked up again later.
-_LONGEST_TRAIL = 10
+# Reschedules at Cal.com that one look-up follows; more of them are followed by the next look-up.
+_LONGEST_CHAIN = 10
 # How far around its time a booking is looked for: Cal.com may have made it otherwise than it was asked to.
 _AROUND = timedelta(days=1)
 
 
 def handler_for(operation: Operation, calcom: CalcomService) -> OperationHandler:
-    """Take up a change that came from `judged_now`."""
-    return _KINDS[Operation.Kind(operation.kind)](operation, calcom)
+    return _HANDLERS[Operation.Kind(operation.kind)](operation, calcom)
 
 
-# --- a booking ---------------------------------------------------------------------------------------------------
+# --- create ---------------------------------------------------------------------------------------------------
 
 
 class CreateHandler(OperationHandler):
-    """An appointment that shall be made at Cal.com."""
+    """Makes the booking of an appointment at Cal.com."""
 
     topic = "The appointment could not be entered at Cal.com."
     names_a_booking = False
 
-    def ask(self) -> RemoteBooking:
-        """Book."""
+    def execute(self) -> RemoteBooking:
         return self.calcom.create_booking(event_type=self.appointment.event_type, booking=new_booking(self.appointment))
 
     def secure(self, host_ids: Collection[int]) -> None:
-        """Claim the time on all who may be chosen."""
         claims.release(self.appointment)
         claims.take(self.appointment, host_ids, Claim.Kind.PENDING)
 
     def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:  # noqa: ARG002  it carries our id
-        """Return the booking that carries our id, also where Cal.com made it of another length or at another time."""
+        """Return the booking that carries our id, also if its time or length is not the requested one."""
         appointment = self.appointment
         if appointment.remote_uid:
             return self.calcom.get_booking(uid=appointment.remote_uid)
@@ -70,50 +56,59 @@ class CreateHandler(OperationHandler):
         )
 
     def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
-        """Confirm the appointment, if this is it."""
         appointment = self.appointment
         if remote.appointment_id is None:
-            # A booking of somebody else's, or one whose metadata could not be read in this answer.
+            # Another booking, or one whose metadata could not be read in this response.
             try:
                 remote = self.calcom.get_booking(uid=remote.uid)
             except CalcomError:
-                self.try_again(OperationState.UNKNOWN, otherwise=FOREIGN)
+                self.try_again(OperationState.UNKNOWN, otherwise=Outcome.FOREIGN)
                 return
-        if remote.appointment_id != appointment.public_id or _belongs_to_another(remote.uid, appointment):
+        if remote.appointment_id != appointment.public_id or belongs_to_another(remote.uid, appointment):
             # Cal.com returned an existing booking as if it were new. It is not ours to cancel.
             is_same = (remote.attendee_email, remote.start) == (appointment.attendee_email, appointment.start)
-            self.refuse(SAME_ADDRESS if is_same else FOREIGN, list_was_wrong=not is_same)
+            self.refuse(Outcome.SAME_ADDRESS if is_same else Outcome.FOREIGN, list_was_wrong=not is_same)
         elif remote.rescheduled_to_uid:
             self._follow(remote, duration)
-        elif remote.state.takes_time and not remote.rescheduled_from_uid and (difference := self.difference(remote)):
-            self._undo(remote, difference)  # what a person moved there is where that person wants it
+        elif remote.state.takes_time and not remote.rescheduled_from_uid and (mismatch := self._mismatch(remote)):
+            self._cancel_mismatch(remote, mismatch)  # a person who rescheduled it there wants it so
         else:
-            self._hear_ours(remote, duration)
+            self._apply(remote, duration)
+
+    def _mismatch(self, remote: RemoteBooking) -> Outcome | None:
+        """Return what of a live booking differs from what the caller was promised, None if nothing does."""
+        appointment = self.appointment
+        if remote.start != appointment.start:
+            return Outcome.OTHER_START
+        if remote.end != appointment.end:
+            return Outcome.OTHER_LENGTH
+        is_other_type = remote.event_type_id not in {None, appointment.event_type.calcom_id}
+        return Outcome.OTHER_TYPE if is_other_type else None
 
     def _follow(self, remote: RemoteBooking, duration: timedelta | None) -> None:
-        """Hear where it is by now: it was made, and moved at Cal.com before we heard of it."""
+        """Apply the booking that it was rescheduled to at Cal.com before its creation was known here."""
         try:
-            *left, here = [remote, *_trail(self.calcom, remote.rescheduled_to_uid)]
+            *left, here = [remote, *_chain(self.calcom, remote.rescheduled_to_uid)]
         except CalcomError:
             self.later(OperationState.UNKNOWN)
         else:
-            self._hear_ours(here, duration, left=left)
+            self._apply(here, duration, left=left)
 
-    def _hear_ours(self, remote: RemoteBooking, duration: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
+    def _apply(self, remote: RemoteBooking, duration: timedelta | None, left: Sequence[RemoteBooking] = ()) -> None:
         if remote.state.takes_time:
             self._place(remote, duration, left)
         else:
             self.refuse(remote.state)
 
     def _place(self, remote: RemoteBooking, duration: timedelta | None, left: Sequence[RemoteBooking]) -> None:
-        """Write down that Cal.com has it, confirmed or waiting for its host."""
-        appointment, host_ids = self.appointment, _chosen(self, remote)
+        """Write down Cal.com's booking, confirmed or waiting for its host."""
+        appointment, host_ids = self.appointment, _hosts_of(self, remote)
         is_accepted = remote.state is RemoteState.ACCEPTED
         if not duplicates.merge(appointment, [each.uid for each in (*left, remote)], self.calcom):
             self.later(OperationState.UNKNOWN)
             return
         with transaction.atomic(durable=True):
-            # Where its twin was merged just now, it is where that was.
+            # Not pending any more if a duplicate was merged just now: then it has the state of that.
             won = appointment.state == AppointmentState.PENDING and appointment.transition(
                 to=AppointmentState.CONFIRMED if is_accepted else AppointmentState.AWAITING,
                 remote_uid=remote.uid,
@@ -125,21 +120,21 @@ class CreateHandler(OperationHandler):
             )
             was_free = won and claims.record(appointment, host_ids)
             times = [(each.start, each.end) for each in (*left, remote)] if won else []
-            invalidations = [owed for time in times for owed in self.owe(*time, host_ids)]
+            invalidations = [each for time in times for each in self.invalidate(*time, host_ids)]
             if won and not is_accepted:
                 confirmation.track(appointment, self.operation)
             else:
-                self.operation.close(to=OperationState.DONE, duration=duration)
+                close(self.operation, to=OperationState.DONE, duration=duration)
         if not won:
-            _cancel_superfluous(self, remote)
+            _cancel_duplicate(self, remote)
             return
         self.calcom.availability_changed(invalidations)
-        event = "booking confirmed" if is_accepted else "booking.awaits_host"
-        self.tell(event, outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
+        event = "booking.confirmed" if is_accepted else "booking.awaits_host"
+        self.log(event, outcome="done" if was_free else "overlaps at Cal.com", alert=not was_free)
 
-    def _undo(self, remote: RemoteBooking, outcome: str) -> None:
-        """Cancel what was booked for us and is not what was asked for; its uid is kept first, in case we die here."""
-        # Where it was imported meanwhile, that row has the uid, and this one finds it again by our id.
+    def _cancel_mismatch(self, remote: RemoteBooking, outcome: str) -> None:
+        """Cancel a booking that is not what was requested; its uid is committed first, in case of a crash."""
+        # If it was imported meanwhile, that row has the uid, and this one is found again by our id.
         with suppress(IntegrityError), transaction.atomic():
             Appointment.objects.filter(pk=self.appointment.pk).update(remote_uid=remote.uid)
         self.later(OperationState.UNKNOWN)
@@ -151,102 +146,96 @@ class CreateHandler(OperationHandler):
                 self.try_again(OperationState.UNKNOWN, otherwise=outcome)
                 return
             if REFUSALS[exc.reason] is Refusal.FINAL:
-                self.tell("wrong booking still stands at Cal.com", outcome=exc.reason, alert=True)
+                self.log("booking.mismatch_not_cancelled", outcome=exc.reason, alert=True)
         except CalcomError:
             self.try_again(OperationState.UNKNOWN, otherwise=outcome)
             return
         self.refuse(outcome)
 
     def apply_not_found(self) -> None:
-        """Take note that the booking that was to be undone is gone; only such a one is looked up by its uid."""
-        if self.appointment.remote_uid:
-            self.refuse(OTHER_START)
+        if self.appointment.remote_uid:  # known only of a mismatch that was to be cancelled
+            self.refuse(Outcome.OTHER_START)
         else:
             self.try_again(OperationState.UNKNOWN, otherwise=Reason.NOT_FOUND)
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
-        """Reject the appointment."""
         appointment = self.appointment
         invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
-            if not self.operation.transition(to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
+            if not transition(self.operation, to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
             appointment.transition(to=AppointmentState.REJECTED, changed_at=Now())
             claims.release(appointment)
-            self.have_called_back(outcome)
+            self.request_callback(outcome)
             if list_was_wrong:
                 cause = CacheInvalidation.Cause.REFUSED
-                invalidations = self.owe(appointment.start, appointment.end, self.host_ids, cause)
+                invalidations = self.invalidate(appointment.start, appointment.end, self.host_ids, cause)
         self.calcom.availability_changed(invalidations)
-        self.tell("booking refused", outcome=outcome)
+        self.log("booking.refused", outcome=outcome)
 
 
-# --- a move ------------------------------------------------------------------------------------------------------
+# --- reschedule ------------------------------------------------------------------------------------------------------
 
 
 class RescheduleHandler(OperationHandler):
     """
-    An appointment that shall be at another time.
+    Reschedules the booking of an appointment at Cal.com.
 
-    Until Cal.com has said yes the appointment stands where it was, and claims the other time beside its own. A move
-    gives it another uid and keeps our id, so an unknown outcome is found by following the uid we have.
+    Until Cal.com confirms, the appointment keeps its time and claims the new one beside it. Rescheduling changes the
+    uid and keeps our id in the metadata, so an unknown outcome is found by following the uid that we have.
     """
 
-    topic = "The appointment could not be moved at Cal.com."
+    topic = "The appointment could not be rescheduled at Cal.com."
 
     @property
     def start(self) -> datetime:
-        """Return where it shall be."""
         if self.operation.new_start is None:
-            raise ValueError("A move without a new start.")
+            raise ValueError("A reschedule without a new start.")
         return self.operation.new_start
 
     @property
     def end(self) -> datetime:
-        """Return its end then: a move changes no length."""
         return self.start + (self.appointment.end - self.appointment.start)
 
     @property
     def is_secured(self) -> bool:
-        """Return whether it claims the other time; whoever moved it at Cal.com meanwhile took these claims away."""
+        """Return whether it claims the new time; a reschedule at Cal.com meanwhile has removed these claims."""
         return Claim.objects.filter(appointment=self.appointment, kind=Claim.Kind.PENDING).exists()
 
     def secure(self, host_ids: Collection[int]) -> None:
-        """Claim what the old claim does not cover, on all who may be chosen."""
         claims.release_other_time(self.appointment)
         claims.take_other_time(self.appointment, host_ids, Claim.Kind.PENDING, self.start, self.end)
 
-    def ask(self) -> RemoteBooking:
-        """Move it from where we know it to be."""
+    def execute(self) -> RemoteBooking:
         return self.calcom.reschedule(uid=self.appointment.remote_uid, start=self.start, reason=self.operation.reason)
 
     def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:
         """
-        Return where it is by now, None if it is where we know it to be.
+        Return its latest booking, None if that is the one we know.
 
-        Where it was at the new time, a send of ours may have brought it there: then later steps are other people's.
+        If one of the chain was at the new time, return that: our own send may have caused it, and what follows was done
+        by others.
         """
-        known, *later = _trail(self.calcom, self.appointment.remote_uid)
+        known, *later = _chain(self.calcom, self.appointment.remote_uid)
         arrived = (step for step in later if step.start == self.start and not only_refused)
         here = next(arrived, later[-1] if later else known)
         return None if here is known and here.state.takes_time else here
 
     def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
-        """Move the appointment, if this is it."""
         if self._is_ours(remote):
-            self._hear_ours(remote, duration)
+            self._apply(remote, duration)
             return
-        # An answer about somebody else's booking. What became of ours, its own uid says.
-        self.tell("foreign booking in an answer", outcome=FOREIGN)
+        # A response about another booking. The outcome of ours is found by its own uid.
+        self.log("booking.foreign_in_response", outcome=Outcome.FOREIGN)
         try:
             here = self.look_up()
         except CalcomError:
             self.later(OperationState.UNKNOWN)
         else:
             if here is None:
-                self.refuse(FOREIGN)
+                self.refuse(Outcome.FOREIGN)
             else:
-                self._hear_ours(here, duration)
+                self._apply(here, duration)
 
     def _is_ours(self, remote: RemoteBooking) -> bool:
         appointment = self.appointment
@@ -255,143 +244,139 @@ class RescheduleHandler(OperationHandler):
         is_named = remote.appointment_id == appointment.public_id or (
             made_there and remote.rescheduled_from_uid in chain
         )
-        return is_named and not _belongs_to_another(remote.uid, appointment)
+        return is_named and not belongs_to_another(remote.uid, appointment)
 
-    def _hear_ours(self, remote: RemoteBooking, duration: timedelta | None) -> None:
+    def _apply(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         if not duplicates.merge(self.appointment, [remote.uid], self.calcom):
             self.later(OperationState.UNKNOWN)
             return
         stands = remote.state.takes_time or remote.rescheduled_to_uid
         if remote.start == self.start and stands:
-            self._complete(remote, duration)
+            self._record_reschedule(remote, duration)
         elif stands:
-            self._keep_up(remote)
+            self._follow_reschedule(remote)
         else:
-            self._lose(Reason.ALREADY_CANCELLED)
+            self._end_as_cancelled(Reason.ALREADY_CANCELLED)
 
-    def _complete(self, remote: RemoteBooking, duration: timedelta | None) -> None:
+    def _record_reschedule(self, remote: RemoteBooking, duration: timedelta | None) -> None:
         """
-        Write down that it is there, and give the old time back, in one step.
+        Write down the new time and give the old one back, in one transaction.
 
-        Where its event type has another length by now, so has the appointment: the old one is gone and cannot be had
-        back. The caller hears how long it takes, and a person calls them about it.
+        If its event type has another length by now, so has the appointment, because the old booking cannot be restored.
+        The caller is told how long it takes, and staff call them back.
         """
         length = remote.end - remote.start
-        other_length = OTHER_LENGTH if remote.end != self.end else ""
+        other_length = Outcome.OTHER_LENGTH if remote.end != self.end else ""
         with transaction.atomic(durable=True):
-            won, was_free, invalidations = _relocate(
+            won, was_free, invalidations = _replace_remote(
                 self, remote, self.operation, reschedules=self.appointment.reschedules + 1
             )
             if won:
-                self.operation.close(to=OperationState.DONE, duration=duration, outcome=other_length)
+                close(self.operation, to=OperationState.DONE, duration=duration, outcome=other_length)
                 if other_length:
-                    callbacks.owe(self.appointment, f"The moved appointment takes {length // MINUTE} minutes now.")
+                    callbacks.request_for(
+                        self.appointment, f"The rescheduled appointment takes {length // MINUTE} minutes now."
+                    )
         if not won:
-            self._catch_up(remote, duration)
+            self._apply_again(remote, duration)
             return
         self.calcom.availability_changed(invalidations)
         if other_length:
             self.calcom.request_sync(self.appointment.event_type)
         if self.appointment.state == AppointmentState.AWAITING:
-            self.tell("booking.awaits_host", outcome="rescheduled")
+            self.log("booking.awaits_host", outcome="rescheduled")
         outcome = other_length or ("done" if was_free else "overlaps at Cal.com")
-        self.tell("booking moved", outcome=outcome, alert=not was_free)
+        self.log("booking.rescheduled", outcome=outcome, alert=not was_free)
 
-    def _catch_up(self, remote: RemoteBooking, duration: timedelta | None) -> None:
-        """Go on from what the appointment is by now: a webhook said the same before, or that it is somewhere else."""
+    def _apply_again(self, remote: RemoteBooking, duration: timedelta | None) -> None:
+        """Continue from the appointment's present row, which a webhook has changed before this response was applied."""
         appointment = self.appointment
         appointment.refresh_from_db()
-        _cancel_superfluous(self, remote)
+        _cancel_duplicate(self, remote)
         was_here = remote.uid in appointment.earlier_remote_uids
         if appointment.state not in PLACED_STATES:
-            self._lose(Reason.ALREADY_CANCELLED)
+            self._end_as_cancelled(Reason.ALREADY_CANCELLED)
         elif was_here or appointment.start == self.start:
             with transaction.atomic(durable=True):
                 if appointment.state == AppointmentState.AWAITING:
                     confirmation.track(appointment, self.operation)
-                if self.operation.close(to=OperationState.DONE, duration=duration):
+                if close(self.operation, to=OperationState.DONE, duration=duration):
                     claims.release_other_time(appointment)
         else:
-            self.try_again(OperationState.QUEUED, otherwise=OTHER_START)
+            self.try_again(OperationState.QUEUED, otherwise=Outcome.OTHER_START)
 
-    def _keep_up(self, remote: RemoteBooking) -> None:
+    def _follow_reschedule(self, remote: RemoteBooking) -> None:
         """
-        Follow a booking that is at a time which nobody here asked for: somebody moved it at Cal.com, or Cal.com erred.
+        Follow a booking that is at a time not requested here, and schedule the reschedule again from there.
 
-        What the caller wants is still wanted, so the move is made once more from there.
+        A person rescheduled it at Cal.com, or Cal.com erred.
         """
         with transaction.atomic(durable=True):
-            won, _, invalidations = _relocate(self, remote)
+            won, _, invalidations = _replace_remote(self, remote)
         if won:
             self.calcom.availability_changed(invalidations)
-            self.tell("booking was moved at Cal.com before", outcome="followed", alert=True)
+            self.log("booking.rescheduled_at_calcom", outcome="followed", alert=True)
         else:
             self.appointment.refresh_from_db()
-        self.try_again(OperationState.QUEUED, otherwise=OTHER_START)
+        self.try_again(OperationState.QUEUED, otherwise=Outcome.OTHER_START)
 
     def apply_not_found(self) -> None:
-        """Take note that it is gone from Cal.com altogether."""
-        self._lose(VANISHED)
+        self._end_as_cancelled(Outcome.VANISHED)
 
-    def _lose(self, outcome: str) -> None:
-        """Write down that it was cancelled at Cal.com: there is nothing left to move."""
+    def _end_as_cancelled(self, outcome: str) -> None:
+        """Write down that it was cancelled at Cal.com."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
-            if not self.operation.close(to=OperationState.REFUSED, outcome=outcome):
+            if not close(self.operation, to=OperationState.REFUSED, outcome=outcome):
                 return
             appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now())
             claims.release(appointment)
             confirmation.withdraw(appointment, outcome)
-            self.have_called_back(outcome)
+            self.request_callback(outcome)
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
-            invalidations = self.owe(appointment.start, appointment.end, host_ids, freed=True)
+            invalidations = self.invalidate(appointment.start, appointment.end, host_ids, freed=True)
         self.calcom.availability_changed(invalidations)
-        self.tell("booking was cancelled at Cal.com before", outcome=outcome)
+        self.log("booking.cancelled_at_calcom", outcome=outcome)
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:
-        """Leave the appointment where it is."""
         invalidations: Sequence[CacheInvalidation] = ()
         with transaction.atomic(durable=True):
-            if not self.operation.transition(to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
+            if not transition(self.operation, to=OperationState.REFUSED, outcome=outcome, finished_at=Now()):
                 return
             claims.release_other_time(self.appointment)
-            self.have_called_back(outcome)
+            self.request_callback(outcome)
             if list_was_wrong:
-                invalidations = self.owe(self.start, self.end, self.host_ids, CacheInvalidation.Cause.REFUSED)
+                invalidations = self.invalidate(self.start, self.end, self.host_ids, CacheInvalidation.Cause.REFUSED)
         self.calcom.availability_changed(invalidations)
-        self.tell("move refused", outcome=outcome)
+        self.log("booking.reschedule_refused", outcome=outcome)
 
 
-# --- a cancellation ----------------------------------------------------------------------------------------------
+# --- cancel ----------------------------------------------------------------------------------------------
 
 
 class CancelHandler(OperationHandler):
-    """An appointment that shall not take place. To ask for it twice does no harm, and it is never too late to try."""
+    """Cancels the booking of an appointment at Cal.com. Idempotent there, and never too late."""
 
     topic = "The appointment could not be cancelled at Cal.com."
 
     @property
     def is_too_late(self) -> bool:
-        """Return False: the time must be given back, whenever that is."""
         return False
 
     @property
     def is_secured(self) -> bool:
-        """Return True: it takes nobody's time."""
         return True
 
     @property
     def may_be_repeated(self) -> bool:
-        """Return True: it need not be proven absent."""
         return True
 
-    def ask(self) -> RemoteBooking:
-        """Cancel it."""
+    def execute(self) -> RemoteBooking:
         return self.calcom.cancel(uid=self.appointment.remote_uid, reason=self.operation.reason)
 
     def look_up(self, *, only_refused: bool = False) -> RemoteBooking | None:  # noqa: ARG002  cancelled is cancelled
-        """Return where it is by now, None if it stands where we know it to be. The appointment follows it there."""
-        known, *later = _trail(self.calcom, self.appointment.remote_uid)
+        """Return its latest booking, None if that is the one we know and it is live. The appointment follows it."""
+        known, *later = _chain(self.calcom, self.appointment.remote_uid)
         if not later:
             return None if known.state.takes_time else known
         if not duplicates.merge(self.appointment, [step.uid for step in later], self.calcom):
@@ -400,21 +385,21 @@ class CancelHandler(OperationHandler):
         return later[-1]
 
     def _follow(self, here: RemoteBooking) -> None:
-        """Point the appointment at the booking that it is by now, which may be one that is cancelled."""
+        """Point the appointment at its latest booking, which may be cancelled."""
         with transaction.atomic(durable=True):
-            won, was_free, invalidations = _relocate(self, here)
+            won, was_free, invalidations = _replace_remote(self, here)
         if won:
             self.calcom.availability_changed(invalidations)
-            self.tell("booking was moved at Cal.com before", outcome="followed", alert=not was_free)
+            self.log("booking.rescheduled_at_calcom", outcome="followed", alert=not was_free)
         else:
             self.appointment.refresh_from_db()
 
     def apply_result(self, remote: RemoteBooking, duration: timedelta | None = None) -> None:
         """
-        Write down that it is cancelled, and give the host's time back, if that is said of the booking that it is now.
+        Write down the cancellation and give the host's time back, if the response is about the present booking.
 
-        Note [A yes about another booking]: while Cal.com thought, a person may have moved the booking there. Then the
-        one that was moved away is cancelled in any case, and the one that replaced it stands.
+        Note [A response about a replaced booking]: while Cal.com worked, a person may have rescheduled the booking
+        there. Then the replaced one is cancelled in any case, and the one that replaced it is live.
         """
         if remote.uid != self.appointment.remote_uid or remote.rescheduled_to_uid:
             try:
@@ -423,58 +408,56 @@ class CancelHandler(OperationHandler):
                 self.later(OperationState.UNKNOWN)
                 return
         is_cancelled = not (remote.state.takes_time or remote.rescheduled_to_uid)
-        if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._release(duration)):
-            self.try_again(OperationState.QUEUED, otherwise=UNSETTLED)
+        if not (is_cancelled and remote.uid == self.appointment.remote_uid and self._record_cancellation(duration)):
+            self.try_again(OperationState.QUEUED, otherwise=Outcome.UNSETTLED)
 
     def apply_not_found(self) -> None:
-        """Take note that there is nothing to cancel."""
-        if not self._release(None):
-            self.try_again(OperationState.QUEUED, otherwise=UNSETTLED)
+        if not self._record_cancellation(None):
+            self.try_again(OperationState.QUEUED, otherwise=Outcome.UNSETTLED)
 
-    def _release(self, duration: timedelta | None) -> bool:
-        """Write down that it is cancelled; return False if the appointment is another booking by now."""
+    def _record_cancellation(self, duration: timedelta | None) -> bool:
+        """Write down the cancellation. Returns False if the appointment has another booking by now."""
         appointment = self.appointment
         with transaction.atomic(durable=True):
             locked = Appointment.objects.select_for_update(no_key=True).filter(pk=appointment.pk)
             if locked.values_list("remote_uid", flat=True).get() != appointment.remote_uid:
                 appointment.refresh_from_db()
                 return False
-            if not self.operation.close(to=OperationState.DONE, duration=duration):
+            if not close(self.operation, to=OperationState.DONE, duration=duration):
                 return True
             if not appointment.transition(to=AppointmentState.CANCELLED, changed_at=Now()):
                 appointment.refresh_from_db()  # it ended in another way meanwhile
             host_ids = [appointment.host_id] if appointment.host_id else self.host_ids
             claims.release(appointment)
-            confirmation.withdraw(appointment, WITHDRAWN)
-            invalidations = self.owe(appointment.start, appointment.end, host_ids, freed=True)
+            confirmation.withdraw(appointment, Outcome.WITHDRAWN)
+            invalidations = self.invalidate(appointment.start, appointment.end, host_ids, freed=True)
         self.calcom.availability_changed(invalidations)
-        self.tell("booking cancelled", outcome="done")
+        self.log("booking.cancelled", outcome="done")
         return True
 
     def refuse(self, outcome: str, *, list_was_wrong: bool = False) -> None:  # noqa: ARG002  it asks for no time
-        """Leave the appointment as it is."""
         with transaction.atomic(durable=True):
-            if not self.operation.close(to=OperationState.REFUSED, outcome=outcome):
+            if not close(self.operation, to=OperationState.REFUSED, outcome=outcome):
                 return
-            self.have_called_back(outcome)
+            self.request_callback(outcome)
         if outcome == Reason.CANCELLING_OFF:
             self.calcom.request_sync(self.appointment.event_type)
-        self.tell("cancellation refused", outcome=outcome)
+        self.log("booking.cancel_refused", outcome=outcome)
 
 
-_KINDS: Mapping[Operation.Kind, type[OperationHandler]] = {
+_HANDLERS: Mapping[Operation.Kind, type[OperationHandler]] = {
     Operation.Kind.CREATE: CreateHandler,
     Operation.Kind.RESCHEDULE: RescheduleHandler,
     Operation.Kind.CANCEL: CancelHandler,
 }
 
 
-# --- which booking it is -----------------------------------------------------------------------------------------
+# --- shared -----------------------------------------------------------------------------------------
 
 
-def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
+def _chain(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
     """Yield the booking of this uid, and each one that replaced it."""
-    for _ in range(_LONGEST_TRAIL):
+    for _ in range(_LONGEST_CHAIN):
         if uid is None:
             return
         step = calcom.get_booking(uid=uid)
@@ -482,51 +465,55 @@ def _trail(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
         uid = step.rescheduled_to_uid
 
 
-def _belongs_to_another(uid: str, appointment: Appointment) -> bool:
+def belongs_to_another(uid: str, appointment: Appointment) -> bool:
     """
-    Return whether the account has it as another appointment that an agent asked for.
+    Return whether the account has the uid under another appointment that an agent requested.
 
-    What other accounts made of it says nothing, and what was imported is its duplicate.
+    Rows of other accounts do not count, and an imported row is a duplicate.
     """
     called = Appointment.objects.called(uid).filter(origin=Appointment.Origin.AGENT).values_list("pk", "company")
     companies = {company for pk, company in called if pk != appointment.pk}
     return bool(companies) and Company.objects.filter(pk__in=companies, account=appointment.company.account_id).exists()
 
 
-def _chosen(handler: OperationHandler, remote: RemoteBooking) -> list[int]:
-    """Return whom Cal.com chose. One whom no sync has seen is written down by number; without any it may be each."""
+def _hosts_of(handler: OperationHandler, remote: RemoteBooking) -> list[int]:
+    """Return the hosts whom Cal.com chose, or may have chosen if it names none. Unknown ones are added by number."""
     return handler.calcom.hosts_of(remote) or handler.host_ids
 
 
-def _relocate(
+def _replace_remote(
     handler: OperationHandler, remote: RemoteBooking, operation: Operation | None = None, **fields: object
 ) -> tuple[bool, bool, list[CacheInvalidation]]:
     """
-    Put the appointment where Cal.com has it, and set `fields`, within the transaction that is open.
+    Point the appointment at the booking that replaced its own, and set `fields`, within the transaction that is open.
 
-    Where it waits for its host there, `change` is what made it wait.
+    `operation` is what made it wait for its host, if it does.
 
-    Returns whether it still was the booking that this one replaced, whether the time was free, and what is invalidated.
+    Returns whether no other writer did so first, whether the time was free, and the invalidations.
     """
     appointment = handler.appointment
     was = appointment.start, appointment.end, [appointment.host_id] if appointment.host_id else handler.host_ids
-    host_ids = _chosen(handler, remote)
+    host_ids = _hosts_of(handler, remote)
     if not appointment.replace_remote(remote, host_ids, **fields):
         return False, False, []
     confirmation.track(appointment, operation)
     was_free = claims.record(appointment, host_ids)
-    return True, was_free, [*handler.owe(*was, freed=True), *handler.owe(remote.start, remote.end, host_ids)]
+    return (
+        True,
+        was_free,
+        [*handler.invalidate(*was, freed=True), *handler.invalidate(remote.start, remote.end, host_ids)],
+    )
 
 
-def _cancel_superfluous(handler: OperationHandler, remote: RemoteBooking) -> None:
-    """Cancel a booking that carries our id although nobody wants it any more, or although another one stands."""
+def _cancel_duplicate(handler: OperationHandler, remote: RemoteBooking) -> None:
+    """Cancel a booking that carries our id although the appointment has another one, or has ended."""
     appointment = handler.appointment
     appointment.refresh_from_db()
     if remote.uid in {appointment.remote_uid, *appointment.earlier_remote_uids}:
-        return  # heard before, from a webhook or a look-up
+        return  # applied before, from a webhook or a look-up
     outcome = "cancelled there"
     try:
         handler.calcom.cancel(uid=remote.uid, reason="Booked twice by mistake.")
     except CalcomError:
         outcome = "still stands there"
-    handler.tell("superfluous booking", outcome=outcome, alert=True)
+    handler.log("booking.duplicate_at_calcom", outcome=outcome, alert=True)

@@ -6,8 +6,8 @@ is held; booking turns the very same row into a booking.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,34 +49,34 @@ from calcom.service import CalcomService
 
 LIFETIME = timedelta(seconds=120)
 OFFERED_FOR = timedelta(minutes=30)
-# How long after that a repeat still gets what its token led to.
+# How long after that a repeat still gets the booking made with its token.
 REPLAYED_FOR = timedelta(days=1)
-# Crockford's alphabet forgives who reads O for 0, and I or L for 1.
+# Crockford's alphabet: O is read as 0, and I or L as 1.
 _MISREAD = str.maketrans("OIL", "011", "- ")
 
 
-class InDoubt(SlotTaken):
-    """Somebody may have it, and a newer list would tell."""
+class SlotUncertain(SlotTaken):
+    """Another appointment may have it, and a newer list would tell."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A time that nobody else gets until `expires_at`; None where it has been booked since."""
+    """A slot kept for one caller until `expires_at`; None if it has been booked since."""
 
     appointment: Appointment
     replayed: bool = False
-    """An earlier request had held it."""
+    """Whether an earlier request held it."""
     verified: bool = True
-    """Cal.com's list could be checked; else it was free when last known, and only a booking will tell."""
+    """Whether Cal.com's list could be checked. If not, it was free when last known, and only a booking will tell."""
 
     @property
     def confirm_token(self) -> str:
-        """Return what books it."""
+        """Return the token that books it."""
         return self.appointment.confirm_token or ""
 
     @property
     def expires_at(self) -> datetime | None:
-        """Return until when nobody else gets it."""
+        """When it is given back."""
         return self.appointment.expires_at
 
 
@@ -94,7 +94,7 @@ def new_offer(
     now: datetime,
 ) -> SlotToken:
     """
-    Return an offer with a token of its own, which nobody can book before it is written down.
+    Return a new offer with a token, not saved yet.
 
     Args:
         event_type: what books it, where it is not the service's own.
@@ -111,15 +111,15 @@ def new_offer(
 
 
 def issue_tokens(*, starts: Sequence[datetime], **offered: Any) -> list[SlotToken]:
-    """Write down an offer for each start, made of `offered` as by `new_offer`; return them in the same order."""
+    """Save an offer for each start, with the other arguments of `new_offer`, and return them in the same order."""
     return SlotToken.objects.bulk_create(new_offer(start=start, **offered) for start in starts)
 
 
 def tokens_of_others(refused: AnotherTime, *, conversation: Conversation | None, **offered: Any) -> tuple[str, ...]:
     """
-    Return a slot_token for each alternative of a refusal, made of `offered` as by `new_offer`.
+    Return a slot_token for each alternative of a refusal; `offered` are the other arguments of `new_offer`.
 
-    None without a conversation; and none where they cannot be written down, which must not change the refusal.
+    Empty without a conversation, and if they cannot be saved: that must not change the refusal.
     """
     if conversation is None or not refused.alternatives:
         return ()
@@ -129,25 +129,20 @@ def tokens_of_others(refused: AnotherTime, *, conversation: Conversation | None,
     return ()
 
 
-@contextmanager
-def or_offers(
-    slot: Slot, *, company: Company, conversation: Conversation | None, staff: Staff | None
-) -> Iterator[None]:
-    """Do as `Slot.or_others` does; in a conversation each of the other times gets a slot_token."""
-    try:
-        with slot.or_others():
-            yield
-    except AnotherTime as exc:
-        exc.tokens = tokens_of_others(
-            exc,
-            company=company,
-            conversation=conversation,
-            service=slot.service,
-            event_type=slot.event_type if slot.event_type.active else None,
-            staff=staff,
-            now=slot.now,
-        )
-        raise
+def add_alternatives(
+    refusal: AnotherTime, slot: Slot, *, company: Company, conversation: Conversation | None, staff: Staff | None
+) -> None:
+    """Add alternatives like `Slot.add_alternatives`, in a conversation each with a slot_token."""
+    slot.add_alternatives(refusal)
+    refusal.tokens = tokens_of_others(
+        refusal,
+        company=company,
+        conversation=conversation,
+        service=slot.service,
+        event_type=slot.event_type if slot.event_type.active else None,
+        staff=staff,
+        now=slot.now,
+    )
 
 
 def resolve_slot_token(
@@ -173,7 +168,7 @@ def resolve_confirm_token(
     *, token: str, company: Company, conversation: Conversation | None, branch: Branch | None = None
 ) -> Appointment:
     """
-    Return the appointment that was held in this conversation under `token`, whatever became of it.
+    Return the appointment that was held in this conversation under `token`, whatever its state is now.
 
     Raises:
         ConfirmTokenInvalid: none was held here; whether one was held elsewhere is not said.
@@ -186,13 +181,13 @@ def resolve_confirm_token(
 
 
 def delete_expired_offers(*, now: datetime) -> int:
-    """Delete the offers that ran out long ago, so that nobody repeats a request with them, and return how many."""
+    """Delete the offers that expired so long ago that no request is repeated with them, and return their number."""
     deleted, _ = SlotToken.objects.filter(expires_at__lt=now - REPLAYED_FOR).delete()
     return deleted
 
 
 def deduplication_key_of(offer: SlotToken) -> str:
-    """Return the identity of the wish for an offer: its token, whatever else is said."""
+    """Return the deduplication key of requests for an offer: they are repeats, whatever else they say."""
     return hashlib.sha256(f"{offer.company_id}\ntoken {offer.token}".encode()).hexdigest()
 
 
@@ -205,65 +200,70 @@ def _spelled(token: str) -> str:
 
 def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: datetime) -> Held:
     """
-    Keep the time that was offered free for two minutes.
+    Keep the offered slot for this caller for two minutes.
 
-    A conversation holds one time: this one instead of what it held before. A repeat gets the same hold, or the booking
-    that it became; what ran out may be held again. Where Cal.com cannot be asked, what was free when last known is
-    held: the caller is promised that nobody else gets it from us, and no more.
+    A conversation holds one slot: this one replaces what it held before. A repeat gets the same hold, or the booking
+    made from it; an expired hold may be taken again. While Cal.com is not reached, a slot that was last known to be
+    free is held: then no other caller gets it from us, and no more is promised.
 
     Raises:
-        AnotherTime: it is not to be had; carries alternatives, and what was held before still is.
-        TryLater: somebody is just booking there, or Cal.com could not be asked.
+        AnotherTime: it is taken or not offered; carries alternatives, and the previous hold stays.
+        TryLater: another caller is just booking there, or Cal.com was not reached.
         ConfigurationError: the service cannot be booked through us.
     """
     slot = Slot(offer.service, offer.event_type, offer.start, calcom, deadline, now, offered=True)
-    attempts, newer = claims.Attempts(deadline), False
-    with or_offers(slot, company=offer.company, conversation=offer.conversation, staff=offer.staff):
-        slot.refuse_unbookable()
-        while True:
-            earlier = _led_to(offer)
-            if earlier is not None:
-                return Held(earlier, replayed=True, verified=slot.is_verified())
-            _refuse_unwritable(calcom)
-            if offer.expires_at <= now:
-                raise SlotNotOffered("The offer has run out.")
-            listing = slot.listing(revalidate=newer)
-            in_call = offer.conversation_id is not None
-            refuse_taken(offer.event_type, offer.start, offer.end, in_call=in_call, listed_at=listing.loaded_at)
-            try:
-                return Held(_write_down(offer, listing.loaded_at, deadline), verified=listing.verified)
-            except InDoubt:
-                if newer:
-                    raise
-                newer = True
-            except claims.Contention as exc:
-                with bulkhead.acquire(offer.event_type.account_id, deadline) as until:
-                    if until.passed:
-                        raise DeadlineExceeded("Somebody else is just booking there.") from exc
-                    attempts.pause(exc)
+    try:
+        return _hold(offer, slot)
+    except AnotherTime as exc:
+        add_alternatives(exc, slot, company=offer.company, conversation=offer.conversation, staff=offer.staff)
+        raise
+
+
+def _hold(offer: SlotToken, slot: Slot) -> Held:
+    attempts, revalidate = claims.Attempts(slot.deadline), False
+    slot.refuse_unbookable()
+    while True:
+        earlier = _made_from(offer)
+        if earlier is not None:
+            return Held(earlier, replayed=True, verified=slot.is_verified())
+        _refuse_unwritable(slot.calcom)
+        if offer.expires_at <= slot.now:
+            raise SlotNotOffered("The offer has run out.")
+        listed = slot.check(in_call=offer.conversation_id is not None, revalidate=revalidate)
+        try:
+            return Held(commit(offer, listed.loaded_at, slot.deadline), verified=listed.verified)
+        except SlotUncertain:
+            if revalidate:
+                raise
+            revalidate = True
+        except claims.Contention as exc:
+            with bulkhead.acquire(offer.event_type.account_id, slot.deadline) as until:
+                if until.passed:
+                    raise DeadlineExceeded("Another caller is just booking there.") from exc
+                attempts.pause(exc)
 
 
 def hold_new(offer: SlotToken, *, loaded_at: float | None, verified: bool, deadline: Deadline) -> Held | None:
     """
-    Hold what was found this very moment, and write the offer down with its hold; None where somebody is just writing.
+    Hold a slot that was found a moment ago, and save the offer with its hold; None if another writer is in the way.
 
     Args:
-        offer: not written down yet, so nobody else knows its token. Where this fails it is good for nothing.
+        offer: not saved yet. If this fails, discard it.
         loaded_at: when the load of the list began that has the slot, in epoch seconds.
-        verified: whether that list may be believed without reserve.
+        verified: whether that list is verified.
 
     Raises:
-        SlotTaken: somebody was faster.
+        SlotTaken: another caller was faster.
     """
     try:
-        return Held(_write_down(offer, loaded_at, deadline), verified=verified)
+        return Held(commit(offer, loaded_at, deadline), verified=verified)
     except claims.Contention:
         return None
 
 
 def release(*, appointment: Appointment) -> None:
-    """Give a held time back at once; what is no hold, or none any more, stays as it is."""
-    claims.end(Appointment.objects.held().filter(pk=appointment.pk))
+    """End a hold at once. Does nothing if it is not held any more."""
+    claims.end_holds(Appointment.objects.held().filter(pk=appointment.pk))
     appointment.refresh_from_db(fields=["state"])
 
 
@@ -280,9 +280,9 @@ def _refuse_unwritable(calcom: CalcomService) -> None:
         raise UpstreamUnavailable("Cal.com refuses access.", access_refused=True) from exc
 
 
-def _led_to(offer: SlotToken) -> Appointment | None:
-    """Return the hold or booking that the offer has led to, unless it was a hold that has ended."""
-    # It mostly is none, at little cost.
+def _made_from(offer: SlotToken) -> Appointment | None:
+    """Return the hold or booking that was made from the offer, unless it was a hold that has ended."""
+    # Mostly there is none, at little cost.
     appointment_id = SlotToken.objects.values_list("appointment", flat=True).get(pk=offer.pk)
     if appointment_id is None:
         return None
@@ -290,37 +290,18 @@ def _led_to(offer: SlotToken) -> Appointment | None:
     found = Appointment.objects.filter(lasting | Q(state=AppointmentState.HELD, expires_at__gt=Now()))
     appointment = found.select_related("branch", "service", "event_type").filter(pk=appointment_id).first()
     if appointment is not None and not appointment.is_live:
-        raise SlotNotOffered("This slot_token was used; what it led to is over.")
+        raise SlotNotOffered("This slot_token was used, and its booking has ended.")
     return appointment
 
 
-def refuse_taken(
-    event_type: EventType, start: datetime, end: datetime, *, in_call: bool, listed_at: float | None
-) -> None:
+def commit(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -> Appointment:
     """
-    Say no where that is certain without a lock: who loses a race need not queue behind those who may win.
-
-    Args:
-        in_call: whether a hold there may be this very conversation's own; then holds do not count.
-        listed_at: when the load of the list began that has the slot, in epoch seconds.
+    Commit the hold, and end what the conversation held before, in one transaction.
 
     Raises:
-        SlotTaken: somebody else has it.
-    """
-    occupancy = read_occupancy(event_type, start, end)
-    others = occupancy.beside_holds() if in_call else occupancy
-    if check_conflict(others, listed_at=listed_at)[0] is Conflict.TAKEN:
-        raise SlotTaken("Somebody else has it.")
-
-
-def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -> Appointment:
-    """
-    Commit the hold, in place of what the conversation held before: both or neither.
-
-    Raises:
-        SlotTaken: the time is somebody's.
-        InDoubt: it may be, see Note [A list proves one host].
-        Contention: somebody is just writing there; look again.
+        SlotTaken: another appointment has the time.
+        SlotUncertain: one may have it, see Note [A list proves one host].
+        Contention: another writer is in the way; try again.
         ConversationEnded: the phone call ended meanwhile.
     """
     event_type = offer.event_type
@@ -328,19 +309,19 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
     with claims.writing(event_type, deadline):
         if offer.conversation_id is not None:
             _lock_call(offer.conversation_id)
-        if not is_new and _led_to(offer) is not None:
+        if not is_new and _made_from(offer) is not None:
             raise claims.Contention
-        claims.end(Appointment.objects.held().filter(_replaced_by(offer)))
+        claims.end_holds(Appointment.objects.held().filter(_replaced_by(offer)))
         occupancy = read_occupancy(event_type, offer.start, offer.end)
         conflict, host_ids = check_conflict(occupancy, listed_at=loaded_at)
         if conflict is Conflict.WAIT:
             raise claims.Contention
         if conflict is Conflict.TAKEN:
-            raise SlotTaken("Somebody else has it.")
+            raise SlotTaken("Another appointment has it.")
         minute = minute_from(offer.start)
         compared = occupancy.compare(event_type, [minute], {minute // MINUTES_A_DAY: loaded_at} if loaded_at else {})
         if not compared.left:
-            raise (InDoubt if compared.askable else SlotTaken)("Somebody else may have it.")
+            raise (SlotUncertain if compared.askable else SlotTaken)("Another appointment may have it.")
         if occupancy.dead:
             claims.expire(occupancy.dead)
         appointment = _new_hold(offer, datetime.fromtimestamp(occupancy.read_at, UTC) + LIFETIME)
@@ -352,7 +333,7 @@ def _write_down(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -
 
 
 def _lock_call(conversation_id: int) -> None:
-    """Keep the call from ending before this hold is committed: its end releases what it holds by then."""
+    """Lock the call, so that it does not end before this hold is committed: its end releases its holds."""
     going_on = Conversation.objects.select_for_update(no_key=True).filter(pk=conversation_id, ended_at__isnull=True)
     if not going_on.values_list("pk"):
         raise ConversationEnded("The phone call ended before the time was held.")

@@ -1,8 +1,8 @@
 """
-An appointment shall be at another time. What becomes of it at Cal.com is in `settling.py` and `remote.py`.
+Rescheduling an appointment. How the operation proceeds at Cal.com: `execution.py`.
 
-The new time is claimed before anything is sent, beside the old one, and the old one is given back when Cal.com has said
-yes: so whoever dies on the way, the caller has one appointment.
+The new time is claimed beside the old one before anything is sent, and the old one is given back when Cal.com has
+confirmed: so after a crash at any point the caller has one appointment.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from django.utils.functional import cached_property
 
 from bookings.availability import calendar_view
 from bookings.availability.criteria import TimeCriteria
-from bookings.availability.occupancy import Conflict, check_conflict, read_occupancy
+from bookings.availability.occupancy import read_occupancy
 from bookings.availability.ranking import Candidate, rank
 from bookings.availability.rules import Rules
 from bookings.errors import (
@@ -57,7 +57,7 @@ from calcom.service import CalcomService
 
 _SUCCEEDED = (OperationState.DONE, OperationState.AWAITING)
 SEARCHED = timedelta(days=7)
-"""How far beyond the day asked for other times are looked for. It costs the same request."""
+"""How far beyond the requested day alternatives are searched. It costs the same request."""
 
 
 def reschedule(
@@ -75,55 +75,54 @@ def reschedule(
     now: datetime,
 ) -> Booked:
     """
-    Move an appointment to `start`. Whoever asks twice gets what the first request came to.
+    Reschedule an appointment to `start`. Idempotent: a repeat returns the outcome of the first request.
 
-    What tells one move from another is the appointment and its place in its chain of times: from each place it moves
-    once. A hold of that time by the same caller, by `offer` or in `conversation`, is used up. Without `requested_by`
-    it is staff who ask, and no notice binds them.
+    A repeat is a request for the same start while the appointment has the same time. A hold of the new time by the same
+    caller, by `offer` or in `conversation`, is used up. Without `requested_by` the request is staff's, and no notice
+    period applies.
 
     Raises:
-        AnotherTime: not then; carries alternatives, and the appointment stands where it was.
+        AnotherTime: the slot cannot be had; carries alternatives, and the appointment keeps its time.
         TryLater: nothing was changed by this request.
-        AlreadyCancelled, BookingNotFound: there is nothing to move.
+        AlreadyCancelled, BookingNotFound: there is nothing to reschedule.
         RescheduleNotAllowed: the event type does not allow callers to.
-        ChangeTooLate, TooManyMoves: the company does not allow it by phone.
+        ChangeTooLate, TooManyReschedules: the company does not allow it by phone.
         IdempotencyKeyReused: the key came with another request before.
         ConversationEnded: the phone call is over; nothing was changed by this request.
-        ConfigurationError: staff must put something right; nothing was changed.
+        ConfigurationError: staff must change a setting; nothing was changed.
     """
-    ask = Operation(
+    operation = Operation(
         company_id=appointment.company_id,
         appointment=appointment,
         kind=Operation.Kind.RESCHEDULE,
         new_start=start,
-        reason=reason.strip()[:300] or "Moved by phone.",
+        reason=reason.strip()[:300] or "Rescheduled by phone.",
         requested_by=requested_by,
         idempotency_key=idempotency_key or "",
         request_digest=request_digest,
     )
-    earlier = _earlier(ask)
+    earlier = _earlier(operation)
     if earlier is None:
         await_others(appointment, deadline)
-        earlier = _earlier(ask)
+        earlier = _earlier(operation)
     if earlier is not None:
-        return execution.answer(execution.join(earlier, calcom.account_id, deadline), replayed=True)
+        return execution.answer(execution.wait_for(earlier, calcom.account_id, deadline), replayed=True)
     if conversation is not None and conversation.ended_at:
         raise ConversationEnded("Nothing is rescheduled in a phone call that is over.")
-    _refuse_unreschedulable(ask, now)
-    calendar, operation = _Calendar(ask, calcom, deadline, now), None
+    _refuse_unreschedulable(operation, now)
+    calendar, outcome = _Calendar(operation, calcom, deadline, now), None
     try:
         if offer is not None and offer.expires_at <= now:
             raise SlotNotOffered("The offer has run out.")
-        duplicate = _enter(ask, calendar, _own_holds(start, offer, conversation))
-        operation = (
-            execution.join(duplicate, calcom.account_id, deadline)
-            if duplicate
-            else execution.execute_and_wait(ask, calcom, deadline)
-        )
-        return execution.answer(operation, replayed=duplicate is not None)
+        duplicate = _commit_once(operation, calendar, _own_holds(start, offer, conversation))
+        if duplicate is not None:
+            outcome = execution.wait_for(duplicate, calcom.account_id, deadline)
+        else:
+            outcome = execution.execute_and_wait(operation, calcom, deadline)
+        return execution.answer(outcome, replayed=duplicate is not None)
     except AnotherTime as exc:
-        # Cal.com has refused a time that its list had: others come out of a new list, or not at all.
-        others = calendar if operation is None else replace(calendar)
+        # If Cal.com has refused a time that its list had, alternatives come from a new list.
+        others = calendar if outcome is None else replace(calendar)
         exc.alternatives = tuple(others.alternatives())
         if appointment.service is not None:
             exc.tokens = holds.tokens_of_others(
@@ -137,81 +136,84 @@ def reschedule(
         raise
 
 
-# --- what was asked before ---------------------------------------------------------------------------------------
+# --- earlier requests --------------------------------------------------------------------------------------------
 
 
-def _earlier(ask: Operation) -> Operation | None:
-    """Return the change by which the same was asked before, or that brought the appointment to where it shall be."""
-    if ask.idempotency_key:
-        operation = execution.find_by_idempotency_key(ask.company_id, ask.idempotency_key, ask.request_digest)
-        if operation is not None:
-            return operation
-    operations = Operation.objects.filter(appointment=ask.appointment)
-    under_way = operations.open().filter(kind=Operation.Kind.RESCHEDULE, new_start=ask.new_start)
-    return execution.read(under_way) or _brought_here(ask)
+def _earlier(operation: Operation) -> Operation | None:
+    """Return the operation of an earlier request for the same, or the one that gave the appointment this time."""
+    if operation.idempotency_key:
+        earlier = execution.find_by_idempotency_key(
+            operation.company_id, operation.idempotency_key, operation.request_digest
+        )
+        if earlier is not None:
+            return earlier
+    same = Operation.objects.open().filter(
+        appointment=operation.appointment, kind=Operation.Kind.RESCHEDULE, new_start=operation.new_start
+    )
+    return execution.read(same) or _last_done(operation)
 
 
-def _brought_here(ask: Operation) -> Operation | None:
-    """Return the change that last succeeded, if the appointment is at that time; `ask` as done if there is none."""
-    stands_there = Appointment.objects.filter(pk=ask.appointment.pk, state__in=PLACED_STATES, start=_new_start(ask))
-    if not stands_there.exists():
+def _last_done(operation: Operation) -> Operation | None:
+    """Return the last operation that succeeded, if the appointment has that time; else `operation` itself as done."""
+    appointment = operation.appointment
+    if not Appointment.objects.filter(pk=appointment.pk, state__in=PLACED_STATES, start=_new_start(operation)).exists():
         return None
-    done = Operation.objects.filter(appointment=ask.appointment, state__in=_SUCCEEDED).order_by("-requested_at", "-pk")
-    operation = execution.read(done)
-    if operation is None:  # it was made at Cal.com
-        ask.state, ask.finished_at = OperationState.DONE, timezone.now()
-        ask.save()
-        operation = execution.read(Operation.objects.filter(pk=ask.pk))
-    return operation
+    succeeded = Operation.objects.filter(appointment=appointment, state__in=_SUCCEEDED)
+    last = execution.read(succeeded.order_by("-requested_at", "-pk"))
+    if last is None:  # it was made at Cal.com
+        operation.state, operation.finished_at = OperationState.DONE, timezone.now()
+        operation.save()
+        last = execution.read(Operation.objects.filter(pk=operation.pk))
+    return last
 
 
-# --- whether it may be moved -------------------------------------------------------------------------------------
+# --- whether it may be rescheduled -------------------------------------------------------------------------------
 
 
-def _refuse_unreschedulable(ask: Operation, now: datetime) -> None:
-    refuse_unchangeable(ask, now)
-    appointment, event_type = ask.appointment, ask.appointment.event_type
-    # Cal.com does not keep the host's key from it (recorded 2026-11-30): the setting is for those who book.
+def _refuse_unreschedulable(operation: Operation, now: datetime) -> None:
+    refuse_unchangeable(operation, now)
+    appointment, event_type = operation.appointment, operation.appointment.event_type
+    # Cal.com does not enforce it for the host's key (recorded 2026-11-30): the setting is for attendees.
     notice = timedelta(minutes=event_type.rescheduling_notice_minutes)
-    if ask.requested_by and (event_type.rescheduling_disabled or appointment.start < now + notice):
+    if operation.requested_by and (event_type.rescheduling_disabled or appointment.start < now + notice):
         raise RescheduleNotAllowed("Callers may not reschedule it, or not so shortly before its start.")
-    if ask.requested_by and appointment.reschedules >= appointment.company.max_reschedules:
-        raise TooManyReschedules("It was moved as often as the company allows.")
+    if operation.requested_by and appointment.reschedules >= appointment.company.max_reschedules:
+        raise TooManyReschedules("It was rescheduled as often as the company allows.")
     if appointment.service:
         calendar_view.refuse_unbookable(appointment.service)
     elif unsupported_reason := ", ".join(appointment.event_type.unsupported_reasons):
         raise ConfigurationError(unsupported_reason)
 
 
-# --- when it may be ----------------------------------------------------------------------------------------------
+# --- free starts -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Calendar:
-    """When the appointment could be. Cal.com is asked once, for the day asked for and the week after."""
+    """The free starts for the appointment. Cal.com is asked once, for the requested day and the week after."""
 
-    ask: Operation
+    operation: Operation
     calcom: CalcomService
     deadline: Deadline
     now: datetime
 
     @property
     def appointment(self) -> Appointment:
-        return self.ask.appointment
+        return self.operation.appointment
 
     @property
     def length(self) -> timedelta:
         return self.appointment.end - self.appointment.start
 
     def refuse_unoffered(self) -> float | None:
-        """Raise unless Cal.com would move it there; return when the list that says so was asked for, epoch seconds."""
-        start = _new_start(self.ask)
+        """Raise unless Cal.com lists the new time. Returns when that list was loaded, in epoch seconds, or None."""
+        start = _new_start(self.operation)
         if self.rules is not None:
             self.rules.check(start)
         elif start <= self.now:
             raise DateInPast("That time has passed.")
         minute = minute_from(start)
-        if EPOCH + minute * MINUTE == start and minute in self.listed:
+        if EPOCH + minute * MINUTE == start and minute in self.starts:
             return self.now.timestamp()
         appointment = self.appointment
         if booking_limits.is_reached(
@@ -219,17 +221,17 @@ class _Calendar:
         ):
             raise LimitReached("The event type takes no more bookings then.")
         if read_occupancy(self.appointment.event_type, start, start + self.length).without(self.appointment.pk).rows:
-            raise SlotTaken("Somebody else has it.")
-        if not self._offers_everybody(start):
+            raise SlotTaken("Another appointment has it.")
+        if not self._is_listed_for_new_bookings(start):
             raise SlotNotOffered("Cal.com does not offer it.")
         return None
 
-    def _offers_everybody(self, start: datetime) -> bool:
+    def _is_listed_for_new_bookings(self, start: datetime) -> bool:
         """
-        Return whether Cal.com lists the time for whoever asks, as far as that is known for certain.
+        Return whether Cal.com certainly lists the time for new bookings.
 
-        Cal.com lays starts from the beginning of a free stretch, and that of this appointment begins earlier where its
-        own time counts as free: so a time that was offered to the caller may be missing in the list for the move.
+        Cal.com lays starts from the beginning of a free stretch, which begins earlier if the appointment's own time
+        counts as free: so a time that was offered to the caller may be missing in the list for the reschedule.
         """
         listed = self.calcom.open_slots(
             event_type=self.appointment.event_type, first=start, last=start + MINUTE, deadline=Deadline.after(0)
@@ -237,11 +239,11 @@ class _Calendar:
         return listed.known.verified and any(EPOCH + minute * MINUTE == start for minute in listed.starts)
 
     def alternatives(self) -> list[datetime]:
-        """Return up to three other times, the most convenient first; none where they are not known in time."""
-        start = _new_start(self.ask)
+        """Return up to three other times, the most convenient first; none if they are not known in time."""
+        start = _new_start(self.operation)
         no_others = {minute_from(start), minute_from(self.appointment.start)}
         try:
-            free = self._minus_others(self._allowed(minute for minute in self.listed if minute not in no_others))
+            free = self._minus_others(self._allowed(minute for minute in self.starts if minute not in no_others))
         except BookingError:
             return []
         zone = ZoneInfo(self.appointment.branch.time_zone)
@@ -250,23 +252,23 @@ class _Calendar:
 
     @cached_property
     def rules(self) -> Rules | None:
-        """What binds callers; an appointment that was made at Cal.com may be of no service of ours."""
+        """The rules of its service; None for an appointment made at Cal.com that is of no service."""
         service = self.appointment.service
         return Rules.of(service, self.now, self.appointment.event_type) if service else None
 
     @cached_property
-    def listed(self) -> Sequence[int]:
+    def starts(self) -> Sequence[int]:
         """
-        What Cal.com lists, as epoch minutes; the appointment's own time counts as free.
+        The starts that Cal.com lists, as epoch minutes; the appointment's own time counts as free.
 
         Raises:
             DeadlineExceeded: it did not come in time.
-            UpstreamUnavailable: Cal.com was not reached, or refuses us access.
-            ConfigurationError: Cal.com refuses to say.
+            UpstreamUnavailable: Cal.com was not reached, or refuses access.
+            ConfigurationError: Cal.com refuses the request.
         """
         try:
             with bulkhead.acquire(self.calcom.account_id, self.deadline) as until:
-                return self._asked(until)
+                return self._load(until)
         except NotInTime as exc:
             raise DeadlineExceeded("Cal.com's slots did not come in time.") from exc
         except Unavailable as exc:
@@ -276,10 +278,10 @@ class _Calendar:
                 raise UpstreamUnavailable("Cal.com refuses access.", access_refused=True) from exc
             raise ConfigurationError("Cal.com does not say when the appointment could be.") from exc
 
-    def _asked(self, until: Deadline) -> Sequence[int]:
-        if until.passed:  # nobody would hear the answer, and it would be a request all the same
+    def _load(self, until: Deadline) -> Sequence[int]:
+        if until.passed:  # it would cost a request without a client that waits
             raise NotInTime
-        start = _new_start(self.ask)
+        start = _new_start(self.operation)
         first = max(start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), self.now)
         job = executors.submit_load(
             self.calcom.account_id,
@@ -302,9 +304,9 @@ class _Calendar:
 
     def _minus_others(self, starts: Sequence[int]) -> list[int]:
         """
-        Return the starts that appointments of others leave.
+        Return the starts that other appointments leave.
 
-        FM-11: free means that the host is free, and the only appointment that does not count is the one that moves.
+        FM-11: free means that the host is free; only the appointment that is rescheduled does not count.
         """
         if not starts:
             return []
@@ -314,58 +316,52 @@ class _Calendar:
         return occupancy.without(self.appointment.pk).left(event_type, starts, loaded_at)
 
 
-# --- writing it down ---------------------------------------------------------------------------------------------
+# --- committing --------------------------------------------------------------------------------------------------
 
 
-def _enter(ask: Operation, calendar: _Calendar, kept: Q | None) -> Operation | None:
+def _commit_once(operation: Operation, calendar: _Calendar, own_holds: Q | None) -> Operation | None:
     """
-    Write the move down; return the change of a twin if one was faster.
+    Commit the operation; return that of a concurrent duplicate instead, if there is one.
 
-    The faster one takes the time, so a time that is not to be had any more may be where the appointment is already.
+    The faster one takes the time, so a refusal may be the effect of a duplicate.
     """
     deadline = calendar.deadline
     attempts = claims.Attempts(deadline)
     while True:
         try:
-            _write_down(ask, kept, deadline, calendar.refuse_unoffered())
+            commit(operation, own_holds, deadline, calendar.refuse_unoffered())
         except AnotherTime:
-            if (duplicate := _earlier(ask)) is not None:
+            if (duplicate := _earlier(operation)) is not None:
                 return duplicate
             raise
         except claims.Contention as exc:
             attempts.pause(exc)
         else:
             return None
-        await_others(ask.appointment, deadline)
-        if (duplicate := _earlier(ask)) is not None:
+        await_others(operation.appointment, deadline)
+        if (duplicate := _earlier(operation)) is not None:
             return duplicate
-        _refuse_unreschedulable(ask, calendar.now)
+        _refuse_unreschedulable(operation, calendar.now)
 
 
-def _write_down(ask: Operation, kept: Q | None, deadline: Deadline, listed_at: float | None = None) -> None:
-    """Commit the claims on the new time and the change: from here on it will be settled, whoever dies."""
-    appointment, start = ask.appointment, _new_start(ask)
+def commit(operation: Operation, own_holds: Q | None, deadline: Deadline, listed_at: float | None = None) -> None:
+    """Commit the claims on the new time and the operation: from then on a worker settles it, whatever fails here."""
+    appointment, start = operation.appointment, _new_start(operation)
     end = start + (appointment.end - appointment.start)
     with claims.writing(appointment.event_type, deadline):
-        _insist_on_its_place(appointment)
-        if kept is not None:
-            claims.end(Appointment.objects.held().filter(kept))
-        occupancy = read_occupancy(appointment.event_type, start, end).without(appointment.pk)
-        conflict, host_ids = check_conflict(occupancy, listed_at=listed_at)
-        if conflict is Conflict.TAKEN:
-            raise SlotTaken("Somebody else has it.")
-        if occupancy.dead:
-            claims.expire(occupancy.dead)
-        kind = Claim.Kind.PENDING if conflict is Conflict.FREE else Claim.Kind.QUEUED
-        claims.take_other_time(appointment, host_ids, kind, start, end, beside=occupancy.confirmed_hosts)
+        _lock_unchanged(appointment)
+        if own_holds is not None:
+            claims.end_holds(Appointment.objects.held().filter(own_holds))
+        free = claims.find_hosts(appointment.event_type, start, end, listed_at=listed_at, own_id=appointment.pk)
+        claims.take_other_time(appointment, free.host_ids, free.kind, start, end, beside=free.beside)
         for name, value in execution.timing(deadline).items():
-            setattr(ask, name, value)
-        ask.save()
-    ask.just_written(in_line=kind is Claim.Kind.QUEUED)
+            setattr(operation, name, value)
+        operation.save()
+    operation.just_written(in_line=free.kind is Claim.Kind.QUEUED)
 
 
-def _insist_on_its_place(appointment: Appointment) -> None:
-    """Lock the appointment where we saw it; somewhere else in its chain of times the caller's wish is another one."""
+def _lock_unchanged(appointment: Appointment) -> None:
+    """Lock the appointment's row. Raises `Contention` if it was changed, because the request may mean another thing."""
     same = Appointment.objects.select_for_update(no_key=True).filter(
         pk=appointment.pk, state=appointment.state, start=appointment.start, remote_uid=appointment.remote_uid
     )
@@ -374,13 +370,13 @@ def _insist_on_its_place(appointment: Appointment) -> None:
 
 
 def _own_holds(start: datetime, offer: SlotToken | None, conversation: Conversation | None) -> Q | None:
-    """Return which holds keep the new time for this very caller."""
+    """Return the filter of the holds that keep the new time for this caller, None if there can be none."""
     if offer is not None:
         return Q(offers=offer)
     return None if conversation is None else Q(conversation=conversation, start=start)
 
 
-def _new_start(ask: Operation) -> datetime:
-    if ask.new_start is None:
-        raise ValueError("A move without a new start.")
-    return ask.new_start
+def _new_start(operation: Operation) -> datetime:
+    if operation.new_start is None:
+        raise ValueError("A reschedule without a new start.")
+    return operation.new_start

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from bookings.availability.occupancy import PLACED
 from bookings.models import Appointment, AppointmentState, Operation, SharedBooking
-from bookings.scheduling import cases, claims, confirmation, duplicates, settling
+from bookings.scheduling import claims, confirmation, duplicates, execution
+from bookings.scheduling.settling import Outcome
 from bookings.sync import catalog, import_booking
 from bookings.sync.classify import Drift, Finding, RemoteUpdate, classify
 from cachectl.models import CacheInvalidation
@@ -159,7 +160,7 @@ def _wait(_case: _Case) -> None:
 def _settle(case: _Case) -> None:
     """Hear it as the answer to our own change, which may come later or never."""
     if case.finding.operation is not None:
-        settling.apply_result(operation_id=case.finding.operation.pk, remote=case.update.booking, calcom=case.calcom)
+        execution.apply_result(operation_id=case.finding.operation.pk, remote=case.update.booking, calcom=case.calcom)
 
 
 # --- bookings that we do not know --------------------------------------------------------------------------------
@@ -338,7 +339,7 @@ def _merge(case: _Case) -> None:
 
 def _decide(case: _Case) -> None:
     """Write down that its host has confirmed it, or has not."""
-    if not settling.decide(appointment=case.appointment, remote=case.update.booking, calcom=case.calcom):
+    if not execution.decide(appointment=case.appointment, remote=case.update.booking, calcom=case.calcom):
         raise RetryLater("it is being changed")
 
 
@@ -362,7 +363,7 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
         host_ids = _host_ids(appointment)
         appointment.transition(to=State.CANCELLED, changed_at=Now(), **named)
         claims.release(appointment)
-        confirmation.withdraw(appointment, cases.VANISHED)
+        confirmation.withdraw(appointment, Outcome.VANISHED)
         invalidations = _invalidations(calcom, appointment, host_ids, Cause.OWN, freed=True)
     calcom.availability_changed(invalidations)
 

@@ -8,9 +8,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from bookings.models import AgentKey, Appointment, Claim, Conversation, Operation, Service
-from bookings.scheduling import booking, cancelling, execution, rescheduling, settling
-from bookings.scheduling.cases import OperationHandler
+from bookings.scheduling import booking, cancelling, execution, rescheduling
 from bookings.scheduling.handlers import handler_for
+from bookings.scheduling.settling import OperationHandler
 from cachectl.infra import bulkhead, executors
 from cachectl.infra.deadline import Deadline
 from calcom.service import CalcomService
@@ -80,19 +80,19 @@ def book(
 
 def write_down(intent: booking.BookingIntent) -> Operation:
     """Commit the wish and die before anything is sent."""
-    return booking._write_down(intent, Deadline.after(0))
+    return booking.commit(intent, Deadline.after(0))
 
 
 def begin(operation: Operation, calcom: CalcomService) -> OperationHandler:
     """Commit that the change is being sent, and go no further."""
     handler = handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom)
-    assert settling.begin(handler)
+    assert handler.begin()
     return handler
 
 
 def settle(operation: Operation, calcom: CalcomService) -> Operation:
     """Take the change up again, as the sweep does; return what it is then."""
-    settling.settle(operation_id=operation.pk, calcom=calcom)
+    execution.settle(operation_id=operation.pk, calcom=calcom)
     return Operation.objects.select_related("appointment").get(pk=operation.pk)
 
 

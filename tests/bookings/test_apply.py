@@ -189,7 +189,7 @@ def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
     """FM-74: it arrives 20 ms before the POST is answered; the answer then finds it done, and cancels nothing."""
     operation = write_down(intent(salon.colour, at(14)))
     case = begin(operation, calcom)
-    answer = case.ask()
+    answer = case.execute()
 
     hooks.bring(hooks.said())
     case.apply_result(answer)
@@ -203,7 +203,7 @@ def test_an_echo_before_the_answer_confirms(salon, hooks, calcom, simulator):
 def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simulator):
     """FM-74: the answer is written down right after the echo's look at the appointment."""
     case = begin(write_down(intent(salon.colour, at(14))), calcom)
-    answers = [case.ask()]
+    answers = [case.execute()]
 
     def and_then_the_answer(execute, sql, *arguments):
         result = execute(sql, *arguments)
@@ -276,7 +276,7 @@ def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom,
     """FM-74: it does not carry our id, so it may be about our own booking, whose uid we do not know yet."""
     operation = write_down(intent(salon.colour, at(14), ANNA))
     case = begin(operation, calcom)
-    answer = case.ask()
+    answer = case.execute()
     simulator.cancel_elsewhere(answer.uid)
 
     hooks.bring(hooks.said("BOOKING_CANCELLED"))
@@ -416,7 +416,7 @@ def test_news_that_come_while_the_answer_is_written_down_cost_nobody_the_booking
 ):
     """FM-15, FM-74: between two looks at our rows it is confirmed; it is no second booking, to be cancelled there."""
     case = begin(write_down(intent(salon.colour, at(14))), calcom)
-    remote = case.ask()
+    remote = case.execute()
     look, settled = classify._Family.of, []
 
     def look_and_be_overtaken(news):

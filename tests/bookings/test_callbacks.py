@@ -55,7 +55,8 @@ def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
     let_jobs_finish()
 
     assert not CallbackRequest.objects.exists()
-    assert any("nobody can call back" in str(record.msg) for record in caplog.records if record.levelname == "ERROR")
+    errors = [str(record.msg) for record in caplog.records if record.levelname == "ERROR"]
+    assert any("booking.caller_unreachable" in error for error in errors)
 
 
 def test_a_move_that_came_to_nothing_is_told_by_a_person(salon, calcom, simulator):
@@ -68,7 +69,7 @@ def test_a_move_that_came_to_nothing_is_told_by_a_person(salon, calcom, simulato
     let_jobs_finish()
 
     assert Operation.objects.get(kind="reschedule").state == "refused"
-    assert CallbackRequest.objects.get().topic.startswith("The appointment could not be moved at Cal.com.")
+    assert CallbackRequest.objects.get().topic.startswith("The appointment could not be rescheduled at Cal.com.")
 
 
 def test_a_cancellation_that_came_to_nothing_is_told_by_a_person(salon, calcom, simulator):
@@ -86,7 +87,7 @@ def test_a_concern_is_on_the_list_once(salon, calcom):
     """However often it comes to nothing."""
     appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
-    assert all(callbacks.owe(appointment, "It failed.") for _ in range(3))
+    assert all(callbacks.request_for(appointment, "It failed.") for _ in range(3))
 
     assert CallbackRequest.objects.count() == 1
 
@@ -99,7 +100,9 @@ def test_twins_at_the_same_moment_are_one_callback(salon, calcom):
     def ask(number):
         ready.wait(5)
         try:
-            return callbacks.ask(callbacks.Ask(salon.company, f"+4915112345{number:03}", "A perm", conversation=call))
+            return callbacks.request_callback(
+                callbacks.CallbackIntent(salon.company, f"+4915112345{number:03}", "A perm", conversation=call)
+            )
         finally:
             connections.close_all()
 

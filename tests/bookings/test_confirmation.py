@@ -96,7 +96,7 @@ def test_lost_answer_of_a_booking_to_be_confirmed_is_found(practice, practice_ca
     """The look-up that every send without an answer gets finds it waiting."""
     operation = write_down(intent(practice.vaccination, at(20), JANE))
     handler = begin(operation, practice_calcom)
-    handler.ask()
+    handler.execute()
     pass_time(40)
 
     operation = settle(operation, practice_calcom)
@@ -108,7 +108,7 @@ def test_lost_answer_of_a_booking_to_be_confirmed_is_found(practice, practice_ca
 def test_webhook_before_the_answer_makes_it_wait(practice, practice_calcom, simulator, hooks):
     """It comes 20 ms earlier (recorded)."""
     handler = begin(write_down(intent(practice.vaccination, at(20), JANE)), practice_calcom)
-    remote = handler.ask()
+    remote = handler.execute()
     hooks.bring(hooks.said("BOOKING_REQUESTED"))
     handler.apply_result(remote)
 
@@ -205,7 +205,7 @@ def test_declined_request_without_a_number_alerts_staff(practice, practice_calco
     hooks.bring(hooks.said("BOOKING_REJECTED"))
 
     assert CallbackRequest.objects.count() == 0
-    assert "nobody can call back" in caplog.text
+    assert "booking.caller_unreachable" in caplog.text
 
 
 # --- cancelled and rescheduled -----------------------------------------------------------------------------------

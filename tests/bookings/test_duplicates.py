@@ -96,7 +96,7 @@ def test_reschedule_goes_on_from_where_the_booking_was_imported(salon, hooks, ca
 def test_booking_is_confirmed_when_it_was_imported_without_its_id(salon, hooks, calcom, simulator):
     """The answer names us; the import under the same uid is ours, not another's."""
     handler = begin(write_down(intent(salon.colour, at(10), ANNA)), calcom)
-    answer = handler.ask()
+    answer = handler.execute()
     hooks.bring([hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")])
     assert Appointment.objects.filter(origin="calcom", state="confirmed").exists()
 
@@ -117,7 +117,7 @@ def test_wrong_booking_is_undone_when_it_was_imported_without_its_id(salon, hook
     """Cal.com booked another time than asked for: the import has the uid, and goes with the booking."""
     simulator.fail(BOOK, "other_start")
     handler = begin(write_down(intent(salon.colour, at(10), ANNA)), calcom)
-    answer = handler.ask()
+    answer = handler.execute()
     hooks.bring([hooks.said()[0].replace(METADATA_KEY.encode(), b"something_else")])
 
     handler.apply_result(answer)

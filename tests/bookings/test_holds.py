@@ -388,7 +388,7 @@ def test_a_hold_that_runs_out_while_it_is_booked(salon, calcom, simulator, call)
     run_out(held)
 
     with pytest.raises(claims.Contention):
-        booking._write_down(_wish(seen, ANNA, hold=seen), Deadline.after(1), seen)
+        booking.commit(_wish(seen, ANNA, hold=seen), Deadline.after(1), seen)
 
     seen.refresh_from_db()
     assert (seen.state, seen.attendee_name, seen.customer) == ("held", "", None)

@@ -84,7 +84,7 @@ def test_message_with_impossible_times_is_ignored_at_once(salon, hooks, simulato
 def test_impossible_times_of_our_own_booking_are_looked_up_once(salon, hooks, calcom, times, caplog):
     """The message names us, so the booking is read: once, behind callers' requests."""
     case = begin(write_down(intent(salon.colour, at(14), ANNA)), calcom)
-    answer = case.ask()
+    answer = case.execute()
 
     hooks.bring([message(uid=answer.uid, metadata={METADATA_KEY: case.appointment.public_id}, **spelled(times))])
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from bookings.availability.occupancy import READ
 from bookings.models import LIVE_STATES, Appointment, Operation, Service
-from bookings.scheduling.handlers import _belongs_to_another
+from bookings.scheduling.handlers import belongs_to_another
 from calcom.models import EventType, EventTypeHost
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -165,7 +165,7 @@ def test_whose_a_uid_is_where_hardly_anybody_was_ever_moved():
     mine = Appointment.objects.get(remote_uid="uid-777")
 
     with CaptureQueriesContext(connection) as asked:
-        assert not _belongs_to_another("uid-777", mine)
+        assert not belongs_to_another("uid-777", mine)
 
     assert {node.get("Index Name", node["Node Type"]) for node in explain(asked[0]["sql"])} == {
         "Bitmap Heap Scan",

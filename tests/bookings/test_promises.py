@@ -88,7 +88,7 @@ def test_lost_answer_at_another_start_is_undone_when_it_is_looked_up(salon, calc
     """It is not looked for at the promised time only."""
     simulator.fail(BOOK, "other_start")
     handler = begin(write_down(intent(salon.beard, at(10))), calcom)
-    handler.ask()
+    handler.execute()
     pass_time(31)
 
     assert settle(handler.operation, calcom).outcome == "other_start"

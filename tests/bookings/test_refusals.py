@@ -5,8 +5,8 @@ import pytest
 from bookings.api import problem_catalog
 from bookings.errors import BookingError, ConfigurationError
 from bookings.models import CallbackRequest, Claim, Operation
-from bookings.scheduling.cases import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
 from bookings.scheduling.execution import refusal
+from bookings.scheduling.settling import MOST_INCONCLUSIVE_ANSWERS, REFUSALS
 from calcom.errors import OutcomeUnknown, Reason, Unavailable
 from calcom.service import CalcomService
 from tests.bookings.helpers import (
@@ -198,7 +198,7 @@ def test_wrong_booking_that_cannot_be_undone_is_told_to_staff(salon, calcom, sim
 
     assert simulator.count(CANCEL) == 1
     assert not Claim.objects.exists()
-    assert any("still stands" in record.getMessage() for record in caplog.records)
+    assert any("booking.mismatch_not_cancelled" in record.getMessage() for record in caplog.records)
 
 
 def test_look_ups_without_an_answer_become_rare(salon, calcom, simulator, appointment):

@@ -26,7 +26,7 @@ from bookings.errors import (
     UpstreamUnavailable,
 )
 from bookings.models import Appointment, CallbackRequest, Claim, Operation, Service
-from bookings.scheduling import rescheduling, settling
+from bookings.scheduling import execution, rescheduling
 from bookings.scheduling.claims import release_other_time, take_other_time
 from bookings.scheduling.handlers import handler_for
 from bookings.sync.apply import apply_update
@@ -130,7 +130,7 @@ def test_a_reason_is_always_sent(calcom, appointment, reason):
     """Staff reads it at Cal.com."""
     reschedule(appointment, at(16), calcom, reason=reason)
 
-    assert Operation.objects.get(kind="reschedule").reason == (reason.strip() or "Moved by phone.")
+    assert Operation.objects.get(kind="reschedule").reason == (reason.strip() or "Rescheduled by phone.")
 
 
 def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, appointment):
@@ -570,7 +570,7 @@ def test_killed_before_the_request_left(calcom, simulator, appointment):
 def test_killed_before_the_answer_was_written_down(calcom, simulator, appointment):
     """Experiment 4: the old uid says where it went; it is not moved twice, and no claim is left."""
     operation = enter(appointment, at(16))
-    begin(operation, calcom).ask()
+    begin(operation, calcom).execute()
     pass_time(31)
 
     settled = settle(operation, calcom)
@@ -627,8 +627,8 @@ def test_two_who_take_up_the_same_move_send_it_once(calcom, simulator, appointme
     operation = enter(appointment, at(16))
     one, other = (handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom) for _ in range(2))
 
-    settling.send(one)
-    settling.send(other)
+    one.send()
+    other.send()
 
     assert simulator.count(MOVE) == 1
 
@@ -637,9 +637,9 @@ def test_the_same_yes_twice_is_one_yes(calcom, simulator, appointment):
     """A webhook may tell of it before the answer comes: the same uid again is no news."""
     operation = enter(appointment, at(16))
     handler = begin(operation, calcom)
-    remote = handler.ask()
+    remote = handler.execute()
 
-    settling.apply_result(operation_id=operation.pk, remote=remote, calcom=calcom)
+    execution.apply_result(operation_id=operation.pk, remote=remote, calcom=calcom)
     handler.apply_result(remote)
 
     row = Appointment.objects.get()
@@ -791,7 +791,7 @@ def test_behind_a_foreign_answer_the_move_is_found(salon, calcom, simulator, app
     """The answer was about another booking, and ours was moved all the same."""
     other = booked(salon.colour, at(10), calcom, KARL)
     handler = begin(enter(appointment, at(16)), calcom)
-    handler.ask()
+    handler.execute()
 
     handler.apply_result(calcom.get_booking(uid=other.remote_uid))
 
@@ -817,7 +817,7 @@ def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom
     beard = booked(salon.beard, at(16), calcom, KARL)
     handler = begin(enter(appointment, at(16)), calcom)
 
-    handler.apply_result(replace(handler.ask(), host_ids=[salon.ben.host.calcom_id]))
+    handler.apply_result(replace(handler.execute(), host_ids=[salon.ben.host.calcom_id]))
 
     assert claims_of(beard) == claims_of(appointment) == {"Ben": "confirmed"}
     assert Claim.objects.get(conflicting=True).appointment == appointment
@@ -831,7 +831,7 @@ def enter(appointment, start):
     ask = Operation(
         company=appointment.company, appointment=appointment, kind="reschedule", new_start=start, reason="a test"
     )
-    rescheduling._write_down(ask, None, Deadline.after(0))
+    rescheduling.commit(ask, None, Deadline.after(0))
     return ask
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from bookings.errors import SlotTaken
 from bookings.models import Appointment, CallbackRequest, Claim, Operation
-from bookings.scheduling import settling
+from bookings.scheduling import execution
 from bookings.scheduling.handlers import handler_for
 from calcom.errors import Unavailable
 from calcom.http.parsing import METADATA_KEY
@@ -55,7 +55,7 @@ def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
     """Experiment 4: the booking is found by our id; no second one is made, no claim is left."""
     operation = write_down(intent(salon.colour, at(14)))
     handler = begin(operation, calcom)
-    handler.ask()
+    handler.execute()
 
     pass_time(31)
     settled = settle(operation, calcom)
@@ -70,8 +70,8 @@ def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
     operation = write_down(intent(salon.colour, at(14)))
     one, other = (handler_for(Operation.objects.with_timing().get(pk=operation.pk), calcom) for _ in range(2))
 
-    settling.send(one)
-    settling.send(other)
+    one.send()
+    other.send()
 
     assert simulator.count(BOOK) == 1
 
@@ -134,7 +134,7 @@ def test_moved_booking_that_is_heard_of_first_is_confirmed_where_it_is(salon, ca
     [made] = accepted(simulator)
     moved = simulator.reschedule_elsewhere(made["uid"], at(11))
 
-    settling.apply_result(operation_id=operation.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
+    execution.apply_result(operation_id=operation.pk, remote=calcom.get_booking(uid=moved["uid"]), calcom=calcom)
 
     mine = Appointment.objects.get()
     assert (mine.state, mine.start, mine.earlier_remote_uids) == ("confirmed", at(11), [made["uid"]])
@@ -224,7 +224,7 @@ def test_a_refusal_by_our_own_booking_is_no_refusal(salon, calcom, simulator):
             return super().find_booking(**asked) if seen else None
 
     operation = write_down(intent(salon.colour, at(14)))
-    begin(operation, calcom).ask()
+    begin(operation, calcom).execute()
     pass_time(31)
 
     settled = settle(operation, LooksTooEarly(salon.account))
@@ -249,7 +249,7 @@ def test_a_wish_that_nobody_could_enter_in_time_becomes_a_callback(salon, calcom
 def test_an_unknown_wish_is_looked_up_once_more_before_it_is_given_up(salon, calcom, simulator):
     """It may have been booked all along."""
     operation = write_down(intent(salon.colour, at(14)))
-    begin(operation, calcom).ask()
+    begin(operation, calcom).execute()
     pass_time(31)
     start = operation.appointment.start
     _has_begun(operation.appointment)
@@ -316,7 +316,7 @@ def test_a_late_second_yes_is_cancelled_there(salon, calcom, simulator):
     """One wish, one booking: whichever is heard first stands, the other one goes."""
     operation = write_down(intent(salon.colour, at(14)))
     handler = begin(operation, calcom)
-    remote = handler.ask()
+    remote = handler.execute()
     handler.apply_result(remote)
     duplicate = simulator.book_elsewhere(
         "colour", at(14), host="emma", metadata={METADATA_KEY: handler.appointment.public_id}
@@ -332,7 +332,7 @@ def test_the_same_yes_twice_is_one_yes(salon, calcom, simulator):
     """A webhook may confirm before the answer does: the same uid again is no news."""
     operation = write_down(intent(salon.colour, at(14)))
     handler = begin(operation, calcom)
-    remote = handler.ask()
+    remote = handler.execute()
 
     handler.apply_result(remote)
     handler_for(operation, calcom).apply_result(remote)
@@ -346,7 +346,7 @@ def test_a_host_chosen_against_our_guess_is_recorded_as_a_conflict(salon, calcom
     first = book(intent(salon.colour, at(14)), calcom).appointment
     operation = write_down(intent(salon.beard, at(14), KARL))
     handler = begin(operation, calcom)
-    remote = handler.ask()
+    remote = handler.execute()
 
     handler.apply_result(_with(remote, host_ids=[salon.emma.host.calcom_id]))
 
@@ -360,7 +360,7 @@ def test_a_host_that_no_sync_has_seen_is_written_down(salon, calcom, simulator):
     operation = write_down(intent(salon.colour, at(14)))
     handler = begin(operation, calcom)
 
-    handler.apply_result(_with(handler.ask(), host_ids=[999]))
+    handler.apply_result(_with(handler.execute(), host_ids=[999]))
 
     assert Appointment.objects.get().host == Host.objects.get(calcom_id=999)
 

@@ -100,7 +100,7 @@ def test_booking_is_confirmed_when_other_account_hears_of_it_first(salon, calcom
     """Its message claims its host's time; the answer that comes later finds nothing in its way."""
     own.simulator.busy("emma", at(10), at(11))
     case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
-    answer = case.ask()
+    answer = case.execute()
 
     tell(rival)
     assert claimed(rival) == [(at(10), at(10, 30))]
@@ -197,7 +197,7 @@ def test_cancellation_of_what_another_account_is_just_booking_is_its_matter(salo
     """It comes before the answer that tells its uid, and carries no id."""
     simulator.busy("emma", at(9), at(18))
     case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
-    answer = case.ask()
+    answer = case.execute()
     simulator.cancel_elsewhere(answer.uid)
 
     rival.hooks.bring(rival.hooks.said("BOOKING_CANCELLED"))
@@ -312,7 +312,7 @@ def test_one_user_under_two_accounts_has_one_appointment_and_two_claims(salon, c
     rival = rival_at(simulator, factories.SALON_CREDENTIAL)
     simulator.busy("emma", at(10), at(11))
     case = begin(write_down(intent(salon.cut, at(10), ANNA)), calcom)
-    answer = case.ask()
+    answer = case.execute()
 
     for hooks in (own, rival.hooks) if hears_first == "own" else (rival.hooks, own):
         hooks.bring(hooks.said())

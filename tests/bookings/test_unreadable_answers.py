@@ -171,7 +171,7 @@ def test_lost_answer_is_found_whatever_the_list_lacks(salon, calcom, simulator, 
     """Without our id in it, it is refused when it is sent again, and found by the look-up after that."""
     for start, fault in zip(QUARTERS + [each + timedelta(days=1) for each in QUARTERS], kind, strict=False):
         operation = write_down(intent(salon.beard, start))
-        begin(operation, calcom).ask()
+        begin(operation, calcom).execute()
         pass_time(31)
         simulator.fail(LIST, "altered", **fault)
         assert settle(operation, calcom).state == "done", fault

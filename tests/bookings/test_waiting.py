@@ -54,7 +54,7 @@ def in_background():
 def test_caller_who_waits_three_seconds_sends_three_queries(operation, calcom):
     """Two looks while it lasts, and one at the end for what the answer says."""
     with CaptureQueriesContext(connection) as sent:
-        found = execution.join(operation, calcom.account_id, Deadline.after(3))
+        found = execution.wait_for(operation, calcom.account_id, Deadline.after(3))
 
     assert found.state == "queued"
     assert len(sent) <= 3
@@ -65,7 +65,7 @@ def test_waiting_caller_is_woken_by_another_thread_of_the_process(operation, cal
     monkeypatch.setattr(execution, "LOOK_EVERY", LONG)
 
     def join() -> Operation:
-        return execution.join(operation, calcom.account_id, Deadline.after(PATIENCE))
+        return execution.wait_for(operation, calcom.account_id, Deadline.after(PATIENCE))
 
     waiting = in_background(operation.public_id, join, 3)
     settle(operation, calcom)
@@ -98,7 +98,7 @@ def test_caller_waits_for_another_process_without_redis(
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     monkeypatch.setattr(wakeups, "wake", lambda _topic: None)  # it ends in another process
     [waiting] = in_background(
-        operation.public_id, lambda: execution.join(operation, calcom.account_id, Deadline.after(PATIENCE))
+        operation.public_id, lambda: execution.wait_for(operation, calcom.account_id, Deadline.after(PATIENCE))
     )
 
     Operation.objects.get().transition(to=Operation.State.DONE)

@@ -73,7 +73,7 @@ def _die(appointment, start, calcom, *, is_sent):
     ask = Operation(
         company=appointment.company, appointment=appointment, kind="reschedule", new_start=start, reason="x"
     )
-    rescheduling._write_down(ask, None, Deadline.after(0))
+    rescheduling.commit(ask, None, Deadline.after(0))
     if is_sent:
         begin(ask, calcom).ask()
 

@@ -9,6 +9,7 @@ from django.test import Client
 from redis import RedisError
 
 from bookings.models import Operation
+from bookings.scheduling import settling
 from cachectl import invalidation, tasks
 from cachectl.models import CacheInvalidation
 from calcom.errors import CalcomError
@@ -149,7 +150,7 @@ class TestChanges:
         Operation.objects.filter(pk=booked.operation.pk).update(state=Operation.State.SENDING)
 
         with samples.growth() as grown, transaction.atomic():
-            assert booked.operation.close(to=Operation.State.DONE)
+            assert settling.close(booked.operation, to=Operation.State.DONE)
             transaction.set_rollback(True)
 
         assert not [line for line in grown if line.startswith("slotline_operations_total")]

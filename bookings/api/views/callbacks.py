@@ -34,8 +34,8 @@ class CallbacksView(AgentView):
         number = phone_number(body["phone"], _region(place, branches), field="phone") or context.caller_phone
         if number is None:
             raise PhoneRequired("There is no number to call.")
-        row, replayed = callbacks.ask(
-            callbacks.Ask(
+        row, replayed = callbacks.request_callback(
+            callbacks.CallbackIntent(
                 company=context.key.company,
                 branch=place,
                 conversation=context.conversation,

@@ -217,7 +217,7 @@ def test_hold_waits_for_a_concurrent_writer(
     simulator: Simulator, agent: Agent, salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FM-13: a write in the way says nothing about the time: it is looked at again, and nothing is left of the try."""
-    write_down, tries = holds._write_down, []
+    write_down, tries = holds.commit, []
 
     def stumble_once(*args: Any) -> Any:
         tries.append(args)
@@ -225,7 +225,7 @@ def test_hold_waits_for_a_concurrent_writer(
             raise claims.Contention
         return write_down(*args)
 
-    monkeypatch.setattr(holds, "_write_down", stumble_once)
+    monkeypatch.setattr(holds, "commit", stumble_once)
 
     body = search(agent, salon, when=TEN, hold="exact_match").json()
 

@@ -29,7 +29,8 @@ class FailpointsConfig(AppConfig):
         """Wrap the functions before and after which an operation may be halted."""
         if FOLDER not in os.environ:
             return
-        from bookings.scheduling import handlers, settling  # noqa: PLC0415  models, which are loaded by now
+        from bookings.scheduling import handlers  # noqa: PLC0415  models, which are loaded by now
+        from bookings.scheduling.settling import OperationHandler  # noqa: PLC0415
         from calcom.service import CalcomService  # noqa: PLC0415
 
         role = Role.WORKER if Path(sys.argv[0]).parent.name == "celery" else Role.WEB
@@ -49,10 +50,10 @@ class FailpointsConfig(AppConfig):
             if handler is not None:
                 halt_while_armed(folder / file_name(role, operations[type(handler)], step, handler.start))
 
-        settling.begin = _wrapped(settling.begin, before=enter)
+        OperationHandler.begin = _wrapped(OperationHandler.begin, before=enter)  # type: ignore[method-assign]
         for kind in operations:
-            kind.ask = _wrapped(  # type: ignore[method-assign]
-                kind.ask, before=lambda _handler: halt(Step.BEGUN), after=lambda: halt(Step.ANSWERED)
+            kind.execute = _wrapped(  # type: ignore[method-assign]
+                kind.execute, before=lambda _handler: halt(Step.BEGUN), after=lambda: halt(Step.ANSWERED)
             )
         CalcomService.availability_changed = _wrapped(  # type: ignore[method-assign]
             CalcomService.availability_changed, before=lambda *_: halt(Step.COMMITTED)

@@ -4,9 +4,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from bookings.availability.occupancy import with_buffers
 from bookings.availability.rules import Rules
-from bookings.models import Appointment, AppointmentState, Claim, Operation
+from bookings.models import Appointment, AppointmentState, Claim, Operation, with_buffers
 from bookings.sync.classify import Drift
 from cachectl.models import CacheInvalidation
 from calcom import tasks as calcom_tasks
