@@ -11,18 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from calcom.simulator import WEEKDAYS, Dataset, EventType, Hours, User
-from script.lib import environment
+from script.lib.environment import Environment, calcom_data, running_servers
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("bookings", "calcom", "cachectl", "monitoring")
 DOMAINS = ("bookings/availability/", "bookings/scheduling/")
 TO_COME = timedelta(days=3)
-ALWAYS = (Hours(days=WEEKDAYS, start="00:00", end="23:30"),)
-DATASET = Dataset(
-    users=(User(1, "salon", "Salon", "Europe/Berlin", api_key="cal_trace", hours=ALWAYS),),
-    event_types=(EventType(1, "salon", "cut", "Cut", 30),),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,16 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="script/trace", description=__doc__)
     parser.add_argument("--files", action="store_true", help="print each stay: the file and the functions entered")
     options = parser.parse_args(arguments)
-    with environment.brought_up(DATASET, log="trace", processes=0, workers=False) as ground:
+    dataset = calcom_data({"salon": {"cut": []}})
+    with running_servers("trace") as servers, servers.environment(dataset, processes=1) as environment:
         recorder = Recorder()
-        for name, call in _calls(ground):
+        for name, call in _calls(environment):
             with recorder.recording():
                 call()
             show(name, recorder.entered, files=options.files)
     return 0
 
 
-def _calls(ground: environment.Ground) -> Iterator[tuple[str, Callable[[], object]]]:
+def _calls(environment: Environment) -> Iterator[tuple[str, Callable[[], object]]]:
     from django.utils import timezone  # noqa: PLC0415  models, which need the settings
 
     from bookings.availability.calendar_view import Calendar  # noqa: PLC0415
@@ -50,12 +45,12 @@ def _calls(ground: environment.Ground) -> Iterator[tuple[str, Callable[[], objec
     from cachectl.infra.deadline import Deadline  # noqa: PLC0415
     from calcom.service import CalcomService  # noqa: PLC0415
 
-    company_id = ground.tenant().company_id
+    company_id = environment.tenant().company_id
     service = Service.objects.select_related("branch__company", "event_type__account").get()
     calcom = CalcomService(service.event_type.account, tenant=company_id)
 
     def find(day: datetime) -> list[datetime]:
-        zone = ground.tenant().zone
+        zone = environment.tenant().zone
         query = AvailabilityQuery(service, [Calendar(service.event_type)], TimeCriteria.on([day.date()], zone))
         found = search(query, now=timezone.now(), calcom=calcom, deadline=Deadline.after(10))
         return [offer.start for offer in found.offers]

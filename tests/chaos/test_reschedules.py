@@ -75,7 +75,7 @@ def _die(appointment, start, calcom, *, is_sent):
     )
     rescheduling.commit(ask, None, Deadline.after(0))
     if is_sent:
-        begin(ask, calcom).ask()
+        begin(ask, calcom).execute()
 
 
 def _try(deed):
