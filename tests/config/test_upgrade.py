@@ -9,6 +9,7 @@ from celery.contrib.testing.worker import start_worker
 from cachectl import store
 from cachectl.freshness import Freshness
 from cachectl.infra.redis import redis_client
+from config.celery import app as slotline
 from tests.cachectl.conftest import ACCOUNT, CUT, MONDAY
 
 TASKS_OF_0_1 = ("cachectl.forget_range", "bookings.forget_offers", "cachectl.sweep_forgettings")
@@ -23,8 +24,12 @@ def test_worker_discards_tasks_that_are_gone_and_goes_on() -> None:
     for name in TASKS_OF_0_1:
         app.send_task(name, kwargs={"forgetting_id": 7})
     app.send_task("known")
-    with start_worker(app, perform_ping_check=False, pool="solo", shutdown_timeout=30):
-        assert done.wait(30)
+    try:
+        with start_worker(app, perform_ping_check=False, pool="solo", shutdown_timeout=30):
+            assert done.wait(30)
+    finally:  # `start_worker` makes its application the process's
+        slotline.set_current()
+        slotline.set_default()
 
 
 def test_keys_of_the_first_version_are_not_read() -> None:
