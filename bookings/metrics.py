@@ -1,4 +1,4 @@
-"""What monitoring is told of questions and wishes that come to their end. Words of our code only, no caller's."""
+"""Metrics of searches and operations. Labels hold words of this code only, never a caller's."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ def count_answer(known: CacheResult) -> None:
 
 def _source(known: CacheResult) -> str:
     if not known.verified:
-        return known.freshness.value  # whoever was waited for in vain
+        return known.freshness.value  # the load failed or came too late
     if known.loaded or known.collapsed:
         return "loaded" if known.loaded else "collapsed"
     return known.freshness.value if known.days else "rules"

@@ -1,4 +1,4 @@
-"""What goes on when nobody waits: open changes are settled, holds that ran out are ended."""
+"""Background work: open operations are settled, expired rows are ended or deleted."""
 
 from celery import shared_task
 from django.db.models.functions import Now
@@ -13,7 +13,7 @@ from calcom.webhooks.inbox import KEPT
 
 @shared_task(name="bookings.settle")
 def settle(**_newer: object) -> None:
-    """Bring changes that are due as far as they go now. Safe to run twice."""
+    """Bring due operations as far as they go now. Safe to run twice."""
     for operation in Operation.objects.select_related("appointment__event_type__account").claim_each():
         appointment = operation.appointment
         calcom = CalcomService(appointment.event_type.account, tenant=appointment.company_id)
@@ -34,7 +34,7 @@ def end_silent_conversations(**_newer: object) -> None:
 
 @shared_task(name="bookings.delete_expired_offers")
 def delete_expired_offers(**_newer: object) -> None:
-    """Delete the offers that nobody asks for any more."""
+    """Delete the offers that expired long ago."""
     holds.delete_expired_offers(now=timezone.now())
 
 

@@ -13,7 +13,7 @@ from calcom.fields import EncryptedTextField
 
 
 def digest_of(key: str) -> str:
-    """Return what is stored of an agent's key. A plain hash will do: the key is random, nobody can guess at it."""
+    """Return the hash of a key that is stored instead of it. A plain one is enough because keys are random."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -21,7 +21,7 @@ class AgentKeyQuerySet(TenantQuerySet["AgentKey"]):
     """Filters over keys."""
 
     def issue(self, *, key: str = "", **fields: Any) -> "tuple[AgentKey, str]":
-        """Create a key with `fields`; return it and its text, which nobody can read again."""
+        """Create a key with `fields`; return it and its text, which is not stored."""
         agent_key = self.model(**fields)
         text = agent_key.give_text(key)
         agent_key.save(using=self.db)

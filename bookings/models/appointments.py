@@ -167,7 +167,7 @@ class Appointment(models.Model):
             models.UniqueConstraint(
                 fields=["remote_uid", "company"], condition=~Q(remote_uid=""), name="appointment_by_remote_uid"
             ),
-            # A new hold replaces the old one, so whoever holds ends the old one first, run out or not.
+            # A new hold replaces the old one, which is ended first, expired or not.
             models.UniqueConstraint(
                 fields=["conversation"], condition=Q(state="held"), name="appointment_held_once_a_conversation"
             ),
@@ -310,8 +310,8 @@ class SharedBooking(models.Model):
     A remote booking that another account asked for, and that takes time of this account's hosts.
 
     Two accounts see one remote booking where their users serve one team event type, or where they are of one Cal.com
-    user. The account that asked has the appointment; the other knows this: times and hosts, and nobody who comes. A row
-    that has ended is kept, so that a late message does not claim its time again.
+    user. The account that asked has the appointment; the other has this row with times and hosts, without attendee. A
+    row that has ended is kept, so that a late message does not claim its time again.
     """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)

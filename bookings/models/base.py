@@ -1,4 +1,4 @@
-"""What several models share: how an object takes over a transition, a bound for searches, the clock of the database."""
+"""Shared by several models: setting updated fields on an object, a bound for searches, the database's clock."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MAX_FOUND = 1_000
 
 
 def assign(row: models.Model, fields: dict[str, Any]) -> None:
-    """Give `row` what an UPDATE gave it; what the database worked out is read when somebody asks for it."""
+    """Set the fields of an UPDATE on `row`; those that the database computed are read on first access."""
     for name, value in fields.items():
         if hasattr(value, "resolve_expression"):
             row.__dict__.pop(name, None)

@@ -20,7 +20,7 @@ class CallbackRequest(models.Model):
     """
 
     class State(models.TextChoices):
-        """Whether somebody took care of it."""
+        """Whether staff have called."""
 
         OPEN = "open", "open"
         DONE = "done", "done"

@@ -47,7 +47,7 @@ class Service(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse an event type that is somebody else's, or of another length than what is spoken."""
+        """Refuse an event type of another account, or of another length than callers are told."""
         if self.event_type.account_id != self.branch.company.account_id:
             raise ValidationError({"event_type": "It belongs to another company's Cal.com account."})
         if self.event_type.length_minutes != self.duration_minutes:
@@ -103,7 +103,7 @@ class Staff(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a host that is somebody else's."""
+        """Refuse a host of another account."""
         if self.host.account_id != self.branch.company.account_id:
             raise ValidationError({"host": "It belongs to another company's Cal.com account."})
 

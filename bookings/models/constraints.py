@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses of a branch, whoever writes it: values that no caller could be answered with."""
+"""Constraints of branches that PostgreSQL checks: values with which no request could be answered."""
 
 from typing import Any
 

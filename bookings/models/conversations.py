@@ -28,7 +28,7 @@ class CustomerQuerySet(TenantQuerySet["Customer"]):
 
 
 class Customer(models.Model):
-    """Somebody who called, as one company knows them."""
+    """A caller, as one company knows them."""
 
     company = models.ForeignKey(Company, models.CASCADE, related_name="customers")
     name = NameField(max_length=200, blank=True, default="")

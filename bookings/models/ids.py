@@ -23,7 +23,7 @@ def conversation_id() -> str:
 
 
 def operation_id() -> str:
-    """Return a new public id of a change, under which its outcome can be asked for."""
+    """Return a new public id of an operation, by which clients ask for its outcome."""
     return f"op_{_random(ID_ALPHABET, 16)}"
 
 
@@ -33,7 +33,7 @@ def callback_id() -> str:
 
 
 def token() -> str:
-    """Return a new token: what an agent is given to name an offer or a hold by. Nobody can guess one."""
+    """Return a new unguessable token, by which an agent names an offer or a hold."""
     return _random(ID_ALPHABET, 10)
 
 

@@ -98,7 +98,7 @@ class Branch(models.Model):
         verbose_name_plural = "branches"
         constraints = [
             models.UniqueConstraint(fields=["company", "name"], name="branch_name_once"),
-            # What would be a 500 in the middle of a call, or an answer in another language, whoever wrote it.
+            # Other values would cause a 500 in a call, or an answer in another language.
             models.CheckConstraint(condition=IsTimeZone("time_zone"), name="branch_time_zone_known"),
             models.CheckConstraint(
                 condition=Q(language__in=[tag for tag, _ in LANGUAGES]), name="branch_language_known"

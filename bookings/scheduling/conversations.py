@@ -1,4 +1,4 @@
-"""A phone call: who is on the line, what they are about to ask, and what was asked and answered in it."""
+"""Phone calls: begin and end, the caller's appointments, prefetching, and the timeline of tool calls."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -53,8 +53,8 @@ def begin(
     """
     Return the conversation of this call, and whether it is new. Platform and call id name a call.
 
-    `caller_phone` (E.164) comes from the telephone network, never from what a model wrote. It is learned once: nobody
-    becomes another caller in the middle of a call.
+    `caller_phone` (E.164) comes from the telephone network, never from what a model wrote. It is set once: a
+    call keeps its caller.
 
     Raises:
         ConversationEnded: that call is over.

@@ -1,8 +1,8 @@
 """
-Who is calling, and so whose appointments may be spoken of.
+The identity of a caller, and so which appointments they may hear of.
 
-A number counts only if it came with the call from a trusted source, never if a model wrote it. Whoever calls from
-another number says what only they know. Nothing is said to anybody else, not even whether there is an appointment.
+A number counts only if it came with the call from a trusted source, never if a model wrote it. A caller from another
+number proves an appointment. To anyone else nothing is said, not even whether there is an appointment.
 """
 
 import re
@@ -18,7 +18,7 @@ from bookings.models import PLACED_STATES, Appointment, AppointmentQuerySet, App
 from bookings.names import same_name, words
 
 TRIES = 3
-"""How many wrong answers one phone call may give. They are counted on its row: a new process forgets nothing."""
+"""Failed proofs that one phone call may have. They are counted on its row, so a restart does not reset them."""
 MOST_FOUND = 10
 _UPCOMING = (AppointmentState.PENDING, *PLACED_STATES)
 # A date of a branch lies within this of the same date in UTC.
@@ -49,11 +49,11 @@ def find(*, conversation: Conversation | None, branch_id: int | None, proof: Pro
         branch_id: the only branch that may be looked at; None for all of the company.
 
     Raises:
-        IdentityRequired: nobody knows who calls, and nothing was said to show it.
+        IdentityRequired: the caller is unknown, and no proof was given.
         IdentityMismatch: what was said fits no appointment, or more than one person's, or came after too many tries.
     """
     if conversation is None or conversation.ended_at is not None:
-        raise IdentityRequired("Without a phone call that goes on nobody knows who is calling.")
+        raise IdentityRequired("Without a phone call that goes on it is not known who is calling.")
     upcoming = _upcoming(conversation, branch_id, now)
     if not proof.is_given:
         return _of_the_number(upcoming, conversation)
@@ -77,8 +77,8 @@ def _of_the_number(upcoming: AppointmentQuerySet, conversation: Conversation) ->
     """
     Return what was booked for the number that the caller calls from.
 
-    It must have been given with that very appointment: whoever books with somebody's e-mail address is taken for that
-    customer, and must not see the others' appointments because of it.
+    It must have been given with that appointment: a booking with another person's e-mail address is assigned to that
+    customer, and must not open the customer's other appointments.
     """
     phone = conversation.caller_phone
     if not phone:

@@ -1,4 +1,4 @@
-"""A search with its consequences: each offer gets a token, an exact match is held, and the next page is remembered."""
+"""A search with its effects: each offer gets a token, an exact match is held, and the next page is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,14 +51,14 @@ def offer(
     try:
         token, held = _hold(table, result.offers[0], calcom, deadline)
     except AnotherTime:
-        # Somebody was faster. What could not be held is not offered, so the question is asked once more.
+        # Another caller was faster. A slot that could not be held is not offered, so the search is repeated.
         result = search(query, now=now, calcom=calcom, deadline=deadline)
         return Offered(result, table.lay(result.offers), None, _more_token(query, result, company))
     return Offered(result, [token], held, _more_token(query, result, company))
 
 
 def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
-    """Hold the one time that was asked for: in one step with writing it down, or after whoever is just writing."""
+    """Hold the requested slot: in one step with saving the offer, or after a concurrent writer."""
     token = table.new(offer)
     held = holds.hold_new(token, loaded_at=offer.loaded_at, verified=offer.verified, deadline=deadline)
     if held is None:

@@ -1,8 +1,8 @@
 """
-What happens at Cal.com without us becomes true here: appointments made, moved, cancelled, attended or missed there.
+Applies what happens at Cal.com: appointments made, rescheduled, cancelled, attended or missed there.
 
-`drift.py` says what a piece of news means, here it is done. Each step looks at the row once more under its lock: if it
-is another by then, the news are told again later.
+`classify.py` says what an update means, here it is done. Each step checks the row once more under its lock: if it has
+changed since, the update is retried later.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -45,10 +45,10 @@ log = structlog.get_logger(__name__)
 State = AppointmentState
 Cause = CacheInvalidation.Cause
 
-# How often one piece of news may lead to another: a booking that was looked up, the one it was moved to, and so on.
-_MOST_LOOKS = 5
+# Look-ups that one update may cause: the booking itself, the one it was rescheduled to, and so on.
+_MAX_LOOK_UPS = 5
 _WRITE_ITS_TIME = {Drift.ANSWER, Drift.NEW, Drift.REQUESTED, Drift.MOVED, Drift.OTHERWISE, Drift.SHARED}
-# How far ahead a host's absence is noted day by day; what lies further ahead is not in the cache for long.
+# How far ahead the days of a host's absence are invalidated; later ones are not cached for long.
 _ABSENCE_AHEAD = timedelta(days=93)
 # By how much Cal.com's clock and ours may differ.
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -67,27 +67,27 @@ def handle(account: Account, event: Event) -> str:
         case AbsenceMarked():
             return _mark_absence(account, event)
         case HostAway():
-            return _forget_absence(account, event)
+            return _invalidate_absence(account, event)
         case EventTypesSynced():
             return catalog.follow_event_types(account)
 
 
 def apply_update(update: RemoteUpdate, calcom: CalcomService) -> Drift:
     """
-    Make our rows say what the news say, and return what they meant.
+    Apply an update to our rows, and return its classification.
 
     Raises:
-        Ignored: it concerns none of our companies, or says what can never be.
+        Ignored: it concerns none of our companies, or is impossible.
         RetryLater, CalcomError: try again later.
     """
-    for _ in range(_MOST_LOOKS):
+    for _ in range(_MAX_LOOK_UPS):
         finding = classify(update)
         uid = _to_look_up(update, finding)
         if uid is not None:
             began = finding.appointment if finding.drift is Drift.MOVED_ON else None
             update = RemoteUpdate(update.account, _looked_up(uid, calcom), began=began.pk if began else None)
             continue
-        _ACTIONS.get(finding.drift, _nothing)(_Case(update, finding, calcom))
+        _ACTIONS.get(finding.drift, _nothing)(_Context(update, finding, calcom))
         if finding.drift is Drift.SHARED_ENDED and update.booking.rescheduled_to_uid:
             update = RemoteUpdate(update.account, _looked_up(update.booking.rescheduled_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:
@@ -125,8 +125,8 @@ def _looked_up(uid: str, calcom: CalcomService) -> RemoteBooking:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """News, what they mean, and whom to ask."""
+class _Context:
+    """An update, its classification, and the account at Cal.com."""
 
     update: RemoteUpdate
     finding: Finding
@@ -139,7 +139,7 @@ class _Case:
             raise RetryLater("its row is gone")
         return self.finding.appointment
 
-    def tell(self, event: str, appointment: Appointment | None, *, alert: bool = False) -> None:
+    def log(self, event: str, appointment: Appointment | None, *, alert: bool = False) -> None:
         """Write a line to the log; nothing in it is personal."""
         (log.error if alert else log.info)(
             event,
@@ -149,28 +149,30 @@ class _Case:
         )
 
 
-def _nothing(_case: _Case) -> None:
+def _nothing(_context: _Context) -> None:
     """Leave everything as it is."""
 
 
-def _wait(_case: _Case) -> None:
+def _wait(_context: _Context) -> None:
     raise RetryLater("a change of ours is not settled yet")
 
 
-def _settle(case: _Case) -> None:
-    """Hear it as the answer to our own change, which may come later or never."""
-    if case.finding.operation is not None:
-        execution.apply_result(operation_id=case.finding.operation.pk, remote=case.update.booking, calcom=case.calcom)
+def _settle(context: _Context) -> None:
+    """Apply it as the result of our own operation, whose response may come later or never."""
+    if context.finding.operation is not None:
+        execution.apply_result(
+            operation_id=context.finding.operation.pk, remote=context.update.booking, calcom=context.calcom
+        )
 
 
 # --- bookings that we do not know --------------------------------------------------------------------------------
 
 
-def _adopt(case: _Case) -> None:
-    """Write down an appointment that was made there."""
-    booking = case.update.booking
-    chosen = case.calcom.hosts_of(booking)
-    event_type, is_known = import_booking.event_type_of(case.update.account, booking, chosen)
+def _import_booking(context: _Context) -> None:
+    """Import an appointment that was made there."""
+    booking = context.update.booking
+    chosen = context.calcom.hosts_of(booking)
+    event_type, is_known = import_booking.event_type_of(context.update.account, booking, chosen)
     host_ids = chosen or list(event_type.hosts.values_list("pk", flat=True))
     home = import_booking.home_of(event_type, host_ids)
     with _writing(event_type):
@@ -180,65 +182,65 @@ def _adopt(case: _Case) -> None:
         was_free = not appointment.is_live or claims.record(appointment, host_ids)
         # Only what we know in full, buffers too, leaves the days answerable; freed time was never known as taken.
         cause = Cause.OWN if appointment.is_live and is_known else Cause.ELSEWHERE
-        invalidations = _invalidations(case.calcom, appointment, host_ids, cause)
-    case.calcom.availability_changed(invalidations)
-    case.tell("appointment mirrored", appointment, alert=not was_free)
+        invalidations = _invalidations(context.calcom, appointment, host_ids, cause)
+    context.calcom.availability_changed(invalidations)
+    context.log("sync.appointment_imported", appointment, alert=not was_free)
 
 
-def _forget_requested(case: _Case) -> None:
-    """Forget the days of a booking that waits for its host: whether it takes time is the event type's matter."""
-    booking = case.update.booking
-    if case.update.is_read:
+def _invalidate_requested(context: _Context) -> None:
+    """Invalidate the days of a booking that waits for its host: it depends on the event type whether it takes time."""
+    booking = context.update.booking
+    if context.update.is_read:
         return  # polled again and again; the days grow stale by themselves
-    host_ids = case.calcom.hosts_of(booking)
-    event_type, _ = import_booking.event_type_of(case.update.account, booking, host_ids)
+    host_ids = context.calcom.hosts_of(booking)
+    event_type, _ = import_booking.event_type_of(context.update.account, booking, host_ids)
     with transaction.atomic(durable=True):
-        invalidations = case.calcom.record_invalidations(
+        invalidations = context.calcom.record_invalidations(
             event_type=event_type, start=booking.start, end=booking.end, host_ids=host_ids, cause=Cause.ELSEWHERE
         )
-    case.calcom.availability_changed(invalidations)
+    context.calcom.availability_changed(invalidations)
 
 
 # --- bookings that another account asked for ---------------------------------------------------------------------
 
 
-def _claim_shared(case: _Case) -> None:
+def _claim_shared(context: _Context) -> None:
     """Claim the time of this account's hosts for it. Who comes is the other account's matter, and is not written."""
-    booking = case.update.booking
-    host_ids = _known_hosts(case)
-    event_type, is_known = import_booking.event_type_of(case.update.account, booking, host_ids)
+    booking = context.update.booking
+    host_ids = _known_hosts(context)
+    event_type, is_known = import_booking.event_type_of(context.update.account, booking, host_ids)
     with _writing(event_type):
-        invalidations = _end_shared(case, event_type)
-        row = SharedBooking.objects.get(account=case.update.account, remote_uid=booking.uid)
+        invalidations = _end_shared(context, event_type)
+        row = SharedBooking.objects.get(account=context.update.account, remote_uid=booking.uid)
         row.event_type, row.start, row.end, row.ended = event_type, booking.start, booking.end, False
         row.save()
         was_free = claims.record(row, host_ids)
-        invalidations += _invalidations(case.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
-    case.calcom.availability_changed(invalidations)
-    case.tell("mirror.shared_booking_claimed", None, alert=not was_free)
+        invalidations += _invalidations(context.calcom, row, host_ids, Cause.OWN if is_known else Cause.ELSEWHERE)
+    context.calcom.availability_changed(invalidations)
+    context.log("sync.shared_booking_claimed", None, alert=not was_free)
 
 
-def _release_shared(case: _Case) -> None:
+def _release_shared(context: _Context) -> None:
     """Give back the time of this account's hosts."""
-    row = case.finding.shared
+    row = context.finding.shared
     event_type = (
         row.event_type
         if row
-        else import_booking.event_type_of(case.update.account, case.update.booking, _known_hosts(case))[0]
+        else import_booking.event_type_of(context.update.account, context.update.booking, _known_hosts(context))[0]
     )
     with _writing(event_type):
-        invalidations = _end_shared(case, event_type)
+        invalidations = _end_shared(context, event_type)
         if row is None:
             # What a list of slots may still lack: nothing here ever knew of this time as taken.
-            invalidations += case.calcom.record_invalidations(
+            invalidations += context.calcom.record_invalidations(
                 event_type=event_type,
-                start=case.update.booking.start,
-                end=case.update.booking.end,
-                host_ids=_known_hosts(case),
+                start=context.update.booking.start,
+                end=context.update.booking.end,
+                host_ids=_known_hosts(context),
                 cause=Cause.ELSEWHERE,
             )
-    case.calcom.availability_changed(invalidations)
-    case.tell("mirror.shared_booking_released", None)
+    context.calcom.availability_changed(invalidations)
+    context.log("sync.shared_booking_released", None)
 
 
 def release_shared(row: SharedBooking, calcom: CalcomService) -> None:
@@ -253,13 +255,13 @@ def release_shared(row: SharedBooking, calcom: CalcomService) -> None:
     calcom.availability_changed(invalidations)
 
 
-def _end_shared(case: _Case, event_type: EventType) -> list[CacheInvalidation]:
+def _end_shared(context: _Context, event_type: EventType) -> list[CacheInvalidation]:
     """
     End it and the one that it replaced, within the transaction that is open; return the days that this changes.
 
     One that was not known is written down as ended, with these times: a late message must not claim its time again.
     """
-    account, booking = case.update.account, case.update.booking
+    account, booking = context.update.account, context.update.booking
     uids = [uid for uid in (booking.uid, booking.rescheduled_from_uid) if uid]
     time = {"start": booking.start, "end": booking.end}
     unknown = [
@@ -267,7 +269,7 @@ def _end_shared(case: _Case, event_type: EventType) -> list[CacheInvalidation]:
     ]
     SharedBooking.objects.bulk_create([] if booking.flaw else unknown, ignore_conflicts=True)
     rows = SharedBooking.objects.filter(account=account, remote_uid__in=uids)
-    return [*_ended(rows, case.calcom), *_disowned(account, uids, case.calcom)]
+    return [*_ended(rows, context.calcom), *_disowned(account, uids, context.calcom)]
 
 
 def _disowned(account: Account, uids: Sequence[str], calcom: CalcomService) -> list[CacheInvalidation]:
@@ -297,55 +299,55 @@ def _ended(rows: QuerySet[SharedBooking], calcom: CalcomService) -> list[CacheIn
     return invalidations
 
 
-def _known_hosts(case: _Case) -> list[int]:
+def _known_hosts(context: _Context) -> list[int]:
     """Return our ids of its hosts whom this account has: others' time is not this account's matter."""
-    hosts = case.update.account.hosts.named_by(case.update.booking)
+    hosts = context.update.account.hosts.named_by(context.update.booking)
     return list(hosts.order_by("pk").values_list("pk", flat=True))
 
 
 # --- appointments of ours ----------------------------------------------------------------------------------------
 
 
-def _move(case: _Case) -> None:
-    """Write down that it is at another time, or with somebody else, and in most cases under another uid."""
-    appointment, booking = case.appointment, case.update.booking
+def _reschedule(context: _Context) -> None:
+    """Write down its new time or host; in most cases it has another uid, too."""
+    appointment, booking = context.appointment, context.update.booking
     hosts_before = _host_ids(appointment)
-    host_ids = case.calcom.hosts_of(booking) or hosts_before
+    host_ids = context.calcom.hosts_of(booking) or hosts_before
     with _locked(appointment):
-        invalidations = _invalidations(case.calcom, appointment, hosts_before, Cause.OWN, freed=True)
-        appointment.replace_remote(booking, host_ids)  # under the lock nobody else does
+        invalidations = _invalidations(context.calcom, appointment, hosts_before, Cause.OWN, freed=True)
+        appointment.replace_remote(booking, host_ids)  # no other writer does, under the lock
         confirmation.track(appointment)
         was_free = claims.record(appointment, host_ids)
-        invalidations += _invalidations(case.calcom, appointment, host_ids, Cause.OWN)
-    case.calcom.availability_changed(invalidations)
-    case.tell("appointment moved at Cal.com", appointment, alert=not was_free)
+        invalidations += _invalidations(context.calcom, appointment, host_ids, Cause.OWN)
+    context.calcom.availability_changed(invalidations)
+    context.log("sync.appointment_rescheduled", appointment, alert=not was_free)
 
 
-def _link(case: _Case) -> None:
+def _link(context: _Context) -> None:
     """Note the uid of the booking that this one replaced: messages about that one may still come."""
-    appointment = case.appointment
+    appointment = context.appointment
     with _locked(appointment):
         appointment.earlier_remote_uids = [
             *appointment.earlier_remote_uids,
-            str(case.update.booking.rescheduled_from_uid),
+            str(context.update.booking.rescheduled_from_uid),
         ]
         appointment.save(update_fields=["earlier_remote_uids"])
 
 
-def _merge(case: _Case) -> None:
-    if not duplicates.merge(case.appointment, [case.update.booking.uid], case.calcom):
+def _merge(context: _Context) -> None:
+    if not duplicates.merge(context.appointment, [context.update.booking.uid], context.calcom):
         raise RetryLater("its twin is being changed")
 
 
-def _decide(case: _Case) -> None:
+def _decide(context: _Context) -> None:
     """Write down that its host has confirmed it, or has not."""
-    if not execution.decide(appointment=case.appointment, remote=case.update.booking, calcom=case.calcom):
+    if not execution.decide(appointment=context.appointment, remote=context.update.booking, calcom=context.calcom):
         raise RetryLater("it is being changed")
 
 
-def _cancel(case: _Case) -> None:
-    release(case.appointment, case.calcom, as_uid=case.update.booking.uid)
-    case.tell("appointment cancelled at Cal.com", case.appointment)
+def _cancel(context: _Context) -> None:
+    release(context.appointment, context.calcom, as_uid=context.update.booking.uid)
+    context.log("sync.appointment_cancelled", context.appointment)
 
 
 def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -> None:
@@ -368,47 +370,47 @@ def release(appointment: Appointment, calcom: CalcomService, as_uid: str = "") -
     calcom.availability_changed(invalidations)
 
 
-def _complete(case: _Case) -> None:
-    _finish(case.appointment, State.COMPLETED)
+def _complete(context: _Context) -> None:
+    _finish(context.appointment, State.COMPLETED)
 
 
-def _cancel_there(case: _Case) -> None:
+def _cancel_at_calcom(context: _Context) -> None:
     """
     Cancel a booking that carries the id of a wish which was settled without it, or that ours was moved to while we
     cancelled that. It was read, not only told.
     """
-    is_moved = case.finding.drift is Drift.OVERTOOK
+    is_moved = context.finding.drift is Drift.OVERTOOK
     try:
-        case.calcom.cancel(
-            uid=case.update.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
+        context.calcom.cancel(
+            uid=context.update.booking.uid, reason="Cancelled by phone." if is_moved else "Booked twice by mistake."
         )
     except Refused as exc:
-        log.warning("superfluous booking not cancelled", account_id=case.update.account.pk, reason=exc.reason.value)
-    case.tell("superfluous booking", case.appointment, alert=True)
+        log.warning("sync.duplicate_not_cancelled", account_id=context.update.account.pk, reason=exc.reason.value)
+    context.log("sync.duplicate_cancelled", context.appointment, alert=True)
 
 
-def _report_revived(case: _Case) -> None:
+def _report_resurrected(context: _Context) -> None:
     """Tell staff, unless it was cancelled while the list was on its way: which of the two is right, people know."""
-    if _looked_up(case.update.booking.uid, case.calcom).state.takes_time:
-        case.tell("cancelled appointment stands at Cal.com", case.appointment, alert=True)
+    if _looked_up(context.update.booking.uid, context.calcom).state.takes_time:
+        context.log("sync.appointment_resurrected", context.appointment, alert=True)
 
 
-_ACTIONS: Mapping[Drift, Callable[[_Case], None]] = {
+_ACTIONS: Mapping[Drift, Callable[[_Context], None]] = {
     Drift.ANSWER: _settle,
     Drift.UNSETTLED: _wait,
-    Drift.NEW: _adopt,
-    Drift.GONE: _adopt,
-    Drift.REQUESTED: _forget_requested,
-    Drift.MOVED: _move,
-    Drift.OTHERWISE: _move,
+    Drift.NEW: _import_booking,
+    Drift.GONE: _import_booking,
+    Drift.REQUESTED: _invalidate_requested,
+    Drift.MOVED: _reschedule,
+    Drift.OTHERWISE: _reschedule,
     Drift.CANCELLED: _cancel,
     Drift.DECIDED: _decide,
     Drift.LINK: _link,
     Drift.TWIN: _merge,
     Drift.ENDED: _complete,
-    Drift.DUPLICATE: _cancel_there,
-    Drift.OVERTOOK: _cancel_there,
-    Drift.RESURRECTED: _report_revived,
+    Drift.DUPLICATE: _cancel_at_calcom,
+    Drift.OVERTOOK: _cancel_at_calcom,
+    Drift.RESURRECTED: _report_resurrected,
     Drift.SHARED: _claim_shared,
     Drift.SHARED_ENDED: _release_shared,
 }
@@ -439,7 +441,7 @@ def _mark_absence(account: Account, marked: AbsenceMarked) -> str:
     if address in marked.present and appointment.state == State.NO_SHOW:
         _finish(appointment, State.COMPLETED)
         return "came after all"
-    raise Ignored("about nobody whom we expect")
+    raise Ignored("about no attendee whom we expect")
 
 
 def _current(account: Account, uid: str) -> Appointment:
@@ -452,17 +454,17 @@ def _current(account: Account, uid: str) -> Appointment:
 def _finish(appointment: Appointment, state: AppointmentState) -> None:
     with transaction.atomic(durable=True):
         if not appointment.transition(to=state):
-            raise RetryLater("somebody else is changing it")
+            raise RetryLater("another writer is changing it")
         claims.release(appointment)
 
 
-def _forget_absence(account: Account, away: HostAway) -> str:
-    """Forget the days on which a host is away, month by month."""
+def _invalidate_absence(account: Account, away: HostAway) -> str:
+    """Invalidate the days on which a host is away, month by month."""
     calcom = CalcomService(account)
     event_type = EventType.objects.filter(account=account, hosts__calcom_id=away.host_id).first()
     first, last = max(away.start, timezone.now()), min(away.end, timezone.now() + _ABSENCE_AHEAD)
     if event_type is None or first >= last:
-        raise Ignored("nobody can book this host then")
+        raise Ignored("this host cannot be booked then")
     while first < last:
         until = min(last, first + LONGEST_CHANGE)
         with transaction.atomic(durable=True):
@@ -483,13 +485,11 @@ def _forget_absence(account: Account, away: HostAway) -> str:
 
 @contextmanager
 def _locked(appointment: Appointment) -> Iterator[None]:
-    """Open a transaction in which the row is as it was when it was judged, and stays so."""
+    """Open a transaction in which the row is locked. Raises RetryLater if it changed since it was classified."""
     with _writing(appointment.event_type):
-        as_judged = Appointment.objects.filter(
-            pk=appointment.pk, state=appointment.state, remote_uid=appointment.remote_uid
-        )
-        if not as_judged.select_for_update().values_list("pk"):
-            raise RetryLater("somebody else changed it")
+        same = Appointment.objects.filter(pk=appointment.pk, state=appointment.state, remote_uid=appointment.remote_uid)
+        if not same.select_for_update().values_list("pk"):
+            raise RetryLater("another writer changed it")
         yield
 
 
@@ -499,7 +499,7 @@ def _writing(event_type: EventType) -> Iterator[None]:
         with claims.writing(event_type):
             yield
     except claims.Contention as exc:
-        raise RetryLater("somebody else writes about it") from exc
+        raise RetryLater("another writer is in the way") from exc
 
 
 def _host_ids(appointment: Appointment) -> list[int]:

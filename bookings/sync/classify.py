@@ -66,12 +66,12 @@ class Drift(StrEnum):
 
 @dataclass(frozen=True)
 class RemoteUpdate:
-    """What was heard of a booking."""
+    """What Cal.com reports about a booking."""
 
     account: Account
     booking: RemoteBooking
     is_read: bool = True
-    """It was read at Cal.com just now. Otherwise it was told, and may have been true some time ago."""
+    """Whether it was read at Cal.com just now. Otherwise a webhook reported it, which may be outdated."""
     reported_at: datetime | None = None
     is_certain: bool = True
     began: int | None = None
@@ -96,7 +96,7 @@ class Finding:
 
 
 def classify(update: RemoteUpdate) -> Finding:
-    """Return what the news mean, given what our rows say now."""
+    """Classify an update, given what our rows say now."""
     family = _Family.of(update)
     if family.stranded is not None:
         # Told in the wrong order: the booking that this one replaces had a row of its own, and lives on in another.
@@ -173,7 +173,7 @@ def _rows(update: RemoteUpdate) -> Iterable[Appointment]:
     Return the rows that may be meant, of other accounts too, each with its open change.
 
     Both come of one statement: a webhook comes within milliseconds of the answer to our own request, and between two
-    statements that answer would be written down. Then nobody would know whose news these are, and would ask Cal.com.
+    statements that answer would be written down. Then the update could not be matched, and would cost a look-up.
     """
     booking = update.booking
     about = Appointment.objects.called(*(uid for uid in (booking.uid, booking.rescheduled_from_uid) if uid))

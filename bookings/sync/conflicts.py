@@ -1,4 +1,4 @@
-"""Appointments that overlap at Cal.com although one person cannot serve both: found, told, and forgotten when over."""
+"""Overlapping appointments of one host at Cal.com: alerts while they last, and the claims that mark them."""
 
 import structlog
 from django.db import IntegrityError, transaction
@@ -32,7 +32,7 @@ def _others(claim: Claim) -> QuerySet[Claim]:
 
 def _tell(claim: Claim) -> None:
     log.error(
-        "overlapping appointments",
+        "sync.overlap_detected",
         alert="overlap",
         appointment_id=claim.appointment.public_id if claim.appointment else None,  # another account's has none here
         host_id=claim.host_id,
@@ -47,4 +47,4 @@ def _reconcile(claim: Claim) -> None:
         with transaction.atomic():
             Claim.objects.filter(pk=claim.pk).update(conflicting=False)
     except IntegrityError:
-        log.info("claim still in conflict", host_id=claim.host_id, start=claim.start)
+        log.info("sync.claim_still_conflicting", host_id=claim.host_id, start=claim.start)

@@ -21,7 +21,7 @@ _DELETED = 0
 
 @dataclass(frozen=True)
 class Home:
-    """Where an appointment belongs that nobody asked us for."""
+    """The branch and service of an appointment that was made at Cal.com."""
 
     branch: Branch
     service: Service | None
@@ -49,7 +49,7 @@ def home_of(event_type: EventType, host_ids: Collection[int]) -> Home:
     Return the branch that offers the event type, else one where its host works, else any that uses the account.
 
     Raises:
-        Ignored: nobody uses it.
+        Ignored: no company uses it.
     """
     used = Q(branch__company__account=event_type.account_id, branch__company__active=True)
     offered = Q(event_type=event_type) | Q(by_staff__event_type=event_type)
@@ -80,7 +80,7 @@ def appointment_of(booking: RemoteBooking, event_type: EventType, home: Home) ->
     """
     Return a new appointment, not saved yet. One that is cancelled by now is one too: late messages must find it.
 
-    It brings nobody with it: a cancellation does not carry our id, so another account may have asked for the booking.
+    A cancelled one gets no attendee: it does not carry our id, so another account may have made the booking.
     """
     appointment = Appointment(
         company=home.branch.company,
@@ -111,9 +111,9 @@ def _phone_number(text: object, branch: Branch) -> str | None:
 
 def _customer(appointment: Appointment) -> Customer | None:
     """
-    Return whoever is known by the number or the address, else somebody new.
+    Return the customer with the number or the address, else a new one.
 
-    Nothing is learned of somebody who is known: anybody can type any address into a booking page.
+    A known customer is not changed: anyone can type any address into a booking page.
     """
     phone, email = appointment.attendee_phone, appointment.attendee_email or None
     customer = customers.known(appointment.company, phone, email)

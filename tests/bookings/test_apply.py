@@ -469,7 +469,7 @@ def test_overlaps_made_there_are_stored_and_alerted(salon, hooks, simulator, cap
     assert as_here() == as_there(simulator)
     assert sorted(Claim.objects.values_list("conflicting", flat=True)) == [False, True]
     assert [claim.start for claim in conflicts.detect()] == [at(14, 30)]
-    assert "overlapping appointments" in caplog.text
+    assert "sync.overlap_detected" in caplog.text
     assert second["uid"] not in caplog.text
 
 
