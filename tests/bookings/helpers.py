@@ -158,7 +158,12 @@ def claims_of(appointment: Appointment) -> dict[str, str]:
 
 def let_jobs_finish() -> None:
     """Wait for what goes on after its caller has gone."""
-    for name in ("questions", "writes", "loads", "background"):  # questions wait for loads, and writes send errands
+    for name in (
+        "questions",
+        "writes",
+        "loads",
+        "background",
+    ):  # in the order in which they start each other
         executors._executor(name).finish()
     executors._executor.cache_clear()
     bulkhead._bulkhead.cache_clear()

@@ -159,7 +159,6 @@ def test_what_cannot_be_cancelled_is_said(desk, salon, calcom):
 
 
 def test_an_appointment_shows_no_uid(desk, salon, calcom):
-    """Whoever has a uid can read, move and cancel the booking at Cal.com."""
     appointment = book(intent(salon.colour, at(14)), calcom).appointment
 
     page = desk.get(url("appointment", "change", appointment.pk)).content.decode()
@@ -169,7 +168,6 @@ def test_an_appointment_shows_no_uid(desk, salon, calcom):
 
 
 def test_a_callback_is_done(desk, salon):
-    """Somebody called, and it says who."""
     callback = CallbackRequest.objects.create(company=salon.company, phone="+4930123456")
 
     desk.post(url("callbackrequest"), {"action": "mark_done", "_selected_action": [callback.pk]})

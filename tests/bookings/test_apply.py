@@ -86,7 +86,7 @@ def test_the_next_caller_does_not_hear_what_was_booked_there(salon, hooks, agent
     assert simulator.count(LISTS) == 1
 
 
-def test_exactly_the_touched_days_are_forgotten(salon, hooks, simulator):
+def test_exactly_the_affected_days_are_invalidated(salon, hooks, simulator):
     """FM-22: of every event type that shares the host, on that day only; the days stay answerable."""
     simulator.book_elsewhere(2, at(14))
 
@@ -131,7 +131,6 @@ def test_nothing_is_learned_about_a_known_customer(salon, hooks, simulator):
 
 
 def test_two_companies_with_one_calendar_do_not_learn_each_others_callers(salon, hooks, simulator):
-    """Invariant 7: its time is taken all the same, but nobody is told who comes."""
     rival = Company.objects.create(name="Rival", slug="rival", account=salon.account)
     branch = rival.branches.create(name="Nord", time_zone="Europe/Berlin")
     Service.objects.create(branch=branch, event_type=salon.colour.event_type, name="Colour", duration_minutes=60)
@@ -170,7 +169,6 @@ def test_what_waits_for_its_host_takes_no_time_until_confirmed(practice, practic
 
 
 def test_old_news_of_an_unknown_booking_are_looked_up(salon, hooks, simulator):
-    """Experiment 22: a message from last week that we never got may be a replay; what it says is checked."""
     booked = simulator.book_elsewhere(2, at(14))
     [told] = hooks.said()
     simulator.cancel_elsewhere(booked["uid"], webhook=False)
@@ -219,14 +217,18 @@ def test_an_echo_beside_the_answer_costs_no_request(salon, hooks, calcom, simula
 
 
 def test_an_echo_after_the_answer_is_known_already(salon, hooks, calcom, simulator):
-    """FM-71: no second appointment, no forgetting, no request."""
+    """FM-71."""
     book(intent(salon.colour, at(14)), calcom)
-    before, forgotten = simulator.count(), CacheInvalidation.objects.count()
+    before, invalidated = simulator.count(), CacheInvalidation.objects.count()
 
     hooks.bring(hooks.said() * 2)
 
     assert hooks.notes() == ["known already"]
-    assert (Appointment.objects.count(), CacheInvalidation.objects.count(), simulator.count()) == (1, forgotten, before)
+    assert (Appointment.objects.count(), CacheInvalidation.objects.count(), simulator.count()) == (
+        1,
+        invalidated,
+        before,
+    )
 
 
 def test_an_echo_settles_what_the_answer_could_not(salon, hooks, calcom, simulator):
@@ -292,7 +294,7 @@ def test_a_cancellation_of_what_is_just_being_booked_waits(salon, hooks, calcom,
 
 
 def test_moved_there_is_moved_here(salon, hooks, calcom, simulator):
-    """FM-71: a new uid, the old one in the chain; both days are forgotten."""
+    """FM-71."""
     mine = book(intent(salon.colour, at(14)), calcom).appointment
     CacheInvalidation.objects.all().delete()
     moved = simulator.reschedule_elsewhere(mine.remote_uid, at(11, on=WEDNESDAY))
@@ -376,7 +378,7 @@ def test_another_host_under_the_same_uid_is_looked_up(salon, hooks, simulator):
 
 
 def test_a_booking_of_a_cancelled_wish_is_cancelled_there(salon, hooks, calcom, simulator):
-    """FM-04: it came to be although nobody wants it any more; it is looked at first, then cancelled."""
+    """FM-04."""
     mine = book(intent(salon.colour, at(14)), calcom).appointment
     cancel(mine, calcom)
     late = simulator.book_elsewhere(2, at(14), metadata={METADATA_KEY: mine.public_id})
@@ -485,7 +487,7 @@ def test_an_overlap_that_is_over_is_no_overlap(salon, hooks, simulator):
     assert [claim.conflicting for claim in Claim.objects.all()] == [False]
 
 
-# --- somebody else's ---------------------------------------------------------------------------------------------
+# --- another company's ---------------------------------------------------------------------------------------------
 
 
 def test_nobody_changes_what_another_account_booked(salon, practice, calcom, hooks, simulator):
@@ -546,10 +548,10 @@ def test_who_did_not_come_and_came_after_all(salon, hooks, calcom):
     assert mark(True, "emma@example.com") == "confirmed"
     assert mark(True) == "no_show"
     assert mark(False) == "completed"
-    assert hooks.notes() == ["about nobody whom we expect", "did not come", "came after all"]
+    assert hooks.notes() == ["about no attendee whom we expect", "did not come", "came after all"]
 
 
-def test_an_absence_forgets_the_hosts_days(salon, hooks):
+def test_absence_invalidates_the_hosts_days(salon, hooks):
     """Their slots vanish at Cal.com: the days are old until they are loaded, of that host's event types only."""
     entry = {"user": {"id": 103}, "start": at(0).isoformat(), "end": (at(0) + timedelta(days=40)).isoformat()}
 
@@ -566,7 +568,7 @@ def test_an_absence_forgets_the_hosts_days(salon, hooks):
 
 
 def test_a_row_that_changed_meanwhile_is_judged_again(salon, hooks, calcom, simulator, monkeypatch):
-    """FM-10: between judging and writing somebody else was faster; nothing is overwritten."""
+    """FM-10."""
     mine = book(intent(salon.colour, at(14)), calcom).appointment
     moved = simulator.reschedule_elsewhere(mine.remote_uid, at(16))
     remote = calcom.get_booking(uid=moved["uid"])

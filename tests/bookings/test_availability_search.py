@@ -264,7 +264,6 @@ def test_it_looks_as_far_as_it_must_with_one_request(salon, calcom, simulator):
 
 
 def test_known_weeks_without_a_slot_cost_one_request_more_and_no_loop(salon, calcom, simulator):
-    """The two weeks were loaded for somebody else; the rest is asked for in one question."""
     first = timezone.now().date()
     cache.read(
         account_id=salon.account.pk, event_type_id=salon.cut.event_type_id,
@@ -321,7 +320,7 @@ def test_asking_on_never_repeats_an_offer(salon, calcom, simulator):
 
 
 def test_somebody_by_name_is_offered_first_and_others_at_their_times(salon, calcom, simulator):
-    """FM-11: free means that she is free; at the time she is not, somebody else may be, and the offer says so."""
+    """FM-11."""
     emma, own = salon.emma, salon.emmas_cut.event_type
     question = asked(salon.cut, TimeCriteria.at(at(10)), staff=emma, own=own)
     first = search(calcom, question)
@@ -348,7 +347,7 @@ def test_two_calendars_are_loaded_side_by_side(salon, calcom, simulator):
 
 
 def test_an_outage_is_no_full_diary(salon, calcom, simulator):
-    """FM-32: where nothing is known, nobody is told that nothing is free."""
+    """FM-32."""
     simulator.fail(LIST, Kind.ERROR_BEFORE, times=None)
 
     found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))))
@@ -369,7 +368,7 @@ def test_what_was_known_before_is_offered_as_uncertain(salon, calcom, simulator,
 
 
 def test_nobody_waits_beyond_the_deadline(salon, calcom, simulator):
-    """FM-46: at the deadline the answer is that nobody knows yet, and the load goes on."""
+    """FM-46."""
     with simulator.holding(LIST):
         began = datetime.now(UTC)
         found = search(calcom, asked(salon.cut, TimeCriteria.at(at(10))), wait=0.3)
@@ -378,7 +377,6 @@ def test_nobody_waits_beyond_the_deadline(salon, calcom, simulator):
 
 
 def test_without_redis_nobody_hangs(salon, calcom, simulator, settings):
-    """Where nothing is known and the governor has no memory, that is said at once."""
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     began = datetime.now(UTC)
 
@@ -418,7 +416,6 @@ def test_an_agent_may_insist_on_a_newer_answer(salon, calcom, simulator):
 
 
 def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simulator):
-    """Staff reads why; callers are not told times that nobody could book."""
     service = cannot_be_booked(practice.vaccination)
     with pytest.raises(ConfigurationError):
         search(practice_calcom, asked(service, TimeCriteria.on([TUESDAY], ZoneInfo("America/New_York"))))

@@ -98,7 +98,7 @@ def test_who_is_not_served_offers_nothing(salon, practice):
 
 
 def test_event_type_of_another_account_is_never_warmed(salon, practice):
-    """FM-26: a row that should not be there brings nobody another tenant's days."""
+    """FM-26."""
     salon.beard.event_type = practice.check_up.event_type
     salon.beard.save()
     salon.emmas_cut.event_type = practice.follow_up.event_type

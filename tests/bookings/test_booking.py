@@ -38,7 +38,7 @@ def test_a_booked_slot_is_confirmed_with_its_host(salon, calcom):
 
 
 def test_a_pending_round_robin_claims_everybody_and_a_confirmed_one_only_the_chosen(salon, calcom, simulator):
-    """FM-13: until Cal.com has said whom it chose, nobody else's write may touch any of them."""
+    """FM-13."""
     with simulator.holding(BOOK):
         appointment = book(intent(salon.cut, at(14)), calcom, wait=0.3).appointment
         assert claims_of(appointment) == {"Emma": "pending", "Ben": "pending"}
@@ -49,7 +49,6 @@ def test_a_pending_round_robin_claims_everybody_and_a_confirmed_one_only_the_cho
 
 
 def test_a_claim_takes_the_buffers_too(salon, calcom):
-    """What the host cannot use for somebody else is claimed."""
     book(intent(salon.colour, at(14)), calcom)
 
     claim = Claim.objects.get()
@@ -86,8 +85,7 @@ def test_another_service_of_the_same_host_is_taken_too(salon, calcom, simulator)
         book(intent(salon.cut, at(14, 30), KARL), calcom)
 
 
-def test_what_cal_com_refuses_is_rejected_and_its_day_forgotten(salon, calcom, simulator):
-    """Somebody was faster at Cal.com: the caller hears so, with alternatives, and the list is not believed any more."""
+def test_what_cal_com_refuses_is_rejected_and_its_day_invalidated(salon, calcom, simulator):
     book(intent(salon.colour, at(9)), calcom)
     simulator.busy("emma", at(14), at(15))
 
@@ -126,7 +124,6 @@ def test_what_is_not_offered_is_refused_by_name(salon, calcom, simulator, start,
 
 
 def test_a_day_nobody_could_load_is_not_called_full(salon, calcom):
-    """Without an answer from Cal.com nobody knows, and that is what the caller hears."""
     salon.account.base_url = NOWHERE
     salon.account.save()
 
@@ -179,7 +176,7 @@ def test_a_caller_is_known_again_by_phone(salon, calcom):
 
 
 def test_a_customer_known_by_address_learns_no_number(salon):
-    """FM-57: anybody can say an address; what is booked under it is told to nobody who calls with another number."""
+    """FM-57."""
     anna = customer_for(company=salon.company, name="Anna", phone=None, email="anna@example.com")
 
     again = customer_for(company=salon.company, name="", phone=KARL.phone, email="anna@example.com")
@@ -189,7 +186,7 @@ def test_a_customer_known_by_address_learns_no_number(salon):
 
 
 def test_cal_com_hears_our_id_and_nothing_else_in_metadata(salon, calcom, simulator):
-    """FM-83: the id is how we recognise our booking; the rest is nobody's business."""
+    """FM-83."""
     appointment = book(intent(salon.cut, at(10)), calcom).appointment
 
     (booking,) = simulator.bookings()
@@ -205,7 +202,7 @@ def test_answers_that_cal_com_insists_on_come_from_the_service(practice, practic
 
 def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, practice_calcom, simulator):
     """FM-61: one sentence says what is missing, and where."""
-    practice.check_up.field_defaults = {"insurance": "Somebody's"}
+    practice.check_up.field_defaults = {"insurance": "Public"}
 
     with pytest.raises(ConfigurationError, match="insurance"):
         book(intent(practice.check_up, at(20)), practice_calcom)

@@ -20,7 +20,6 @@ CANCEL = "POST /v2/bookings/{uid}/cancel"
 
 
 def test_who_has_gone_is_called_when_calcom_refuses(salon, calcom, simulator):
-    """202 said that it is being entered; the refusal that came later would reach nobody otherwise."""
     call = Conversation.objects.create(company=salon.company)
     with simulator.holding(BOOK):
         book(intent(salon.colour, at(14), conversation=call), calcom, wait=0.3)
@@ -28,11 +27,11 @@ def test_who_has_gone_is_called_when_calcom_refuses(salon, calcom, simulator):
         pass_time(10)
     let_jobs_finish()
 
-    appointment, owed = Appointment.objects.get(), CallbackRequest.objects.get()
+    appointment, request = Appointment.objects.get(), CallbackRequest.objects.get()
     assert appointment.state == "rejected"
-    assert (owed.appointment, owed.conversation, owed.branch) == (appointment, call, salon.branch)
-    assert (owed.name, owed.phone) == (ANNA.name, ANNA.phone)
-    assert owed.topic == "The appointment could not be entered at Cal.com. (not_available)"
+    assert (request.appointment, request.conversation, request.branch) == (appointment, call, salon.branch)
+    assert (request.name, request.phone) == (ANNA.name, ANNA.phone)
+    assert request.topic == "The appointment could not be entered at Cal.com. (not_available)"
 
 
 def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulator):
@@ -47,7 +46,6 @@ def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulato
 
 
 def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
-    """Without a number somebody has to find another way."""
     with simulator.holding(BOOK):
         book(intent(salon.colour, at(14), MARIA), calcom, wait=0.3)
         simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)

@@ -88,7 +88,6 @@ def test_twenty_at_once_cancel_once(calcom, simulator, appointment):
 
 
 def test_what_was_cancelled_at_cal_com_is_cancelled(calcom, simulator, appointment):
-    """The wish is fulfilled; that somebody else did it does not matter."""
     simulator.cancel_elsewhere(appointment.remote_uid)
 
     assert cancel(appointment, calcom).appointment.state == "cancelled"
@@ -210,7 +209,6 @@ def test_a_booking_that_has_not_left_is_taken_back(salon, calcom, simulator):
 
 
 def test_a_booking_on_its_way_is_cancelled_when_it_has_arrived(salon, calcom, simulator):
-    """Only what is there can be cancelled: whoever cannot wait is told to try again."""
     with simulator.holding(BOOK):
         appointment = book(intent(salon.colour, at(14)), calcom, wait=0.2).appointment
         with pytest.raises(IdempotencyInProgress):
@@ -243,7 +241,6 @@ def test_what_has_begun_cannot_be_cancelled(calcom, appointment):
 
 @pytest.mark.parametrize(("state", "refusal"), [("cancelled", AlreadyCancelled), ("rejected", BookingNotFound)])
 def test_what_does_not_stand_cannot_be_cancelled(calcom, appointment, state, refusal):
-    """Somebody else cancelled it, or it never came to be."""
     Appointment.objects.update(state=state)
 
     with pytest.raises(refusal):

@@ -102,7 +102,6 @@ def test_who_waits_is_served_within_the_deadline_when_the_first_is_done(salon, c
 
 
 def test_the_third_wish_for_two_hosts_is_refused_at_once(salon, calcom, simulator):
-    """Nobody is kept waiting for what cannot come."""
     with simulator.holding(BOOK):
         book(intent(salon.cut, at(14)), calcom, wait=0.2)
         book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
@@ -154,7 +153,7 @@ def test_who_waits_can_be_taken_back(salon, calcom, simulator):
 
 @pytest.mark.django_db
 def test_the_database_refuses_overlap(salon):
-    """FM-02: whatever code forgets, two claims of one host never overlap."""
+    """FM-02."""
     first, second = (_appointment(salon, minute) for minute in (0, 15))
     claims.take(first, [salon.emma.host_id], Claim.Kind.CONFIRMED)
 
@@ -184,7 +183,6 @@ def test_appointments_that_touch_do_not_overlap(salon):
 
 
 def test_a_hold_that_ran_out_is_in_nobodys_way(salon, calcom):
-    """A predicate cannot look at the clock, so whoever writes ends dead holds first."""
     dead = _appointment(salon, 0, state="held", expires_at=timezone.now() - timedelta(seconds=1))
     Claim.objects.create(
         appointment=dead,
@@ -231,7 +229,6 @@ def test_read_is_planned_once_for_a_connection(salon):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_writer_in_the_way_says_nothing_about_time(salon):
-    """Whoever cannot get the lock looks again; "taken" is said only after looking."""
     _lock_on_another_connection = connection.copy()
     with _lock_on_another_connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [salon.emma.host_id])

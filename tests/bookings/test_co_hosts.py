@@ -173,7 +173,6 @@ def occupied(kind, host_id=1, *, fixed=(1,)):
 
 @pytest.mark.parametrize("kind", ["confirmed", "held", "pending", "queued"])
 def test_time_of_a_fixed_host_is_certain_to_be_used_up(kind):
-    """One write for a fixed host at a time, whoever takes turns beside them."""
     assert check_conflict(occupied(kind))[0] is Conflict.TAKEN
 
 

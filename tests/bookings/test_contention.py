@@ -58,7 +58,6 @@ def test_pauses_double_and_are_not_all_alike(pauses):
 
 
 def test_pause_ends_with_the_deadline(pauses):
-    """Nobody hears an answer that comes later."""
     with pytest.raises(DeadlineExceeded):
         claims.Attempts(Deadline.after(0)).pause(claims.Contention())
     assert pauses == []

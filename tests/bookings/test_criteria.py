@@ -109,7 +109,6 @@ def test_a_time_that_is_skipped_is_never_guessed() -> None:
 
 @pytest.mark.parametrize(("day", "hours"), [(AUTUMN, 25), (SPRING, 23), (TUESDAY, 24)])
 def test_a_day_is_as_long_as_its_clocks_say(day: date, hours: int) -> None:
-    """Experiment 19: from midnight to midnight, 23 to 25 hours; nobody has to be asked about that."""
     ((first, last),) = TimeCriteria.on([day], BERLIN).windows
 
     assert last - first == hours * 60

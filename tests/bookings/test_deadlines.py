@@ -95,7 +95,7 @@ def test_a_move_waits_for_other_writers_no_longer_than_its_caller(salon, calcom,
     assert Operation.objects.filter(kind="reschedule").count() == 0
 
 
-# --- whoever has other troubles --------------------------------------------------------------------------------------
+# --- other companies --------------------------------------------------------------------------------------
 
 
 @pytest.fixture

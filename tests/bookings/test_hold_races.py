@@ -31,7 +31,7 @@ def test_many_calls_hold_one_slot(salon, calcom, simulator, service):
 
 
 def test_some_hold_while_others_book(salon, calcom, simulator):
-    """FM-13, FM-14: whoever is first has it, by a hold or by a booking."""
+    """FM-13, FM-14."""
     offers = [offer(salon.colour, at(14), call) for call in _calls(salon, CALLERS)]
     attempts = [
         (lambda each=each: hold(each, calcom, wait=15)) if number % 2 else (lambda each=each: take(each, calcom, MARIA))

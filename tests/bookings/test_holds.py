@@ -228,7 +228,7 @@ def test_a_program_holds_without_a_conversation(salon, calcom, simulator):
     assert simulator.count(BOOK) == 2
 
 
-# --- nobody else gets it -----------------------------------------------------------------------------------------
+# --- exclusive -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("service", ["colour", "cut"])
@@ -302,7 +302,6 @@ def test_a_newer_list_may_say_no(salon, calcom, simulator, call):
 
 
 def test_where_cal_com_cannot_be_asked_a_doubt_is_a_no(salon, calcom, simulator, call):
-    """Nothing is promised that may be somebody's, and nobody waits beyond the deadline."""
     offered = offer(salon.cut, at(14), call)
     assert hold(offer(salon.cut, at(9), call), calcom).verified
     assert book(intent(salon.cut, at(14), KARL), calcom).is_settled
@@ -314,7 +313,6 @@ def test_where_cal_com_cannot_be_asked_a_doubt_is_a_no(salon, calcom, simulator,
 
 
 def test_a_hold_waits_for_a_write_that_may_leave_time(salon, calcom, simulator, call):
-    """With two hosts nobody says "taken" for a write on its way; nor is anything promised before it is answered."""
     offered = offer(salon.cut, at(14), call)
     with simulator.holding(BOOK):
         book(intent(salon.cut, at(14), KARL), calcom, wait=0.2)
@@ -484,7 +482,7 @@ def test_what_was_booked_at_cal_com_goes_before_what_is_held(salon, calcom, simu
     assert simulator.count(BOOK) == 0
 
 
-def test_offers_are_forgotten_a_day_after_they_ran_out(salon, call):
+def test_offers_are_deleted_a_day_after_they_expired(salon, call):
     """Until then a repeat still gets what its token led to."""
     kept, old = offer(salon.cut, at(10), call), offer(salon.cut, at(11), call)
     SlotToken.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(hours=25))
@@ -538,7 +536,6 @@ def test_a_second_booking_in_one_call(salon, calcom, simulator, call):
 
 
 def test_a_booking_by_time_uses_the_hold_of_its_call(salon, calcom, simulator, call):
-    """Nobody is refused by their own hold."""
     held = hold_slot(salon.cut, at(14), call, calcom)
 
     booked = book(intent(salon.cut, at(14), conversation=call), calcom)

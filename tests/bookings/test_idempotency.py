@@ -42,7 +42,6 @@ def test_a_repeat_of_what_was_refused_is_refused_again(salon, calcom, simulator)
 
 
 def test_a_key_with_another_body_is_refused(salon, calcom):
-    """The agent made a mistake, and is told so instead of being given somebody's booking."""
     book(intent(salon.cut, at(10), key="k", digest="one"), calcom)
 
     with pytest.raises(IdempotencyKeyReused):
@@ -50,7 +49,6 @@ def test_a_key_with_another_body_is_refused(salon, calcom):
 
 
 def test_a_repeat_while_the_first_still_runs_is_told_so(salon, calcom, simulator):
-    """Somebody waits for the answer already."""
     with simulator.holding(BOOK), ThreadPoolExecutor(1) as pool:
         first = pool.submit(_book_on_a_thread, intent(salon.cut, at(10), key="k"), calcom)
         simulator.await_in_flight(1, BOOK)
@@ -63,7 +61,6 @@ def test_a_repeat_while_the_first_still_runs_is_told_so(salon, calcom, simulator
 
 
 def test_a_repeat_after_the_first_caller_left_learns_the_outcome(salon, calcom, simulator):
-    """Nobody waits any more, so the repeat may: it gets the booking that was pending."""
     with simulator.holding(BOOK):
         assert not book(intent(salon.cut, at(10), key="k"), calcom, wait=0.2).is_settled
     let_jobs_finish()
@@ -117,7 +114,6 @@ def test_a_wish_without_any_identity_is_refused(salon):
 
 @pytest.mark.parametrize("service", ["cut", "colour"])
 def test_a_hundred_at_once_under_one_key_have_one_effect(salon, calcom, simulator, service):
-    """Experiment 21: 409 while it runs, then replays. With one host it is the wish itself that takes the slot."""
     one = intent(getattr(salon, service), at(10), key="k")
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: _book_on_a_thread(one, calcom), range(100)))
@@ -130,7 +126,7 @@ def test_a_hundred_at_once_under_one_key_have_one_effect(salon, calcom, simulato
 
 
 def test_another_callers_booking_of_the_slot_is_no_replay(salon, calcom):
-    """FM-58: nobody gets somebody else's appointment by wishing for the same time."""
+    """FM-58."""
     book(intent(salon.colour, at(10), ANNA), calcom)
 
     with pytest.raises(SlotTaken):

@@ -167,14 +167,12 @@ def test_two_people_of_one_name_on_one_day_are_told_nothing(salon, calcom, call)
 
 
 def test_after_three_wrong_answers_the_right_one_is_as_good_as_wrong(salon, call, appointment):
-    """Six characters cannot be guessed in three tries; and whoever guesses does not learn when they are right."""
     answers = [_refusal(call, "XXXXXX") for _ in range(3)] + [_refusal(call, appointment.reference)]
 
     assert {(type(answer), str(answer)) for answer in answers} == {(IdentityMismatch, "Nothing fits what was said.")}
 
 
 def test_tries_are_counted_on_the_call(salon, call, appointment):
-    """A new object, process or server does not forget them; another call begins anew."""
     for _ in range(3):
         _refusal(Conversation.objects.get(pk=call.pk), "XXXXXX")
 
@@ -189,7 +187,6 @@ def test_a_right_answer_costs_no_try(call, appointment):
 
 
 def test_a_trusted_number_needs_no_try(salon, appointment):
-    """Whoever misheard three times is still calling from their own number."""
     call = calling(salon, ANNA)
     for _ in range(3):
         _refusal(call, "XXXXXX")

@@ -80,7 +80,6 @@ def _two_hundred_thousand_appointments(django_db_setup: None, django_db_blocker)
 
 
 def _wait_for_older_transactions(cursor: CursorWrapper) -> None:
-    """A page is visible to all, and its heap need not be fetched, once nobody could still see it otherwise."""
     for _ in range(100):
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"

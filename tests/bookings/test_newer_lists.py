@@ -189,7 +189,6 @@ def test_a_time_that_may_be_free_is_not_told_as_taken(salon, calcom, simulator):
 
 
 def test_a_time_that_is_being_booked_may_leave_another_host(salon, calcom, simulator):
-    """While Cal.com chooses, nobody knows who is left; with one host it is taken."""
     for service in (salon.cut, salon.beard):
         on_tuesday(service, calcom)
     with simulator.holding(BOOK):
@@ -229,7 +228,6 @@ def test_where_nothing_else_is_left_an_uncertain_time_is_no_full_calendar(salon,
 
 
 def test_an_uncertain_time_does_not_touch_other_wishes(salon, calcom):
-    """Whoever asks for the morning is answered without reserve."""
     on_tuesday(salon.cut, calcom)
     book(intent(salon.colour, at(14)), calcom)
 
@@ -344,7 +342,6 @@ def refused_times(refusal):
 
 
 def test_alternatives_after_a_refusal_come_from_a_new_list(salon, calcom, simulator):
-    """A morning was closed at Cal.com: whoever is refused nine o'clock is not offered ten."""
     on_tuesday(salon.beard, calcom)
     simulator.busy("ben", at(9), at(12))
 
@@ -358,7 +355,6 @@ def test_alternatives_after_a_refusal_come_from_a_new_list(salon, calcom, simula
 
 @pytest.mark.parametrize("service", ["cut", "beard"])
 def test_alternatives_after_a_refusal_without_a_new_list_are_of_other_days(service, salon, calcom, simulator):
-    """Where Cal.com does not list anew, the refuted day is offered to nobody; its neighbours are not either."""
     service = getattr(salon, service)
     on_tuesday(service, calcom)
     for host in ("emma", "ben"):

@@ -37,7 +37,6 @@ def test_the_list_of_a_day(salon, calcom, simulator):
 
 
 def test_a_window_without_a_minute_in_it_is_empty(salon, calcom, simulator):
-    """Experiment 24: whoever asks for the seconds that are left of this minute is told that there is nothing."""
     ends = at(10) + timedelta(seconds=50)
 
     assert starts_of(salon.beard, calcom, at(10) + timedelta(seconds=10), ends) == []
@@ -77,7 +76,7 @@ def test_other_services_of_the_host_lose_the_time_too(salon, calcom):
 
 
 def test_what_is_on_its_way_is_not_offered(salon, calcom, simulator):
-    """FM-06: nobody is promised what somebody else may be getting this moment."""
+    """FM-06."""
     starts_of(salon.cut, calcom)
     with simulator.holding(BOOK):
         book(intent(salon.cut, at(14)), calcom, wait=0.2)
@@ -94,7 +93,6 @@ def test_a_round_robin_slot_is_hidden_until_a_newer_list_knows_of_the_booking(sa
 
 
 def test_doubt_costs_a_request_where_nothing_else_is_left(salon, calcom, simulator):
-    """Nobody hears that nothing is free because of a list that is older than a booking of ours."""
     starts_of(salon.cut, calcom)
     book(intent(salon.cut, at(14)), calcom)
 
@@ -130,7 +128,6 @@ def test_where_rules_alone_decide_nobody_is_asked(salon, calcom, simulator):
 
 
 def test_what_cannot_be_booked_is_not_searched(practice, practice_calcom, simulator):
-    """Staff reads why; callers are not told times that nobody could book."""
     with pytest.raises(ConfigurationError):
         starts_of(cannot_be_booked(practice.vaccination), practice_calcom)
     assert simulator.count() == 0

@@ -27,7 +27,7 @@ def opened(hours, day):
     ],
 )
 def test_clocks_decide_when_it_opens(day, utc):
-    """FM-50, experiment 19: nine o'clock is another instant after the clocks were changed."""
+    """FM-50."""
     assert opened(Hours.parse("Europe/Berlin", DAILY, []), day) == [utc]
 
 

@@ -132,7 +132,7 @@ def test_failed_attempts_of_a_batch_are_written_in_one_statement(salon: Salon, k
 
 
 @pytest.mark.django_db
-def test_forgettings_are_done_with_the_same_statements_for_a_hundred_rows_as_for_one(salon: Salon) -> None:
+def test_invalidations_take_the_same_statements_for_a_hundred_rows_as_for_one(salon: Salon) -> None:
     """Claimed with five statements, finished with one."""
     write(salon, 201)
 

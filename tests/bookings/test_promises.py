@@ -97,7 +97,6 @@ def test_lost_answer_at_another_start_is_undone_when_it_is_looked_up(salon, calc
 
 @pytest.mark.usefixtures("longer")
 def test_message_of_another_length_undoes_an_open_booking(salon, calcom, simulator):
-    """Whoever tells of it first."""
     handed_out()
     hooks = Hooks(simulator, salon.account)
     simulator.fail(BOOK, "reset_after")
@@ -144,7 +143,6 @@ def test_reschedule_to_another_length_is_told_to_caller_and_staff(agent, salon, 
 
 @pytest.mark.usefixtures("longer")
 def test_service_follows_its_event_type_to_another_length(agent, salon, calcom, simulator, caplog):
-    """Callers are offered what is booked, and staff are told; nobody hears a 500."""
     sync(salon)
 
     service = Service.objects.get(pk=salon.beard.pk)
@@ -184,7 +182,6 @@ def test_what_was_held_at_the_old_length_is_not_booked_at_another(agent, salon, 
 
 
 def test_service_with_a_choice_of_lengths_offers_a_call_back(agent, salon, calcom, simulator, caplog):
-    """Staff must choose; callers hear that somebody can call them."""
     simulator.change_event_type("beard-trim", minutes=30, minutes_options=[30, 60])
     sync(salon)
 

@@ -19,7 +19,7 @@ CALLERS = 50
 
 
 def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
-    """Experiment 20, FM-13: one booking, 49 clean refusals with alternatives, no deadlock."""
+    """FM-13."""
     book(intent(salon.colour, at(9)), calcom)
 
     answers = _at_once(calcom, [intent(salon.colour, at(14), MARIA) for _ in range(CALLERS)])
@@ -28,7 +28,7 @@ def test_fifty_callers_for_one_slot_have_one_winner(salon, calcom, simulator):
 
 
 def test_fifty_callers_for_overlapping_times_have_one_winner(salon, calcom, simulator):
-    """Experiment 20, FM-05: colour from two to a quarter past three, and a cut with Emma at half past two."""
+    """FM-05."""
     salon.beard.event_type = salon.emmas_cut.event_type
     book(intent(salon.colour, at(9)), calcom)
     book(intent(salon.beard, at(11)), calcom)
@@ -57,7 +57,6 @@ def test_callers_for_two_hosts_get_two_bookings(salon, calcom, simulator):
 
 
 def test_who_has_lost_does_not_queue_behind_those_who_write(salon, calcom):
-    """Experiment 20: taken is said at once to who would book and to who would hold, however long others write."""
     calls = [Conversation.objects.create(company=salon.company) for _ in range(2)]
     book(intent(salon.colour, at(14)), calcom)
     offered = offer(salon.colour, at(14), calls[0])
@@ -75,7 +74,6 @@ def test_who_has_lost_does_not_queue_behind_those_who_write(salon, calcom):
 
 @contextmanager
 def _writing(host_id):
-    """Somebody else writes what concerns the host, for as long as the block lasts."""
     other = connections.create_connection("default")
     try:
         with other.cursor() as cursor:

@@ -23,7 +23,6 @@ def minute(when: str, zone: ZoneInfo = BERLIN) -> int:
 
 
 def free(*times: str, others: tuple[str, ...] = ()) -> list[Candidate]:
-    """Candidates, and those with somebody else than was asked for."""
     own = [Candidate(minute(when)) for when in times]
     return own + [Candidate(minute(when), same_staff=False) for when in others]
 

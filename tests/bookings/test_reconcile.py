@@ -77,7 +77,6 @@ def test_what_was_moved_out_of_the_window_is_followed(salon, calcom, simulator):
 
 
 def test_what_is_nowhere_at_cal_com_is_cancelled_here(salon, calcom, simulator):
-    """Cal.com knows no such booking: it takes nobody's time."""
     mine = book(intent(salon.colour, at(9)), calcom).appointment
     Appointment.objects.update(remote_uid="no-such-booking")
 

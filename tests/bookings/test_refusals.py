@@ -100,7 +100,7 @@ def test_refused_reschedule_becomes_a_callback_when_its_caller_has_gone(calcom, 
     simulator.fail(RESCHEDULE, "reset_before")
     operation = reschedule(appointment, at(10), calcom).operation
     simulator.fail(RESCHEDULE, "refused", times=None, **MISSING_TYPE)
-    pass_time(PATIENCE + 31)  # nobody waits any longer
+    pass_time(PATIENCE + 31)
 
     operation = settle(operation, calcom)
 
@@ -152,7 +152,6 @@ def test_answers_that_contradict_each_other_are_bounded(calcom, simulator, appoi
 
 
 def test_reschedule_to_another_time_each_time_is_bounded(calcom, simulator, appointment, asked):
-    """Cal.com moves it to where nobody asked for; what it is in the end is what the row says."""
     simulator.fail(RESCHEDULE, "other_start", times=None)
 
     operation = settle_for_a_month(reschedule(appointment, at(10), calcom).operation, calcom)
@@ -177,7 +176,6 @@ def test_booking_that_never_gets_an_answer_is_bounded(salon, calcom, simulator):
 
 
 def test_refused_look_ups_are_bounded(calcom, simulator, appointment, asked):
-    """The key was withdrawn while a reschedule was on its way: nobody will hear what became of it."""
     simulator.fail(RESCHEDULE, "reset_after")
     operation = reschedule(appointment, at(10), calcom).operation
     simulator.fail(GET, "refused", times=None, status=401, message="Invalid API Key")

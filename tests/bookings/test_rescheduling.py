@@ -115,7 +115,7 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
     assert simulator.count(LIST) == requests
 
 
-def test_both_days_are_forgotten(calcom, appointment):
+def test_both_days_are_invalidated(calcom, appointment):
     """FM-22: the day that was left, and the day that was taken."""
     CacheInvalidation.objects.all().delete()
 
@@ -134,7 +134,7 @@ def test_a_reason_is_always_sent(calcom, appointment, reason):
 
 
 def test_until_cal_com_says_yes_both_times_are_taken(salon, calcom, simulator, appointment):
-    """FM-07: never moved without Cal.com's word; and nobody takes either time meanwhile."""
+    """FM-07."""
     with simulator.holding(MOVE):
         pending = reschedule(appointment, at(16), calcom, wait=0.5)
         assert (pending.is_settled, pending.appointment.start) == (False, at(14))
@@ -190,7 +190,7 @@ def test_what_a_claim_does_not_cover(appointment):
 
 
 def test_a_move_claims_everybody_who_may_be_chosen_and_keeps_the_chosen_one(salon, calcom, simulator):
-    """FM-13: with several hosts nobody knows whom Cal.com chooses for the new time until it has said so."""
+    """FM-13."""
     appointment = booked(salon.cut, at(14), calcom)
     before = Appointment.objects.get().host.name
     simulator.busy(before.lower(), at(16), at(17))
@@ -249,7 +249,6 @@ def test_what_is_only_on_its_way_is_taken_too(salon, calcom, simulator, appointm
 
 
 def test_what_cal_com_refuses_leaves_the_appointment_where_it_is(calcom, simulator, appointment):
-    """Somebody was faster at Cal.com; the list was wrong, and is not believed any more."""
     with simulator.holding(LIST), ThreadPoolExecutor(1) as pool:
         moving = pool.submit(_on_a_thread, reschedule, appointment.pk, calcom, at(16))
         simulator.await_in_flight(1, LIST)
@@ -406,7 +405,7 @@ def test_what_has_begun_cannot_be_moved(calcom, simulator, appointment):
     assert simulator.count(MOVE) == 0
 
 
-# --- whoever asks twice ------------------------------------------------------------------------------------------
+# --- repeats ------------------------------------------------------------------------------------------
 
 
 def test_whoever_asks_twice_gets_the_first_outcome(calcom, simulator, appointment):
@@ -508,7 +507,6 @@ def test_a_move_and_a_cancellation_at_once_have_one_end(calcom, simulator, appoi
 
 
 def test_while_it_is_moved_it_is_not_cancelled(calcom, simulator, appointment):
-    """Only one change of an appointment is open: whoever cannot wait is told to try again."""
     with simulator.holding(MOVE):
         reschedule(appointment, at(16), calcom, wait=0.3)
         with pytest.raises(IdempotencyInProgress):
@@ -533,7 +531,6 @@ def test_a_move_that_has_not_left_is_taken_back_by_a_cancellation(calcom, simula
 
 
 def test_a_cancellation_that_is_not_allowed_takes_nothing_back(salon, calcom, appointment):
-    """Whoever is refused has changed nothing."""
     operation = enter(appointment, at(16))
     _set(salon.company, cancel_notice_hours=24 * 30)
 
@@ -543,7 +540,7 @@ def test_a_cancellation_that_is_not_allowed_takes_nothing_back(salon, calcom, ap
     assert settle(operation, calcom).state == "done"
 
 
-# --- somebody dies, or nobody knows ------------------------------------------------------------------------------
+# --- crashes and unknown outcomes ------------------------------------------------------------------------------
 
 
 def test_killed_before_sending(calcom, simulator, appointment):
@@ -556,7 +553,7 @@ def test_killed_before_sending(calcom, simulator, appointment):
 
 
 def test_killed_before_the_request_left(calcom, simulator, appointment):
-    """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
+    """FM-04."""
     operation = enter(appointment, at(16))
     begin(operation, calcom)
 
@@ -568,7 +565,6 @@ def test_killed_before_the_request_left(calcom, simulator, appointment):
 
 
 def test_killed_before_the_answer_was_written_down(calcom, simulator, appointment):
-    """Experiment 4: the old uid says where it went; it is not moved twice, and no claim is left."""
     operation = enter(appointment, at(16))
     begin(operation, calcom).execute()
     pass_time(31)
@@ -664,7 +660,7 @@ def test_a_move_that_nobody_could_make_in_time_becomes_a_callback(calcom, simula
     assert simulator.count(MOVE) == 0
 
 
-# --- somebody did something at Cal.com ---------------------------------------------------------------------------
+# --- changes at Cal.com ---------------------------------------------------------------------------
 
 
 def test_what_was_moved_at_cal_com_is_moved_from_where_it_is_now(calcom, simulator, appointment):
@@ -698,7 +694,6 @@ def test_refused_reschedule_is_repeated_where_people_left_the_wished_time_again(
 
 
 def test_what_was_moved_to_the_same_time_at_cal_com_is_done(calcom, simulator, appointment):
-    """The wish is fulfilled; that somebody else did it does not matter."""
     simulator.reschedule_elsewhere(appointment.remote_uid, at(16))
 
     # The time was free for everybody when last asked; that its own new booking is in the way, the answer will tell.
@@ -747,7 +742,6 @@ def test_what_was_cancelled_at_cal_com_cannot_be_moved(calcom, simulator, appoin
 
 
 def test_what_vanished_at_cal_com_is_told_to_staff(calcom, simulator, appointment, caplog):
-    """Nobody deletes bookings there in the ordinary course of things."""
     _set(appointment, remote_uid="neverheardof")
 
     with pytest.raises(BookingNotFound):

@@ -26,7 +26,6 @@ def minute(hour, minute=0):
 
 
 def taken(host, start, end, *, confirmed=True, changed_at=BEFORE_LOAD):
-    """Somebody's time."""
     return TakenTime(host, start, end, confirmed, changed_at)
 
 
@@ -38,7 +37,7 @@ def left(starts, claims, *, footprint=CUT, loaded_at=None):
 
 
 def test_a_slot_is_hidden_by_any_overlap():
-    """FM-05: half-open, so what ends when the slot begins is in nobody's way."""
+    """FM-05."""
     starts = [minute(9), minute(9, 30), minute(10), minute(10, 30), minute(11)]
     claims = [taken(EMMA, minute(9, 45), minute(10, 30), changed_at=AFTER_LOAD)]
 
@@ -85,7 +84,6 @@ def test_one_appointment_that_the_list_cannot_know_hides_the_slot_beside_known_o
 
 
 def test_a_list_of_unknown_age_knows_nothing():
-    """Loaded while Redis was away: nobody can say what it saw."""
     claims = [taken(EMMA, minute(10), minute(10, 30))]
 
     assert left([minute(10)], claims, loaded_at={}) == []
@@ -161,7 +159,6 @@ def test_why_nothing_is_free_then(windows, reason):
 
 
 def test_a_branch_without_hours_is_never_called_closed():
-    """Whatever Cal.com offers will do there, so nobody knows better."""
     assert replace(RULES, hours=None).reason([window(12, 14)]) is Reason.FULLY_BOOKED
 
 

@@ -39,7 +39,7 @@ def test_killed_before_sending(salon, calcom, simulator):
 
 
 def test_killed_before_the_request_left(salon, calcom, simulator):
-    """FM-04: it says `sending`, so nobody knows: after 30 s of silence it is looked up, and sent only then."""
+    """FM-04."""
     operation = write_down(intent(salon.colour, at(14)))
     begin(operation, calcom)
 
@@ -52,7 +52,6 @@ def test_killed_before_the_request_left(salon, calcom, simulator):
 
 
 def test_killed_before_the_answer_was_written_down(salon, calcom, simulator):
-    """Experiment 4: the booking is found by our id; no second one is made, no claim is left."""
     operation = write_down(intent(salon.colour, at(14)))
     handler = begin(operation, calcom)
     handler.execute()

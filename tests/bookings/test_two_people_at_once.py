@@ -130,7 +130,6 @@ def test_address_booked_at_calcom_unheard_gets_an_honest_no(agent, salon, calcom
 
 
 def test_address_of_another_customer_books_an_appointment_of_its_own(agent, salon, calcom):
-    """At another time: whoever gives the address, the reference is that of the new appointment."""
     first = agent.book(salon.cut, at(14), ANNA).json()["booking"]["reference"]
     second = agent.book(salon.cut, at(15), ANNAS_HUSBAND).json()["booking"]["reference"]
 

@@ -97,7 +97,6 @@ def test_booking_of_a_deleted_event_type_is_reconciled(salon, calcom, simulator,
 
 
 def test_booking_made_there_of_a_deleted_event_type_takes_its_hosts_time(salon, calcom, simulator):
-    """Nobody here knows the type, and Emma works all the same."""
     handed_out()
     hooks = Hooks(simulator, salon.account)
     booked = simulator.book_elsewhere("colour", at(14), webhook=False)

@@ -26,7 +26,6 @@ LONG = 3600.0
 
 @pytest.fixture
 def operation(salon, calcom) -> Operation:
-    """A booking that was written down, and that nobody sends."""
     return write_down(intent(salon.colour, at(10)))
 
 
