@@ -125,8 +125,8 @@ def test_reschedule_to_another_length_is_told_to_caller_and_staff(agent, salon, 
     end = at(11).strftime("%Y-%m-%dT%H:%M:%SZ")
     simulator.fail(RESCHEDULE, "altered", members={"end": end})
 
-    answer = agent._post(
-        f"/v1/bookings/{appointment.public_id}/reschedule", {"start": at(10).isoformat()}, {"Idempotency-Key": "one"}
+    answer = agent.post(
+        f"bookings/{appointment.public_id}/reschedule", {"start": at(10).isoformat()}, idempotency_key="one"
     )
 
     assert answer.status_code == 200, answer.content
@@ -156,25 +156,24 @@ def test_service_follows_its_event_type_to_another_length(agent, salon, calcom, 
 
 def test_what_was_held_at_the_old_length_is_not_booked_at_another(agent, salon, calcom, simulator):
     """The caller was promised a quarter of an hour: another time is offered, at the new length."""
-    conversation = agent._post("/v1/conversations", {"platform": "test", "call_id": "1"}, {}).json()["conversation_id"]
+    conversation = agent.post("conversations", {"platform": "test", "call_id": "1"}).json()["conversation_id"]
     asked = {
         "conversation_id": conversation,
         "service": f"sv_{salon.beard.pk}",
         "when": {"date": str(TUESDAY), "time": "10:00"},
         "hold": "exact_match",
     }
-    found = agent._post("/v1/availability/search", asked, {}).json()
+    found = agent.post("availability/search", asked).json()
     simulator.change_event_type("beard-trim", minutes=60)
     sync(salon)
 
-    answer = agent._post(
-        "/v1/bookings",
+    answer = agent.post(
+        "bookings",
         {
             "conversation_id": conversation,
             "confirm_token": found["hold"]["confirm_token"],
             "caller": {"name": ANNA.name, "phone": ANNA.phone},
         },
-        {},
     )
 
     assert (answer.status_code, answer.json()["code"]) == (422, "slot_not_offered")

@@ -148,7 +148,7 @@ def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Sa
     """Also where nobody thought of locks, as where a call is written down."""
     began = time.monotonic()
     with uncommitted(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
-        answer = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {})
+        answer = agent.post("conversations", {"platform": "retell", "call_id": "1"})
 
     assert is_sorry(answer)
     assert time.monotonic() - began < 2

@@ -64,17 +64,17 @@ def test_what_was_offered_is_held_and_booked_without_redis(
     supervisor: Supervisor, fault: AbstractContextManager[None], agent: Agent, salon: Salon, simulator: Simulator
 ) -> None:
     """No list can be had, the offer stands for it; Cal.com decides, and the invalidation is left pending."""
-    conversation = agent._post("/v1/conversations", {"platform": "retell", "call_id": "1"}, {}).json()
+    conversation = agent.post("conversations", {"platform": "retell", "call_id": "1"}).json()
     within = {"conversation_id": conversation["conversation_id"]}
     question = {"service": f"sv_{salon.colour.pk}", "when": {"date": TUESDAY.isoformat()}, **within}
-    found = agent._post("/v1/availability/search", question, {}).json()
+    found = agent.post("availability/search", question).json()
     slot_token = found["offers"][0]["slot_token"]
     with fault:
         began = time.monotonic()
-        held = agent._post("/v1/holds", {"slot_token": slot_token, **within}, {})
+        held = agent.post("holds", {"slot_token": slot_token, **within})
         assert (held.status_code, held.json()["verified"]) == (201, False), held.content
         wish = {"confirm_token": held.json()["confirm_token"], "caller": {"name": "Anna Berg"}, **within}
-        booked = agent._post("/v1/bookings", wish, {})
+        booked = agent.post("bookings", wish)
         duration = time.monotonic() - began
         let_jobs_finish()
 

@@ -54,7 +54,7 @@ class TestAvailability:
         body = {"service": f"sv_{salon.cut.pk}", "when": {"date": TUESDAY.isoformat()}}
 
         with samples.growth() as grown:
-            assert agent._post("/v1/availability/search", body, {}).status_code == 200
+            assert agent.post("availability/search", body).status_code == 200
 
         assert answers(grown) == {"loaded": 1}
 
