@@ -283,7 +283,7 @@ class RescheduleNotAllowed(Final):
 class TooManyReschedules(Final):
     """It was moved as often as the company lets callers move one appointment."""
 
-    code = "too_many_moves"
+    code = "too_many_reschedules"
 
 
 class ConfigurationError(BookingError):

@@ -255,7 +255,7 @@ reschedule_booking = extend_schema(
         202: bookings.BookingOperationResponseSerializer,
         **_problems(
             *_BODY, "booking_not_found", "already_cancelled", "reschedule_not_allowed", "change_too_late",
-            "too_many_moves", "limit_reached",
+            "too_many_reschedules", "limit_reached",
             "idempotency_key_reused", "idempotency_in_progress", "slot_taken", "slot_not_offered", "date_in_past",
             "too_soon", "too_far", "closed", "upstream_unavailable", "deadline_exceeded", "configuration_error",
         ),

@@ -261,7 +261,7 @@ def operation(operation: Operation) -> dict[str, object]:
         "operation": operation.kind,
         "status": status_of(operation),
         "reason": operation.outcome if operation.state == Operation.State.REFUSED else None,
-        "asked_at": operation.requested_at.isoformat(timespec="seconds"),
+        "requested_at": operation.requested_at.isoformat(timespec="seconds"),
         "finished_at": operation.finished_at.isoformat(timespec="seconds") if operation.finished_at else None,
     }
 

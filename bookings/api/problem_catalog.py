@@ -183,7 +183,7 @@ PROBLEMS: Mapping[str, Problem] = {
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         title="The calendar cannot be reached",
         de="Unser Kalender antwortet gerade nicht. Soll Sie jemand zurückrufen?",
-        en="Our calendar is not answering right now. Shall somebody call you back?",
+        en="Our calendar is not answering right now. Shall someone call you back?",
         hint="Nothing was changed. Try again after Retry-After. If it fails again, say spoken, and send who shall be"
         " called back to POST /v1/callbacks: that works without the calendar.",
         retryable=True,
@@ -261,7 +261,7 @@ PROBLEMS: Mapping[str, Problem] = {
         title="There is an appointment under the same details",
         de="Unter Ihren Angaben gibt es schon einen Termin. Möchten Sie ihn verlegen, oder ist dieser für jemand"
         " anderen?",
-        en="There is already an appointment under your details. Would you like to move it, or is this one for somebody"
+        en="There is already an appointment under your details. Would you like to move it, or is this one for someone"
         " else?",
         hint="Nothing was booked. To move the appointment that exists send its id, from booking or from POST"
         " /v1/bookings/find, to POST /v1/bookings/{id}/reschedule. For another person send another e-mail address and"
@@ -271,35 +271,35 @@ PROBLEMS: Mapping[str, Problem] = {
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         title="It begins too soon to be changed by phone",
         de="So kurz vorher kann ich den Termin leider nicht mehr ändern. Soll sich jemand bei Ihnen melden?",
-        en="I'm sorry, I can no longer change the appointment this close to its start. Shall somebody call you?",
+        en="I'm sorry, I can no longer change the appointment this close to its start. Shall someone call you?",
         hint="The company sets how long before its start an appointment can be moved or cancelled. Offer a call back.",
     ),
     "cancel_not_allowed": Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         title="Appointments of this kind cannot be cancelled",
         de="Dieser Termin lässt sich leider nicht absagen. Soll sich jemand bei Ihnen melden?",
-        en="I'm sorry, this appointment cannot be cancelled. Shall somebody call you?",
+        en="I'm sorry, this appointment cannot be cancelled. Shall someone call you?",
         hint="The appointment stands. Offer to move it, or a call back (POST /v1/callbacks).",
     ),
     "reschedule_not_allowed": Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         title="Appointments of this kind cannot be rescheduled, or not so late",
         de="Dieser Termin lässt sich leider nicht verlegen. Soll sich jemand bei Ihnen melden?",
-        en="I'm sorry, this appointment cannot be moved. Shall somebody call you?",
+        en="I'm sorry, this appointment cannot be moved. Shall someone call you?",
         hint="The appointment stands where it is. Offer to keep it, to cancel it, or a call back (POST /v1/callbacks).",
     ),
-    "too_many_moves": Problem(
+    "too_many_reschedules": Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         title="It was moved as often as the company allows",
         de="Diesen Termin kann ich leider nicht noch einmal verlegen. Soll sich jemand bei Ihnen melden?",
-        en="I'm sorry, I cannot move this appointment again. Shall somebody call you?",
+        en="I'm sorry, I cannot move this appointment again. Shall someone call you?",
         hint="The appointment stands where it is. Offer to keep it, to cancel it, or a call back.",
     ),
     "configuration_error": Problem(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         title="Something is set up wrongly",
         de="Das kann ich Ihnen gerade nicht einrichten. Soll sich jemand bei Ihnen melden?",
-        en="I cannot set that up for you right now. Shall somebody get back to you?",
+        en="I cannot set that up for you right now. Shall someone get back to you?",
         hint="Do not try again: staff must put it right. Say spoken; send who shall be called back to POST"
         " /v1/callbacks.",
     ),
@@ -370,7 +370,7 @@ ACCESS_REFUSED = replace(
     retryable=False,
     title="The calendar refuses us access",
     de="An unseren Kalender komme ich gerade nicht heran. Soll Sie jemand zurückrufen?",
-    en="I cannot get into our calendar right now. Shall somebody call you back?",
+    en="I cannot get into our calendar right now. Shall someone call you back?",
     hint="Nothing was changed. Do not try again: staff must put it right. Say spoken, and send who shall be called back"
     " to POST /v1/callbacks: that works without the calendar.",
 )

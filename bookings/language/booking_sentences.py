@@ -80,15 +80,15 @@ _FOUND_SEVERAL: Sentence = {
 
 _CALL_THIS_NUMBER: Sentence = {
     "de": "Ich habe es notiert. Es ruft Sie jemand unter der Nummer zurück, von der Sie anrufen.",
-    "en": "I have made a note of it. Somebody will call you back on the number you are calling from.",
+    "en": "I have made a note of it. Someone will call you back on the number you are calling from.",
 }
 _CALL_THE_NUMBER: Sentence = {
     "de": "Ich habe es notiert. Es ruft Sie jemand unter der Nummer zurück, die Sie genannt haben.",
-    "en": "I have made a note of it. Somebody will call you back on the number you gave me.",
+    "en": "I have made a note of it. Someone will call you back on the number you gave me.",
 }
 _CALLED_BEFORE: Sentence = {
     "de": "Darum hat sich schon jemand gekümmert.",
-    "en": "Somebody has taken care of that already.",
+    "en": "Someone has taken care of that already.",
 }
 
 

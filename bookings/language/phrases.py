@@ -99,7 +99,7 @@ GERMAN = Phrases(
 ENGLISH = Phrases(
     with_anyone="we are free {times}",
     with_person="{staff} is free {times}",
-    with_other="somebody else is free {times}",
+    with_other="someone else is free {times}",
     offer="{parts}.",
     otherwise="Otherwise {parts}.",
     uncertain="As far as I know {parts}, but I cannot be certain.",
@@ -121,12 +121,12 @@ ENGLISH = Phrases(
     look_further="Shall I look further ahead?",
     no_answer="Our calendar is not answering right now.",
     no_access="I cannot get into our calendar right now.",
-    call_back="Shall somebody call you back?",
+    call_back="Shall someone call you back?",
     unknown_person="I cannot find that person here.",
     several_people="There are several people by that name.",
     do_you_mean="Do you mean {names}?",
     who="Who would you like to see?",
-    no_certain_person="I cannot promise who it will be with. Would somebody else suit you as well?",
+    no_certain_person="I cannot promise who it will be with. Would someone else suit you as well?",
     parts={
         PartOfDay.MORNING: "in the morning",
         PartOfDay.NOON: "around noon",

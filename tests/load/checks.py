@@ -25,7 +25,7 @@ FEWEST_SEARCHES = 15
 QUEUE = "cache"
 UNAVAILABLE = frozenset({"upstream_unavailable", "deadline_exceeded"})
 """Codes that are expected while Cal.com is away."""
-EXPECTED = frozenset({"slot_taken", "slot_not_offered", "hold_expired", "already_cancelled", "too_many_moves"})
+EXPECTED = frozenset({"slot_taken", "slot_not_offered", "hold_expired", "already_cancelled", "too_many_reschedules"})
 
 T = TypeVar("T")
 Check = Callable[[Evidence], Measurement]

@@ -23,7 +23,7 @@ from tests.load.scenarios import SCENARIOS, Run, Span
 READ_WAIT, WRITE_WAIT = 2.0, 3.5
 SEARCH = "POST /v1/availability/search"
 # Expected refusals; any other response that is no success is a failure.
-EXPECTED = frozenset({"slot_taken", "slot_not_offered", "hold_expired", "already_cancelled", "too_many_moves"})
+EXPECTED = frozenset({"slot_taken", "slot_not_offered", "hold_expired", "already_cancelled", "too_many_reschedules"})
 # Seconds for which a caller follows a pending write, and for which it does so once the scenario is over.
 FOLLOW_S, FOLLOW_AT_END_S = 60.0, 10.0
 

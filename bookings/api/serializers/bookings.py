@@ -136,7 +136,7 @@ class OperationResponseSerializer(serializers.Serializer[Any]):
     operation = serializers.ChoiceField(["create", "reschedule", "cancel"])
     status = serializers.ChoiceField(["pending", "awaiting_confirmation", "done", "refused"])
     reason = serializers.CharField(allow_null=True)
-    asked_at = serializers.DateTimeField()
+    requested_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
 
 

@@ -20,7 +20,7 @@ booking_not_found 404 · already_cancelled 409 · already_booked 409 · limit_re
 cancel_not_allowed 422 · reschedule_not_allowed 422 ·
 idempotency_key_reused 422 · idempotency_in_progress 409 · upstream_unavailable 503 · rate_limited 429 ·
 phone_required 422 · answer_required 422 ·
-identity_required 403 · identity_mismatch 403 · change_too_late 422 · too_many_moves 422 ·
+identity_required 403 · identity_mismatch 403 · change_too_late 422 · too_many_reschedules 422 ·
 deadline_exceeded 504 · configuration_error 500 · unauthorized 401
 """
 
@@ -77,7 +77,7 @@ def test_problem_sentence_can_be_spoken(code: str, language: str) -> None:
 def test_problem_offers_callback_only_as_question(code: str, language: str) -> None:
     """FM-06: a call back is offered; it is promised only where it was written down."""
     spoken = PROBLEMS[code].spoken(language)
-    about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)somebody|jemand", part)]
+    about_calls = [part for part in re.split(r"(?<=[.?]) ", spoken) if re.search(r"(?i)someone|jemand", part)]
 
     assert all(part.endswith("?") for part in about_calls), spoken
 

@@ -162,7 +162,7 @@ def test_company_rules_refuse_reschedule(simulator: Simulator, agent: Agent, sal
     _allow(salon, cancel_notice_hours=24 * 30)
     too_late = [agent.post(f"{address}/reschedule", {"start": local(16)}), agent.post(f"{address}/cancel")]
 
-    assert (too_often.status_code, too_often.json()["code"]) == (422, "too_many_moves")
+    assert (too_often.status_code, too_often.json()["code"]) == (422, "too_many_reschedules")
     assert [(answer.status_code, answer.json()["code"]) for answer in too_late] == [(422, "change_too_late")] * 2
     assert agent.get(address).json()["booking"]["start"] == local(14)
 
