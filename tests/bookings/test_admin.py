@@ -1,4 +1,4 @@
-"""What staff can do, and what nobody can."""
+"""What staff can do in the admin, and what the admin refuses to all."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What happens at Cal.com without us becomes true here, whatever order it is told in, and nobody notices our echo."""
+"""Changes at Cal.com become true here, in whatever order they are reported; the echo of own changes has no effect."""
 
 from dataclasses import replace
 from datetime import timedelta

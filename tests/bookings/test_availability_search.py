@@ -58,7 +58,7 @@ class Diary:
     """
     Cal.com with days known more or less well: what the cache has, and what a load would bring.
 
-    `loading`: somebody else's load is under way, and is what brings the days that are waited for first.
+    `loading`: another load is running, and brings the days that are waited for first.
     """
 
     def __init__(self, known, truth=(), *, loading=False):

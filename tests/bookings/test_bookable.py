@@ -92,7 +92,7 @@ def test_who_is_not_served_offers_nothing(salon, practice):
     Account.objects.filter(pk=practice.account.pk).update(active=False)
 
     assert bookable_event_types(None) == {}
-    for slug in ("salon", "practice", "nobody"):
+    for slug in ("salon", "practice", "unknown"):
         with pytest.raises(LookupError, match=f"no company “{slug}”"):
             bookable_event_types(slug)
 

@@ -1,4 +1,4 @@
-"""Whoever was told that something is on its way is called when it comes to nothing; and nobody is called twice."""
+"""A caller whose pending request failed is called back, once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Nobody waits longer than they said, and nobody waits for somebody else's trouble."""
+"""No caller waits beyond the deadline, or for another account's trouble."""
 
 import ast
 import time
@@ -205,7 +205,7 @@ def test_what_is_known_is_answered_while_everything_else_hangs(agent, salon, sim
         simulator.clear_faults()
     crowd = [each.result() for each in hanging]
     assert {each.status_code for each in crowd} <= {200, 504}
-    # Five of eight threads may wait for one account: whoever found no place was told so at once.
+    # Five of eight threads may wait for one account: the others were answered at once.
     assert sum(each.status_code == 504 for each in crowd) >= 10
 
 

@@ -1,4 +1,4 @@
-"""Who is calling: a number from a trusted source, or what only the caller knows; nobody else hears a thing."""
+"""Who is calling: a number from a trusted source, or what only the caller knows; other callers are told nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Real threads against the real database: one winner, nobody dies, and everybody is answered soon."""
+"""Real threads against the real database: one winner, no error, and all are answered in time."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -61,7 +61,7 @@ A_WEEK = free(*(f"{day} {hour:02}:{half}" for day in DAYS for hour in range(9, 1
         # Two hours later the same day, or the same hour a day later.
         (free("Tu 11:59", "We 10:00"), at("Tu 10:00"), ["Tu 11:59", "We 10:00"]),
         (free("Tu 12:01", "We 10:00"), at("Tu 10:00"), ["We 10:00", "Tu 12:01"]),
-        # Of a day that nobody asked for one time is enough, as long as there are other days.
+        # Of a day that was not asked for one time is enough, as long as there are other days.
         (free("We 10:00", "We 11:00", "We 12:00", "Th 10:00", "Fr 10:00"), at("Tu 10:00"),
          ["We 10:00", "Th 10:00", "Fr 10:00"]),
         (free("We 10:00", "We 11:00", "We 12:00"), at("Tu 10:00"), ["We 10:00", "We 11:00", "We 12:00"]),
@@ -70,7 +70,7 @@ A_WEEK = free(*(f"{day} {hour:02}:{half}" for day in DAYS for hour in range(9, 1
          ["Tu 12:00", "Mo 11:00", "We 09:00"]),
         # The part of the day counts beside the clock: half past five is far from the morning twice over.
         (free("Tu 16:00", "Th 11:30"), on("Tu", part="morning"), ["Th 11:30", "Tu 16:00"]),
-        # Emma is wanted: three hours are worth seeing her, at the same time she comes first, and nobody else twice.
+        # Emma is wanted: three hours are worth seeing her, at the same time she comes first, and no other person twice.
         (free("Tu 12:30", others=("Tu 10:00",)), at("Tu 10:00"), ["Tu 12:30", "Tu 10:00"]),
         (free("Tu 13:30", others=("Tu 10:00",)), at("Tu 10:00"), ["Tu 10:00", "Tu 13:30"]),
         (free("Tu 11:00", others=("Tu 11:00", "Tu 10:00")), at("Tu 10:00"), ["Tu 11:00", "Tu 10:00"]),

@@ -1,4 +1,4 @@
-"""Whoever dies between two steps leaves a row from which somebody else goes on; an unknown outcome is found out."""
+"""A process that dies between two steps leaves a row that another settles; an unknown outcome is looked up."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def accepted(simulator):
     return [booking for booking in simulator.bookings() if booking["status"] == "accepted"]
 
 
-# --- somebody dies -----------------------------------------------------------------------------------------------
+# --- a crash ----------------------------------------------------------------------------------------------------
 
 
 def test_killed_before_sending(salon, calcom, simulator):
@@ -75,7 +75,7 @@ def test_two_who_take_up_the_same_change_send_it_once(salon, calcom, simulator):
     assert simulator.count(BOOK) == 1
 
 
-# --- nobody knows ------------------------------------------------------------------------------------------------
+# --- unknown outcome ----------------------------------------------------------------------------------------------
 
 
 def test_an_answer_that_got_lost_is_found_out(salon, calcom, simulator):

@@ -1,4 +1,4 @@
-"""What goes on when nobody waits."""
+"""Background tasks."""
 
 from datetime import timedelta
 

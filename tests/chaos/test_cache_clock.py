@@ -51,7 +51,7 @@ def test_bands_follow_redis_and_not_the_host(loader: CountingLoader, redis_time:
 def test_change_noted_by_a_host_with_a_wrong_clock_hides_no_slot(
     loader: CountingLoader, redis_time: RedisTime, skew: timedelta
 ) -> None:
-    """FM-24: who forgets and who loads may disagree about the time by an hour."""
+    """FM-24: the processes that invalidate and load may disagree about the time by an hour."""
     ask()
     with time_machine.travel(datetime.now(UTC) + skew):
         invalidate(own=False)

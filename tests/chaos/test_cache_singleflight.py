@@ -39,7 +39,7 @@ def test_500_callers_on_one_cold_key_cost_one_request() -> None:
 
 @pytest.mark.slow
 def test_callers_of_a_slow_load_are_answered_at_their_deadline() -> None:
-    """With a load that takes too long there is still one request, and nobody hangs."""
+    """With a load that takes too long there is still one request, and no waiter hangs."""
     group = Callers("callers", 2, PATIENT, threads=20, wait=0.5, takes=[2.0, 2.0])
     with started(group):
         answers = [answer for report in group.reports() for answer in report["answers"]]
@@ -51,7 +51,7 @@ def test_callers_of_a_slow_load_are_answered_at_their_deadline() -> None:
 
 @pytest.mark.slow
 def test_waiters_outlive_the_death_of_the_loader() -> None:
-    """Kill -9 in the middle of a load; a waiter takes over within the lease, nobody overstays."""
+    """Kill -9 in the middle of a load; a waiter takes over within the lease."""
     short_lease = PATIENT | {"CALCOM_READ_TIMEOUT": "0.5"}  # the lease is two seconds longer
     loader = Callers("callers", 1, short_lease, threads=1, wait=60.0, takes=[60.0, 60.0])
     with started(loader):
@@ -75,7 +75,7 @@ def test_waiters_outlive_the_death_of_the_loader() -> None:
 
 
 def test_empty_redis_gives_no_lease_for_a_moment(loader: CountingLoader) -> None:
-    """Whoever was loading when Redis lost everything has time to put their lease back."""
+    """A load that runs when Redis loses everything has time to restore its lease."""
     redis_client().flushdb()
     began = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The clock of these tests: whoever is asked what time it is says the same."""
+"""The clock of these tests: all parts agree on the time."""
 
 from datetime import UTC, datetime, timedelta
 

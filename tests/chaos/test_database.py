@@ -1,4 +1,4 @@
-"""A PostgreSQL that restarts, refuses, or is kept waiting by somebody else: what a request feels of it."""
+"""A PostgreSQL that restarts, refuses, or is blocked by a lock: the effect on requests."""
 
 import os
 import time
@@ -72,7 +72,7 @@ def test_connection_that_postgresql_serves_is_kept(kept: BaseDatabaseWrapper) ->
 
 
 def test_word_from_postgresql_is_no_goodbye(kept: BaseDatabaseWrapper) -> None:
-    """A notice that arrives between two requests is read and forgotten."""
+    """A notice that arrives between two requests is read and dropped."""
     before = pid_of(kept)
     with kept.cursor() as cursor:
         cursor.execute("LISTEN news")
@@ -114,7 +114,7 @@ def is_sorry(answer: HttpResponse) -> bool:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait long for a lock."""
+    """Bound the wait for a lock."""
     monkeypatch.setattr(claims, "LONGEST_LOCK_S", 0.1)
     monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
 
@@ -145,7 +145,7 @@ def test_row_that_somebody_keeps_locked_is_not_waited_for(agent: Agent, salon: S
 
 @pytest.mark.slow
 def test_any_statement_waits_a_second_for_a_lock_at_most(agent: Agent, salon: Salon) -> None:
-    """Also where nobody thought of locks, as where a call is written down."""
+    """Also for statements without a lock time-out of their own, such as storing a call."""
     began = time.monotonic()
     with uncommitted(f"SELECT id FROM {Company._meta.db_table} FOR UPDATE"):
         answer = agent.post("conversations", {"platform": "retell", "call_id": "1"})

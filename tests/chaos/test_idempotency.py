@@ -61,7 +61,7 @@ def test_while_the_first_runs_the_others_are_told_so_and_afterwards_what_it_came
 
 
 def test_after_a_crash_nobody_books_again(agents, salon, calcom, simulator, monkeypatch):
-    """Sent, and dead before the answer was heard: pending for as long as nobody knows, and then what it came to."""
+    """Sent, and dead before the answer was heard: pending while the outcome is unknown, then the outcome."""
     body = booking_body(salon.cut, at(10))
     with monkeypatch.context() as dying:
         dying.setattr(transport, "send", _send_and_die)

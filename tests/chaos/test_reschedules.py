@@ -47,7 +47,7 @@ def test_whatever_goes_wrong_there_is_one_booking(salon, calcom, simulator, serv
 
 
 def _leave_no_pause(salon):
-    """Make breaker and limiter forget the faults, so that what is tried next is tried."""
+    """Reset breaker and limiter, so that the next call is sent."""
     redis_client().flushdb()
     trust_redis(salon.account)
 

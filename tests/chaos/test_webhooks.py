@@ -155,7 +155,7 @@ def attack(account_id: int, body: bytes) -> int:
 
 @pytest.mark.django_db(transaction=True)
 def test_without_a_secret_nothing_comes_in(line, salon, simulator):
-    """FM-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused, whoever sends it."""
+    """FM-76: a webhook that was set up without secret is signed `no-secret-provided`, and refused from any sender."""
     state = simulator.app.state
     for webhook in state.webhooks.values():
         webhook.secret = None
