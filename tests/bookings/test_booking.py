@@ -202,7 +202,7 @@ def test_answers_that_cal_com_insists_on_come_from_the_service(practice, practic
 
 def test_a_missing_answer_is_told_to_staff_before_anything_is_sent(practice, practice_calcom, simulator):
     """FM-61: one sentence says what is missing, and where."""
-    practice.check_up.field_defaults = {"insurance": "Public"}
+    practice.check_up.field_defaults = {"insurance": "Unlisted"}
 
     with pytest.raises(ConfigurationError, match="insurance"):
         book(intent(practice.check_up, at(20)), practice_calcom)
