@@ -36,7 +36,7 @@ hypothesis_settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what `script/faults` may be told."""
+    """Declare what `script/chaos` accepts."""
     parser.addoption("--full", action="store_true", help="run experiments as long as their promises are meant")
     parser.addoption("--sequences", type=int, default=8, metavar="N", help="how many sequences of faults are played")
     parser.addoption("--seed", type=int, default=0, metavar="S", help="the number of the first of them")
