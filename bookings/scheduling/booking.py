@@ -160,11 +160,8 @@ def book(*, intent: BookingIntent, calcom: CalcomService, deadline: Deadline, no
 
 def _earlier(intent: BookingIntent) -> Operation | None:
     """Return the operation of an earlier request for the same, if it still binds: a token and a key bind for good."""
-    if intent.idempotency_key:
-        operation = execution.find_by_idempotency_key(intent.company.pk, intent.idempotency_key, intent.request_digest)
-        if operation is not None:
-            return operation
-    return _booked_before(intent)
+    company_id, key = intent.company.pk, intent.idempotency_key
+    return execution.find_by_idempotency_key(company_id, key, intent.request_digest) or _booked_before(intent)
 
 
 def _booked_before(intent: BookingIntent) -> Operation | None:

@@ -75,14 +75,11 @@ def cancel(
 
 def _earlier_cancel(operation: Operation) -> Operation | None:
     """Return the operation of an earlier request for the same: an appointment is cancelled once."""
-    if operation.idempotency_key:
-        earlier = execution.find_by_idempotency_key(
-            operation.company_id, operation.idempotency_key, operation.request_digest
-        )
-        if earlier is not None:
-            return earlier
+    earlier = execution.find_by_idempotency_key(
+        operation.company_id, operation.idempotency_key, operation.request_digest
+    )
     same = Operation.objects.filter(appointment=operation.appointment, kind=Operation.Kind.CANCEL)
-    return execution.read(same.exclude(state=OperationState.REFUSED))
+    return earlier or execution.read(same.exclude(state=OperationState.REFUSED))
 
 
 def _withdraw(operation: Operation) -> bool:

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, ExclusionViolation, LockNotAvailable, UniqueViolation
 
-from bookings.availability.occupancy import PLACED, Conflict, check_conflict, read_occupancy
+from bookings.availability.occupancy import PLACED, Conflict, Occupancy, check_conflict, read_occupancy
 from bookings.errors import DeadlineExceeded, RecordsLocked, SlotTaken
 from bookings.models import Appointment, AppointmentQuerySet, AppointmentState, Claim, SharedBooking, with_buffers
 from cachectl.infra.deadline import Deadline
@@ -143,6 +143,16 @@ def find_hosts(
         held := {row.appointment_id for row in occupancy.rows if row.kind == Claim.Kind.HELD}
     ):
         occupancy = occupancy.without(*end_holds(Appointment.objects.held().filter(own_holds, pk__in=held)))
+    return free_hosts(occupancy, listed_at=listed_at)
+
+
+def free_hosts(occupancy: Occupancy, *, listed_at: float | None) -> FreeHosts:
+    """
+    Return the hosts that one more appointment has to claim, and end expired holds in its way.
+
+    Raises:
+        SlotTaken: another appointment has the time.
+    """
     conflict, host_ids = check_conflict(occupancy, listed_at=listed_at)
     if conflict is Conflict.TAKEN:
         raise SlotTaken("Another appointment has it.")

@@ -69,15 +69,15 @@ class Booked:
 # --- earlier requests ---------------------------------------------------------------------------------------
 
 
-def find_by_idempotency_key(company_id: int, key: str, digest: str) -> Operation | None:
+def find_by_idempotency_key(company_id: int, key: str | None, digest: str) -> Operation | None:
     """
-    Return the operation that this Idempotency-Key led to, None if the key is new.
+    Return the operation that this Idempotency-Key led to, None if the key is new, or there is none.
 
     Raises:
         IdempotencyKeyReused: it came with another request.
         IdempotencyInProgress: the first request with it still waits for its answer.
     """
-    operation = read(Operation.objects.filter(company_id=company_id, idempotency_key=key))
+    operation = read(Operation.objects.filter(company_id=company_id, idempotency_key=key)) if key else None
     if operation is None:
         return None
     if operation.request_digest != digest:

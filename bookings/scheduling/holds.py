@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from bookings.availability.occupancy import Conflict, check_conflict, read_occupancy
+from bookings.availability.occupancy import read_occupancy
 from bookings.errors import (
     AnotherTime,
     ConfirmTokenInvalid,
@@ -313,20 +313,16 @@ def commit(offer: SlotToken, loaded_at: float | None, deadline: Deadline) -> App
             raise claims.Contention
         claims.end_holds(Appointment.objects.held().filter(_replaced_by(offer)))
         occupancy = read_occupancy(event_type, offer.start, offer.end)
-        conflict, host_ids = check_conflict(occupancy, listed_at=loaded_at)
-        if conflict is Conflict.WAIT:
+        free = claims.free_hosts(occupancy, listed_at=loaded_at)
+        if free.kind is Claim.Kind.QUEUED:
             raise claims.Contention
-        if conflict is Conflict.TAKEN:
-            raise SlotTaken("Another appointment has it.")
         minute = minute_from(offer.start)
         compared = occupancy.compare(event_type, [minute], {minute // MINUTES_A_DAY: loaded_at} if loaded_at else {})
         if not compared.left:
             raise (SlotUncertain if compared.askable else SlotTaken)("Another appointment may have it.")
-        if occupancy.dead:
-            claims.expire(occupancy.dead)
         appointment = _new_hold(offer, datetime.fromtimestamp(occupancy.read_at, UTC) + LIFETIME)
         # Cal.com may choose any of them, and knows nothing of our holds: so the time of each is kept.
-        claims.take(appointment, host_ids, Claim.Kind.HELD, occupancy.confirmed_hosts)
+        claims.take(appointment, free.host_ids, Claim.Kind.HELD, free.beside)
         offer.appointment = appointment
         offer.save(force_insert=is_new, update_fields=None if is_new else ["appointment"])
     return appointment

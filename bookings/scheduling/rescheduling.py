@@ -141,16 +141,13 @@ def reschedule(
 
 def _earlier(operation: Operation) -> Operation | None:
     """Return the operation of an earlier request for the same, or the one that gave the appointment this time."""
-    if operation.idempotency_key:
-        earlier = execution.find_by_idempotency_key(
-            operation.company_id, operation.idempotency_key, operation.request_digest
-        )
-        if earlier is not None:
-            return earlier
+    earlier = execution.find_by_idempotency_key(
+        operation.company_id, operation.idempotency_key, operation.request_digest
+    )
     same = Operation.objects.open().filter(
         appointment=operation.appointment, kind=Operation.Kind.RESCHEDULE, new_start=operation.new_start
     )
-    return execution.read(same) or _last_done(operation)
+    return earlier or execution.read(same) or _last_done(operation)
 
 
 def _last_done(operation: Operation) -> Operation | None:
