@@ -1,12 +1,13 @@
-"""What the tests of bookings say often: a wish, a booking, time that passes, a change taken up again."""
+"""Steps that the tests of bookings share."""
 
 import itertools
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import F
 from django.utils import timezone
 
+from bookings.availability import calendar_view
 from bookings.models import AgentKey, Appointment, Claim, Conversation, Operation, Service
 from bookings.scheduling import booking, cancelling, execution, rescheduling
 from bookings.scheduling.handlers import handler_for
@@ -15,7 +16,7 @@ from cachectl.infra import bulkhead, executors
 from cachectl.infra.deadline import Deadline
 from calcom.service import CalcomService
 from tests import redis_time
-from tests.factories import ANNA, Caller
+from tests.factories import ANNA, Caller, at
 
 PATIENCE = 60.0
 """Seconds in which everything is done, also beside much else on the same machine."""
@@ -149,6 +150,26 @@ def reschedule(
         now=timezone.now(),
         **{"requested_by": None, "reason": "", **asked},
     )
+
+
+def starts_of(
+    service: Service,
+    calcom: CalcomService,
+    first: datetime | None = None,
+    last: datetime | None = None,
+    *,
+    now: datetime | None = None,
+) -> list[datetime]:
+    """Return the starts at which the service can be booked, on Tuesday unless said otherwise."""
+    found = calendar_view.open_times(
+        service=service,
+        first=first or at(0),
+        last=last or at(23, 59),
+        now=now or timezone.now(),
+        calcom=calcom,
+        deadline=Deadline.after(PATIENCE),
+    )
+    return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 
 
 def claims_of(appointment: Appointment) -> dict[str, str]:

@@ -7,7 +7,6 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings.availability import calendar_view
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -21,7 +20,16 @@ from bookings.models import Appointment, Claim, Operation
 from bookings.sync.apply import apply_update
 from bookings.sync.classify import RemoteUpdate
 from cachectl.infra.deadline import Deadline
-from tests.bookings.helpers import PATIENCE, book, cancel, intent, let_jobs_finish, pass_time, settle, write_down
+from tests.bookings.helpers import (
+    book,
+    cancel,
+    intent,
+    let_jobs_finish,
+    pass_time,
+    settle,
+    starts_of,
+    write_down,
+)
 from tests.factories import KARL, at
 
 BOOK = "POST /v2/bookings"
@@ -40,15 +48,7 @@ def test_a_cancelled_appointment_gives_its_time_back_at_once(salon, calcom, simu
 
     assert (cancelled.is_settled, cancelled.appointment.state) == (True, "cancelled")
     assert not Claim.objects.exists()
-    slots = calendar_view.open_times(
-        service=salon.colour,
-        first=at(9),
-        last=at(18),
-        now=timezone.now(),
-        calcom=calcom,
-        deadline=Deadline.after(PATIENCE),
-    )
-    assert int(at(14).timestamp()) // 60 in slots.starts
+    assert at(14) in starts_of(salon.colour, calcom, at(9), at(18))
     assert simulator.count("GET /v2/slots") == 1
 
 

@@ -1,6 +1,6 @@
 """What is read back to a caller is theirs until they have answered: offers by token, holds, and booking by either."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from bookings import tasks
-from bookings.availability.calendar_view import open_times as search_open_times
 from bookings.errors import (
     ConfigurationError,
     ConfirmTokenInvalid,
@@ -22,7 +21,17 @@ from bookings.scheduling import booking, claims, holds
 from cachectl.infra.deadline import Deadline
 from cachectl.infra.redis import redis_client
 from calcom.simulator import Kind
-from tests.bookings.helpers import PATIENCE, book, cancel, claims_of, intent, let_jobs_finish, let_lists_know, settle
+from tests.bookings.helpers import (
+    PATIENCE,
+    book,
+    cancel,
+    claims_of,
+    intent,
+    let_jobs_finish,
+    let_lists_know,
+    settle,
+    starts_of,
+)
 from tests.factories import ANNA, KARL, MARIA, at, cannot_be_booked
 
 BOOK = "POST /v2/bookings"
@@ -88,19 +97,6 @@ def _wish(slot, caller, **token):
         attendee_email=caller.email,
         **token,
     )
-
-
-def open_times(service, calcom):
-    """When it can be booked on Tuesday."""
-    found = search_open_times(
-        service=service,
-        first=at(0),
-        last=at(23, 59),
-        now=timezone.now(),
-        calcom=calcom,
-        deadline=Deadline.after(PATIENCE),
-    )
-    return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 
 
 def run_out(*held):
@@ -235,10 +231,10 @@ def test_a_program_holds_without_a_conversation(salon, calcom, simulator):
 def test_what_is_held_is_not_offered_to_others(salon, calcom, simulator, call, service):
     """FM-06, FM-14: one host or two, a live hold hides the slot, and neither holds nor bookings get past it."""
     wanted = getattr(salon, service)
-    assert at(14) in open_times(wanted, calcom)
+    assert at(14) in starts_of(wanted, calcom)
     hold_slot(wanted, at(14), call, calcom)
 
-    assert at(14) not in open_times(wanted, calcom)
+    assert at(14) not in starts_of(wanted, calcom)
     for attempt in (
         lambda: hold_slot(wanted, at(14), None, calcom),
         lambda: book(intent(wanted, at(14), KARL), calcom),
@@ -344,10 +340,10 @@ def test_a_hold_that_ran_out_is_free_at_once_for_everybody(salon, calcom, call, 
     """Swept or not, with one host or two: it is offered, held and booked as if it had never been."""
     wanted = getattr(salon, service)
     run_out(hold_slot(wanted, at(14), call, calcom))
-    assert at(14) in open_times(wanted, calcom)
+    assert at(14) in starts_of(wanted, calcom)
 
     run_out(hold_slot(wanted, at(14), other_call, calcom))
-    assert at(14) in open_times(wanted, calcom)
+    assert at(14) in starts_of(wanted, calcom)
 
     assert book(intent(wanted, at(14), KARL), calcom).is_settled
     assert sorted(Appointment.objects.values_list("state", flat=True)) == ["confirmed", "expired", "expired"]
@@ -456,7 +452,7 @@ def test_a_hold_is_given_back(salon, calcom, call):
     for _ in range(2):
         holds.release(appointment=held.appointment)
     assert held.appointment.state == "expired"
-    assert at(14) in open_times(salon.colour, calcom)
+    assert at(14) in starts_of(salon.colour, calcom)
 
     booked = confirm(hold(offered, calcom), calcom)
     holds.release(appointment=booked.appointment)

@@ -1,6 +1,6 @@
 """When a service can be booked: what Cal.com lists, minus ours, minus what rules forbid."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -8,24 +8,11 @@ from django.utils import timezone
 from bookings.availability import calendar_view
 from bookings.errors import ConfigurationError
 from cachectl.infra.deadline import Deadline
-from tests.bookings.helpers import PATIENCE, book, intent, let_jobs_finish, let_lists_know
+from tests.bookings.helpers import PATIENCE, book, intent, let_jobs_finish, let_lists_know, starts_of
 from tests.factories import KARL, SUNDAY, TUESDAY, WEDNESDAY, at, cannot_be_booked
 
 LIST = "GET /v2/slots"
 BOOK = "POST /v2/bookings"
-
-
-def starts_of(service, calcom, first=None, last=None, *, now=None):
-    """When it can be booked on Tuesday, as instants."""
-    found = calendar_view.open_times(
-        service=service,
-        first=first or at(0),
-        last=last or at(23, 59),
-        now=now or timezone.now(),
-        calcom=calcom,
-        deadline=Deadline.after(PATIENCE),
-    )
-    return [datetime.fromtimestamp(minute * 60, UTC) for minute in found.starts]
 
 
 def test_the_list_of_a_day(salon, calcom, simulator):

@@ -8,7 +8,6 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from bookings.availability import calendar_view
 from bookings.errors import (
     AlreadyCancelled,
     BookingError,
@@ -47,6 +46,7 @@ from tests.bookings.helpers import (
     pass_time,
     reschedule,
     settle,
+    starts_of,
 )
 from tests.contract.api_user import ApiUser
 from tests.factories import ANNA, KARL, NOWHERE, SUNDAY, TUESDAY, WEDNESDAY, at
@@ -101,17 +101,10 @@ def test_the_old_time_is_free_and_the_new_one_is_not_before_any_worker_ran(salon
     reschedule(appointment, at(16), calcom)
     requests = simulator.count(LIST)
 
-    slots = calendar_view.open_times(
-        service=salon.colour,
-        first=at(9),
-        last=at(18),
-        now=timezone.now(),
-        calcom=calcom,
-        deadline=Deadline.after(PATIENCE),
-    )
+    starts = starts_of(salon.colour, calcom, at(9), at(18))
 
-    assert int(at(14).timestamp()) // 60 in slots.starts
-    assert int(at(16).timestamp()) // 60 not in slots.starts
+    assert at(14) in starts
+    assert at(16) not in starts
     assert simulator.count(LIST) == requests
 
 
