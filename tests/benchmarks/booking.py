@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+from script.lib.agent import Agent
 from script.lib.environment import BOOK, CONSISTENT_AFTER, Environment, window
 from script.lib.measurements import Measurement, median
 from script.lib.processes import HarnessError
@@ -28,10 +29,9 @@ def measure(env: Environment) -> dict[str, Measurement]:
     }
 
 
-def book(env: Environment, slug: str, start: str) -> float:
-    """Book on a new connection; return the seconds it took. Raises `HarnessError` unless it is booked."""
-    with env.agent() as agent:
-        answer = env.book(agent, slug, start)
+def book(env: Environment, agent: Agent, slug: str, start: str) -> float:
+    """Book on the agent's connection; return the seconds it took. Raises `HarnessError` unless it is booked."""
+    answer = env.book(agent, slug, start)
     if answer.status != 201:
         raise HarnessError(f"Booking {slug} was answered {answer.status}: {str(answer.body)[:200]}")
     return answer.duration
@@ -41,8 +41,8 @@ def own_ms(env: Environment, bookings: int, ahead: int) -> list[float]:
     """Book slots of the day `ahead`, one after the other; return the milliseconds that were not Cal.com's."""
     with env.agent() as agent:
         free = env.free_slots(agent, "own", ahead=ahead)[:bookings]
-    seen = len(env.simulator.requests(BOOK))
-    durations = [book(env, "own", start) for start in free]
+        seen = len(env.simulator.requests(BOOK))
+        durations = [book(env, agent, "own", start) for start in free]
     remote = [each["answered_at"] - each["arrived_at"] for each in env.simulator.requests(BOOK)[seen:]]
     if len(remote) != len(durations) or len(durations) < bookings:
         raise HarnessError(f"{len(durations)} bookings, of which Cal.com saw {len(remote)}")
@@ -63,11 +63,11 @@ def _waits(env: Environment) -> int:
 
     env.simulator.configure(latency=1)
     try:
-        with ThreadPoolExecutor(CALLERS) as pool:
+        with ThreadPoolExecutor(CALLERS) as pool, env.agent() as agent:
             callers = [pool.submit(ask, number) for number in range(CALLERS)]
             try:
                 for start in free[:6]:
-                    book(env, "waits", start)
+                    book(env, agent, "waits", start)
             finally:
                 over.set()
     finally:
@@ -84,8 +84,13 @@ def _caused(env: Environment) -> dict[str, int]:
     free = {slug: _load(env, slug) for slug in slugs}
     before = {slug: env.slot_requests(slug) for slug in slugs}
     seen, began = len(env.simulator.requests(BOOK)), time.monotonic()
+
+    def book_alone(slug: str, start: str) -> None:
+        with env.agent() as agent:
+            book(env, agent, slug, start)
+
     with ThreadPoolExecutor(CALLERS) as pool:
-        booked = [pool.submit(book, env, slug, start) for slug in slugs for start in free[slug][:BOOKINGS]]
+        booked = [pool.submit(book_alone, slug, start) for slug in slugs for start in free[slug][:BOOKINGS]]
         for each in booked:
             each.result()
     time.sleep(max(0.0, began + AFTERMATH - time.monotonic()))

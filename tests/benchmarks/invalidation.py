@@ -29,7 +29,7 @@ def _days_of_booking(env: Environment, slug: str) -> int:
     before = set(CacheInvalidation.objects.values_list("id", flat=True))
     with env.agent() as agent:
         noon = next(start for start in env.free_slots(agent, slug) if "T12:00" in start)
-    booking.book(env, slug, noon)
+        booking.book(env, agent, slug, noon)
     rows = CacheInvalidation.objects.exclude(id__in=before)
     env.supervisor.wait_until(
         lambda: rows.exists() and not rows.filter(done_at=None).exists(),

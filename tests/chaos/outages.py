@@ -67,7 +67,7 @@ def replica(url: str) -> Iterator[None]:
 
 @contextmanager
 def full(url: str) -> Iterator[None]:
-    """Leave a Redis no memory, and let it evict nothing."""
+    """Leave a Redis no memory and no eviction."""
     with Redis.from_url(url) as redis:
         redis.config_set("maxmemory-policy", "noeviction")
         redis.config_set("maxmemory", "1")
