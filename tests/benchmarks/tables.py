@@ -7,7 +7,7 @@ from django.db import connection
 from bookings.models import Branch, Company, Customer, Service
 from calcom.models import Account, EventType, EventTypeHost, Host
 
-BATCH = 5_000  # rows; a statement takes at most 65,535 parameters
+BATCH = 1000  # PostgreSQL takes 65,535 parameters in a statement; an event type has some forty
 FIRST_ID = 1_000_000  # of event types and hosts at Cal.com: none of the simulator's
 
 # Each host has one half hour after the other, from ten days ago on: past ones are completed, future ones confirmed,
@@ -92,7 +92,7 @@ def fill(size: Size, *, company: Company | None = None) -> Ids:
         batch_size=BATCH,
     )
     hosts = Host.objects.bulk_create(
-        Host(account=account, calcom_id=first + n, name=f"host {n}") for n in range(size.hosts)
+        (Host(account=account, calcom_id=first + n, name=f"host {n}") for n in range(size.hosts)), batch_size=BATCH
     )
     EventTypeHost.objects.bulk_create(
         (EventTypeHost(event_type=each, host=hosts[n % size.hosts]) for n, each in enumerate(event_types)),
