@@ -1,7 +1,7 @@
 """From the caller's words to typed tokens: a longest match of known phrases, which leaves unknown words unknown."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,6 +23,10 @@ class Typed(NamedTuple):
 class _Node:
     then: dict[str, "_Node"] = field(default_factory=dict)
     tokens: tuple[Typed, ...] | None = None
+
+
+Reader = Callable[[Sequence[str], int], "tuple[int, tuple[Typed, ...]] | None"]
+"""Reads what no lexicon lists, such as figures: how many words from a place on, and their tokens; None: not its own."""
 
 
 class Lexicon:
@@ -61,9 +65,8 @@ class Scanner:
     Splits a phrase into words and gives each its tokens.
 
     Args:
-        pattern: what a word looks like; the name of the group that matches is the kind of word.
-        readers: for each kind of word that is not looked up, what makes tokens of the match.
-        spellings: replaced in words before they are looked up.
+        pattern: what a word looks like.
+        spellings: characters that are written otherwise in the lexicon.
     """
 
     def __init__(self, lexicon: Lexicon, pattern: str, spellings: Mapping[str, str]) -> None:
@@ -75,7 +78,7 @@ class Scanner:
         """Return the words of a phrase, in lower case."""
         return self._pattern.findall(phrase.lower().translate(self._spellings))
 
-    def scan(self, words: Sequence[str], read: "Reader") -> list[Typed]:
+    def scan(self, words: Sequence[str], read: Reader) -> list[Typed]:
         """Return the tokens of the words; `read` is asked first, for what is not written in letters."""
         tokens: list[Typed] = []
         begin = 0
@@ -88,11 +91,3 @@ class Scanner:
                 tokens.append(Typed(UNKNOWN, said, said))
             begin += max(count, 1)
         return tokens
-
-
-class Reader:
-    """Reads words that are not in a lexicon, such as figures."""
-
-    def __call__(self, words: Sequence[str], begin: int) -> tuple[int, tuple[Typed, ...]] | None:
-        """Return how many words were read and their tokens; None leaves them to the lexicon."""
-        raise NotImplementedError
