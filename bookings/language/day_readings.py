@@ -1,7 +1,7 @@
 """Which dates are meant by a day, a week, a month or a holiday. Pure; the same for every language."""
 
 from calendar import monthrange
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -151,7 +151,9 @@ class _Calendar:
 
     def _in_some_year(self, month: int, day: int) -> Dates:
         years = range(self.today.year, self.today.year + 9)
-        found = [date(each, month, day) for each in years if 1 <= month <= 12 and 1 <= day <= monthrange(each, month)[1]]
+        found = [
+            date(each, month, day) for each in years if 1 <= month <= 12 and 1 <= day <= monthrange(each, month)[1]
+        ]
         if not found:
             return Dates((), "time_not_understood")
         if found[0] >= self.today:
@@ -261,10 +263,10 @@ class _Calendar:
         return date(self.today.year + years, month + 1, 1)
 
 
-def joined(ranges: "Sequence[Range] | map[Range] | object") -> tuple[Range, ...]:
+def joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Return ranges, ascending and apart from each other."""
     apart: list[Range] = []
-    for each in sorted(ranges, key=lambda one: one.first):  # type: ignore[call-overload]
+    for each in sorted(ranges, key=lambda one: one.first):
         if apart and (apart[-1].last is None or each.first <= apart[-1].last):
             before = apart[-1]
             last = None if before.last is None or each.last is None else max(before.last, each.last)

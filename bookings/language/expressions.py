@@ -167,7 +167,7 @@ class Clock:
     minute: int = 0
     exact: bool = False
     """Said so that only one half of the day is meant."""
-    doubtful: bool = False
+    unsure: bool = False
     """An hour later for people of another region."""
 
 
@@ -220,18 +220,7 @@ class OfferShift:
     minutes: int | None = None
 
 
-Day = (
-    RelativeDay
-    | Weekday
-    | Week
-    | Weekend
-    | Workdays
-    | DayOfMonth
-    | EitherDate
-    | Month
-    | Span
-    | Holiday
-)
+Day = RelativeDay | Weekday | Week | Weekend | Workdays | DayOfMonth | EitherDate | Month | Span | Holiday
 TimeOfDay = Clock | Around | Band
 Item = Day | TimeOfDay | Limit | Between | OfferChoice | OfferShift | Joint
 DAYS = (RelativeDay, Weekday, Week, Weekend, Workdays, DayOfMonth, EitherDate, Month, Span, Holiday)

@@ -14,7 +14,7 @@ _FIXED = {
     "all_saints": (11, 1), "veterans_day": (11, 11), "st_nicholas": (12, 6), "christmas_eve": (12, 24),
     "christmas_day": (12, 25), "boxing_day": (12, 26), "new_years_eve": (12, 31),
 }  # fmt: skip
-_STRETCHES = {"christmas": (24, 27), "between_the_years": (27, 31)}
+_STRETCHES = {"christmas": (24, 27), "between_the_years": (27, 32)}
 _NATIONAL = {"DE": "German Unity Day", "AT": "National Day", "CH": "National Day"}
 
 
@@ -39,11 +39,11 @@ def _in_year(key: str, year: int, region: str | None) -> tuple[date, date] | Non
     if key in _FIXED:
         return _day(date(year, *_FIXED[key]))
     if key in {"easter", "pentecost"}:
-        first = easter + (49 if key == "pentecost" else -2) * A_DAY
-        return first, easter + (51 if key == "pentecost" else 2) * A_DAY
+        begins = easter + (49 if key == "pentecost" else -2) * A_DAY
+        return begins, easter + (51 if key == "pentecost" else 2) * A_DAY
     if key in _STRETCHES:
         first, last = _STRETCHES[key]
-        return date(year, 12, first), date(year, 12, last)
+        return date(year, 12, first), date(year, 12, first) + (last - first) * A_DAY
     if key.startswith("advent_"):
         fourth = date(year, 12, 24) - ((date(year, 12, 24).weekday() + 1) % 7) * A_DAY
         return _day(fourth - (4 - int(key[-1])) * 7 * A_DAY)
@@ -78,7 +78,7 @@ def easter_of(year: int) -> date:
     i, k = divmod(c, 4)
     m = (32 + 2 * e + 2 * i - h - k) % 7
     n = (a + 11 * h + 19 * m) // 433
-    month, day = divmod(h + m - 7 * n + 90, 25)
+    month = (h + m - 7 * n + 90) // 25
     return date(year, month, (h + m - 7 * n + 33 * month + 19) % 32)
 
 

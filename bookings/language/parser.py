@@ -56,7 +56,7 @@ class _Given(Lexer):
     def __init__(self, _conf: object) -> None:
         pass
 
-    def lex(self, lexer_state: Any, *_: Any) -> Iterator[Token]:  # type: ignore[override]
+    def lex(self, lexer_state: Any, *_: Any) -> Iterator[Token]:
         return (Token(each.type, cast("Any", each.value)) for each in cast("Iterable[Typed]", lexer_state))
 
 
@@ -120,7 +120,7 @@ class _Builder(Transformer[Token, Any]):
         """CLOCK, or NUM of the hour and, where it was said, of the minute."""
         named = _named(parts)
         if "CLOCK" in named:
-            return named["CLOCK"]
+            return cast("Clock", named["CLOCK"])
         hour, *rest = (cast("int", part.value) for part in parts if part.type == "NUM")
         return clock_at(hour, rest[0] if rest else 0)
 
@@ -156,7 +156,7 @@ class _Builder(Transformer[Token, Any]):
         return Around(clock, before, after)
 
     def band(self, parts: list[Token]) -> Band:
-        return _named(parts)["BAND"]
+        return cast("Band", _named(parts)["BAND"])
 
     def limit(self, parts: list[Any]) -> Limit:
         """LIMIT and what it names, in either order."""
@@ -238,7 +238,7 @@ def _moved(clock: Clock, minutes: int) -> Clock:
     at = (clock.hour * 60 + clock.minute + minutes) % A_DAY
     if not clock.exact and at < 60:  # half past twelve is said of a clock of twelve hours
         at += 720
-    return Clock(at // 60, at % 60, clock.exact, clock.doubtful)
+    return Clock(at // 60, at % 60, clock.exact, clock.unsure)
 
 
 __all__ = ["Grammar", "Joint", "NotGrammatical", "clock_at", "grammar_of"]

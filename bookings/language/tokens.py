@@ -50,7 +50,8 @@ class Lexicon:
 
     def match(self, words: Sequence[str], begin: int) -> tuple[int, tuple[Typed, ...]]:
         """Return how many words from there on the longest known phrase has, and its tokens; 0 if there is none."""
-        node, best, found = self._root, 0, ()
+        node, best = self._root, 0
+        found: tuple[Typed, ...] = ()
         for count, word in enumerate(words[begin:], 1):
             if (child := node.then.get(word)) is None:
                 break

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import cast
 
 from bookings.availability.criteria import PartOfDay
 from bookings.language.expressions import (
@@ -24,8 +25,9 @@ from bookings.language.grammar.de_fillers import FILLERS
 from bookings.language.tokens import UNKNOWN, Lexicon, Scanner, Typed
 
 GRAMMAR = "de"
-_WORD = r"\d{4}-\d\d-\d\d | \d+(?:[.:/h]\d+)*[.h]? | [^\W\d_]+(?:['’-][^\W\d_]+)* | ,"
-_RANGE = re.compile(r"(?<=\d)(?: ?uhr)? ?[–-] ?(?=\d)")
+_WORD = r"\d{4}-\d\d-\d\d | \d+(?:[.:/h]\d+)*[.h]? | [^\W\d_]+(?:['\u2019-][^\W\d_]+)* | ,"
+_ASCII = str.maketrans(dict(zip("äöüß", ("ae", "oe", "ue", "ss"), strict=True)))
+_RANGE = re.compile(r"(?<=\d)(?: ?uhr)? ?[\u2013-] ?(?=\d)")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
 _WEEKDAYS = ("montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag|sonnabend", "sonntag")
 _SHORT = ("mo", "di", "mi", "do", "fr", "sa", "so")
@@ -84,14 +86,16 @@ def prepare(phrase: str) -> list[str]:
     return _scanner().words(_RANGE.sub(" bis ", phrase.lower()) if not _ISO.search(phrase) else phrase)
 
 
-def tokens(words: Sequence[str]) -> list[Typed]:
-    """Return the tokens of the words, as de.lark wants them."""
-    return _refined(_scanner().scan(words, _figures))
+def tokens(words: Sequence[str], language: str) -> list[Typed]:
+    """Return the tokens of the words, as de.lark wants them; `language` is de, de-AT or de-CH."""
+    found = _refined(_scanner().scan(words, _figures))
+    sure = "sure" if language == "de-AT" else None
+    return [each._replace(value=sure) if each.type == "QUARTER" else each for each in found]
 
 
 @cache
 def _scanner() -> Scanner:
-    return Scanner(_lexicon(), _WORD, {"’": "'"})
+    return Scanner(_lexicon(), _WORD, {"\u2019": "'"})
 
 
 def _figures(words: Sequence[str], begin: int) -> tuple[int, tuple[Typed, ...]] | None:
@@ -141,66 +145,68 @@ _BOUNDED = {
     "NUM", "CLOCK", "ORD", "DATE", "RELDAY", "WEEKDAY", "WEEK", "WEEKEND", "MONTH", "MONTHWORD", "WHICH", "EDGE",
     "HOLIDAY", "BAND", "HALF", "QUARTER", "THREEQ", "SPAN", "IN", "HABITDAY", "WORKDAYS",
 }  # fmt: skip
+_TOWARD = {Bound.BEFORE: "TO", Bound.AFTER: "PAST", Bound.FROM: "PAST"}  # Swiss: Viertel ab zehn
 _NOT_BEFORE = {Bound.BEFORE: Bound.FROM, Bound.AFTER: Bound.LATEST, Bound.UNTIL: Bound.FROM, Bound.FROM: Bound.BEFORE}
 
 
 def _refined(given: Sequence[Typed]) -> list[Typed]:
     """Decide what a word is by its neighbours."""
     result: list[Typed] = []
-    for place, token in enumerate(given):
+    for place in range(len(given)):
         before = result[-1] if result else Typed("")
-        after = given[place + 1] if place + 1 < len(given) else Typed("")
-        result.extend(_in_place(token, before, after, given, place, result))
+        result.extend(_in_place(given, place, before, result))
     return result
 
 
-def _in_place(
-    token: Typed, before: Typed, after: Typed, given: Sequence[Typed], place: int, result: list[Typed]
-) -> Iterable[Typed]:
-    if token.type == "MORGEN":
-        is_part = before.type in {"WEEKDAY", "RELDAY"} and before.value != -1
-        return (Typed("BAND", MORNING, token.text) if is_part else Typed("RELDAY", 1, token.text),)
-    if token.type == "LIMIT":
-        return _limit(token, before, after, result)
-    if token.type == "FROM?":
-        return (Typed("LIMIT", Bound.FROM, token.text),) if after.type in _BOUNDED else ()
-    if token.type in {"AT", "IN"} and after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
-        return ()
-    if token.type == "MIN" and before.type != "NUM":
-        return (Typed(UNKNOWN, token.text, token.text),)
-    if token.type == "MIN" and after.type not in {"TO", "PAST", "LIMIT"}:
-        return (Typed("UNIT", Unit.MINUTE, token.text),)
-    if token.type == "WHICH" and after.type in {"JOINT", "AND"}:
-        noun = next((each for each in given[place + 2 :] if each.type not in {"WHICH"}), Typed(""))
-        return (token, noun) if noun.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD"} else (token,)
-    if token.type == "BARE_WHICH" and after.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD", "MONTH"}:
-        return (Typed("WHICH", Which.COMING, token.text),)
-    if token.type == "BARE_WHICH":
-        return (Typed(UNKNOWN, token.text, token.text),)
-    return (token,)
+def _in_place(given: Sequence[Typed], place: int, before: Typed, result: list[Typed]) -> Iterable[Typed]:
+    token, after = given[place], given[place + 1] if place + 1 < len(given) else Typed("")
+    match token.type:
+        case "MORGEN":
+            is_part = before.type in {"WEEKDAY", "RELDAY"} and before.value != -1
+            found = Typed("BAND", MORNING, token.text) if is_part else Typed("RELDAY", 1, token.text)
+        case "LIMIT":
+            return _limit(token, before, after, result)
+        case "FROM?" if after.type in _BOUNDED:
+            found = Typed("LIMIT", Bound.FROM, token.text)
+        case "FROM?":
+            return ()
+        case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
+            return ()
+        case "MIN" if before.type != "NUM":
+            found = Typed(UNKNOWN, token.text, token.text)
+        case "MIN" if after.type not in {"TO", "PAST", "LIMIT"}:
+            found = Typed("UNIT", Unit.MINUTE, token.text)
+        case "WHICH" if after.type in {"JOINT", "AND"}:  # this or next week
+            noun = next((each for each in given[place + 2 :] if each.type != "WHICH"), Typed(""))
+            return (token, noun) if noun.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD"} else (token,)
+        case _:
+            found = token
+    return (found,)
 
 
 def _limit(token: Typed, before: Typed, after: Typed, result: list[Typed]) -> Iterable[Typed]:
     minutes = before.type in {"QUARTER", "MIN"} or (before.type == "NUM" and before.value in {5, 10, 20, 25})
-    if token.value in {Bound.BEFORE, Bound.AFTER} and minutes and after.type in {"NUM", "HALF", "CLOCK"}:
-        hour_said = len(result) > 1 and result[-2].type == "UHR"
-        if not hour_said:
-            return (Typed("TO" if token.value is Bound.BEFORE else "PAST", None, token.text),)
-    if token.value is Bound.FROM and minutes and before.type == "QUARTER":
-        return (Typed("PAST", None, token.text),)  # Swiss: Viertel ab zehn
-    if before.type == "JOINT" and before.value is Joint.NOT and token.value in _NOT_BEFORE:
+    hour_said = len(result) > 1 and result[-2].type == "UHR"
+    bound = cast("Bound", token.value)
+    toward = _TOWARD.get(bound) if bound is not Bound.FROM or before.type == "QUARTER" else None
+    if toward and minutes and not hour_said and after.type in {"NUM", "HALF", "CLOCK"}:
+        return (Typed(toward, None, token.text),)
+    if before.type == "JOINT" and before.value is Joint.NOT and bound in _NOT_BEFORE:
         result.pop()
-        return (Typed("LIMIT", _NOT_BEFORE[token.value], token.text),)
-    if before.type == "LIMIT" and isinstance(before.value, Bound):  # spätestens bis, ab frühestens
+        bound = _NOT_BEFORE[bound]
+    elif before.type == "LIMIT":  # spätestens bis, ab frühestens
         result.pop()
-        strict = before.value if before.value is Bound.LATEST else token.value
-        return (Typed("LIMIT", strict, token.text),)
-    if after.type in _BOUNDED or after.type in {"LIMIT", "FROM?"} or (after.type == "MORGEN"):
-        return (token,)
+        bound = Bound.LATEST if before.value is Bound.LATEST else bound
+    elif after.type not in {*_BOUNDED, "LIMIT", "FROM?", "MORGEN"}:
+        return (_at_the_end(token, before),)
+    return (Typed("LIMIT", bound, token.text),)
+
+
+def _at_the_end(token: Typed, before: Typed) -> Typed:
+    """Return what a limit means that has nothing after it: at ten at the latest."""
     if token.value in {Bound.LATEST, Bound.FROM} and before.type in {"NUM", "UHR", "CLOCK", "WEEKDAY", "RELDAY"}:
-        joint = Joint.OR_EARLIER if token.value is Bound.LATEST else Joint.OR_LATER
-        return (Typed("JOINT", joint, token.text),)
-    return (Typed(UNKNOWN, token.text, token.text),)
+        return Typed("JOINT", Joint.OR_EARLIER if token.value is Bound.LATEST else Joint.OR_LATER, token.text)
+    return Typed(UNKNOWN, token.text, token.text)
 
 
 @cache
@@ -230,7 +236,7 @@ def _add_numbers(lexicon: Lexicon) -> None:
         lexicon.add([f"zwanzig{spelt}" for spelt in _ascii_too(number(year))], Typed("YEAR", 2000 + year))
     for value, names in enumerate(_MONTHS, 1):
         lexicon.add(names, Typed("MONTH", value))
-        lexicon.add([f"{name}s" for name in names.split("|")] + [f"{name}s" for name in ()], Typed("MONTH", value))
+        lexicon.add([f"{name}s" for name in names.split("|")], Typed("MONTH", value))
     lexicon.add("heuer|dieses jahr|in diesem jahr|dieses jahres")
     for unit, names in {
         Unit.HOUR: "stunde|stunden",
@@ -246,14 +252,15 @@ def _add_days(lexicon: Lexicon) -> None:
     _add_relative_days(lexicon)
     for index, names in enumerate(_WEEKDAYS):
         for name in names.split("|"):
-            lexicon.add([name, *( [_SHORT[index]] if index not in {3, 6} else [])], Typed("WEEKDAY", index))
+            lexicon.add([name, *([_SHORT[index]] if index not in {3, 6} else [])], Typed("WEEKDAY", index))
             lexicon.add([f"{name}s", f"immer {name}", f"immer {name}s", f"jeden {name}", f"immer am {name}",
                          f"immer den {name}", f"jeder {name}"], Typed("HABITDAY", index))  # fmt: skip
             for spelt, band in _PARTS_IN_COMPOUNDS.items():
                 lexicon.add(name + spelt, Typed("WEEKDAY", index), Typed("BAND", band))
     lexicon.add("wochenende|wochenendes", Typed("WEEKEND"))
     lexicon.add("unter der woche|wochentags|werktags|an einem werktag|an werktagen|an einem wochentag|an wochentagen|"
-                "während der woche|montag bis freitag|montags bis freitags|an einem arbeitstag", Typed("WORKDAYS"))  # fmt: skip
+                "während der woche|"
+                "montag bis freitag|montags bis freitags|an einem arbeitstag", Typed("WORKDAYS"))  # fmt: skip
     lexicon.add("woche", Typed("WEEK"))
     lexicon.add("monat|monats|monates", Typed("MONTHWORD"))
     for which, stems in {
@@ -281,7 +288,8 @@ def _add_days(lexicon: Lexicon) -> None:
 
 def _add_relative_days(lexicon: Lexicon) -> None:
     for days, names in {0: "heute|heit|heut", 1: "morgen", 2: "übermorgen|uebermorgen|über morgen",
-                        3: "überübermorgen|über übermorgen|überüber morgen", -1: "gestern", -2: "vorgestern"}.items():  # fmt: skip
+                        3: "überübermorgen|über übermorgen|"
+                            "überüber morgen", -1: "gestern", -2: "vorgestern"}.items():  # fmt: skip
         relative = Typed("RELDAY", days)
         for name in names.split("|"):
             lexicon.add(name, relative)
@@ -390,7 +398,8 @@ def _add_joints(lexicon: Lexicon) -> None:
         Joint.OR: "oder|oder auch|bzw|beziehungsweise|ansonsten|sonst|notfalls|oder sonst|oder aber|zur not|oder eben|"
         "alternativ|oder lieber|ersatzweise|wahlweise|oder vielleicht|und sonst|und ansonsten|oder notfalls|"
         "oder ansonsten|oder zur not|oder alternativ|oder halt|oder eventuell|entweder|oder dann|und wenn nicht dann",
-        Joint.BUT: "aber|allerdings|jedoch|sondern|nur|bloß|dafür|aber nur|sondern lieber|aber bitte|aber dann|dann aber|"
+        Joint.BUT: "aber|allerdings|jedoch|sondern|nur|bloß|dafür|aber nur|sondern lieber|aber bitte|"
+        "aber dann|dann aber|"
         "und zwar|am besten aber|aber lieber|aber eher|dann lieber|dann eher",
         Joint.NOT: "nicht|kein|keine|keinen|keinem|außer|ausser|ausgenommen|nur nicht|bloß nicht|aber nicht|"
         "auf keinen fall|auf gar keinen fall|bitte nicht|lieber nicht|nicht am|nicht im|nicht an|mit ausnahme von|"
@@ -472,7 +481,7 @@ def _add_offers(lexicon: Lexicon) -> None:
 
 def _ascii_too(word: str) -> list[str]:
     """Return a word and how it is written without the letters of German, or with a Swiss ss."""
-    plain = word.translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}))
+    plain = word.translate(_ASCII)
     return list(dict.fromkeys((word, plain, word.replace("ß", "ss"), word.replace("ß", "s"))))
 
 

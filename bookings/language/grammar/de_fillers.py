@@ -1,6 +1,6 @@
 """German words that say nothing about time: politeness, verbs of wishing, words for an appointment."""
 
-FILLERS = """
+_SINGLE = """
 am an im ins beim zum zur der die das den dem des ein eine einen einem einer eines ne nen nem n
 ich wir sie mir mich uns ihnen ihr man er es du dir euch unser unsere meine meinen mein meiner ihre ihren ihrem
 ich's wir's geht's gibt's wär's hätt's passt's ginge's wie's
@@ -26,7 +26,7 @@ passend passender recht schlecht_ nur_ sagen_wir sagen_wir_mal meinetwegen mögl
 vorstellen vorstellbar lassen lass lasst gehabt gewesen gesagt gedacht dachte denke denk glaube glaub meine
 jeweils ganz relativ ziemlich tag tags datum wochentag anruf
 herum rum
-""".split()
+"""
 _SEVERAL = (
     "guten tag|guten morgen|guten abend|grüß gott|grüss gott|auf wiederhören|auf wiedersehen|schönen guten tag|"
     "am besten|am liebsten|wenn es geht|wenn's geht|wenn möglich|falls möglich|wenn das geht|wenn das möglich ist|"
@@ -42,7 +42,8 @@ _SEVERAL = (
     "das passt|das passt mir|da passt es|da kann ich|da könnte ich|könnte ich|kann ich|hätten sie|haben sie|"
     "hätten sie da|haben sie da|haben sie da was|hätten sie da was|ist noch was frei|noch was frei|was frei|etwas frei|"
     "noch etwas frei|einen tag frei|hätte ich zeit|habe ich zeit|hab ich zeit|habe frei|hab frei|habe ich frei|"
-    "hab ich frei|da hab ich frei|im laufe|im laufe des|im laufe der|laufe|voll|voll ist|belegt|ausgebucht|klappen würde|"
+    "hab ich frei|da hab ich frei|im laufe|im laufe des|im laufe der|laufe|voll|voll ist|belegt|ausgebucht|"
+    "klappen würde|"
     "nichts frei|nichts mehr frei|nichts|irgendwann mal|das ganze|die stunde|herum|rum|geht bei mir|bei mir|"
     "mir wäre|mir wär|wäre schön|wär schön|wäre super|wäre gut|wär gut|wäre toll|wär super|wär toll|wäre perfekt|"
     "wäre mir am liebsten|ist mir am liebsten|würde mir passen|würd mir passen|würde passen|passt mir|passt mir gut|"
@@ -51,4 +52,4 @@ _SEVERAL = (
     "friseurtermin|arzttermin|zahnarzttermin|einen arzttermin|einen zahnarzttermin|besichtigung|beratung|kontrolle|"
     "zur kontrolle|haarschnitt|massage|untersuchung|gespräch|beratungsgespräch|behandlung|rückruf"
 )
-FILLERS = tuple(word.replace("_", " ").strip() for word in FILLERS) + tuple(_SEVERAL.split("|"))
+FILLERS = tuple(word.replace("_", " ").strip() for word in _SINGLE.split()) + tuple(_SEVERAL.split("|"))

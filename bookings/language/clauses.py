@@ -1,0 +1,332 @@
+"""From the items of a phrase to its clauses: what belongs together, what is excluded, what replaces what. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from bookings.language.expressions import (
+    DAYS,
+    TIMES,
+    Band,
+    Between,
+    Bound,
+    Clock,
+    Day,
+    DayOfMonth,
+    Item,
+    Joint,
+    Limit,
+    Month,
+    OfferChoice,
+    OfferShift,
+    TimeOfDay,
+    Week,
+    Weekday,
+)
+
+_ENDS = {Bound.UNTIL, Bound.LATEST}
+_PLAIN_JOINTS = {Joint.OR, Joint.AND, Joint.BUT, Joint.COMMA}
+
+
+@dataclass
+class DayLimit:
+    """A limit on days; with a clock time, on the instant."""
+
+    bound: Bound
+    days: list[Day]
+    clock: Clock | None = None
+    to: list[Day] = field(default_factory=list)
+    """The other end, of a stretch of days."""
+
+
+@dataclass
+class Clause:
+    """What is said about one alternative."""
+
+    joint: Joint | None = None
+    """The word before it."""
+    days: list[Day] = field(default_factory=list)
+    day_limits: list[DayLimit] = field(default_factory=list)
+    times: list[TimeOfDay] = field(default_factory=list)
+    limits: list[Limit | Between] = field(default_factory=list)
+    negative: bool = False
+    time_first: bool = False
+    unsure: bool = False
+    """Its parts do not go together, or go together in more than one way."""
+
+    @property
+    def dated(self) -> bool:
+        """Return whether a day was named."""
+        return bool(self.days or self.day_limits)
+
+    @property
+    def timed(self) -> bool:
+        """Return whether a time of day was named."""
+        return bool(self.times or self.limits)
+
+    @property
+    def empty(self) -> bool:
+        """Return whether nothing was named."""
+        return not (self.dated or self.timed)
+
+    def add(self, item: Item) -> None:
+        """Add an item that was said next."""
+        if isinstance(item, Limit | Between):
+            self._add_limit(item)
+        elif isinstance(item, DAYS):
+            self._add_day(item)
+        elif isinstance(item, TIMES):
+            self._add_time(item)
+
+    def _add_day(self, day: Day) -> None:
+        limit = self.day_limits[-1] if self.day_limits else None
+        if limit and limit.clock is None and not self.times:
+            (limit.to or limit.days).append(day)
+        else:
+            self.unsure |= any(_rivals(each, day) for each in self.days)
+            self.days.append(day)
+
+    def _add_time(self, time: TimeOfDay) -> None:
+        limit = self.day_limits[-1] if self.day_limits else None
+        if limit and not self.timed and len(self.day_limits) == 1 and not limit.to:
+            if isinstance(time, Clock) and limit.bound is not Bound.AFTER:
+                limit.clock = time
+                self.unsure |= limit.bound is Bound.FROM
+                return
+            self.unsure = True
+        elif len(self.day_limits) > 1 and isinstance(time, Clock):
+            self.unsure = True
+        self.unsure |= isinstance(time, Clock) and any(isinstance(each, Clock) for each in self.times)
+        self.time_first |= not self.dated
+        self.times.append(time)
+
+    def _add_limit(self, item: Limit | Between) -> None:
+        first = item.of if isinstance(item, Limit) else item.first
+        if not isinstance(first, DAYS):
+            self.time_first |= not self.dated
+            self.limits.append(item)
+        elif isinstance(item, Between):
+            self.day_limits.append(DayLimit(Bound.FROM, [item.first], to=[item.last]))  # type: ignore[list-item]
+        elif item.bound in _ENDS and self.day_limits and self.day_limits[-1].bound is Bound.FROM and not self.timed:
+            self.day_limits[-1].to.append(first)
+        elif item.bound is Bound.UNTIL and self.days and not self.day_limits:
+            self.day_limits.append(DayLimit(Bound.FROM, self.days, to=[first]))
+            self.days = []
+        else:
+            self.day_limits.append(DayLimit(item.bound, [first]))
+
+
+@dataclass
+class Phrase:
+    """A phrase in its clauses."""
+
+    positive: list[Clause]
+    negative: list[Clause]
+    earliest: bool = False
+    open: bool = False
+    choice: OfferChoice | None = None
+    shift: OfferShift | None = None
+    habit: bool = False
+
+
+def phrase_of(items: Sequence[Item]) -> Phrase:
+    """Return the clauses of the items: alternatives, each with its days and times, and what is excluded."""
+    given = _with_months(_corrected(list(items)))
+    flags = {each for each in given if isinstance(each, Joint)}
+    clauses = _spread(_clauses(given, conditional=Joint.IF in flags))
+    return Phrase(
+        [each for each in clauses if not each.negative],
+        [each for each in clauses if each.negative],
+        Joint.EARLIEST in flags,
+        Joint.OPEN in flags,
+        next((each for each in given if isinstance(each, OfferChoice)), None),
+        next((each for each in given if isinstance(each, OfferShift)), None),
+    )
+
+
+def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
+    clauses = [Clause()]
+    unlikely = conditional and Joint.NOT in items
+    for place, item in enumerate(items):
+        following = next((each for each in items[place + 1 :] if each is not Joint.OPEN), None)
+        current = clauses[-1]
+        if item is Joint.NOT:
+            if unlikely:
+                continue  # "if Monday is not possible": Monday is asked for first
+            if not current.empty and (following is None or following in _PLAIN_JOINTS):
+                current.negative = True
+                clauses.append(Clause(Joint.BUT))
+            else:
+                clauses.append(Clause(negative=True))
+        elif item is Joint.COMMA:
+            if current.negative or unlikely or _separates(current, following):
+                clauses.append(Clause(Joint.BUT if current.negative else Joint.OR))
+        elif item in _PLAIN_JOINTS:
+            also = current.negative and item in {Joint.OR, Joint.AND} and _continues(current, following)
+            clauses.append(Clause(item, negative=also))
+        elif item in {Joint.OR_LATER, Joint.OR_EARLIER}:
+            _open_ended(current, later=item is Joint.OR_LATER)
+        elif not isinstance(item, Joint | OfferChoice | OfferShift):
+            current.add(item)
+    return [each for each in clauses if not each.empty]
+
+
+def _separates(clause: Clause, following: Item | None) -> bool:
+    """Return whether a comma before the item begins another alternative."""
+    if isinstance(following, DAYS):
+        return any(_rivals(each, following) for each in clause.days) or (clause.dated and clause.timed)
+    return isinstance(following, Clock) and any(isinstance(each, Clock) for each in clause.times)
+
+
+def _rivals(one: Day, two: Day) -> bool:
+    """Return whether two days are alternatives rather than parts of one date."""
+    return type(one) is type(two)
+
+
+def _continues(clause: Clause, following: Item | None) -> bool:
+    return isinstance(following, DAYS if clause.dated else TIMES)
+
+
+def _open_ended(clause: Clause, *, later: bool) -> None:
+    bound = Bound.FROM if later else Bound.LATEST
+    last = clause.times[-1] if clause.times else None
+    if isinstance(last, Clock):
+        clause.times.pop()
+        clause.limits.append(Limit(bound, last))
+    elif clause.days and not clause.timed:
+        clause.day_limits.append(DayLimit(bound, clause.days))
+        clause.days = []
+    elif not clause.limits and not clause.day_limits:
+        clause.unsure = True
+
+
+def _spread(clauses: list[Clause]) -> list[Clause]:
+    """Give each alternative the day or the time that it shares with its neighbours."""
+    merged: list[Clause] = []
+    for clause in clauses:
+        before = next((each for each in reversed(merged) if not each.negative), None)
+        if before and not clause.negative and clause.joint in {Joint.AND, Joint.BUT} and _narrows(before, clause):
+            targets = merged if clause.joint is Joint.BUT else [before]
+            for each in targets:
+                if not each.negative and not (each.timed and clause.times and not clause.limits):
+                    _merge(each, clause)
+        else:
+            merged.append(clause)
+    _share(merged)
+    return merged
+
+
+def _narrows(before: Clause, clause: Clause) -> bool:
+    if clause.dated:
+        return not before.dated or (not clause.days and not clause.timed)
+    return bool(clause.limits) or not before.timed or (clause.joint is Joint.BUT and bool(before.times))
+
+
+def _merge(clause: Clause, other: Clause) -> None:
+    clause.days += other.days
+    clause.day_limits += other.day_limits
+    clause.times += other.times
+    clause.limits += other.limits
+    clause.unsure |= other.unsure
+
+
+def _share(clauses: Sequence[Clause]) -> None:
+    positive = [each for each in clauses if not each.negative]
+    for before, after in pairwise(positive):
+        if not after.dated and before.dated:
+            after.days, after.day_limits = list(before.days), list(before.day_limits)
+        elif before.timed and not after.timed and after.dated:
+            if before.time_first:
+                after.times, after.limits = list(before.times), list(before.limits)
+                after.time_first = True
+            else:
+                after.unsure = True
+        if not any(isinstance(each, Band) for each in after.times) and len(after.times) == 1 and not after.limits:
+            after.times += _shared_parts(before, after)
+    for after, before in pairwise(reversed(positive)):
+        if not before.dated and after.dated:
+            before.days, before.day_limits = list(after.days), list(after.day_limits)
+        elif after.timed and not before.timed and not after.time_first and before.dated:
+            before.times, before.limits = list(after.times), list(after.limits)
+        elif len(before.times) == 1 and isinstance(before.times[0], Clock) and len(after.times) > 1:
+            before.times += _shared_parts(after, before)
+
+
+def _shared_parts(said: Clause, of: Clause) -> list[TimeOfDay]:
+    """Return the part of the day in which the clock times of both are, where it was said once for both."""
+    same_day = said.days == of.days
+    clocks = [each for each in (*said.times, *of.times) if isinstance(each, Clock)]
+    if not same_day or len(clocks) < 2:
+        return []
+    return [each for each in said.times if isinstance(each, Band)]
+
+
+def _with_months(items: list[Item]) -> list[Item]:
+    """Give a day of the month the month that follows later: from the first to the fifth of December."""
+    month: DayOfMonth | None = None
+    result: list[Item] = []
+    for item in reversed(items):
+        of = item.of if isinstance(item, Limit) else item
+        if isinstance(of, DayOfMonth) and of.month is None and month is not None:
+            of = DayOfMonth(of.day, month.month, month.year)
+            item = Limit(item.bound, of) if isinstance(item, Limit) else of  # noqa: PLW2901
+        if isinstance(of, DayOfMonth):
+            month = of
+        if isinstance(item, Between) and isinstance(item.last, DayOfMonth) and isinstance(item.first, DayOfMonth):
+            first = item.first
+            if first.month is None:
+                item = Between(DayOfMonth(first.day, item.last.month, item.last.year), item.last)  # noqa: PLW2901
+        result.append(item)
+    return result[::-1]
+
+
+def _corrected(items: list[Item]) -> list[Item]:
+    """Apply corrections: what follows one replaces what was said before of its kind."""
+    while Joint.CORRECTION in items:
+        place = items.index(Joint.CORRECTION)
+        before, after = _without_commas(items[:place]), _without_commas(items[place + 1 :], leading=True)
+        if Joint.CORRECTION in after[:1] or not before:
+            items = before + after
+            continue
+        items = _replaced(before, _first_clause(after)) + after
+    return items
+
+
+def _replaced(before: list[Item], after: Sequence[Item]) -> list[Item]:
+    begin = max((n + 1 for n, each in enumerate(before) if each in {Joint.OR, Joint.AND, Joint.BUT}), default=0)
+    kept, last = before[:begin], before[begin:]
+    if any(map(_is_day, after)):
+        kinds = {type(each) for each in after if isinstance(each, DAYS)}
+        same = [each for each in last if type(each) in kinds]
+        last = [each for each in last if each not in same] if same and not any(
+            isinstance(each, Week | Month) for each in after
+        ) else [each for each in last if not _is_day(each)]  # fmt: skip
+    if any(map(_is_time, after)):
+        only_part = all(isinstance(each, Band) for each in after if _is_time(each))
+        last = [each for each in last if not _is_time(each) or (isinstance(each, Band) and not only_part)]
+    return kept + last
+
+
+def _first_clause(items: Sequence[Item]) -> list[Item]:
+    end = next((n for n, each in enumerate(items) if each in {Joint.OR, Joint.AND, Joint.BUT}), len(items))
+    return list(items[:end])
+
+
+def _is_day(item: Item) -> bool:
+    of = item.of if isinstance(item, Limit) else item.first if isinstance(item, Between) else item
+    return isinstance(of, DAYS)
+
+
+def _is_time(item: Item) -> bool:
+    of = item.of if isinstance(item, Limit) else item.first if isinstance(item, Between) else item
+    return isinstance(of, TIMES)
+
+
+def _without_commas(items: Iterable[Item], *, leading: bool = False) -> list[Item]:
+    result = list(items)
+    while result and result[0 if leading else -1] is Joint.COMMA:
+        result.pop(0 if leading else -1)
+    return result
+
+
+__all__ = ["Clause", "DayLimit", "Phrase", "Weekday", "phrase_of"]
