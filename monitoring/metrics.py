@@ -105,6 +105,19 @@ DEFERRED_GIVEN_UP = Gauge(
     "slotline_deferred_bookings_given_up", "Bookings read at Cal.com that could not be applied and need a person.", ()
 )
 
+DEAD_LETTERS = Gauge(
+    "slotline_dead_letters", "Rows of an outbox that were given up and need a person, counted up to 10000.", ("outbox",)
+)
+POLLED_CHANGES = _counter(
+    "slotline_polled_changes_total",
+    "Changes at Cal.com that polling read a minute later, by whether a webhook had told (`told`: yes, no).",
+    "account",
+    "told",
+)
+POLLED_AGE_SECONDS = Gauge(
+    "slotline_polled_age_seconds", "Seconds since Cal.com was last read for changes.", ("account",)
+)
+
 RATE_LIMIT = Gauge("slotline_rate_limit", "Requests a minute that Cal.com allows the account's key.", ("account",))
 RATE_SPENT = Gauge(
     "slotline_rate_spent",
@@ -194,6 +207,21 @@ OPERATION_OWN_SECONDS = _histogram(
     edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.5),
 )
 
+UNREACHABLE_CALLERS = _counter(
+    "slotline_unreachable_callers_total", "Callers who must be told something and left no number."
+)
+BOOKINGS_MISSING = _counter(
+    "slotline_bookings_missing_total", "Appointments that were confirmed here and could not be found at Cal.com."
+)
+OVERLAPPING_APPOINTMENTS = Gauge(
+    "slotline_overlapping_appointments", "Appointments ahead that overlap another of the same host.", ("account",)
+)
+CALLBACK_WAITING_SECONDS = Gauge(
+    "slotline_callback_waiting_seconds",
+    "Seconds of opening time that the oldest open callback request has waited.",
+    ("company",),
+)
+
 # --- invalidation ------------------------------------------------------------------------------------------------
 
 CACHE_INVALIDATIONS = _counter("slotline_cache_invalidations_total", "Days invalidated, of all event types.", "cause")
@@ -212,6 +240,35 @@ QUEUE_DEPTH = Gauge("slotline_queue_depth", "Messages that wait for a worker.", 
 OUTBOX_SIZE = Gauge("slotline_outbox_size", "Pending rows, counted up to 10000.", ("outbox",))
 OUTBOX_OVERDUE_SECONDS = Gauge(
     "slotline_outbox_overdue_seconds", "Seconds for which the oldest due row has been pending.", ("outbox",)
+)
+
+# --- jobs, processes, machines ------------------------------------------------------------------------------------
+
+JOB_AGE_SECONDS = Gauge(
+    "slotline_job_age_seconds", "Seconds since a job last succeeded, or was first due.", ("job", "account")
+)
+JOB_FAILED = Gauge("slotline_job_failed", "1 where the last run of a job failed, else 0.", ("job", "account"))
+DRIFT = Gauge("slotline_drift", "Bookings that differed when they were last compared with Cal.com.", ("account",))
+HEARTBEAT_AGE_SECONDS = Gauge(
+    "slotline_heartbeat_age_seconds", "Seconds since beat, or a worker of a queue, gave a sign of life.", ("part",)
+)
+DATABASE_CONNECTIONS_USED = Gauge("slotline_database_connections_used", "Share of PostgreSQL's connections taken.")
+DISK_FREE = Gauge("slotline_disk_free", "Share of a disk of this machine that is free.", ("disk",))
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+ALERTS = Gauge(
+    "slotline_alerts",
+    "Alerts that fire now, by severity and whether a person has taken them.",
+    ("severity", "acknowledged"),
+)
+ALERTS_EVALUATED_AGE_SECONDS = Gauge(
+    "slotline_alerts_evaluated_age_seconds", "Seconds since Slotline last evaluated its alerts."
+)
+NOTIFICATIONS = _counter("slotline_notifications_total", "Attempts to send a message about alerts.", "outcome")
+NOTIFICATIONS_OVERDUE_SECONDS = Gauge(
+    "slotline_notifications_overdue_seconds",
+    "Seconds for which the oldest message about alerts has not been delivered.",
 )
 
 # --- this page itself --------------------------------------------------------------------------------------------

@@ -262,6 +262,11 @@ class TestLabels:
 
         of_counters = {label for each in counters for label in each._labelnames}
         of_gauges = {label for each in gauges for label in each.labels}
-        words = "attempt cause feature kind method operation outcome priority reason route source status what"
+        words = (
+            "account attempt cause feature kind method operation outcome priority reason route source status told what"
+        )
         assert " ".join(sorted(of_counters)) == words
-        assert " ".join(sorted(of_gauges)) == "account kind outbox part priority queue version"
+        assert (
+            " ".join(sorted(of_gauges))
+            == "account acknowledged company disk job kind outbox part priority queue severity version"
+        )
