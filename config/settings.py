@@ -249,12 +249,18 @@ CELERY_TASK_ROUTES = {
     "bookings.*": {"queue": "bookings"},
     "calcom.webhooks.*": {"queue": "webhooks"},
 }
+_QUEUES = [queue.name for queue in CELERY_TASK_QUEUES]
 
 
 def _every(seconds: float, task: str) -> dict[str, Any]:
     """Send a task again and again. A message that no worker took for a minute longer than that is not worth taking."""
     # Not sooner: beat's clock says when, a worker's clock judges, and they may differ by ten seconds.
     return {"task": task, "schedule": seconds, "options": {"expires": seconds + 60}}
+
+
+def _sign_of_life(queue: str) -> dict[str, Any]:
+    entry = _every(20, "monitoring.note_heartbeat")
+    return {**entry, "kwargs": {"queue": queue}, "options": {**entry["options"], "queue": queue}}
 
 
 CELERY_BEAT_SCHEDULE = {
@@ -268,6 +274,11 @@ CELERY_BEAT_SCHEDULE = {
     "poll bookings": _every(15, "calcom.poll_bookings"),
     "delete expired offers": _every(3600, "bookings.delete_expired_offers"),
     "prune the cache's history": _every(3600, "cachectl.prune"),
+    "evaluate urgent alerts": _every(5, "monitoring.evaluate_urgent_alerts"),
+    "evaluate alerts": _every(60, "monitoring.evaluate_alerts"),
+    "prune alerts and samples": _every(3600, "monitoring.prune"),
+    # One for each queue: which worker is silent shows by the queue that it does not read.
+    **{f"sign of life of {queue}": _sign_of_life(queue) for queue in _QUEUES},
 }
 # Where beat remembers what it last sent.
 CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", str(LOCAL / "beat-schedule"))
@@ -370,6 +381,11 @@ MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
 # The directory in which web, workers and commands of one machine count together: on a disk of that machine, or a volume
 # that its containers share. docs/adr/0007 has the rest.
 PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics"))
+# Where messages about alerts are sent, comma-separated, as apprise writes channels: mailto://, slack://, msteams://,
+# pagerduty://, json://. They hold passwords, so ALERT_URLS_FILE is the better place. Without one nothing is sent.
+ALERT_URLS = env.words("ALERT_URLS")
+# Where the pages of docs/runbooks can be read; each alert has a link.
+RUNBOOKS_URL = env.text("RUNBOOKS_URL", "docs/runbooks")
 # The least important lines that are written: DEBUG, INFO, WARNING, ERROR.
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 
@@ -391,6 +407,8 @@ LOGGING = {
         "django.request": {"filters": ["exceptions"]},
         # Its lines hold paths, which may hold what a caller said. What fails in a view, Django logs.
         "waitress": {"level": "CRITICAL"},
+        # Its lines hold URLs of channels, which hold passwords. What fails, monitoring/notifications.py logs.
+        "apprise": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }
 

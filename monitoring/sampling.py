@@ -1,0 +1,98 @@
+"""Samples of what alerts look at: read now, stored once a minute, read back as a history."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitoring import collectors, metrics, multiprocess
+from monitoring.alert_forms import History, Selector, Series
+from monitoring.models import Sample
+
+# Longer than any window of an alert; beyond it Prometheus remembers.
+KEPT = timedelta(days=3, hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A metric with its labels, as it is now."""
+
+    metric: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read."""
+
+    values: Sequence[Value]
+    is_complete: bool
+    """Whether every part could be read: what is missing in one that is not says nothing."""
+
+
+def read() -> Reading:
+    """Return all gauges, and all counters summed over the processes of this machine."""
+    values, is_complete = [], True
+    for answer in collectors.COLLECTORS.answers():
+        values += [_value(reading) for reading in answer.value or ()]
+        values.append(_value(metrics.READABLE.at(not answer.problem, answer.name)))
+        is_complete = is_complete and not answer.problem
+    try:
+        counted = multiprocess.collected()
+    except multiprocess.Unreadable:
+        return Reading([*values, _value(metrics.READABLE.at(0, "counters"))], is_complete=False)
+    values += [Value(each.name, each.labels, each.value) for family in counted for each in family.samples]
+    return Reading([*values, _value(metrics.READABLE.at(1, "counters"))], is_complete)
+
+
+def store(reading: Reading, selectors: Iterable[Selector], *, at: datetime) -> None:
+    """Store the values that are meant by one of the selectors."""
+    wanted = defaultdict(list)
+    for selector in selectors:
+        wanted[selector.metric].append(selector)
+    Sample.objects.bulk_create(
+        [
+            Sample(gauge=each.metric, labels=dict(each.labels), value=each.value, taken_at=at)
+            for each in reading.values
+            if any(selector.fits(each.labels) for selector in wanted.get(each.metric, ()))
+        ],
+        batch_size=1000,
+    )
+
+
+def history(reaches: Mapping[str, timedelta], *, at: datetime) -> History:
+    """Return what is stored of each metric, twice as far back as alerts reach: a window begins with a sample before."""
+    found = {}
+    for metric, reach in reaches.items():
+        since = at - max(2 * reach, reach + timedelta(minutes=5)) if reach < timedelta(hours=12) else at - reach
+        rows = Sample.objects.filter(gauge=metric, taken_at__gt=since, taken_at__lte=at).order_by("taken_at")
+        found[metric] = _series(rows.values_list("labels", "taken_at", "value"))
+    return found
+
+
+def live(reading: Reading, *, at: datetime) -> History:
+    """Return what was read just now, without a past."""
+    found = defaultdict(list)
+    for each in reading.values:
+        found[each.metric].append(Series(each.labels, [at.timestamp()], [each.value]))
+    return found
+
+
+def prune(*, now: datetime) -> None:
+    """Delete samples that no alert looks at any more."""
+    Sample.objects.filter(taken_at__lt=now - KEPT).delete()
+
+
+def _value(reading: collectors.Reading) -> Value:
+    gauge = reading.gauge
+    return Value(gauge.name, dict(zip(gauge.labels, reading.labels, strict=True)), reading.value)
+
+
+def _series(rows: Iterable[tuple[Mapping[str, str], datetime, float]]) -> list[Series]:
+    points: dict[tuple[tuple[str, str], ...], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    for labels, taken_at, value in rows:
+        times, values = points[tuple(sorted(labels.items()))]
+        times.append(taken_at.timestamp())
+        values.append(value)
+    return [Series(dict(labels), *of_labels) for labels, of_labels in points.items()]
