@@ -25,10 +25,3 @@ control_socket_disable = True
 # Requests are logged by monitoring, with an allow-list.
 accesslog = None
 errorlog = "-"
-
-
-def post_worker_init(_worker: object) -> None:
-    """Evaluate alerts here, too, where no worker does."""
-    from monitoring import watch  # noqa: PLC0415  settings are loaded only now
-
-    watch.start()

@@ -7,3 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+from monitoring import watch  # noqa: E402  its models are ready only now
+
+watch.start()  # where no worker evaluates alerts, web does

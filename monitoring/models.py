@@ -122,7 +122,7 @@ class Notification(models.Model):
 
 
 class Turn(models.Model):
-    """When alerts were last evaluated, of each pace: whoever finds it due and sets it evaluates them."""
+    """When alerts were last evaluated, of each pace. The process that sets it when it is due evaluates them."""
 
     pace = models.CharField(max_length=10, primary_key=True)
     taken_at = models.DateTimeField(db_default=Now())

@@ -24,7 +24,7 @@ from monitoring.models import Alert, Notification, Silence
 
 log = structlog.get_logger(__name__)
 
-# After which time a person is told again of an alert that fires and that nobody has taken.
+# After which time an alert that fires and is not acknowledged is told again.
 REPEATED_AFTER = {Alert.Severity.CRITICAL: timedelta(hours=1), Alert.Severity.WARNING: timedelta(hours=4)}
 # A channel that fails is tried again after 5, 10, 20 s and so on, at most this far apart, for a day.
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(minutes=10)
@@ -81,6 +81,14 @@ def channels() -> dict[str, str]:
     return {hashlib.sha256(url.encode()).hexdigest()[:16]: url for url in settings.ALERT_URLS}
 
 
+def try_channels() -> list[tuple[str, bool]]:
+    """Send a message to each channel at once; return the kind of each, and whether it took it."""
+    message = Notification(
+        severity=Alert.Severity.WARNING, title="[TEST] Slotline: alerts reach you", body="Nothing is to be done."
+    )
+    return [(_kind(url), _send(url, message)) for url in settings.ALERT_URLS]
+
+
 def collect() -> Iterable[Reading]:
     """Read for how long the oldest message has not been delivered."""
     age = Notification.objects.filter(_pending()).aggregate(age=Now() - Min("created_at"))["age"]
@@ -90,6 +98,11 @@ def collect() -> Iterable[Reading]:
 def prune(*, now: datetime) -> None:
     """Delete messages that are of no use any more."""
     Notification.objects.filter(created_at__lt=now - KEPT).delete()
+
+
+def _kind(url: str) -> str:
+    """Return what may be shown of a channel: mailto, slack."""
+    return url.partition(":")[0].lower()
 
 
 def _pending() -> Q:
@@ -134,7 +147,7 @@ def _attempt(message: Notification) -> bool:
     else:
         row.update(next_attempt_at=Now() + min(FIRST_RETRY * 2 ** min(message.attempts, 20), LONGEST_RETRY))
         row.filter(created_at__lt=Now() - GIVEN_UP_AFTER).update(given_up_at=Now())
-        log.warning("alert.notification_failed", kind=url.partition(":")[0].lower(), attempts=message.attempts + 1)
+        log.warning("alert.notification_failed", kind=_kind(url), attempts=message.attempts + 1)
     return delivered
 
 

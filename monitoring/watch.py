@@ -1,8 +1,9 @@
 """
 Alerts are evaluated by web where no worker does it: beat, the broker or all workers may be away.
 
-A thread of each process of web looks every few seconds whether somebody has evaluated them; the row of `Turn` lets one
-of them do it. Without PostgreSQL nothing can be evaluated: `/health/ready` says 503 then, and is watched from outside.
+A thread of each process of web looks every few seconds whether they were evaluated in time; a row of `Turn` decides
+which of the threads does it. Without PostgreSQL nothing can be evaluated: `/health/ready` says 503 then, and is watched
+from outside.
 """
 
 import threading
@@ -32,7 +33,7 @@ def _watch() -> None:
 
 
 def look() -> None:
-    """Evaluate what nobody else has evaluated in time. Never raises."""
+    """Evaluate what was not evaluated in time, and deliver what is due. Never raises."""
     try:
         for urgent, patience in PATIENCE.items():
             if alerting.evaluate(urgent=urgent, unless_within=patience):

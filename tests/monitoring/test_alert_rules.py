@@ -167,7 +167,7 @@ def test_alert_that_comes_and_goes_is_one() -> None:
     assert status == Status(began_at=START, fired_at=START, clear_since=now)
 
 
-def test_alert_that_did_not_last_is_forgotten() -> None:
+def test_alert_that_did_not_last_never_fires() -> None:
     rule = BY_NAME["part_unreadable"]
 
     status = advance(rule, None, holds=True, now=START)
