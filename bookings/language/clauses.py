@@ -22,6 +22,7 @@ from bookings.language.expressions import (
     TimeOfDay,
     Week,
     Weekday,
+    Which,
 )
 
 _ENDS = {Bound.UNTIL, Bound.LATEST}
@@ -51,6 +52,8 @@ class Clause:
     limits: list[Limit | Between] = field(default_factory=list)
     negative: bool = False
     time_first: bool = False
+    said: list[Item] = field(default_factory=list)
+    """Its items in their order."""
     unsure: bool = False
     """Its parts do not go together, or go together in more than one way."""
 
@@ -71,6 +74,7 @@ class Clause:
 
     def add(self, item: Item) -> None:
         """Add an item that was said next."""
+        self.said.append(item)
         if isinstance(item, Limit | Between):
             self._add_limit(item)
         elif isinstance(item, DAYS):
@@ -133,7 +137,8 @@ def phrase_of(items: Sequence[Item]) -> Phrase:
     """Return the clauses of the items: alternatives, each with its days and times, and what is excluded."""
     given = _with_months(_corrected(list(items)))
     flags = {each for each in given if isinstance(each, Joint)}
-    clauses = _spread(_clauses(given, conditional=Joint.IF in flags))
+    conditional = Joint.IF in flags
+    clauses = _spread(_clauses(given, conditional=conditional), conditional=conditional)
     return Phrase(
         [each for each in clauses if not each.negative],
         [each for each in clauses if each.negative],
@@ -159,8 +164,8 @@ def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
             else:
                 clauses.append(Clause(negative=True))
         elif item is Joint.COMMA:
-            if current.negative or unlikely or _separates(current, following):
-                clauses.append(Clause(Joint.BUT if current.negative else Joint.OR))
+            apart = unlikely or _separates(current, following)
+            clauses.append(Clause(Joint.BUT if current.negative else Joint.OR if apart else Joint.COMMA))
         elif item in _PLAIN_JOINTS:
             also = current.negative and item in {Joint.OR, Joint.AND} and _continues(current, following)
             clauses.append(Clause(item, negative=also))
@@ -168,7 +173,20 @@ def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
             _open_ended(current, later=item is Joint.OR_LATER)
         elif not isinstance(item, Joint | OfferChoice | OfferShift):
             current.add(item)
-    return [each for each in clauses if not each.empty]
+    return _without_pauses([each for each in clauses if not each.empty])
+
+
+def _without_pauses(clauses: Sequence[Clause]) -> list[Clause]:
+    """Join clauses again that only a pause had parted: Tuesday, the first of December."""
+    joined: list[Clause] = []
+    for clause in clauses:
+        before = joined[-1] if joined else None
+        if clause.joint is Joint.COMMA and before and not before.negative and not clause.negative:
+            for item in clause.said:
+                before.add(item)
+        else:
+            joined.append(clause)
+    return joined
 
 
 def _separates(clause: Clause, following: Item | None) -> bool:
@@ -200,7 +218,7 @@ def _open_ended(clause: Clause, *, later: bool) -> None:
         clause.unsure = True
 
 
-def _spread(clauses: list[Clause]) -> list[Clause]:
+def _spread(clauses: list[Clause], *, conditional: bool) -> list[Clause]:
     """Give each alternative the day or the time that it shares with its neighbours."""
     merged: list[Clause] = []
     for clause in clauses:
@@ -212,14 +230,21 @@ def _spread(clauses: list[Clause]) -> list[Clause]:
                     _merge(each, clause)
         else:
             merged.append(clause)
-    _share(merged)
+    _share(merged, conditional=conditional)
     return merged
 
 
 def _narrows(before: Clause, clause: Clause) -> bool:
     if clause.dated:
         return not before.dated or (not clause.days and not clause.timed)
+    if before.limits and clause.limits and _ends_then_begins(before.limits[-1], clause.limits[0]):
+        return False  # up to ten, and then again from four
     return bool(clause.limits) or not before.timed or (clause.joint is Joint.BUT and bool(before.times))
+
+
+def _ends_then_begins(one: Limit | Between, two: Limit | Between) -> bool:
+    begins = {Bound.FROM, Bound.AFTER}
+    return isinstance(one, Limit) and isinstance(two, Limit) and one.bound not in begins and two.bound in begins
 
 
 def _merge(clause: Clause, other: Clause) -> None:
@@ -230,8 +255,9 @@ def _merge(clause: Clause, other: Clause) -> None:
     clause.unsure |= other.unsure
 
 
-def _share(clauses: Sequence[Clause]) -> None:
+def _share(clauses: Sequence[Clause], *, conditional: bool) -> None:
     positive = [each for each in clauses if not each.negative]
+    _share_weeks(positive)
     for before, after in pairwise(positive):
         if not after.dated and before.dated:
             after.days, after.day_limits = list(before.days), list(before.day_limits)
@@ -247,9 +273,27 @@ def _share(clauses: Sequence[Clause]) -> None:
         if not before.dated and after.dated:
             before.days, before.day_limits = list(after.days), list(after.day_limits)
         elif after.timed and not before.timed and not after.time_first and before.dated:
+            before.unsure |= conditional
             before.times, before.limits = list(after.times), list(after.limits)
         elif len(before.times) == 1 and isinstance(before.times[0], Clock) and len(after.times) > 1:
             before.times += _shared_parts(after, before)
+
+
+def _share_weeks(clauses: Sequence[Clause]) -> None:
+    """Give weekdays the week or month that was said once for all of them: next week Tuesday or Wednesday."""
+    for before, after in pairwise(clauses):
+        around = [each for each in before.days if isinstance(each, Week | Month)]
+        if around and len(around) < len(before.days) and _only_weekdays(after):
+            after.days += around
+            after.unsure |= before.days[0] not in around and before.timed
+    for after, before in pairwise(reversed(clauses)):
+        around = [each for each in after.days if isinstance(each, Week | Month)]
+        if around and len(around) < len(after.days) and after.days[0] not in around and _only_weekdays(before):
+            before.days += around
+
+
+def _only_weekdays(clause: Clause) -> bool:
+    return bool(clause.days) and all(isinstance(each, Weekday) and each.which is Which.PLAIN for each in clause.days)
 
 
 def _shared_parts(said: Clause, of: Clause) -> list[TimeOfDay]:
@@ -327,6 +371,3 @@ def _without_commas(items: Iterable[Item], *, leading: bool = False) -> list[Ite
     while result and result[0 if leading else -1] is Joint.COMMA:
         result.pop(0 if leading else -1)
     return result
-
-
-__all__ = ["Clause", "DayLimit", "Phrase", "Weekday", "phrase_of"]

@@ -157,7 +157,8 @@ class _Calendar:
         if not found:
             return Dates((), "time_not_understood")
         if found[0] >= self.today:
-            return Dates((one_day(found[0]),))
+            leaping = (found[0] - self.today).days > 366
+            return Dates((one_day(found[0]),), "time_ambiguous" if leaping else "")
         recently = (self.today - found[0]).days < _LONG_PAST
         return Dates((one_day(found[1]),), "date_in_past" if recently else "")
 

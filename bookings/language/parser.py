@@ -122,6 +122,8 @@ class _Builder(Transformer[Token, Any]):
         if "CLOCK" in named:
             return cast("Clock", named["CLOCK"])
         hour, *rest = (cast("int", part.value) for part in parts if part.type == "NUM")
+        if rest and rest[0] < 10 and "UHR" not in named:
+            raise NotGrammatical("Two small numbers are no time of day.")
         return clock_at(hour, rest[0] if rest else 0)
 
     def half_to(self, parts: list[Token]) -> Clock:
@@ -150,9 +152,10 @@ class _Builder(Transformer[Token, Any]):
         return _moved(clock, -15 if toward.type == "TO" else 15)
 
     def around(self, parts: list[Any]) -> Around:
-        """ABOUT, with the minutes before and after, and a clock time."""
+        """ABOUT or HEREUM, with the minutes before and after, and a clock time."""
         clock = next(part for part in parts if isinstance(part, Clock))
-        before, after = _named([part for part in parts if isinstance(part, Token)])["ABOUT"]
+        named = _named(parts)
+        before, after = named.get("ABOUT") or named["HEREUM"]
         return Around(clock, before, after)
 
     def band(self, parts: list[Token]) -> Band:
@@ -160,10 +163,10 @@ class _Builder(Transformer[Token, Any]):
 
     def limit(self, parts: list[Any]) -> Limit:
         """LIMIT and what it names, in either order."""
-        return Limit(
-            _named([part for part in parts if isinstance(part, Token)])["LIMIT"],
-            next(part for part in parts if not isinstance(part, Token)),
-        )
+        of = next(part for part in parts if not isinstance(part, Token))
+        if isinstance(of, Span):  # a limit needs a day, so none of the week around it
+            of = Span(of.count, of.unit, vague=False)
+        return Limit(_named(parts)["LIMIT"], of)
 
     def between(self, parts: list[Any]) -> Between:
         first, last = [part for part in parts if not isinstance(part, Token)]

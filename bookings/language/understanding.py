@@ -30,6 +30,10 @@ _GRAVEST_FIRST = (IN_PAST, NONEXISTENT, NOT_UNDERSTOOD, AMBIGUOUS)
 _LANGUAGES: Mapping[str, ModuleType] = {"de": de}
 _COUNTRIES = {"de": "DE", "de-AT": "AT", "de-CH": "CH", "en-GB": "GB", "en-US": "US"}
 
+for _module in _LANGUAGES.values():  # made when a process starts, not while a caller waits
+    grammar_of(_module.GRAMMAR)
+    _module.prepare("")
+
 
 @dataclass(frozen=True, slots=True)
 class Understanding:

@@ -24,6 +24,7 @@ SHARED = (
     "holding",
     "invalidation",
     "permits",
+    "phrases",
     "webhooks",
     "booking",
     "processor",

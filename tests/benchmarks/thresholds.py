@@ -58,6 +58,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         "invalidate_p95_ms": Threshold("ms", 2),
     },
     "permits": {"rate_limiter_overhead_ms": Threshold("ms", 0.5)},
+    "phrases": {"phrase_p95_ms": Threshold("ms", 3)},
     "webhooks": {"webhook_ack_p95_ms": Threshold("ms", 50)},
     "booking": {
         "waits_caused_by_booking": Threshold("callers", 0),

@@ -25,10 +25,10 @@ from bookings.language.grammar.de_fillers import FILLERS
 from bookings.language.tokens import UNKNOWN, Lexicon, Scanner, Typed
 
 GRAMMAR = "de"
-_WORD = r"\d{4}-\d\d-\d\d | \d+(?:[.:/h]\d+)*[.h]? | [^\W\d_]+(?:['\u2019-][^\W\d_]+)* | ,"
+_WORD = r"[0-9]{4}-[0-9]{2}-[0-9]{2} | [0-9]+(?:[.:/h][0-9]+)*[.h]? | [^\W\d_]+(?:['\u2019-][^\W\d_]+)* | ,"
 _ASCII = str.maketrans(dict(zip("äöüß", ("ae", "oe", "ue", "ss"), strict=True)))
 _RANGE = re.compile(r"(?<=\d)(?: ?uhr)? ?[\u2013-] ?(?=\d)")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WEEKDAYS = ("montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag|sonnabend", "sonntag")
 _SHORT = ("mo", "di", "mi", "do", "fr", "sa", "so")
 _MONTHS = (
@@ -38,6 +38,7 @@ _MONTHS = (
 _ORDINAL_STEMS = {1: "erst", 3: "dritt", 7: "siebt", 8: "acht"}
 _ADJECTIVE = ("e", "en", "er", "em", "es")
 
+_ABOUT = (30, 30)
 MORNING, NOON, AFTERNOON, EVENING = (part(each) for each in PartOfDay)
 _EARLY = Band(5 * 60, 10 * 60, PartOfDay.MORNING)
 _LATE_MORNING = Band(10 * 60, 12 * 60, PartOfDay.MORNING)
@@ -101,13 +102,13 @@ def _scanner() -> Scanner:
 def _figures(words: Sequence[str], begin: int) -> tuple[int, tuple[Typed, ...]] | None:
     """Read what has digits: 14, 14., 14:30, 14.30, 14h30, 1.12., 1.12.2026, 2026-12-01."""
     word = words[begin]
-    if not word[0].isdigit():
+    if word[0] not in "0123456789":
         return None
     following = words[begin + 1] if begin + 1 < len(words) else ""
     if _ISO.fullmatch(word):
         year, month, day = (int(each) for each in word.split("-"))
         return 1, (Typed("DATE", DayOfMonth(day, month, year)),)
-    numbers = [int(each) for each in re.findall(r"\d+", word)]
+    numbers = [int(each) for each in re.findall(r"[0-9]+", word)]
     if any(each > 9999 for each in numbers):
         return None
     if len(numbers) == 1:
@@ -170,6 +171,8 @@ def _in_place(given: Sequence[Typed], place: int, before: Typed, result: list[Ty
             found = Typed("LIMIT", Bound.FROM, token.text)
         case "FROM?":
             return ()
+        case "ABOUT" if after.type not in {"NUM", "HALF", "QUARTER", "THREEQ", "CLOCK"}:
+            return () if token.value == _ABOUT else (Typed(UNKNOWN, token.text, token.text),)
         case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
             return ()
         case "MIN" if before.type != "NUM":
@@ -252,7 +255,7 @@ def _add_days(lexicon: Lexicon) -> None:
     _add_relative_days(lexicon)
     for index, names in enumerate(_WEEKDAYS):
         for name in names.split("|"):
-            lexicon.add([name, *([_SHORT[index]] if index not in {3, 6} else [])], Typed("WEEKDAY", index))
+            lexicon.add([name, *([_SHORT[index]] if index != 6 else [])], Typed("WEEKDAY", index))
             lexicon.add([f"{name}s", f"immer {name}", f"immer {name}s", f"jeden {name}", f"immer am {name}",
                          f"immer den {name}", f"jeder {name}"], Typed("HABITDAY", index))  # fmt: skip
             for spelt, band in _PARTS_IN_COMPOUNDS.items():
@@ -367,7 +370,8 @@ def _add_clock_words(lexicon: Lexicon) -> None:
     lexicon.add("punkt mittag|high noon", Typed("CLOCK", Clock(12, exact=True)))
     lexicon.add("so gegen|gegen|ungefähr um|ungefähr|circa|zirka|ca|etwa|etwa um|so um|so circa|so ungefähr|"
                 "ungefähr gegen|so etwa|so etwa um|um circa|um ungefähr|um etwa|so ungefähr um|circa um|rund um|"
-                "so zirka|so gegen circa|schätzungsweise|um die", Typed("ABOUT", (30, 30)))  # fmt: skip
+                "so zirka|so gegen circa|schätzungsweise|um die", Typed("ABOUT", _ABOUT))  # fmt: skip
+    lexicon.add("herum|rum|plus minus|circa ungefähr", Typed("HEREUM", _ABOUT))
     lexicon.add("kurz vor|knapp vor|etwas vor|bissl vor|ein bisschen vor", Typed("ABOUT", (15, 0)))
     lexicon.add("kurz nach|knapp nach|etwas nach|ein bisschen nach", Typed("ABOUT", (-1, 15)))
     for year_word in ("punkt", "genau", "exakt", "schlag", "genau um", "punkt um"):
@@ -390,7 +394,13 @@ def _add_limits(lexicon: Lexicon) -> None:
         lexicon.add(names, Typed("LIMIT", bound))
     lexicon.add("von|vom", Typed("FROM?"))
     lexicon.add("zwischen|irgendwann zwischen|so zwischen", Typed("BETWEEN"))
-    lexicon.add("in|innerhalb der|innerhalb", Typed("IN"))
+    lexicon.add("in", Typed("IN"))
+    lexicon.add("innerhalb von|innerhalb|binnen", Typed("LIMIT", Bound.UNTIL), Typed("IN"))
+    lexicon.add("innerhalb der", Typed("IN"))
+    lexicon.add("im neuen jahr|nächstes jahr|im nächsten jahr|kommendes jahr|im kommenden jahr",
+                Typed("LIMIT", Bound.FROM), Typed("HOLIDAY", "neujahr"))  # fmt: skip
+    lexicon.add("noch dieses jahr|dieses jahr noch|heuer noch|noch heuer|in diesem jahr noch",
+                Typed("LIMIT", Bound.UNTIL), Typed("HOLIDAY", "new_years_eve"))  # fmt: skip
 
 
 def _add_joints(lexicon: Lexicon) -> None:
@@ -430,7 +440,8 @@ def _add_joints(lexicon: Lexicon) -> None:
         Joint.OPEN: "egal wann|irgendwann|ist mir egal|mir egal|egal|jederzeit|wann auch immer|ganz egal|"
         "zu jeder zeit|wann immer|immer|völlig egal|ich bin flexibel|flexibel|ganz flexibel|bin da flexibel|"
         "wann sie wollen|wann es ihnen passt|wie es ihnen passt|wann sie möchten|zeitlich flexibel|jeden tag|"
-        "jeder tag|an jedem tag|alle tage|alles|ist egal|an irgendeinem tag|irgendein tag|einen tag|an einem tag|"
+        "jeder tag|täglich|an jedem tag|alle tage|alles|ist egal|an irgendeinem tag|irgendein tag|einen tag|"
+        "an einem tag|"
         "wann sie zeit haben|wann sie was frei haben|wann es bei ihnen passt|ist mir gleich|mir gleich",
         Joint.OR_LATER: "oder später|oder danach|oder nachher|und später|oder auch später|oder etwas später|aufwärts|"
         "oder eben später|oder halt später",
@@ -452,7 +463,9 @@ def _add_joints(lexicon: Lexicon) -> None:
                   "nicht allzu spät", "möglichst spät", "so spät wie möglich", "spät", "später", "früher", "vorher",
                   "danach", "nachher", "alle zwei wochen", "jede woche", "jede zweite woche", "regelmäßig",
                   "jeden monat", "alle vier wochen", "feiertag", "feiertags", "an einem feiertag",
-                  "irgendwann später"):  # fmt: skip
+                  "irgendwann später", "schon was", "was vor", "schon was vor", "schon einen termin", "schon etwas",
+                  "schon etwas vor", "bereits einen termin", "mein termin am", "dienstagstermin", "mindestens",
+                  "höchstens", "als erstes", "als letztes"):  # fmt: skip
         lexicon.add(vague, Typed(UNKNOWN, vague))
 
 

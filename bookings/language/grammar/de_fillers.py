@@ -4,9 +4,9 @@ _SINGLE = """
 am an im ins beim zum zur der die das den dem des ein eine einen einem einer eines ne nen nem n
 ich wir sie mir mich uns ihnen ihr man er es du dir euch unser unsere meine meinen mein meiner ihre ihren ihrem
 ich's wir's geht's gibt's wär's hätt's passt's ginge's wie's
-hätte hätt hätten habe hab haben hat hatte hatten will wollen wollte wollten möchte möchten möcht mag kann können
+hätte hätt hätten habe hab haben hat will wollen wollte wollten möchte möchten möcht mag kann können
 könnte könnten könnt kriege kriegen krieg bekomme bekommen brauche bräuchte bräuchten brauchen brauch soll sollen
-sollte sollten würde würden würd werde werden wird ist sind wär wäre wären war sein bin gibt gäbe geben gebe geht
+sollte sollten würde würden würd werde werden wird ist sind wär wäre wären sein bin gibt gäbe geben gebe geht
 gehts gehen ginge gingen ging passt passen passe passte würde's macht machen mache mach klappt klappen klappe nehme
 nehmen nimm nehm kommen komme komm käme kämen komm's vorbeikommen vorbeischauen buchen buche vereinbaren ausmachen
 reservieren eintragen bestellen verschieben verlegen umbuchen ändern suche suchen finden findet schauen schau gucken
@@ -23,9 +23,10 @@ termin termine terminen termins terminchen zeit zeiten zeitpunkt zeitraum uhrzei
 termine_frei freien freier freies freie frei offen verfügbar leer lücke was_frei drin
 für zu bei um mit auf dass ob weil da_ und_zwar wieder erstmal zuerst jemand jemanden anderen andere anderer anderes
 passend passender recht schlecht_ nur_ sagen_wir sagen_wir_mal meinetwegen möglichst bräucht kurz kurzen
-vorstellen vorstellbar lassen lass lasst gehabt gewesen gesagt gedacht dachte denke denk glaube glaub meine
+vorstellen vorstellbar lassen lass lasst gesagt gedacht dachte denke denk glaube glaub meine
 jeweils ganz relativ ziemlich tag tags datum wochentag anruf
-herum rum
+mehr hauptsache zusammen nun würden denken mitteilen vergeben einplanen einrichten hinkommen reinkommen rankommen
+drankommen dran vormerken festmachen abmachen
 """
 _SEVERAL = (
     "guten tag|guten morgen|guten abend|grüß gott|grüss gott|auf wiederhören|auf wiedersehen|schönen guten tag|"
@@ -44,7 +45,8 @@ _SEVERAL = (
     "noch etwas frei|einen tag frei|hätte ich zeit|habe ich zeit|hab ich zeit|habe frei|hab frei|habe ich frei|"
     "hab ich frei|da hab ich frei|im laufe|im laufe des|im laufe der|laufe|voll|voll ist|belegt|ausgebucht|"
     "klappen würde|"
-    "nichts frei|nichts mehr frei|nichts|irgendwann mal|das ganze|die stunde|herum|rum|geht bei mir|bei mir|"
+    "nichts frei|nichts mehr frei|nichts|irgendwann mal|das ganze|die stunde|geht bei mir|hatte gern|"
+    "hatte gerne|bei mir|"
     "mir wäre|mir wär|wäre schön|wär schön|wäre super|wäre gut|wär gut|wäre toll|wär super|wär toll|wäre perfekt|"
     "wäre mir am liebsten|ist mir am liebsten|würde mir passen|würd mir passen|würde passen|passt mir|passt mir gut|"
     "passt mir am besten|passt gut|passt am besten|passt es|kann ich gut|könnte ich gut|kann ich am besten|"
