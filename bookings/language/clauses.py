@@ -51,6 +51,8 @@ class Clause:
     times: list[TimeOfDay] = field(default_factory=list)
     limits: list[Limit | Between] = field(default_factory=list)
     negative: bool = False
+    paused: bool = False
+    """Whether only a pause parts it from the one before."""
     time_first: bool = False
     said: list[Item] = field(default_factory=list)
     """Its items in their order."""
@@ -139,6 +141,8 @@ def phrase_of(items: Sequence[Item]) -> Phrase:
     flags = {each for each in given if isinstance(each, Joint)}
     conditional = Joint.IF in flags
     clauses = _spread(_clauses(given, conditional=conditional), conditional=conditional)
+    if conditional and len(clauses) == 1 and not {Joint.NOT, Joint.NOT_THAT}.isdisjoint(flags):
+        clauses[0].unsure = True
     return Phrase(
         [each for each in clauses if not each.negative],
         [each for each in clauses if each.negative],
@@ -151,21 +155,17 @@ def phrase_of(items: Sequence[Item]) -> Phrase:
 
 def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
     clauses = [Clause()]
-    unlikely = conditional and Joint.NOT in items
+    unlikely = conditional and (Joint.NOT in items or Joint.NOT_THAT in items)
     for place, item in enumerate(items):
         following = next((each for each in items[place + 1 :] if each is not Joint.OPEN), None)
         current = clauses[-1]
-        if item is Joint.NOT:
-            if unlikely:
-                continue  # "if Monday is not possible": Monday is asked for first
-            if not current.empty and (following is None or following in _PLAIN_JOINTS):
-                current.negative = True
-                clauses.append(Clause(Joint.BUT))
-            else:
-                clauses.append(Clause(negative=True))
+        if item in {Joint.NOT, Joint.NOT_THAT}:
+            if not unlikely:  # "if Monday is not possible": Monday is asked for first
+                _deny(clauses, item is Joint.NOT_THAT or following is None or following in _PLAIN_JOINTS)
         elif item is Joint.COMMA:
             apart = unlikely or _separates(current, following)
-            clauses.append(Clause(Joint.BUT if current.negative else Joint.OR if apart else Joint.COMMA))
+            joint = Joint.BUT if current.negative else Joint.OR if apart else Joint.COMMA
+            clauses.append(Clause(joint, paused=True))
         elif item in _PLAIN_JOINTS:
             also = current.negative and item in {Joint.OR, Joint.AND} and _continues(current, following)
             clauses.append(Clause(item, negative=also))
@@ -174,6 +174,28 @@ def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
         elif not isinstance(item, Joint | OfferChoice | OfferShift):
             current.add(item)
     return _without_pauses([each for each in clauses if not each.empty])
+
+
+def _deny(clauses: list[Clause], of_the_last: bool) -> None:
+    """Begin a clause of what is excluded, or exclude what was said last."""
+    if of_the_last and clauses[-1].empty and clauses[-1].joint is Joint.COMMA and len(clauses) > 1:
+        clauses.pop()  # "Monday, no, I cannot then"
+    if of_the_last and not clauses[-1].empty:
+        _exclude(clauses)
+        clauses.append(Clause(Joint.BUT))
+    else:
+        clauses.append(Clause(negative=True))
+
+
+def _exclude(clauses: Sequence[Clause]) -> None:
+    """Exclude the last clause and what it was listed with: Monday and Tuesday are not possible."""
+    for clause, before in pairwise((*reversed(clauses), Clause())):
+        clause.negative = True
+        if clause.paused:  # "Monday, Tuesday and Wednesday are not": Monday may be part of the list
+            before.unsure |= clause is not clauses[-1]
+        if clause.paused or clause.joint not in {Joint.AND, Joint.OR} or before.negative:
+            break
+        before.unsure |= clause.joint is Joint.OR
 
 
 def _without_pauses(clauses: Sequence[Clause]) -> list[Clause]:
@@ -221,6 +243,8 @@ def _open_ended(clause: Clause, *, later: bool) -> None:
 def _spread(clauses: list[Clause], *, conditional: bool) -> list[Clause]:
     """Give each alternative the day or the time that it shares with its neighbours."""
     merged: list[Clause] = []
+    _share_denied_days(clauses)
+    clauses = _crossed(clauses)
     for clause in clauses:
         before = next((each for each in reversed(merged) if not each.negative), None)
         if before and not clause.negative and clause.joint in {Joint.AND, Joint.BUT} and _narrows(before, clause):
@@ -279,6 +303,35 @@ def _share(clauses: Sequence[Clause], *, conditional: bool) -> None:
             before.times += _shared_parts(after, before)
 
 
+def _share_denied_days(clauses: Sequence[Clause]) -> None:
+    """Give a time the day that another time was denied of: not on Monday at ten, but at eleven."""
+    for before, after in pairwise(clauses):
+        if before.negative and before.days and before.timed and not after.negative and not after.dated:
+            after.days = list(before.days)
+
+
+def _crossed(clauses: Sequence[Clause]) -> list[Clause]:
+    """Return the alternatives with every day at every time: Wednesday or Thursday at nine or ten."""
+    result: list[Clause] = []
+    days: list[Clause] = []
+    timed = False
+    for clause in clauses:
+        result.append(clause)
+        listed = not clause.negative and clause.joint in {None, Joint.OR, Joint.AND, Joint.COMMA}
+        if listed and clause.dated and not clause.timed and not timed:
+            days.append(clause)
+        elif listed and clause.dated and not timed:
+            timed = True
+        elif listed and clause.joint is Joint.OR and clause.timed and not clause.dated and timed:
+            result += [
+                Clause(Joint.OR, list(each.days), list(each.day_limits), list(clause.times), list(clause.limits))
+                for each in days
+            ]
+        else:
+            days, timed = [], False
+    return result
+
+
 def _share_weeks(clauses: Sequence[Clause]) -> None:
     """Give weekdays the week or month that was said once for all of them: next week Tuesday or Wednesday."""
     for before, after in pairwise(clauses):
@@ -329,6 +382,8 @@ def _corrected(items: list[Item]) -> list[Item]:
     while Joint.CORRECTION in items:
         place = items.index(Joint.CORRECTION)
         before, after = _without_commas(items[:place]), _without_commas(items[place + 1 :], leading=True)
+        if before and not after:  # "on Wednesday yes, on Thursday no"
+            return [*before, Joint.NOT]
         if Joint.CORRECTION in after[:1] or not before:
             items = before + after
             continue

@@ -124,9 +124,18 @@ class _Clockface:
             return list(WHOLE_DAY), "time_ambiguous"
         ends = limit.bound in {Bound.UNTIL, Bound.BEFORE, Bound.LATEST}
         minutes, doubt = self._minutes(limit.of, end=ends and limit.bound is not Bound.LATEST)
+        if not doubt and not self.bands and self._says_nothing(minutes[0], _options(limit.of), ends=ends):
+            minutes, doubt = _options(limit.of), "time_ambiguous"
         if ends:
             return [(0, each + (limit.bound is Bound.LATEST)) for each in minutes], doubt
         return [(each, A_DAY) for each in minutes], doubt
+
+    def _says_nothing(self, chosen: int, options: Sequence[int], *, ends: bool) -> bool:
+        """Return whether another reading of a limit is as likely: before eight, where eight is the opening hour."""
+        opens, closes = min(first for first, _ in self.hours), max(last for _, last in self.hours)
+        if len(options) == 1:
+            return False
+        return chosen >= closes if ends else any(opens - 60 <= each < opens for each in options)
 
 
 def _options(clock: Clock) -> list[int]:

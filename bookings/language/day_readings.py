@@ -207,8 +207,7 @@ class _Calendar:
         days = span.count * (7 if span.unit is Unit.WEEK else 1)
         if span.unit is Unit.DAY and days == 8:
             days = 7  # German and English of old count both ends
-        ranges = base.ranges[:1] if isinstance(day, Weekday) and day.index == self.today.weekday() else base.ranges
-        moved = tuple(Range(each.first + days * A_DAY, each.last and each.last + days * A_DAY) for each in ranges)
+        moved = tuple(Range(each.first + days * A_DAY, each.last and each.last + days * A_DAY) for each in base.ranges)
         return Dates(moved, base.doubt if len(moved) > 1 else "")
 
     def _within(self, wide: Sequence[Day], names: Sequence[Day]) -> Dates:

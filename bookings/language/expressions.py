@@ -65,6 +65,8 @@ class Joint(Enum):
     COMMA = "comma"
     NOT = "not"
     """Excludes what follows or, at the end of a clause, what stands before."""
+    NOT_THAT = "not_that"
+    """Excludes what stands before; where nothing does, what follows."""
     IF = "if"
     """Until the next joint: what may not be possible."""
     CORRECTION = "correction"

@@ -122,7 +122,7 @@ class _Builder(Transformer[Token, Any]):
         if "CLOCK" in named:
             return cast("Clock", named["CLOCK"])
         hour, *rest = (cast("int", part.value) for part in parts if part.type == "NUM")
-        if rest and rest[0] < 10 and "UHR" not in named:
+        if rest and "UHR" not in named and (rest[0] < 10 or max(hour, rest[0]) <= 12):
             raise NotGrammatical("Two small numbers are no time of day.")
         return clock_at(hour, rest[0] if rest else 0)
 

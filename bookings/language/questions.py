@@ -122,7 +122,7 @@ class Speech:
         if not windows:
             return self.questions.when
         form = self.questions.which if len(windows) > 1 else self.questions.unsure
-        readings = self.spoken(windows)
+        readings = self.spoken(windows[:_MOST_READINGS])
         asked = form.format(readings=readings, understood=readings)
         return asked if len(asked) <= LONGEST else self.questions.when
 

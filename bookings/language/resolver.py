@@ -60,6 +60,8 @@ class Resolver:
             result.which_day = not (phrase.earliest or phrase.open)
         result.windows = merged(result.windows)
         for clause in phrase.negative:
+            if clause.unsure:
+                result.doubts.append("time_ambiguous")
             result.windows = self._without(clause, result)
         self._check_clocks(result)
         return result
@@ -145,6 +147,8 @@ class Resolver:
         assert limit.clock is not None  # noqa: S101
         begins = limit.bound in {Bound.FROM, Bound.AFTER}
         day = dates.first if begins else (dates.last or dates.first + A_DAY) - A_DAY
+        if limit.bound is Bound.BEFORE:
+            day += A_DAY
         hours = self.hours[day.weekday()] or WHOLE_DAY
         times = times_of([limit.clock], [], hours)
         if times.doubt:

@@ -28,7 +28,10 @@ GRAMMAR = "de"
 _WORD = r"[0-9]{4}-[0-9]{2}-[0-9]{2} | [0-9]+(?:[.:/h][0-9]+)*[.h]? | [^\W\d_]+(?:['\u2019-][^\W\d_]+)* | ,"
 _ASCII = str.maketrans(dict(zip("äöüß", ("ae", "oe", "ue", "ss"), strict=True)))
 _RANGE = re.compile(r"(?<=\d)(?: ?uhr)? ?[\u2013-] ?(?=\d)")
+_HAS_ONE = re.compile(r"\bich hab(?:e)?\b(?!.*\b(?:zeit|frei)\b).*\btermin\b")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ONES = {*map(number, range(2, 10)), "ein", "fuenf", "zwo"}
+_TENS = re.compile(r"(zwanzig|drei(ß|ss)ig|vierzig|f(ü|ue)nfzig)(st\w+)?$")
 _WEEKDAYS = ("montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag|sonnabend", "sonntag")
 _SHORT = ("mo", "di", "mi", "do", "fr", "sa", "so")
 _MONTHS = (
@@ -84,12 +87,25 @@ _HOLIDAYS = {
 
 def prepare(phrase: str) -> list[str]:
     """Return the words of a phrase as they are looked up."""
-    return _scanner().words(_RANGE.sub(" bis ", phrase.lower()) if not _ISO.search(phrase) else phrase)
+    words = _scanner().words(_RANGE.sub(" bis ", phrase.lower()) if not _ISO.search(phrase) else phrase)
+    return _whole_numbers(words)
+
+
+def _whole_numbers(words: list[str]) -> list[str]:
+    """Put numbers together that a transcript has in three words: fünf und zwanzig."""
+    whole: list[str] = []
+    for word in words:
+        whole.append(word)
+        if len(whole) > 2 and whole[-2] == "und" and whole[-3] in _ONES and _TENS.match(word):
+            whole[-3:] = ["".join(whole[-3:])]
+    return whole
 
 
 def tokens(words: Sequence[str], language: str) -> list[Typed]:
     """Return the tokens of the words, as de.lark wants them; `language` is de, de-AT or de-CH."""
     found = _refined(_scanner().scan(words, _figures))
+    if _HAS_ONE.search(" ".join(words)):
+        found.append(Typed(UNKNOWN, "ich habe einen termin", "ich habe einen termin"))
     sure = "sure" if language == "de-AT" else None
     return [each._replace(value=sure) if each.type == "QUARTER" else each for each in found]
 
@@ -161,30 +177,35 @@ def _refined(given: Sequence[Typed]) -> list[Typed]:
 
 def _in_place(given: Sequence[Typed], place: int, before: Typed, result: list[Typed]) -> Iterable[Typed]:
     token, after = given[place], given[place + 1] if place + 1 < len(given) else Typed("")
+    if token.type == "LIMIT":
+        return _limit(token, before, after, result)
+    if token.type == "WHICH" and after.type in {"JOINT", "AND"}:  # this or next week
+        noun = next((each for each in given[place + 2 :] if each.type != "WHICH"), Typed(""))
+        return (token, noun) if noun.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD"} else (token,)
+    found = _by_neighbours(token, before, after)
+    return () if found is None else (found,)
+
+
+def _by_neighbours(token: Typed, before: Typed, after: Typed) -> Typed | None:
+    """Return what a word is between these two; None where it says nothing."""
+    unknown = Typed(UNKNOWN, token.text, token.text)
     match token.type:
         case "MORGEN":
             is_part = before.type in {"WEEKDAY", "RELDAY"} and before.value != -1
-            found = Typed("BAND", MORNING, token.text) if is_part else Typed("RELDAY", 1, token.text)
-        case "LIMIT":
-            return _limit(token, before, after, result)
-        case "FROM?" if after.type in _BOUNDED:
-            found = Typed("LIMIT", Bound.FROM, token.text)
+            token = Typed("BAND", MORNING, token.text) if is_part else Typed("RELDAY", 1, token.text)
         case "FROM?":
-            return ()
+            return Typed("LIMIT", Bound.FROM, token.text) if after.type in _BOUNDED else None
         case "ABOUT" if after.type not in {"NUM", "HALF", "QUARTER", "THREEQ", "CLOCK"}:
-            return () if token.value == _ABOUT else (Typed(UNKNOWN, token.text, token.text),)
+            return None if token.value == _ABOUT else unknown
+        case "COUNTED":
+            return unknown if before.type == "NUM" else None
         case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
-            return ()
+            return None
         case "MIN" if before.type != "NUM":
-            found = Typed(UNKNOWN, token.text, token.text)
+            token = unknown
         case "MIN" if after.type not in {"TO", "PAST", "LIMIT"}:
-            found = Typed("UNIT", Unit.MINUTE, token.text)
-        case "WHICH" if after.type in {"JOINT", "AND"}:  # this or next week
-            noun = next((each for each in given[place + 2 :] if each.type != "WHICH"), Typed(""))
-            return (token, noun) if noun.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD"} else (token,)
-        case _:
-            found = token
-    return (found,)
+            token = Typed("UNIT", Unit.MINUTE, token.text)
+    return token
 
 
 def _limit(token: Typed, before: Typed, after: Typed, result: list[Typed]) -> Iterable[Typed]:
@@ -194,7 +215,7 @@ def _limit(token: Typed, before: Typed, after: Typed, result: list[Typed]) -> It
     toward = _TOWARD.get(bound) if bound is not Bound.FROM or before.type == "QUARTER" else None
     if toward and minutes and not hour_said and after.type in {"NUM", "HALF", "CLOCK"}:
         return (Typed(toward, None, token.text),)
-    if before.type == "JOINT" and before.value is Joint.NOT and bound in _NOT_BEFORE:
+    if before.type == "JOINT" and before.value in {Joint.NOT, Joint.NOT_THAT} and bound in _NOT_BEFORE:
         result.pop()
         bound = _NOT_BEFORE[bound]
     elif before.type == "LIMIT":  # spätestens bis, ab frühestens
@@ -270,7 +291,7 @@ def _add_days(lexicon: Lexicon) -> None:
         Which.THIS: "dies",
         Which.COMING: "kommend|folgend",
         Which.NEXT: "nächst|naechst",
-        Which.AFTER_NEXT: "übernächst|uebernaechst|darauffolgend",
+        Which.AFTER_NEXT: "übernächst|uebernaechst",
     }.items():
         lexicon.add([stem + end for stem in stems.split("|") for end in _ADJECTIVE], Typed("WHICH", which))
     for edge, names in {
@@ -382,7 +403,7 @@ def _add_limits(lexicon: Lexicon) -> None:
     for bound, names in {
         Bound.FROM: "ab|erst ab|frühestens|frühestens ab|ab frühestens|frühestens um|nicht vor|nicht früher als|"
         "nicht vorher als|nicht eher als|erst|erst um|erst am|nicht vor dem|von ab|erst ab dem|nicht vorm|"
-        "fruehestens|frühstens|seit|nicht unter|ab ca|ab circa|ab etwa|ab so|so ab|ab ungefähr|irgendwann ab|"
+        "fruehestens|frühstens|nicht unter|ab ca|ab circa|ab etwa|ab so|so ab|ab ungefähr|irgendwann ab|"
         "nicht bevor",
         Bound.AFTER: "nach|erst nach|irgendwann nach|ab nach|später als",
         Bound.UNTIL: "bis|bis um|bis zum|bis zu|bis maximal|bis ca|bis circa|bis etwa|bis ungefähr|bis so",
@@ -417,6 +438,14 @@ def _add_joints(lexicon: Lexicon) -> None:
         "aber bitte nicht|aber bloß nicht|aber nur nicht|aber auf keinen fall|alles außer|leider nicht|gar nicht|"
         "überhaupt nicht|unmöglich|aber nicht am|nicht so gern|nicht so gerne|nicht gern|nicht gerne|"
         "auch nicht|und auch nicht|und kein|und keinen",
+        Joint.NOT_THAT: "geht nicht|geht leider nicht|geht gar nicht|geht es nicht|geht's nicht|geht bei mir nicht|"
+        "passt nicht|passt mir nicht|passt leider nicht|passt mir leider nicht|passt mir gar nicht|passt es mir nicht|"
+        "kann ich nicht|kann ich leider nicht|kann ich gar nicht|da kann ich nicht|da geht es nicht|da geht's nicht|"
+        "da passt es nicht|klappt nicht|klappt leider nicht|klappt es nicht|klappt's nicht|schaffe ich nicht|"
+        "schaff ich nicht|habe ich keine zeit|hab ich keine zeit|habe ich leider keine zeit|kann ich auch nicht|"
+        "geht auch nicht|passt auch nicht|bin ich nicht da|da bin ich nicht da|ist schlecht|ist ganz schlecht|"
+        "ist nicht möglich|ist leider nicht möglich|passt schlecht|passt mir schlecht|geht schlecht|wäre schlecht|"
+        "ist blöd|fällt aus|fällt weg|scheidet aus|ist ungünstig|wäre ungünstig",
         Joint.IF: "wenn|falls|sofern|nur wenn|und wenn|und falls|oder wenn|oder falls|aber wenn|außer wenn",
         Joint.CORRECTION: "nein|nee|ne|ach nein|ach ne|nein nein|quatsch|ich meine|ich meinte|moment|vielmehr|"
         "besser gesagt|oder nein|pardon|falsch|stimmt nicht|nein doch|doch lieber|oder doch lieber|oder doch|"
@@ -433,7 +462,8 @@ def _add_joints(lexicon: Lexicon) -> None:
         "nächster freier termin|ehestmöglich|frühestmöglich|den frühesten termin|der früheste termin|"
         "frühestmöglichen|frühestmöglicher|ehebaldigst|so rasch wie möglich|rasch|ehestens|bald|zeitnah|demnächst|"
         "bald mal|jetzt gleich|gleich jetzt|jetzt|jetzt sofort|umgehend|schnell|so schnell wie es geht|"
-        "zum nächstmöglichen zeitpunkt|zum frühestmöglichen zeitpunkt|so schnell wie's geht|asap|eilig|"
+        "so früh wie's geht|so früh wie es geht|ab jetzt|so bald wie's geht|zum nächstmöglichen zeitpunkt|"
+        "zum frühestmöglichen zeitpunkt|so schnell wie's geht|asap|eilig|"
         "am ehesten|den ersten freien termin|der erste freie termin|möglichst zeitnah|nächste freie termin|"
         "das früheste|das nächste freie|das früheste was sie haben|möglichst rasch|schleunigst|den nächstbesten termin|"
         "wann ist der nächste termin frei|nächsten freien|heute noch wenn es geht",
@@ -449,6 +479,7 @@ def _add_joints(lexicon: Lexicon) -> None:
     }.items():
         lexicon.add(names, Typed("JOINT", joint))
     lexicon.add("und|sowie|und auch|und dann|plus|als auch|sowohl|und vielleicht", Typed("AND", Joint.AND))
+    lexicon.add("termine|terminen|personen|leute|kinder", Typed("COUNTED"))
     lexicon.add(",", Typed("JOINT", Joint.COMMA))
     lexicon.add("wann|wann denn|zu welcher zeit|welche termine|was haben sie frei|was hätten sie frei|"
                 "welche zeiten|was ist frei|was wäre frei|was hätten sie denn frei|was haben sie denn frei|"
@@ -456,8 +487,9 @@ def _add_joints(lexicon: Lexicon) -> None:
                 "was haben sie noch|was haben sie anzubieten|was können sie mir anbieten|was können sie anbieten|"
                 "haben sie irgendwas frei|hätten sie irgendwas frei|haben sie überhaupt was frei|um wie viel uhr|"
                 "wie viel uhr", Typed("JOINT", Joint.OPEN), Typed("JOINT", Joint.EARLIEST))  # fmt: skip
-    lexicon.add("hätten sie nicht|haben sie nicht|gibt es nicht|geht es nicht|könnte ich nicht|geht nicht auch|"
-                "wäre nicht|ginge nicht|ginge es nicht|könnten wir nicht|geht's nicht|wäre es nicht|kann ich nicht am",
+    lexicon.add("hätten sie nicht|haben sie nicht|gibt es nicht|könnte ich nicht|geht nicht auch|"
+                "ginge nicht|ginge es nicht|könnten wir nicht|wäre es nicht|nicht nur|nicht erst|"
+                "noch nicht|mein termin ist",
                 Typed(UNKNOWN, "nicht"))  # fmt: skip
     for vague in ("nicht so früh", "nicht zu früh", "nicht so spät", "nicht zu spät", "nicht allzu früh",
                   "nicht allzu spät", "möglichst spät", "so spät wie möglich", "spät", "später", "früher", "vorher",
