@@ -10,6 +10,7 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
+        from bookings import collectors  # noqa: PLC0415
         from bookings.availability.bookable import bookable_event_types  # noqa: PLC0415
         from bookings.models import Operation  # noqa: PLC0415
         from bookings.sync import apply  # noqa: PLC0415  models are ready only now
@@ -17,10 +18,8 @@ class BookingsConfig(AppConfig):
         from cachectl import warming  # noqa: PLC0415
         from cachectl.infra import outbox  # noqa: PLC0415
         from calcom.webhooks import events  # noqa: PLC0415
-        from monitoring import probes  # noqa: PLC0415
-        from monitoring.collectors import register_collector  # noqa: PLC0415
 
         events.register(apply.handle)
         warming.register(bookable_event_types)
-        register_collector("operations", lambda: probes.outbox("operations", Operation.objects.open()))
+        collectors.register()
         outbox.register("operations", Operation.objects.all(), settle)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from bookings.models import Operation
+from bookings.models import Appointment, Operation
 from cachectl.cache import CacheResult
 from monitoring import metrics
 from monitoring.logs import contained
@@ -69,6 +69,17 @@ def count_own_share(operation: Operation, *, answered_after: timedelta) -> None:
     if operation.duration is not None:
         own = max(answered_after - operation.duration, timedelta())
         metrics.OPERATION_OWN_SECONDS.labels(operation.kind).observe(own.total_seconds())
+
+
+def count_unreachable_caller() -> None:
+    """Count a caller who cannot be told what became of a request, as soon as that is committed."""
+    transaction.on_commit(metrics.UNREACHABLE_CALLERS.inc, robust=True)
+
+
+def count_missing(appointment: Appointment) -> None:
+    """Count a caller who was told “booked” and has no booking at Cal.com, as soon as that is committed."""
+    if appointment.origin == Appointment.Origin.AGENT:
+        transaction.on_commit(metrics.BOOKINGS_MISSING.inc, robust=True)
 
 
 @contained(NOT_COUNTED)

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.functions import Coalesce, Now
 
+from cachectl.infra.outbox import DEAD_LETTER
 from calcom.models import Account, DeferredBooking, WebhookDelivery
 from calcom.resilience import circuit_breaker, refusals
 from calcom.resilience.circuit_breaker import Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
-from monitoring import metrics, probes
+from monitoring import heartbeats, metrics, probes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 
@@ -62,6 +64,25 @@ def deferred_bookings() -> Iterator[Reading]:
     yield metrics.DEFERRED_GIVEN_UP.at(given_up)
 
 
+def dead_letters() -> Iterator[Reading]:
+    """Read how many rows of each outbox were given up."""
+    for name, rows in (("webhooks", WebhookDelivery.objects), ("deferred_bookings", DeferredBooking.objects)):
+        given_up = rows.filter(state=DEAD_LETTER)[: probes.MOST_COUNTED]
+        yield metrics.DEAD_LETTERS.at(given_up.count(), name)
+
+
+def polling() -> Iterator[Reading]:
+    """Read when each account's changes were last read at Cal.com. One that never was is due since it was entered."""
+    rows = Account.objects.filter(active=True).annotate(polled=Now() - Coalesce("cursor__polled_at", "created_at"))
+    for account_id, age in rows.order_by("pk").values_list("pk", "polled"):
+        yield metrics.POLLED_AGE_SECONDS.at(max(age.total_seconds(), 0), account_id)
+
+
+def jobs() -> Iterator[Reading]:
+    """Read how sync and reconciliation of each active account ran last."""
+    return heartbeats.jobs(list(Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True)))
+
+
 def _budget(account_id: int, state: LimiterState) -> Iterator[Reading]:
     yield metrics.RATE_LIMIT.at(state.limit, account_id)
     yield metrics.RATE_SPENT.at(state.spent, account_id)
@@ -96,3 +117,6 @@ def register() -> None:
     register_probe("calcom_keys", refused_api_keys)
     register_collector("webhooks", webhooks)
     register_collector("deferred_bookings", deferred_bookings)
+    register_collector("dead_letters", dead_letters)
+    register_collector("polling", polling)
+    register_collector("jobs", jobs)

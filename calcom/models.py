@@ -281,6 +281,11 @@ class WebhookDelivery(OutboxRow):
                 condition=models.Q(state__in=["received", "failed"]),
                 name="webhook_delivery_pending",
             ),
+            models.Index(
+                fields=["received_at"],
+                condition=models.Q(state="dead_letter"),
+                name="webhook_delivery_dead_letter",
+            ),
             models.Index(fields=["account", "remote_uid", "received_at"], name="webhook_delivery_of_booking"),
             models.Index(fields=["account", "-received_at"], name="webhook_delivery_newest"),
         ]

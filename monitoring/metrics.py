@@ -283,6 +283,8 @@ for _attempt in ("1", "2", "3", "more"):
     CACHE_INVALIDATION_FAILURES.labels(_attempt)
 for _feature in ("throttle", "rate_limiter", "circuit_breaker"):
     REDIS_FALLBACKS.labels(_feature)
+for _operation in ("create", "reschedule", "cancel"):
+    OPERATIONS.labels(_operation, "not_in_time")
 for _kind in ("reads", "writes"):
     BREAKER_OPENED.labels(_kind)
     KEY_REFUSALS.labels(_kind)

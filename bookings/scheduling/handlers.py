@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from bookings import metrics
 from bookings.models import PLACED_STATES, Appointment, AppointmentState, Claim, Company, Operation, OperationState
 from bookings.scheduling import callbacks, claims, confirmation, duplicates
 from bookings.scheduling.customers import new_booking
@@ -321,6 +322,7 @@ class RescheduleHandler(OperationHandler):
         self.try_again(OperationState.QUEUED, otherwise=Outcome.OTHER_START)
 
     def apply_not_found(self) -> None:
+        metrics.count_missing(self.appointment)
         self._end_as_cancelled(Outcome.VANISHED)
 
     def _end_as_cancelled(self, outcome: str) -> None:

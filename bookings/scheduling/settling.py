@@ -351,6 +351,7 @@ class OperationHandler(ABC):
         still_waits = Operation.objects.filter(pk=self.operation.pk, client_deadline_at__gt=Now())
         if not still_waits.exists() and not callbacks.request_for(self.appointment, f"{self.topic} ({outcome})"):
             self.log("booking.caller_unreachable", outcome=outcome, alert=True)
+            metrics.count_unreachable_caller()
 
     def invalidate(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from bookings import metrics
 from bookings.models import Appointment, AppointmentState, SharedBooking
 from bookings.sync import apply
 from bookings.sync.classify import Drift, RemoteUpdate, classify
@@ -111,6 +112,8 @@ def _look_for(
         yield from _compare(RemoteUpdate(account, booking), calcom, repair=repair)
     else:
         outcome = _put_right(apply.release, appointment, calcom) if repair else ""
+        if repair:
+            metrics.count_missing(appointment)
         yield Difference(appointment.start, appointment.reference, Drift.MISSING, outcome)
 
 

@@ -14,6 +14,7 @@ from calcom.models import Account, Cursor, DeferredBooking, WebhookDelivery
 from calcom.service import CalcomService
 from calcom.types import RemoteBooking, UnreadableBooking
 from calcom.webhooks import deferred
+from monitoring import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 OVERLAP = timedelta(minutes=5)
 # For a new account; `reconcile_bookings` reads what is older.
 FIRST_LOOK = timedelta(days=1)
+# How soon after a change its webhook must have come.
+WEBHOOK_WITHIN = timedelta(minutes=1)
 # Without a webhook for this long, the account is polled at the shorter interval.
 QUIET_AFTER = timedelta(minutes=10)
 
@@ -48,10 +51,11 @@ def poll(account: Account) -> int:
         CalcomError: the next poll continues after the last page that was read.
     """
     ownership.verify_new_key(account)
-    cursor = Cursor.objects.annotate(now=Now()).get(account=account)
+    cursor = Cursor.objects.select_related("account").annotate(now=Now()).get(account=account)
     count = 0
     for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):
         count += len(page)
+        _count_told(cursor, page)
         _apply_all(account, page)
         _advance(cursor, *(booking.updated_at for booking in page if booking.updated_at))
     # Without this the last changes would be read by each poll. Twice the overlap, because clocks differ.
@@ -74,6 +78,18 @@ def _schedule_next(cursor: Cursor, *, has_webhooks: bool) -> bool:
 def _advance(cursor: Cursor, *reached: datetime) -> None:
     cursor.read_until = max([cursor.read_until, *reached])
     Cursor.objects.filter(pk=cursor.pk, read_until__lt=cursor.read_until).update(read_until=cursor.read_until)
+
+
+def _count_told(cursor: Cursor, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:
+    """Count the changes that webhooks should have told by now, by whether one did; each change once."""
+    if not cursor.polled_at or not cursor.account.webhook_secret:
+        return
+    first, last = cursor.polled_at - WEBHOOK_WITHIN, cursor.now - WEBHOOK_WITHIN
+    changed = [each for each in page if each.uid and each.updated_at and first < each.updated_at <= last]
+    deliveries = WebhookDelivery.objects.filter(account=cursor.account, received_at__gt=first - WEBHOOK_WITHIN)
+    told = set(deliveries.filter(remote_uid__in=[each.uid for each in changed]).values_list("remote_uid", flat=True))
+    for each in changed:
+        metrics.POLLED_CHANGES.labels(cursor.pk, "yes" if each.uid in told else "no").inc()
 
 
 def _apply_all(account: Account, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:

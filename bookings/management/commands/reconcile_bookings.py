@@ -17,11 +17,13 @@ from bookings.sync import conflicts
 from bookings.sync.reconcile import MOST_DIFFERENCES, MOST_DIFFERENT, Difference, is_suspicious, reconcile
 from calcom.errors import CalcomError
 from calcom.models import Account
+from monitoring import heartbeats
 from monitoring.admin_pages import local_time
 
 log = structlog.get_logger(__name__)
 
 DAYS_AHEAD = timedelta(days=60)
+JOB = "reconciliation"
 
 
 class Command(BaseCommand):
@@ -64,6 +66,8 @@ class Command(BaseCommand):
     def _reconcile(self, account: Account, window: tuple[datetime, datetime], dry_run: bool, accept: bool) -> str:
         """Return why it failed, empty if it did not."""
         comparison = _Comparison(account, window, accept)
+        if not dry_run:
+            heartbeats.job_failed(JOB, account.pk)  # unless it comes to its end
         try:
             if not (dry_run or accept or comparison.is_first):
                 differing = sum(1 for _ in comparison.differences(repair=False))
@@ -79,6 +83,8 @@ class Command(BaseCommand):
                 self.stdout.write(_line(difference, _zone_of(account)))
         except CalcomError as exc:
             return f"{account} was compared in part only, {comparison.count} bookings: {exc}"
+        if not dry_run:
+            heartbeats.job_succeeded(JOB, account.pk, differences=found.total())
         self.stdout.write(_summary(account, comparison.count, found))
         return ""
 

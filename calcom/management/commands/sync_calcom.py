@@ -11,6 +11,7 @@ from calcom.errors import CalcomError
 from calcom.models import Account, EventType
 from calcom.sync import Synced, sync
 from calcom.types import UnsupportedReason
+from monitoring import heartbeats
 
 
 class Command(BaseCommand):
@@ -35,7 +36,9 @@ class Command(BaseCommand):
         try:
             synced = sync(account=account, now=timezone.now(), accept_owner=accept)
         except CalcomError as exc:
+            heartbeats.job_failed("sync", account.pk)
             return f"{account} was not synced: {exc}"
+        heartbeats.job_succeeded("sync", account.pk)
         self.stdout.write("\n".join(_report(account, synced)))
         return ""
 
