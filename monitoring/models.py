@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -71,6 +72,11 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.message}"
+
+    @property
+    def runbook(self) -> str:
+        """Where it stands what to do."""
+        return f"{settings.RUNBOOKS_URL.rstrip('/')}/{self.name}.md"
 
 
 class Silence(models.Model):

@@ -130,8 +130,9 @@ def _paragraph(alert: Alert) -> str:
         lasted = alert.resolved_at - (alert.fired_at or alert.began_at)
         return f"RESOLVED {alert.name}{subject} after {round(lasted.total_seconds() / 60)} min: {alert.message}"
     since = f"{alert.began_at:%Y-%m-%d %H:%M:%S} UTC"
-    runbook = f"{settings.RUNBOOKS_URL.rstrip('/')}/{alert.name}.md"
-    return f"{alert.severity.upper()} {alert.name}{subject}: {alert.message}.\nSince {since}. What to do: {runbook}"
+    return (
+        f"{alert.severity.upper()} {alert.name}{subject}: {alert.message}.\nSince {since}. What to do: {alert.runbook}"
+    )
 
 
 def _attempt(message: Notification) -> bool:

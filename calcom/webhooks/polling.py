@@ -55,7 +55,7 @@ def poll(account: Account) -> int:
     count = 0
     for page in CalcomService(account).changed_bookings(since=cursor.read_until - OVERLAP):
         count += len(page)
-        _count_told(cursor, page)
+        _count_told(cursor, cursor.now, page)
         _apply_all(account, page)
         _advance(cursor, *(booking.updated_at for booking in page if booking.updated_at))
     # Without this the last changes would be read by each poll. Twice the overlap, because clocks differ.
@@ -80,11 +80,11 @@ def _advance(cursor: Cursor, *reached: datetime) -> None:
     Cursor.objects.filter(pk=cursor.pk, read_until__lt=cursor.read_until).update(read_until=cursor.read_until)
 
 
-def _count_told(cursor: Cursor, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:
+def _count_told(cursor: Cursor, now: datetime, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:
     """Count the changes that webhooks should have told by now, by whether one did; each change once."""
     if not cursor.polled_at or not cursor.account.webhook_secret:
         return
-    first, last = cursor.polled_at - WEBHOOK_WITHIN, cursor.now - WEBHOOK_WITHIN
+    first, last = cursor.polled_at - WEBHOOK_WITHIN, now - WEBHOOK_WITHIN
     changed = [each for each in page if each.uid and each.updated_at and first < each.updated_at <= last]
     deliveries = WebhookDelivery.objects.filter(account=cursor.account, received_at__gt=first - WEBHOOK_WITHIN)
     told = set(deliveries.filter(remote_uid__in=[each.uid for each in changed]).values_list("remote_uid", flat=True))
