@@ -168,6 +168,8 @@ class _Calendar:
         return Dates(ranges, "time_ambiguous" if len(set(both)) > 1 else both[0].doubt)
 
     def _month(self, month: Month) -> Dates:
+        if month.edge and not month.ahead and not month.number and self.today.day > _EDGES_OF_MONTH[month.edge][1]:
+            return self._month(Month(ahead=1, edge=month.edge))  # the beginning of this month is over
         first = self._month_start(month.ahead)
         if month.number is not None:
             year = month.year or self.today.year + (month.number < self.today.month)
@@ -216,6 +218,8 @@ class _Calendar:
             return outer
         first, last = outer.ranges[0].first, outer.ranges[-1].last or self.today
         days = [first + n * A_DAY for n in range((last - first).days)]
+        if (nth := _place_in_month(wide, names)) is not None:
+            days, names = [each for each in days if (each.day - 1) // 7 == nth - 1], names[1:]
         chosen = [each for each in days if all(_is(each, name) for name in names)]
         if not chosen:
             return Dates(outer.ranges, "time_ambiguous")
@@ -274,6 +278,15 @@ def joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
         else:
             apart.append(each)
     return tuple(apart)
+
+
+def _place_in_month(wide: Sequence[Day], names: Sequence[Day]) -> int | None:
+    """Return n where the n-th weekday of a month was said: the first Monday in December."""
+    if len(names) != 2 or not all(isinstance(each, Month) for each in wide):
+        return None
+    number, name = names
+    counted = isinstance(number, DayOfMonth) and number.month is None and isinstance(name, Weekday)
+    return number.day if counted and number.day <= 5 else None  # type: ignore[union-attr]
 
 
 def _sooner(one: date | None, two: date | None) -> date | None:

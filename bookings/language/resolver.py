@@ -8,7 +8,20 @@ from zoneinfo import ZoneInfo
 from bookings.language.clauses import Clause, DayLimit, Phrase
 from bookings.language.clock_readings import WHOLE_DAY, Stretch, Times, times_of
 from bookings.language.day_readings import Dates, Range, dates_of, joined, one_day
-from bookings.language.expressions import Bound, OfferChoice, OfferShift, Span, Unit, Weekday, Weekend, Workdays
+from bookings.language.expressions import (
+    Bound,
+    Day,
+    Month,
+    OfferChoice,
+    OfferShift,
+    RelativeDay,
+    Span,
+    Unit,
+    Week,
+    Weekday,
+    Weekend,
+    Workdays,
+)
 
 A_DAY = timedelta(days=1)
 A_MINUTE = timedelta(minutes=1)
@@ -96,7 +109,7 @@ class Resolver:
         doubt = named.doubt if named else ""
         ranges = named.ranges if named else (Range(self.now.date(), None),)
         for limit in clause.day_limits:
-            allowed, unsure = self._allowed(limit)
+            allowed, unsure = self._allowed(_in_its_week(limit, clause.days))
             doubt = doubt or unsure
             ranges = tuple(_both(one, two) for one in ranges for two in allowed if _meet(one, two))
         return Dates(ranges, doubt or ("" if ranges else "time_ambiguous"))
@@ -109,7 +122,8 @@ class Resolver:
         first, last = of.ranges[0].first, of.ranges[-1].last
         unsure = of.doubt
         if limit.to:
-            to = dates_of(limit.to, max(first, today), self.region)
+            counted = any(isinstance(each, Week | Month | RelativeDay | Span) for each in limit.to)
+            to = dates_of(limit.to, today if counted else max(first, today), self.region)
             if not to.ranges:
                 return [], to.doubt
             both_weekday = isinstance(limit.to[0], Weekday) and to.ranges[0].first == first
@@ -288,6 +302,16 @@ def _chosen(choice: OfferChoice, offered: Sequence[datetime]) -> datetime | None
         return max(offered)
     place = choice.number - 1 if choice.number > 0 else len(offered) - 1
     return offered[place] if place < len(offered) else None
+
+
+def _in_its_week(limit: DayLimit, days: Sequence[Day]) -> DayLimit:
+    """Return a limit on weekdays within the week that was named around it: next week from Wednesday."""
+    around: list[Day] = [each for each in (*days, *limit.to) if isinstance(each, Week | Month)]
+    within = [
+        each + around if around and each and all(isinstance(day, Weekday) for day in each) else each
+        for each in (limit.days, limit.to)
+    ]
+    return DayLimit(limit.bound, within[0], limit.clock, within[1])
 
 
 def _recurs(clause: Clause) -> bool:

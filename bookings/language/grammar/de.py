@@ -1,7 +1,7 @@
 """German: the words of time, with their Austrian and Swiss forms, as tokens of de.lark."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import cast
 
@@ -179,11 +179,21 @@ def _in_place(given: Sequence[Typed], place: int, before: Typed, result: list[Ty
     token, after = given[place], given[place + 1] if place + 1 < len(given) else Typed("")
     if token.type == "LIMIT":
         return _limit(token, before, after, result)
+    if token.type == "EDGE" and after.type in {"JOINT", "AND"}:  # the beginning or the middle of December
+        return (token, *_rest_of_edge(given[place + 2 :]))
     if token.type == "WHICH" and after.type in {"JOINT", "AND"}:  # this or next week
         noun = next((each for each in given[place + 2 :] if each.type != "WHICH"), Typed(""))
         return (token, noun) if noun.type in {"WEEK", "WEEKDAY", "WEEKEND", "MONTHWORD"} else (token,)
     found = _by_neighbours(token, before, after)
     return () if found is None else (found,)
+
+
+def _rest_of_edge(following: Sequence[Typed]) -> Iterator[Typed]:
+    if following and following[0].type == "EDGE":
+        for token in following[1:]:
+            if token.type not in {"WHICH", "MONTH", "MONTHWORD", "WEEK", "YEAR"}:
+                return
+            yield token
 
 
 def _by_neighbours(token: Typed, before: Typed, after: Typed) -> Typed | None:
@@ -197,6 +207,8 @@ def _by_neighbours(token: Typed, before: Typed, after: Typed) -> Typed | None:
             return Typed("LIMIT", Bound.FROM, token.text) if after.type in _BOUNDED else None
         case "ABOUT" if after.type not in {"NUM", "HALF", "QUARTER", "THREEQ", "CLOCK"}:
             return None if token.value == _ABOUT else unknown
+        case "NUM" if token.value == 0 and after.type == "NUM" and after.value in range(10):
+            return None  # null fünf
         case "COUNTED":
             return unknown if before.type == "NUM" else None
         case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
@@ -491,7 +503,8 @@ def _add_joints(lexicon: Lexicon) -> None:
                 "ginge nicht|ginge es nicht|könnten wir nicht|wäre es nicht|nicht nur|nicht erst|"
                 "noch nicht|mein termin ist",
                 Typed(UNKNOWN, "nicht"))  # fmt: skip
-    for vague in ("nicht so früh", "nicht zu früh", "nicht so spät", "nicht zu spät", "nicht allzu früh",
+    for vague in ("zu früh", "zu spät", "zu kurzfristig", "nicht so früh", "nicht zu früh", "nicht so spät",
+    "nicht zu spät", "nicht allzu früh",
                   "nicht allzu spät", "möglichst spät", "so spät wie möglich", "spät", "später", "früher", "vorher",
                   "danach", "nachher", "alle zwei wochen", "jede woche", "jede zweite woche", "regelmäßig",
                   "jeden monat", "alle vier wochen", "feiertag", "feiertags", "an einem feiertag",
