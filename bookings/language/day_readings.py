@@ -204,6 +204,8 @@ class _Calendar:
 
     def _shifted(self, day: RelativeDay | Weekday, span: Span) -> Dates:
         base = self.dates(day)
+        if span.unit is Unit.MONTH and day == RelativeDay(0):
+            return self._span(Span(span.count, span.unit, vague=False))
         if span.unit is Unit.MONTH or span.unit in {Unit.MINUTE, Unit.HOUR}:
             return Dates(base.ranges, "time_ambiguous")
         days = span.count * (7 if span.unit is Unit.WEEK else 1)

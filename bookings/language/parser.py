@@ -23,7 +23,6 @@ from bookings.language.expressions import (
     Edge,
     Holiday,
     Item,
-    Joint,
     Limit,
     Month,
     OfferChoice,
@@ -242,6 +241,3 @@ def _moved(clock: Clock, minutes: int) -> Clock:
     if not clock.exact and at < 60:  # half past twelve is said of a clock of twelve hours
         at += 720
     return Clock(at // 60, at % 60, clock.exact, clock.unsure)
-
-
-__all__ = ["Grammar", "Joint", "NotGrammatical", "clock_at", "grammar_of"]

@@ -129,4 +129,5 @@ class Speech:
     def unknown(self, words: Sequence[str]) -> str:
         """Return the question what some words mean."""
         said = speakable(" ".join(words[:4]))
-        return self.questions.unknown.format(words=said) if said else self.questions.when
+        spoken = any(letter.isalpha() for letter in said)
+        return self.questions.unknown.format(words=said) if spoken else self.questions.when

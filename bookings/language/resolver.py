@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from bookings.language.clauses import Clause, DayLimit, Phrase
 from bookings.language.clock_readings import WHOLE_DAY, Stretch, Times, times_of
-from bookings.language.day_readings import Dates, Range, dates_of, joined, one_day
+from bookings.language.day_readings import Dates, Range, dates_of, one_day
 from bookings.language.expressions import (
     Bound,
     Day,
@@ -107,12 +107,32 @@ class Resolver:
             return Dates((Range(self.now.date(), self.now.date() + days * A_DAY),))
         named = dates_of(clause.days, self.now.date(), self.region) if clause.days else None
         doubt = named.doubt if named else ""
+        if (beside := self._weekday_beside(clause)) is not None:
+            return beside
         ranges = named.ranges if named else (Range(self.now.date(), None),)
         for limit in clause.day_limits:
             allowed, unsure = self._allowed(_in_its_week(limit, clause.days))
             doubt = doubt or unsure
             ranges = tuple(_both(one, two) for one in ranges for two in allowed if _meet(one, two))
         return Dates(ranges, doubt or ("" if ranges else "time_ambiguous"))
+
+    def _weekday_beside(self, clause: Clause) -> Dates | None:
+        """Return the Friday before Christmas, or the Monday after it; None where nothing of the kind was said."""
+        if len(clause.days) != 1 or len(clause.day_limits) != 1:
+            return None
+        name, limit = clause.days[0], clause.day_limits[0]
+        if not isinstance(name, Weekday) or limit.bound not in {Bound.BEFORE, Bound.AFTER} or limit.clock or limit.to:
+            return None
+        of = dates_of(limit.days, self.now.date(), self.region)
+        if not of.ranges:
+            return of
+        if limit.bound is Bound.AFTER:
+            first = of.ranges[-1].last or of.ranges[-1].first
+            return Dates((one_day(first + (name.index - first.weekday()) % 7 * A_DAY),), of.doubt)
+        last = of.ranges[0].first - A_DAY
+        day, coming = last - (last.weekday() - name.index) % 7 * A_DAY, dates_of([name], self.now.date(), self.region)
+        same = coming.ranges[0] == one_day(day)
+        return Dates((one_day(day),), of.doubt or ("" if same else "time_ambiguous"))
 
     def _allowed(self, limit: DayLimit) -> tuple[list[Range], str]:
         today = self.now.date()
@@ -329,6 +349,3 @@ def _meet(one: Range, two: Range) -> bool:
 def _both(one: Range, two: Range) -> Range:
     lasts = [each for each in (one.last, two.last) if each]
     return Range(max(one.first, two.first), min(lasts) if lasts else None)
-
-
-__all__ = ["Resolved", "Resolver", "Window", "joined", "merged"]

@@ -12,7 +12,6 @@ from bookings.language.expressions import (
     Clock,
     DayOfMonth,
     Edge,
-    EitherDate,
     Joint,
     OfferShift,
     Span,
@@ -153,7 +152,9 @@ def _several(numbers: Sequence[int], word: str, before: str, following: str) -> 
     if is_clock and (said_as_clock or not is_date) and not word.endswith("."):
         exact = first > 12 or first == 0 or (word.startswith("0") and said_as_clock)
         return Typed("CLOCK", Clock(first % 24, second, exact))
-    if is_date and (word.endswith(".") or not is_clock or before in {"am", "den", "der", "dem", "vom", "zum"}):
+    if is_date and (
+        word.endswith(".") or not is_clock or following == "um" or before in {"am", "den", "der", "dem", "vom", "zum"}
+    ):
         return Typed("DATE", DayOfMonth(first, second))
     return Typed(UNKNOWN, word)
 
@@ -209,6 +210,9 @@ def _by_neighbours(token: Typed, before: Typed, after: Typed) -> Typed | None:
             return None if token.value == _ABOUT else unknown
         case "NUM" if token.value == 0 and after.type == "NUM" and after.value in range(10):
             return None  # null fünf
+        case "WHICH_ONE":  # the second: of the month, or of what was offered
+            alone = before.type in {"", "JOINT"} and after.type not in {*_BOUNDED, "YEAR"}
+            token = Typed("OFFER" if alone else "ORD", token.value, token.text)
         case "COUNTED":
             return unknown if before.type == "NUM" else None
         case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
@@ -521,6 +525,8 @@ def _add_offers(lexicon: Lexicon) -> None:
         named = [f"{article} {stem}{end}{noun}" for article, end in (("der", "e"), ("den", "en"), ("vom", "en"))
                  for noun in (" termin", " vorschlag", " genannte", " genannten", " der beiden")]  # fmt: skip
         lexicon.add([*neutral, *named], Typed("OFFER", value))
+    for value, stem in {1: "erst", 2: "zweit", 3: "dritt"}.items():
+        lexicon.add(f"der {stem}e|den {stem}en", Typed("WHICH_ONE", value))
     lexicon.add("den letzten|der letzte", Typed("OFFER", -1))
     lexicon.add("das frühere|der frühere|den früheren|den früheren termin|die frühere|die frühere zeit|das erste davon|"
                 "der frühere termin|den früheren von beiden", Typed("OFFER", -2))  # fmt: skip
@@ -541,6 +547,3 @@ def _ascii_too(word: str) -> list[str]:
     """Return a word and how it is written without the letters of German, or with a Swiss ss."""
     plain = word.translate(_ASCII)
     return list(dict.fromkeys((word, plain, word.replace("ß", "ss"), word.replace("ß", "s"))))
-
-
-__all__ = ["GRAMMAR", "EitherDate", "prepare", "tokens"]
