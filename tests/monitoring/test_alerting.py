@@ -1,13 +1,8 @@
 """Alerts that are evaluated on real rows, and the messages about them, at a local webhook and a local mail server."""
 
 import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from django.db.models import F
@@ -18,77 +13,25 @@ from monitoring import alerting, collectors, heartbeats, metrics, notifications,
 from monitoring.models import Alert, Heartbeat, JobRun, Notification, Sample, Silence, Turn
 from script.lib.servers import free_port
 from tests.factories import Salon
+from tests.sinks import Sink, mail_server, webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@dataclass
-class Sink:
-    """A server on loopback that keeps what it is sent."""
-
-    url: str
-    received: list[str] = field(default_factory=list)
-    is_down: bool = False
-
-
-class _Hook(BaseHTTPRequestHandler):
-    sink: Sink
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if not self.sink.is_down:
-            self.sink.received.append(body)
-        self.send_response(503 if self.sink.is_down else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class _Mail(socketserver.StreamRequestHandler):
-    sink: Sink
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 sink\r\n")
-        for line in self.rfile:
-            word = line.split()[0].upper()
-            if word == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                lines = iter(self.rfile.readline, b".\r\n")
-                self.sink.received.append(b"".join(lines).decode())
-            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
-            if word == b"QUIT":
-                return
-
-
 @pytest.fixture
 def hook(settings) -> Iterator[Sink]:
-    """A webhook, which is the one channel."""
-    handler: Any = type("Hook", (_Hook,), {})
-    yield from _served(
-        ThreadingHTTPServer(("127.0.0.1", 0), handler), handler, "json://user:secret@127.0.0.1:{}/", settings
-    )
+    """A webhook that is a channel."""
+    with webhook() as sink:
+        settings.ALERT_URLS = [*settings.ALERT_URLS, sink.url]
+        yield sink
 
 
 @pytest.fixture
 def mail(settings) -> Iterator[Sink]:
-    """A mail server."""
-    handler: Any = type("Mail", (_Mail,), {})
-    url = "mailto://127.0.0.1:{}?from=slotline@example.org&to=ops@example.org&mode=insecure"
-    yield from _served(socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler), handler, url, settings)
-
-
-def _served(server: Any, handler: Any, url: str, settings: Any) -> Iterator[Sink]:
-    handler.sink = Sink(url.format(server.server_address[1]))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    settings.ALERT_URLS = [*settings.ALERT_URLS, handler.sink.url]
-    yield handler.sink
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    """A mail server that is a channel."""
+    with mail_server() as sink:
+        settings.ALERT_URLS = [*settings.ALERT_URLS, sink.url]
+        yield sink
 
 
 @pytest.fixture
