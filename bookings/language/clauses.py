@@ -162,6 +162,8 @@ def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
         if item in {Joint.NOT, Joint.NOT_THAT}:
             if not unlikely:  # "if Monday is not possible": Monday is asked for first
                 _deny(clauses, item is Joint.NOT_THAT or following is None or following in _PLAIN_JOINTS)
+        elif item is Joint.COMMA and current.empty and current.joint is not None:
+            continue
         elif item is Joint.COMMA:
             apart = unlikely or _separates(current, following)
             joint = Joint.BUT if current.negative else Joint.OR if apart else Joint.COMMA

@@ -190,9 +190,9 @@ def clock_at(hour: int, minute: int = 0, *, exact: bool = False) -> Clock:
     Raises:
         NotGrammatical: no clock shows it.
     """
-    if not (0 <= hour <= 24 and 0 <= minute < 60) or (hour == 24 and minute):
+    if not (0 <= hour < 24 and 0 <= minute < 60):  # 24 o'clock is of this day to some, of the next to others
         raise NotGrammatical(f"No clock shows {hour}:{minute}.")
-    return Clock(hour % 24, minute, exact or hour > 12 or hour == 0)
+    return Clock(hour, minute, exact or hour > 12 or hour == 0)
 
 
 class Grammar:

@@ -133,7 +133,9 @@ def _figures(words: Sequence[str], begin: int) -> tuple[int, tuple[Typed, ...]] 
 
 def _single(value: int, word: str, following: str) -> Typed:
     if word.endswith("h"):
-        return Typed("CLOCK", Clock(value % 24, exact=value > 12)) if value <= 24 else Typed(UNKNOWN, word)
+        return Typed("CLOCK", Clock(value, exact=value > 12)) if value < 24 else Typed(UNKNOWN, word)
+    if following in {"uhr", "h"} and 100 <= value < 2400 and value % 100 < 60:  # 1430 Uhr
+        return Typed("CLOCK", Clock(value // 100, value % 100, exact=True))
     if word.endswith(".") and 1 <= value <= 31 and following != "uhr":
         return Typed("ORD", value)
     if value >= 2000:
@@ -144,14 +146,14 @@ def _single(value: int, word: str, following: str) -> Typed:
 def _several(numbers: Sequence[int], word: str, before: str, following: str) -> Typed:
     first, second, *rest = numbers
     is_date = 1 <= first <= 31 and 1 <= second <= 12
-    is_clock = first <= 24 and second < 60 and len(re.split(r"[.:/h]", word.rstrip("."))[1]) == 2
+    is_clock = first < 24 and second < 60 and len(re.split(r"[.:/h]", word.rstrip("."))[1]) == 2
     if rest:
         year = rest[0] + 2000 if rest[0] < 100 else rest[0]
         return Typed("DATE", DayOfMonth(first, second, year)) if is_date and len(rest) == 1 else Typed(UNKNOWN, word)
     said_as_clock = ":" in word or "h" in word or following == "uhr" or (before == "um" and not word.endswith("."))
     if is_clock and (said_as_clock or not is_date) and not word.endswith("."):
         exact = first > 12 or first == 0 or (word.startswith("0") and said_as_clock)
-        return Typed("CLOCK", Clock(first % 24, second, exact))
+        return Typed("CLOCK", Clock(first, second, exact))
     if is_date and (
         word.endswith(".") or not is_clock or following == "um" or before in {"am", "den", "der", "dem", "vom", "zum"}
     ):
@@ -197,31 +199,52 @@ def _rest_of_edge(following: Sequence[Typed]) -> Iterator[Typed]:
             yield token
 
 
+_CLOCKS = {"NUM", "HALF", "QUARTER", "THREEQ", "CLOCK"}
+
+
 def _by_neighbours(token: Typed, before: Typed, after: Typed) -> Typed | None:
     """Return what a word is between these two; None where it says nothing."""
-    unknown = Typed(UNKNOWN, token.text, token.text)
+    if _says_nothing(token, before, after):
+        return None
+    if _is_unclear(token, before, after):
+        return Typed(UNKNOWN, token.text, token.text)
     match token.type:
         case "MORGEN":
             is_part = before.type in {"WEEKDAY", "RELDAY"} and before.value != -1
             token = Typed("BAND", MORNING, token.text) if is_part else Typed("RELDAY", 1, token.text)
         case "FROM?":
-            return Typed("LIMIT", Bound.FROM, token.text) if after.type in _BOUNDED else None
-        case "ABOUT" if after.type not in {"NUM", "HALF", "QUARTER", "THREEQ", "CLOCK"}:
-            return None if token.value == _ABOUT else unknown
-        case "NUM" if token.value == 0 and after.type == "NUM" and after.value in range(10):
-            return None  # null fünf
+            token = Typed("LIMIT", Bound.FROM, token.text)
         case "WHICH_ONE":  # the second: of the month, or of what was offered
             alone = before.type in {"", "JOINT"} and after.type not in {*_BOUNDED, "YEAR"}
             token = Typed("OFFER" if alone else "ORD", token.value, token.text)
-        case "COUNTED":
-            return unknown if before.type == "NUM" else None
-        case "IN" if after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}:
-            return None
-        case "MIN" if before.type != "NUM":
-            token = unknown
         case "MIN" if after.type not in {"TO", "PAST", "LIMIT"}:
             token = Typed("UNIT", Unit.MINUTE, token.text)
     return token
+
+
+def _says_nothing(token: Typed, before: Typed, after: Typed) -> bool:
+    silent = False
+    match token.type:
+        case "FROM?":
+            silent = after.type not in _BOUNDED
+        case "ABOUT":
+            silent = after.type not in _CLOCKS and token.value == _ABOUT
+        case "UM":
+            silent = bool(after.type)
+        case "NUM":  # null fünf
+            silent = token.value == 0 and after.type == "NUM" and after.value in range(10)
+        case "COUNTED":
+            silent = before.type != "NUM"
+        case "IN":
+            silent = after.type not in {"NUM", "WHICH", "WEEK", "MONTH", "MONTHWORD", "EDGE"}
+    return silent
+
+
+def _is_unclear(token: Typed, before: Typed, after: Typed) -> bool:
+    """Return whether a word is asked about here: a phrase that was cut off, or what is counted is not time."""
+    if token.type == "ABOUT":
+        return after.type not in _CLOCKS
+    return token.type in {"UM", "COUNTED"} or (token.type == "MIN" and before.type != "NUM")
 
 
 def _limit(token: Typed, before: Typed, after: Typed, result: list[Typed]) -> Iterable[Typed]:
@@ -400,10 +423,10 @@ def _add_parts(lexicon: Lexicon) -> None:
 def _add_clock_words(lexicon: Lexicon) -> None:
     lexicon.add("uhr|h", Typed("UHR"))
     lexicon.add("uhrzeit")
+    lexicon.add("um", Typed("UM"))
     lexicon.add("halb|halber|halbe", Typed("HALF"))
     lexicon.add("viertel", Typed("QUARTER"))
     lexicon.add("dreiviertel|drei viertel|dreiviertl", Typed("THREEQ"))
-    lexicon.add("mitternacht|um mitternacht", Typed("CLOCK", Clock(0, exact=True)))
     lexicon.add("punkt mittag|high noon", Typed("CLOCK", Clock(12, exact=True)))
     lexicon.add("so gegen|gegen|ungefähr um|ungefähr|circa|zirka|ca|etwa|etwa um|so um|so circa|so ungefähr|"
                 "ungefähr gegen|so etwa|so etwa um|um circa|um ungefähr|um etwa|so ungefähr um|circa um|rund um|"
@@ -442,13 +465,17 @@ def _add_limits(lexicon: Lexicon) -> None:
 
 def _add_joints(lexicon: Lexicon) -> None:
     for joint, names in {
-        Joint.OR: "oder|oder auch|bzw|beziehungsweise|ansonsten|sonst|notfalls|oder sonst|oder aber|zur not|oder eben|"
+        Joint.OR: "wenn das nicht geht|oder wenn das nicht geht|wenn nicht|wenn nicht dann|oder wenn nicht|falls nicht|"
+        "und wenn nicht|und wenn das nicht geht|falls das nicht geht|oder falls das nicht geht|wenn das nicht klappt|"
+        "falls das nicht klappt|wenn es nicht geht|wenn's nicht geht|wenn das nicht passt|oder|oder auch|bzw|"
+        "beziehungsweise|ansonsten|sonst|notfalls|oder sonst|oder aber|zur not|oder eben|"
         "alternativ|oder lieber|ersatzweise|wahlweise|oder vielleicht|und sonst|und ansonsten|oder notfalls|"
         "oder ansonsten|oder zur not|oder alternativ|oder halt|oder eventuell|entweder|oder dann|und wenn nicht dann",
         Joint.BUT: "aber|allerdings|jedoch|sondern|nur|bloß|dafür|aber nur|sondern lieber|aber bitte|"
         "aber dann|dann aber|"
         "und zwar|am besten aber|aber lieber|aber eher|dann lieber|dann eher",
-        Joint.NOT: "nicht|kein|keine|keinen|keinem|außer|ausser|ausgenommen|nur nicht|bloß nicht|aber nicht|"
+        Joint.NOT: "weder|keinesfalls|nicht|kein|keine|keinen|keinem|außer|ausser|ausgenommen|nur nicht|"
+        "bloß nicht|aber nicht|"
         "auf keinen fall|auf gar keinen fall|bitte nicht|lieber nicht|nicht am|nicht im|nicht an|mit ausnahme von|"
         "ungern|nie|niemals|bis auf|schlecht|und nicht|außer am|außer im|abgesehen von|ohne|aber kein|aber keinen|"
         "aber bitte nicht|aber bloß nicht|aber nur nicht|aber auf keinen fall|alles außer|leider nicht|gar nicht|"
@@ -480,7 +507,9 @@ def _add_joints(lexicon: Lexicon) -> None:
         "bald mal|jetzt gleich|gleich jetzt|jetzt|jetzt sofort|umgehend|schnell|so schnell wie es geht|"
         "so früh wie's geht|so früh wie es geht|ab jetzt|so bald wie's geht|zum nächstmöglichen zeitpunkt|"
         "zum frühestmöglichen zeitpunkt|so schnell wie's geht|asap|eilig|"
-        "am ehesten|den ersten freien termin|der erste freie termin|möglichst zeitnah|nächste freie termin|"
+        "am ehesten|den ersten freien termin|der erste freie termin|möglichst zeitnah|kurzfristig|"
+        "möglichst kurzfristig|ganz kurzfristig|spontan|"
+        "nächste freie termin|"
         "das früheste|das nächste freie|das früheste was sie haben|möglichst rasch|schleunigst|den nächstbesten termin|"
         "wann ist der nächste termin frei|nächsten freien|heute noch wenn es geht",
         Joint.OPEN: "egal wann|irgendwann|ist mir egal|mir egal|egal|jederzeit|wann auch immer|ganz egal|"
@@ -507,7 +536,8 @@ def _add_joints(lexicon: Lexicon) -> None:
                 "ginge nicht|ginge es nicht|könnten wir nicht|wäre es nicht|nicht nur|nicht erst|"
                 "noch nicht|mein termin ist",
                 Typed(UNKNOWN, "nicht"))  # fmt: skip
-    for vague in ("zu früh", "zu spät", "zu kurzfristig", "nicht so früh", "nicht zu früh", "nicht so spät",
+    for vague in ("mitternacht", "zwölf uhr nachts", "zwölf nachts", "zu früh", "zu spät", "zu kurzfristig",
+    "nicht so früh", "nicht zu früh", "nicht so spät",
     "nicht zu spät", "nicht allzu früh",
                   "nicht allzu spät", "möglichst spät", "so spät wie möglich", "spät", "später", "früher", "vorher",
                   "danach", "nachher", "alle zwei wochen", "jede woche", "jede zweite woche", "regelmäßig",

@@ -25,6 +25,11 @@ für zu bei um mit auf dass ob weil da_ und_zwar wieder erstmal zuerst jemand je
 passend passender recht schlecht_ nur_ sagen_wir sagen_wir_mal meinetwegen möglichst bräucht kurz kurzen
 vorstellen vorstellbar lassen lass lasst gesagt gedacht dachte denke denk glaube glaub meine
 jeweils ganz relativ ziemlich tag tags datum wochentag anruf
+habt hättet könntet wollt
+quasi sozusagen praktisch ehrlich übrigens jedenfalls trotzdem sowieso eh nämlich zeitlich terminlich s tochter sohn
+mann
+frau mutter vater kind oma opa freundin freund meinem meiner seine seinen ihrer selber selbst persönlich telefonisch
+ihn sie'n ham hamm wär'n könnt's hätten's haben's ginge's möcht's nix okey supi dankschön merci freut wunderbar
 mehr hauptsache zusammen nun würden denken mitteilen vergeben einplanen einrichten hinkommen reinkommen rankommen
 drankommen dran vormerken festmachen abmachen
 """
