@@ -267,6 +267,12 @@ RULES: tuple[Rule, ...] = (
         lasting=5 * _MINUTE,
     ),
     Rule(
+        "database_away",
+        CRITICAL,
+        "PostgreSQL does not answer: nothing can be booked, and no other alert evaluated",
+        Gauge(of("slotline_readable", part="machine"), "<", 1),
+    ),
+    Rule(
         "connections_used_up",
         WARNING,
         "More than 80 % of PostgreSQL's connections are taken",

@@ -7,7 +7,7 @@ So a channel that fails loses nothing and keeps no other waiting; nor does evalu
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -32,6 +32,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 # How long one process has for one attempt; then another may make it.
 LEASE = timedelta(seconds=60)
 KEPT = timedelta(days=14)
+MOST_AT_ONCE = 16
 _TYPES = {
     Alert.Severity.CRITICAL: apprise.NotifyType.FAILURE,
     Alert.Severity.WARNING: apprise.NotifyType.WARNING,
@@ -61,19 +62,27 @@ def write(changed: Sequence[Alert], *, now: datetime) -> None:
 
 
 def deliver_soon() -> None:
-    """Deliver what is due on a thread of its own, and do not wait for it."""
-    _courier().submit(_deliver_quietly)
+    """Deliver what is due on a thread of its own, without waiting for it; unless one still does."""
+    if _latest and not _latest[-1].done():
+        return
+    _latest[:] = [_courier().submit(_deliver_quietly)]
 
 
 def deliver() -> int:
     """Send what is due, and return how many messages were delivered. Safe to run in several processes at once."""
-    delivered = 0
-    for message in Notification.objects.filter(_pending(), next_attempt_at__lte=Now()).order_by("pk")[:100]:
-        # Compare-and-set: only one process makes this attempt.
-        same = Notification.objects.filter(_pending(), pk=message.pk, attempts=message.attempts)
-        if same.update(attempts=F("attempts") + 1, next_attempt_at=Now() + LEASE):
-            delivered += _attempt(message)
-    return delivered
+    due = Notification.objects.filter(_pending(), next_attempt_at__lte=Now()).order_by("pk")
+    mine = [message for message in due[:MOST_AT_ONCE] if _claim(message)]
+    with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:  # none waits for a channel that hangs
+        outcomes = {pool.submit(_send, channels().get(each.channel), each): each for each in mine}
+        return sum(_finish(outcomes[future], delivered=future.result()) for future in as_completed(outcomes))
+
+
+def tell_at_once(title: str, body: str) -> None:
+    """Send a message to each channel without writing it down: for when PostgreSQL is away. Tried once."""
+    message = Notification(severity=Alert.Severity.CRITICAL, title=title, body=body)
+    for url in settings.ALERT_URLS:
+        if not _send(url, message):
+            log.warning("alert.notification_failed", kind=_kind(url), attempts=1)
 
 
 def channels() -> dict[str, str]:
@@ -135,10 +144,15 @@ def _paragraph(alert: Alert) -> str:
     )
 
 
-def _attempt(message: Notification) -> bool:
-    """Send one message, and write down what came of it."""
+def _claim(message: Notification) -> bool:
+    """Return whether this process makes the next attempt: compare-and-set."""
+    same = Notification.objects.filter(_pending(), pk=message.pk, attempts=message.attempts)
+    return same.update(attempts=F("attempts") + 1, next_attempt_at=Now() + LEASE) == 1
+
+
+def _finish(message: Notification, *, delivered: bool) -> bool:
+    """Write down what came of an attempt."""
     url = channels().get(message.channel)
-    delivered = url is not None and _send(url, message)
     metrics.NOTIFICATIONS.labels("delivered" if delivered else "failed").inc()
     row = Notification.objects.filter(pk=message.pk)
     if delivered:
@@ -152,8 +166,10 @@ def _attempt(message: Notification) -> bool:
     return delivered
 
 
-def _send(url: str, message: Notification) -> bool:
+def _send(url: str | None, message: Notification) -> bool:
     """Return whether the channel took it. Connecting and reading have time-outs of 4 s each, apprise's own."""
+    if url is None:
+        return False
     channel = apprise.Apprise()
     try:
         kind = _TYPES[Alert.Severity(message.severity)]
@@ -169,6 +185,9 @@ def _send(url: str, message: Notification) -> bool:
     except Exception as exc:  # noqa: BLE001  whatever a channel raises, the message is tried again
         log.warning("alert.channel_raised", error_type=type(exc).__name__)
         return False
+
+
+_latest: list[Future[None]] = []
 
 
 @cache

@@ -188,6 +188,8 @@ CASES: list[Case] = [
     Case("counters_absent", "absent", {"slotline_calcom_rate_limited_total": "0x3 _x40"}, {10: [], 30: [()]}),
     Case("counters_absent", "present", {"slotline_calcom_rate_limited_total": "0x40"}, {10: [], 30: []}),
     Case("counters_absent", "a gap", {"slotline_calcom_rate_limited_total": "0x3 _x8 0x30"}, {10: [], 30: []}),
+    *gauge("database_away", 'slotline_readable{part="machine"}', "0", "1"),
+    Case("database_away", "another part", {'slotline_readable{part="queues"}': "0x9"}, {5: []}),
     *gauge("connections_used_up", "slotline_database_connections_used", "0.9", "0.8", after=2),
     *gauge("disk_full", 'slotline_disk_free{disk="metrics"}', "0.09", "0.1", _by(disk="metrics")),
     Case("unknown_keys", "many", {'slotline_unknown_keys_total{outcome="unknown"}': "0+50x20"}, {0: [], 6: [()]}),

@@ -1,10 +1,13 @@
 """Alerts that are evaluated on real rows, and the messages about them, at a local webhook and a local mail server."""
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.utils import timezone
 
@@ -216,11 +219,12 @@ def test_web_evaluates_what_no_worker_has(account: str, hook: Sink) -> None:
     Notification.objects.all().delete()
     collectors.COLLECTORS.clear_cache()
 
-    watch.look()
+    watch.Watch().look()
     assert not Alert.objects.exists()
 
     Turn.objects.update(taken_at=F("taken_at") - timedelta(seconds=13))
-    watch.look()
+    watch.Watch().look()
+    notifications.deliver()
     assert Alert.objects.get().name == "circuit_open"
     assert len(hook.received) == 1
 
@@ -231,7 +235,42 @@ def test_web_goes_on_watching_after_an_error(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(alerting, "evaluate", fail)
 
-    watch.look()
+    watch.Watch().look()
+
+
+def test_database_that_is_away_is_told_by_one_process_and_so_is_its_return(
+    hook: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> bool:
+        raise OperationalError("PostgreSQL is away")
+
+    processes = [watch.Watch(), watch.Watch()]
+    with monkeypatch.context() as patch:
+        patch.setattr(alerting, "evaluate", fail)
+        for _ in range(watch.AWAY_AFTER - 1):
+            processes[0].look()
+        assert hook.received == []
+        for process in processes * watch.AWAY_AFTER:
+            process.look()
+    for process in processes:
+        process.look()
+
+    assert [json.loads(each)["title"] for each in hook.received] == [
+        "[CRITICAL] Slotline: database_away",
+        "[RESOLVED] Slotline: database_away",
+    ]
+
+
+def test_channel_that_hangs_keeps_no_other_waiting(account: str, hook: Sink, settings) -> None:
+    """The channel that hangs comes first, and is waited for by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        settings.ALERT_URLS = [f"json://127.0.0.1:{port}/?rto=1", *settings.ALERT_URLS]
+        began = time.monotonic()
+        evaluate()
+
+    assert hook.times[0] - began < time.monotonic() - began - 0.5
+    assert Notification.objects.filter(delivered_at=None).count() == 1
 
 
 def test_silent_beat_and_silent_worker_are_told_apart(salon: Salon) -> None:
