@@ -150,6 +150,16 @@ class _Builder(Transformer[Token, Any]):
         toward, clock = [part for part in parts if getattr(part, "type", "") not in {"QUARTER", "UHR"}]
         return _moved(clock, -15 if toward.type == "TO" else 15)
 
+    def meridiem(self, parts: list[Any]) -> Clock:
+        """A clock time and, as HALFDAY, the first and last hour that it may be."""
+        clock = next(part for part in parts if isinstance(part, Clock))
+        first, last = _named(parts)["HALFDAY"]
+        hours = {clock.hour} if clock.exact else {clock.hour % 12, clock.hour % 12 + 12}
+        fitting = [hour for hour in hours if first <= hour < last]
+        if len(fitting) != 1:
+            raise NotGrammatical("The hour is not in that half of the day.")
+        return Clock(fitting[0], clock.minute, exact=True)
+
     def around(self, parts: list[Any]) -> Around:
         """ABOUT or HEREUM, with the minutes before and after, and a clock time."""
         clock = next(part for part in parts if isinstance(part, Clock))

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from bookings.availability.criteria import PartOfDay
 from bookings.language.clauses import Phrase, phrase_of
 from bookings.language.expressions import Band, Item
-from bookings.language.grammar import de
+from bookings.language.grammar import de, en
 from bookings.language.parser import NotGrammatical, grammar_of
 from bookings.language.questions import Speech
 from bookings.language.resolver import Resolved, Resolver, Window
@@ -27,7 +27,7 @@ NOT_UNDERSTOOD, AMBIGUOUS, NONEXISTENT, IN_PAST = (
     "time_not_understood", "time_ambiguous", "time_nonexistent", "date_in_past",
 )  # fmt: skip
 _GRAVEST_FIRST = (IN_PAST, NONEXISTENT, NOT_UNDERSTOOD, AMBIGUOUS)
-_LANGUAGES: Mapping[str, ModuleType] = {"de": de}
+_LANGUAGES: Mapping[str, ModuleType] = {"de": de, "en": en}
 _COUNTRIES = {"de": "DE", "de-AT": "AT", "de-CH": "CH", "en-GB": "GB", "en-US": "US"}
 
 for _module in _LANGUAGES.values():  # made when a process starts, not while a caller waits
