@@ -94,7 +94,8 @@ class _Clockface:
         chosen = fits or pairs
         extra = 1 if last_bound is Bound.LATEST else 0
         stretches = tuple((begin, min(end + extra, A_DAY)) for begin, end in chosen)
-        return Times(stretches, "" if len(fits) == 1 and not (first.unsure or last.unsure) else "time_ambiguous")
+        sure = len(fits) == 1 or (len(chosen) == 1 and first.exact and last.exact)
+        return Times(stretches, "" if sure and not (first.unsure or last.unsure) else "time_ambiguous")
 
     def _overlaps(self, pair: Stretch) -> bool:
         bounds = [each for band in self.bands for each in _loose(band)] or self.hours

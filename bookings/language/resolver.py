@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from bookings.language.clauses import Clause, DayLimit, Phrase
@@ -10,6 +11,7 @@ from bookings.language.clock_readings import WHOLE_DAY, Stretch, Times, times_of
 from bookings.language.day_readings import Dates, Range, dates_of, one_day
 from bookings.language.expressions import (
     Bound,
+    Clock,
     Day,
     Month,
     OfferChoice,
@@ -71,6 +73,8 @@ class Resolver:
         elif phrase.negative or phrase.earliest or phrase.open:
             result.windows = [(self.now, None)]
             result.which_day = not (phrase.earliest or phrase.open)
+        if _turns_round(phrase.positive, result.windows):
+            result.doubts.append("time_ambiguous")
         result.windows = merged(result.windows)
         for clause in phrase.negative:
             if clause.unsure:
@@ -288,6 +292,19 @@ class Resolver:
                 if doubt := _clock_change(at, self.zone):
                     result.doubts.append(doubt)
                     result.twice |= doubt == "time_ambiguous"
+
+
+def _turns_round(clauses: Sequence[Clause], windows: Sequence[Window]) -> bool:
+    """Return whether opening hours put a later hour of one day before an earlier one: at seven or eight."""
+    if len(clauses) != len(windows) or any(len(each.times) != 1 or each.limits for each in clauses):
+        return False
+    said = [(each.times[0], first) for each, (first, _) in zip(clauses, windows, strict=True)]
+    return any(
+        isinstance(one, Clock) and isinstance(two, Clock) and not (one.exact or two.exact)
+        and (one.hour % 12, one.minute) < (two.hour % 12, two.minute)
+        and start > end and start.date() == end.date()
+        for (one, start), (two, end) in pairwise(said)
+    )  # fmt: skip
 
 
 def merged(windows: Iterable[Window]) -> list[Window]:

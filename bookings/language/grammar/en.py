@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import cast
 
-from bookings.language.expressions import Bound, Clock, DayOfMonth, EitherDate, Joint, Unit
-from bookings.language.grammar.en_words import lexicon
+from bookings.language.expressions import Bound, Clock, DayOfMonth, EitherDate, Joint, Unit, Which
+from bookings.language.grammar.en_words import HALVES, SHADES, lexicon
 from bookings.language.tokens import UNKNOWN, Scanner, Typed
 
 GRAMMAR = "en"
@@ -85,25 +85,25 @@ class _Figures:
             return 1, (Typed("ORD", numbers[0]) if is_day else Typed(UNKNOWN, word),)
         if len(numbers) == 1:
             return 1, (self._single(numbers[0], word, following, words[begin - 1] if begin else ""),)
-        return 1, (self._date(numbers, word) if "/" in word or len(numbers) > 2 else _colon(numbers, word),)  # noqa: PLR2004
+        return 1, (self._date(numbers, word) if "/" in word or len(numbers) > 2 else _colon(numbers, word),)
 
     def _single(self, value: int, word: str, following: str, before: str) -> Typed:
-        if len(word) >= 3:  # noqa: PLR2004
+        if len(word) >= 3:
             said_as_clock = following in {"hours", "hrs", "am", "pm"} or before in {"at", "by", "after", "before"}
-            if said_as_clock and value // 100 < 24 and value % 100 < 60:  # noqa: PLR2004
+            if said_as_clock and value // 100 < 24 and value % 100 < 60:
                 exact = following in {"hours", "hrs"} or word.startswith("0")
                 return _clock(value // 100, value % 100, exact=exact, text=word)
-            return Typed("YEAR", value) if 2000 <= value < 2100 else Typed(UNKNOWN, word)  # noqa: PLR2004
-        return Typed("NUM", value) if value < 60 else Typed(UNKNOWN, word)  # noqa: PLR2004
+            return Typed("YEAR", value) if 2000 <= value < 2100 else Typed(UNKNOWN, word)
+        return Typed("NUM", value) if value < 60 else Typed(UNKNOWN, word)
 
     def _date(self, numbers: Sequence[int], word: str) -> Typed:
         first, second, *rest = numbers
-        year = rest[0] + (2000 if rest[0] < 100 else 0) if rest else None  # noqa: PLR2004
+        year = rest[0] + (2000 if rest[0] < 100 else 0) if rest else None
         if len(rest) > 1 or not ("/" in word or rest):
             return Typed(UNKNOWN, word)
         british, american = DayOfMonth(first, second, year), DayOfMonth(second, first, year)
-        possible = [each for each in (british, american) if 1 <= each.day <= 31 and 1 <= (each.month or 0) <= 12]  # noqa: PLR2004
-        if len(possible) == 2 and british != american:  # noqa: PLR2004
+        possible = [each for each in (british, american) if 1 <= each.day <= 31 and 1 <= (each.month or 0) <= 12]
+        if len(possible) == 2 and british != american:
             chosen = {"en-GB": british, "en-US": american}.get(self._language)
             return Typed("DATE", chosen or EitherDate(british, american))
         return Typed("DATE", possible[0]) if possible else Typed(UNKNOWN, word)
@@ -111,14 +111,14 @@ class _Figures:
 
 def _colon(numbers: Sequence[int], word: str) -> Typed:
     hour, minute = numbers
-    two_digits = len(re.split(r"[.:]", word)[1]) == 2  # noqa: PLR2004
-    if two_digits and hour <= 24 and minute < 60:  # noqa: PLR2004
+    two_digits = len(re.split(r"[.:]", word)[1]) == 2
+    if two_digits and hour <= 24 and minute < 60:
         return _clock(hour, minute, exact=word.startswith("0"), text=word)
     return Typed(UNKNOWN, word)
 
 
 def _clock(hour: int, minute: int, *, text: str, exact: bool = False) -> Typed:
-    return Typed("CLOCK", Clock(hour % 24, minute, exact or hour > 12 or hour == 0), text)  # noqa: PLR2004
+    return Typed("CLOCK", Clock(hour % 24, minute, exact or hour > 12 or hour == 0), text)
 
 
 class _Refinement:
@@ -152,13 +152,16 @@ class _Refinement:
 
     def _read_at(self, token: Typed) -> Iterable[Typed]:
         """At, on, in or for: nothing, but they part an hour from a month."""
+        if token.type == "AT" and not self._after.type:
+            return (Typed(UNKNOWN, token.text, token.text),)
         parts = self._before.type == "MONTH" and self._after.type == "NUM"
         return (_COMMA,) if parts or (self._before.type in _CLOCKLIKE and self._after.type == "MONTH") else ()
 
     _read_on = _read_at
 
     def _read_in(self, token: Typed) -> Iterable[Typed]:
-        return (token,) if self._after.type in {"NUM", "WHICH"} else self._read_at(token)
+        counts = self._after.type == "NUM" and self._given[self._place + 2].type in {"UNIT", "MIN"}
+        return (token,) if counts or self._after.type == "WHICH" else self._read_at(token)
 
     def _read_part(self, token: Typed) -> Iterable[Typed]:
         """In the morning: after a clock time, its half of the day; else a part of the day."""
@@ -174,13 +177,8 @@ class _Refinement:
         if self._before.type in _CLOCKLIKE - {"TO", "PAST"}:
             return self._half_of_day(cast("tuple[int, int]", token.value), token.text)
         if self._before.type in _DAYLIKE:
-            return (self._half_as_band(token),)
+            return (Typed("BAND", HALVES[token.text], token.text),)
         return () if token.text == "am" else (Typed(UNKNOWN, token.text, token.text),)
-
-    def _half_as_band(self, token: Typed) -> Typed:
-        from bookings.language.grammar.en_words import HALVES  # noqa: PLC0415
-
-        return Typed("BAND", HALVES[token.text], token.text)
 
     def _half_of_day(self, hours: tuple[int, int], text: str) -> Iterable[Typed]:
         """Give the clock times that were said before, as in eight to ten in the evening, the same half of the day."""
@@ -231,12 +229,16 @@ class _Refinement:
         return (Typed("TO", None, token.text),) if minutes else ()
 
     def _read_num(self, token: Typed) -> Iterable[Typed]:
-        """Two three is neither a time nor a date."""
+        """Ten oh five is a time; two three is neither a time nor a date."""
+        minute = cast("int", token.value)
         previous = self._given[self._place - 1] if self._place else Typed("")
-        said_as_minute = cast("int", token.value) >= 10 or token.text.startswith(("o", "zero", "0"))  # noqa: PLR2004
-        if previous.type == "NUM" and self._before.type == "NUM" and not said_as_minute:
+        if previous.type != "NUM" or self._before.type != "NUM" or minute >= 10:
+            return (token,)
+        hour = cast("int", self._before.value)
+        if not re.match("oh? |zero |0", token.text) or hour > 23:
             return (Typed(UNKNOWN, token.text, token.text),)
-        return (token,)
+        self._done.pop()
+        return (_clock(hour, minute, text=f"{previous.text} {token.text}"),)
 
     def _read_ord(self, token: Typed) -> Iterable[Typed]:
         if self._after.type in {"WEEKDAY", "WEEK", "HABITDAY"} and self._before.type != "WEEKDAY":
@@ -252,6 +254,40 @@ class _Refinement:
         if self._after.type in {"TO", "PAST", "TO?", "LIMIT", "OF"}:
             return (token,)
         return (Typed("UNIT", Unit.MINUTE, token.text),)
+
+    def _read_unit(self, token: Typed) -> Iterable[Typed]:
+        """1500 hours."""
+        return () if self._before.type == "CLOCK" and token.value is Unit.HOUR else (token,)
+
+    def _read_clock(self, token: Typed) -> Iterable[Typed]:
+        """Twelve noon, twelve midnight."""
+        while token.text in {"noon", "midnight", "midday"} and self._before.type in {"NUM", "UHR"}:
+            self._done.pop()
+        return (token,)
+
+    def _read_edge(self, token: Typed) -> Iterable[Typed]:
+        """Late Friday afternoon is the late afternoon of Friday."""
+        following = self._given[self._place + 2]
+        named = SHADES.get((token.text, following.text))
+        if named and self._after.type in {"WEEKDAY", "RELDAY"}:
+            self._given[self._place + 2] = Typed("BAND", named, following.text)
+            return ()
+        return (token,)
+
+    def _read_joint(self, token: Typed) -> Iterable[Typed]:
+        if token.value is Joint.OR and self._before.type == "SPAN" and self._after.type == "NUM":
+            return (Typed(UNKNOWN, token.text, token.text),)  # in an hour or two
+        excludes = token.text == "but" and self._after.type in {"WEEKDAY", "HABITDAY", "PLURAL", "RELDAY"}
+        if excludes and any(each.value is Joint.OPEN for each in self._done):
+            return (Typed("JOINT", Joint.NOT, token.text),)  # any day but Monday
+        return (token,)
+
+    def _read_weekday(self, token: Typed) -> Iterable[Typed]:
+        """Monday or next Monday."""
+        again = any(each.type == "WEEKDAY" and each.value == token.value for each in self._done)
+        if again and self._before.type == "WHICH" and self._before.value is Which.NEXT:
+            return (Typed(UNKNOWN, token.text, token.text),)
+        return (token,)
 
     def _read_uhr(self, token: Typed) -> Iterable[Typed]:
         return (token,) if self._before.type in {"NUM", "CLOCK"} else ()
@@ -324,7 +360,7 @@ class _Refinement:
             digits = self._before.text[:1].isdigit()
             hour = self._after.value if self._after.type == "NUM" else 0
             sure = earlier.type in {"ABOUT", "LIMIT"} or opened.type == "AT"
-            sure |= cast("int", self._before.value) > 12 or (not digits and cast("int", hour) < self._before.value)  # noqa: PLR2004  # type: ignore[operator]
+            sure |= cast("int", self._before.value) > 12 or (not digits and cast("int", hour) < self._before.value)  # type: ignore[operator]
             said = f"{self._before.text} to {self._after.text}"
             return (Typed("TO", None, token.text),) if sure else (Typed(UNKNOWN, said, said),)
         if self._before.type in _CLOCKLIKE | _DAYLIKE | {"HALFDAY"} and self._after.type in _AFTER_LIMITS:
@@ -342,7 +378,7 @@ def _minute_of(said: Sequence[Typed], hours: tuple[int, int]) -> int | None:
         numbers = [clock.hour, clock.minute]
     if not numbers or any(each.type in {"TO", "PAST", "HALF", "QUARTER"} for each in said):
         numbers = numbers[-1:]
-    if not numbers or numbers[0] > 12:  # noqa: PLR2004
+    if not numbers or numbers[0] > 12:
         return None
     fitting = [each for each in (numbers[0] % 12, numbers[0] % 12 + 12) if hours[0] <= each < hours[1]]
     return fitting[0] * 60 + (numbers[1] if len(numbers) > 1 else 0) if len(fitting) == 1 else None

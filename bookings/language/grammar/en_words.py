@@ -28,11 +28,18 @@ _MID_AFTERNOON = Band(14 * 60, 16 * 60, PartOfDay.AFTERNOON)
 _LATE_AFTERNOON = Band(15 * 60, 18 * 60, PartOfDay.AFTERNOON)
 _EARLY_EVENING = Band(17 * 60, 19 * 60, PartOfDay.EVENING)
 _LATE_EVENING = Band(20 * 60, 24 * 60, PartOfDay.EVENING)
-HALVES = {"am": Band(0, 12 * 60), "pm": Band(12 * 60, 24 * 60)}
+HALVES = {"am": MORNING, "pm": Band(12 * 60, 24 * 60)}
 _PARTS = {
     "morning": (MORNING, (1, 13)), "afternoon": (AFTERNOON, (12, 19)), "evening": (EVENING, (16, 24)),
     "night": (_NIGHT, (18, 24)),
 }  # fmt: skip
+
+SHADES = {
+    ("early", "morning"): _EARLY_MORNING, ("mid", "morning"): _MID_MORNING, ("late", "morning"): _LATE_MORNING,
+    ("early", "afternoon"): _EARLY_AFTERNOON, ("mid", "afternoon"): _MID_AFTERNOON,
+    ("late", "afternoon"): _LATE_AFTERNOON, ("early", "evening"): _EARLY_EVENING, ("late", "evening"): _LATE_EVENING,
+}  # fmt: skip
+"""Early Friday morning: what the two words mean together."""
 
 _HOLIDAYS = {
     "new_years_day": "new year's day|new years day|new year's|new years|new year",
@@ -40,7 +47,7 @@ _HOLIDAYS = {
     "good_friday": "good friday", "easter_sunday": "easter sunday|easter day", "easter_monday": "easter monday",
     "easter": "easter|the easter weekend|easter weekend",
     "whit_monday": "whit monday", "ascension": "ascension day",
-    "independence_day": "fourth of july|the fourth of july|independence day|july fourth|july the fourth|4th of july",
+    "independence_day": "independence day",
     "halloween": "halloween|hallowe'en", "veterans_day": "veterans day|veteran's day|veterans' day",
     "thanksgiving": "thanksgiving|thanksgiving day", "labor_day": "labor day|labour day",
     "memorial_day": "memorial day", "juneteenth": "juneteenth",
@@ -73,7 +80,7 @@ def spoken_number(value: int) -> str:
 
 def _ordinal(value: int) -> str:
     head, _, last = number(value).rpartition("-")
-    ones = value if value < 20 else value % 10  # noqa: PLR2004
+    ones = value if value < 20 else value % 10
     stem = _ORDINALS.get(ones) or (last[:-1] + "ieth" if last.endswith("y") else f"{last}th")
     return f"{head} {stem}".strip()
 
@@ -154,7 +161,8 @@ def _add_days(words: Lexicon) -> None:
         "right at the beginning of|right at the start of",
         Edge.MIDDLE: "mid|middle of|the middle of|in the middle of|around the middle of|midway through|middle|in mid|"
         "half way through|halfway through|towards the middle of",
-        Edge.END: "late|end of|the end of|at the end of|towards the end of|toward the end of|late in|end|by the tail of|"
+        Edge.END: "late|end of|the end of|at the end of|towards the end of|toward the end of|late in|end|"
+        "by the tail of|"
         "back end of|the back end of|the last part of|the latter part of|the tail end of|tail end of|in late|"
         "latter part of|near the end of|right at the end of",
     }.items():  # fmt: skip
@@ -177,7 +185,7 @@ def _add_spans(words: Lexicon) -> None:
             for unit, name in ((Unit.HOUR, "hour"), (Unit.MINUTE, "minute")):
                 some = f"{said} {name}" + ("s" if count > 1 else "")
                 words.add([f"in {some}", f"{some} from now", f"in {some} time"], sure(count, unit))
-        if count < 9:  # noqa: PLR2004
+        if count < 9:
             for said in (spoken_number(count), str(count), *(["a"] if count == 1 else [])):
                 weeks = f"{said} week" + ("s" if count > 1 else "")
                 words.add([f"{weeks} from", f"{weeks} on", f"{weeks} after"], sure(count, Unit.WEEK))
@@ -208,7 +216,8 @@ def _add_parts(words: Lexicon) -> None:
                    f"on the {said}"], Typed("PART", (hours, band)))  # fmt: skip
         words.add([said, f"{said} time", f"{said}time"], Typed("PART", (hours, band)))
         words.add([f"{said}s", f"in the {said}s", f"the {said}s"], Typed("PLURAL", band))
-        words.add([f"some time in the {said}", f"sometime in the {said}", f"{said} appointment", f"a {said} appointment",
+        words.add([f"some time in the {said}", f"sometime in the {said}", f"{said} appointment",
+        f"a {said} appointment",
                    f"any time in the {said}", f"anytime in the {said}", f"{said} slot", f"a {said}", f"a {said} slot",
                    f"sometime during the {said}"], Typed("PLURAL", band))  # fmt: skip
     for band, names in {
@@ -218,7 +227,8 @@ def _add_parts(words: Lexicon) -> None:
         _LATE_MORNING: "late morning|late in the morning|late mornings|in the late morning|later in the morning",
         NOON: "lunchtime|lunch time|at lunch|over lunch|around lunch|during lunch|lunch hour|around lunchtime|"
         "at lunchtime|my lunch hour|in my lunch hour|in my lunch break|during my lunch break|on my lunch break|"
-        "lunch break|around lunch time|about lunchtime|during my lunch|over the lunch hour|in the lunch hour|"
+        "lunch break|around lunch time|about lunchtime|during my lunch|during my lunch hour|during the lunch hour|"
+        "over the lunch hour|in the lunch hour|"
         "middle of the day|the middle of the day|in the middle of the day|on my lunch hour|at lunch time|midday ish",
         _EARLY_AFTERNOON: "early afternoon|early in the afternoon|in the early afternoon|early afternoons",
         _MID_AFTERNOON: "mid afternoon|midafternoon|the middle of the afternoon|in the middle of the afternoon",
@@ -263,7 +273,8 @@ def _add_clock_words(words: Lexicon) -> None:
         words.add(f"{edge} midday", kind, Typed("CLOCK", Clock(12, exact=True)))
     words.add("around|about|roughly|approximately|approx|round about|some time around|sometime around|"
               "somewhere around|around about|circa|close to|near|near to|ish around|any time around|"
-              "somewhere near|give or take|at around|at about|at roughly|at approximately", Typed("ABOUT", (30, 30)))  # fmt: skip
+              "somewhere near|give or take|at around|at about|at roughly|"
+              "at approximately", Typed("ABOUT", (30, 30)))  # fmt: skip
     words.add("ish|or so|or thereabouts|thereabouts|or around then|give or take|more or less", Typed("ISH"))
     words.add("just before|shortly before|a little before|a bit before|slightly before|just shy of|coming up to",
               Typed("ABOUT", (15, 0)))  # fmt: skip
@@ -326,11 +337,13 @@ def _add_limits(words: Lexicon) -> None:
 def _add_joints(words: Lexicon) -> None:
     for joint, names in {
         Joint.OR: "or|or else|otherwise|alternatively|failing that|or maybe|or perhaps|or even|if not|or possibly|"
-        "or alternatively|or otherwise|or failing that|or if not|else|either or|or if that's not possible|and failing that|"
+        "or alternatively|or otherwise|or failing that|or if not|else|either or|or if that's not possible|"
+        "and failing that|"
         "if that doesn't work|or if that doesn't work|if that's not possible|or on|or at|and if not|or if need be",
         Joint.BUT: "but|only|however|although|though|but only|just not too|as long as it's|provided it's|"
         "but it has to be|but it must be|but it needs to be|preferably|ideally|but preferably|but ideally",
-        Joint.NOT: "not|except|except for|except on|but not|but not on|but not in the|other than|apart from|aside from|"
+        Joint.NOT: "not|no good|not any good|not great|not good|not possible|is not good|are not good|except|"
+        "except for|except on|but not|but not on|but not in the|other than|apart from|aside from|"
         "excluding|just not|not on|not in the|not at|anything but|never|can't|cannot|can't do|cannot do|"
         "can't make|couldn't|couldn't do|doesn't work|don't work|won't work|doesn't suit|don't suit|is no good|"
         "are no good|isn't good|aren't good|is out|are out|doesn't work for me|don't work for me|won't work for me|"
@@ -343,15 +356,15 @@ def _add_joints(words: Lexicon) -> None:
         "is full|is fully booked|but never|wouldn't work|not able to do|i'm not able to do|i can't come|can't come|"
         "i can't make it|can't make it|doesn't work so well|rather not|i'd rather not|preferably not|ideally not",
         Joint.IF: "if|in case|only if|but if|or if|and if|unless",
-        Joint.CORRECTION: "sorry|no wait|no sorry|sorry no|i mean|i meant|actually|make that|make it|scratch that|wait|"
-        "wait no|no actually|actually no|no i mean|no i meant|i'm sorry|or rather|no make that|no hang on|hang on|"
-        "hang on no|hold on|hold on no|no no|no hold on|correction|let me correct that|oh no|oh wait|oh sorry|"
+        Joint.CORRECTION: "sorry|no wait|no sorry|i mean|i meant|actually|make that|make it|scratch that|wait|"
+        "no actually|no i mean|no i meant|i'm sorry|or rather|no make that|no hang on|hang on|"
+        "hold on|no no|no hold on|correction|let me correct that|oh wait|oh sorry|"
         "my mistake|my bad|excuse me|sorry i mean|sorry i meant|sorry actually|actually make that|actually make it|"
         "oh wait no|no wait sorry|nope|strike that|that's wrong|pardon|i do apologise|no i'm sorry|"
         "no let's say|let's make it|let's make that|no let's make it|actually let's say|actually let's do|"
         "no let's do|or actually|sorry i do mean|apologies|i beg your pardon|on second thought|on second thoughts|"
-        "no that's wrong|not that|what am i saying|no not that|sorry make that|sorry not|i misspoke|rather|no rather|"
-        "wait actually|no better|well actually|er no|um no|uh no|no sorry i mean|no sorry i meant|better make it|better make that",
+        "no that's wrong|not that|what am i saying|no not that|sorry make that|i misspoke|rather|no rather|"
+        "wait actually|no better|well actually|no sorry i mean|no sorry i meant|better make it|better make that",
         Joint.EARLIEST: "asap|as soon as possible|as soon as you can|soonest|the soonest|next available|"
         "the next available|first available|the first available|earliest available|the earliest available|"
         "earliest possible|the earliest possible|as early as possible|as quickly as possible|right away|"
@@ -371,7 +384,8 @@ def _add_joints(words: Lexicon) -> None:
         "the earliest opening|earliest opening|the very next|the very next one|sometime soon|some time soon|"
         "when's the earliest|what's the earliest|what's the soonest|when's the soonest|the earliest you can|"
         "earliest you have|soonest you have|the first one you have|the first one you've got|the earliest",
-        Joint.OPEN: "any time|anytime|whenever|any day|i'm flexible|flexible|i don't mind|don't mind|doesn't matter|"
+        Joint.OPEN: "any time|anytime|whenever|any day|i'm flexible|flexible|i don't mind|i don't mind when|"
+        "i don't care|i don't care when|don't care|don't care when|don't mind when|don't mind|doesn't matter|"
         "it doesn't matter|no preference|i have no preference|whenever you like|whenever suits|whenever suits you|"
         "whenever you can|any time at all|anytime at all|whatever you have|whatever you've got|whatever works|"
         "whatever works for you|whatever suits|whatever suits you|totally flexible|i'm easy|all day|any|anything|"
@@ -403,7 +417,8 @@ def _add_joints(words: Lexicon) -> None:
               "what times do you have|when can i come|when can i come in|when could i come in|when do you have|"
               "what's free|when's good|what time|what times|what have you got available|what do you have available|"
               "when can you fit me in|when could you fit me in|when do you have something|when's your next available|"
-              "when is your next available|when's your next opening|when is the next available|what's your next available|"
+              "when is your next available|when's your next opening|when is the next available|"
+              "what's your next available|"
               "what's the next available|when's the next available|what do you have free|what can you offer|"
               "what slots do you have|when can you see me|when could you see me|when would you have something",
               Typed("JOINT", Joint.OPEN), Typed("JOINT", Joint.EARLIEST))  # fmt: skip
@@ -415,20 +430,20 @@ def _add_vague(words: Lexicon) -> None:
                   "as late as possible", "later", "earlier", "afterwards", "later on", "early on", "sooner",
                   "every week", "every other week", "every two weeks", "regularly", "every month", "bank holiday",
                   "a bank holiday", "the bank holiday", "bank holiday monday", "the holidays", "couple", "few",
-                  "a couple of", "a few", "several", "some", "last", "ago", "the other day", "payday", "spring",
+                  "a couple of", "a few", "several", "last", "ago", "the other day", "payday", "spring",
                   "summer", "autumn", "fall", "winter", "once a week", "twice a week", "the following",
                   "following", "previous", "after school", "teatime", "tea time", "dinner time", "dinnertime",
-                  "after dinner", "before dinner", "breakfast", "after breakfast", "later this week", "later in the week",
+                  "after dinner", "before dinner", "breakfast", "after breakfast", "later this week",
+                  "later in the week",
                   "earlier in the week", "later this month", "later next week", "the same time", "same time",
                   "the same day", "same day", "usual time", "the usual time", "my usual time", "the usual",
                   "end of play", "close of play", "end of business", "close of business", "end of day", "eod", "cob",
                   "end of the day", "the end of the day", "season", "year", "next year", "quarter of an hour",
                   "every other", "half day", "not really", "the week before", "the day after", "the day before",
                   "day after", "day before", "the month after", "the next few days", "next few days",
-                  "a day or two", "a week or two", "week or two", "day or two", "or two", "or three"):  # fmt: skip
+                  "a day or two", "a week or two", "week or two", "day or two", "an hour or two",
+                  "in an hour or two", "in an hour or so"):  # fmt: skip
         words.add(vague, Typed(UNKNOWN, vague, vague))
-    for kept in ("or two", "or three"):  # nine or two
-        words.add(kept, Typed("JOINT", Joint.OR), Typed("NUM", 2 if kept == "or two" else 3))
 
 
 def _add_offers(words: Lexicon) -> None:
@@ -449,8 +464,11 @@ def _add_offers(words: Lexicon) -> None:
     for value, said in {-2: "earlier", -3: "later"}.items():
         words.add([f"the {said} {noun}" for noun in (*nouns, "of the two")] + [f"the {said}", f"{said} one"],
                   Typed("OFFER", value))  # fmt: skip
-    for direction, names in {1: ("later", "after that", "afterwards"), -1: ("earlier", "before that", "sooner")}.items():
-        for name in names:
+    for direction, endings in {
+        1: ("later", "after that", "afterwards"),
+        -1: ("earlier", "before that", "sooner"),
+    }.items():
+        for name in endings:
             for amount, minutes in (("an hour", 60), ("half an hour", 30), ("a half hour", 30), ("a bit", None),
                                     ("a little", None), ("a little bit", None), ("quarter of an hour", 15),
                                     ("a quarter of an hour", 15), ("a day", 1440), ("a week", 10080), ("one hour", 60),
