@@ -13,6 +13,7 @@ from bookings.models import Appointment, CallbackRequest, Conversation, Operatio
 from bookings.scheduling import callbacks
 from tests.bookings.helpers import book, cancel, intent, let_jobs_finish, pass_time, reschedule
 from tests.factories import ANNA, KARL, MARIA, at
+from tests.monitoring import samples
 
 BOOK = "POST /v2/bookings"
 MOVE = "POST /v2/bookings/{uid}/reschedule"
@@ -46,13 +47,15 @@ def test_who_is_still_on_the_line_is_told_and_not_called(salon, calcom, simulato
 
 
 def test_who_cannot_be_called_is_reported(salon, calcom, simulator, caplog):
-    with simulator.holding(BOOK):
-        book(intent(salon.colour, at(14), MARIA), calcom, wait=0.3)
-        simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
-        pass_time(10)
-    let_jobs_finish()
+    with samples.growth() as grown:
+        with simulator.holding(BOOK):
+            book(intent(salon.colour, at(14), MARIA), calcom, wait=0.3)
+            simulator.book_elsewhere("colour", at(14), host="emma", webhook=False)
+            pass_time(10)
+        let_jobs_finish()
 
     assert not CallbackRequest.objects.exists()
+    assert grown["slotline_unreachable_callers_total"] == 1
     errors = [str(record.msg) for record in caplog.records if record.levelname == "ERROR"]
     assert any("booking.caller_unreachable" in error for error in errors)
 
