@@ -100,8 +100,8 @@ class Clause:
                 self.unsure |= limit.bound is Bound.FROM
                 return
             self.unsure = True
-        elif len(self.day_limits) > 1 and isinstance(time, Clock):
-            self.unsure = True
+        elif limit and (limit.to or len(self.day_limits) > 1) and isinstance(time, Clock):
+            self.unsure = True  # daily at that time, or until that time of the last day
         self.unsure |= isinstance(time, Clock) and any(isinstance(each, Clock) for each in self.times)
         self.time_first |= not self.dated
         self.times.append(time)
@@ -165,7 +165,7 @@ def _clauses(items: Sequence[Item], *, conditional: bool) -> list[Clause]:
         elif item is Joint.COMMA and current.empty and current.joint is not None:
             continue
         elif item is Joint.COMMA:
-            apart = unlikely or _separates(current, following)
+            apart = unlikely or _separates(_since_joint(clauses), following)
             joint = Joint.BUT if current.negative else Joint.OR if apart else Joint.COMMA
             clauses.append(Clause(joint, paused=True))
         elif item in _PLAIN_JOINTS:
@@ -211,6 +211,18 @@ def _without_pauses(clauses: Sequence[Clause]) -> list[Clause]:
         else:
             joined.append(clause)
     return joined
+
+
+def _since_joint(clauses: Sequence[Clause]) -> Clause:
+    """Return all that was said since the last word between alternatives, as one clause."""
+    begin = len(clauses) - 1
+    while begin > 0 and clauses[begin].joint is Joint.COMMA:
+        begin -= 1
+    whole = Clause(negative=clauses[-1].negative)
+    for clause in clauses[begin:]:
+        for item in clause.said:
+            whole.add(item)
+    return whole
 
 
 def _separates(clause: Clause, following: Item | None) -> bool:
@@ -364,7 +376,7 @@ def _with_months(items: list[Item]) -> list[Item]:
     """Give a day of the month the month that follows later: from the first to the fifth of December."""
     month: DayOfMonth | None = None
     result: list[Item] = []
-    for item in reversed(items):
+    for item in reversed(_with_months_before(items)):
         of = item.of if isinstance(item, Limit) else item
         if isinstance(of, DayOfMonth) and of.month is None and month is not None:
             of = DayOfMonth(of.day, month.month, month.year)
@@ -377,6 +389,19 @@ def _with_months(items: list[Item]) -> list[Item]:
                 item = Between(DayOfMonth(first.day, item.last.month, item.last.year), item.last)  # noqa: PLW2901
         result.append(item)
     return result[::-1]
+
+
+def _with_months_before(items: Sequence[Item]) -> list[Item]:
+    """Give a day of the month the month that was said before: on the third of December or the tenth."""
+    said: DayOfMonth | None = None
+    result: list[Item] = []
+    for item in items:
+        if isinstance(item, DayOfMonth) and item.month is None and said and said.day < item.day:
+            item = DayOfMonth(item.day, said.month, said.year)  # noqa: PLW2901
+        if isinstance(item, DayOfMonth):
+            said = item if item.month else None
+        result.append(item)
+    return result
 
 
 def _corrected(items: list[Item]) -> list[Item]:

@@ -89,8 +89,10 @@ class _Clockface:
             for each in pairs
             if (self._fits(each[0], end=False) and self._fits(each[1], end=True))
         ] or [each for each in pairs if self._overlaps(each)]  # fmt: skip
-        if not first.exact and last.exact:  # von acht bis 16 Uhr
-            fits = fits[:1]
+        if (
+            len(pairs) > 1 and pairs[0][0] >= 60 and last.hour > 12
+        ):  # where one time is said on a clock of 24 hours, the other may be
+            fits = [pairs[0]] if pairs[0] in fits else pairs
         chosen = fits or pairs
         extra = 1 if last_bound is Bound.LATEST else 0
         stretches = tuple((begin, min(end + extra, A_DAY)) for begin, end in chosen)

@@ -102,13 +102,13 @@ class Speech:
             return f"{day}, {words.at_clocks([first.time()], words.OR)}"
         end = (last - A_MINUTE).date()
         if end != first.date():
-            return f"{day} {phrases.to} {words.alone(dated(end, self.today))}"
+            named = f"{day} {phrases.to} {words.alone(dated(end, self.today))}"
+            return named if last.time() == time() else f"{named}, {words.clock(_named_end(last).time())}"
         return ", ".join(filter(None, [day, self._hours(first.time(), last)]))
 
     def _hours(self, first: time, last: datetime) -> str:
         words, phrases = LANGUAGES[self.language]
-        if last.minute % 5 == 1:  # including the minute that was named
-            last -= A_MINUTE
+        last = _named_end(last)
         if first == time() and last.time() == time():
             return ""
         if first == time():
@@ -131,3 +131,8 @@ class Speech:
         said = speakable(" ".join(words[:4]))
         spoken = any(letter.isalpha() for letter in said)
         return self.questions.unknown.format(words=said) if spoken else self.questions.when
+
+
+def _named_end(last: datetime) -> datetime:
+    """Return the end as it was said: of "until twelve at the latest" the minute itself fits."""
+    return last - A_MINUTE if last.minute % 5 == 1 else last

@@ -53,6 +53,8 @@ _SEVERAL = (
     "nichts frei|nichts mehr frei|nichts|irgendwann mal|das ganze|die stunde|geht bei mir|hatte gern|"
     "hatte gerne|bei mir|"
     "mir wäre|mir wär|wäre schön|wär schön|wäre super|wäre gut|wär gut|wäre toll|wär super|wär toll|wäre perfekt|"
+    "nach meinem letzten stand|sicher ist das aber nicht|was soll ich versuchen|soll ich es versuchen|"
+    "ich halte die zeit kurz für sie fest|soll ich das für sie eintragen|"
     "wäre mir am liebsten|was halten sie von|was halten sie vom|halten sie von|schönen guten morgen|"
     "guten morgen zusammen|"
     "ist nicht schlecht|wäre nicht schlecht|nicht schlecht|wär nicht schlecht|kein problem|"

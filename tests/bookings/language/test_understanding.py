@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bookings.availability.search import Status
 from bookings.language import sentences
 from bookings.language.resolver import Resolver
+from bookings.language.sentences import SearchResult, Time
 from bookings.language.tokens import LONGEST_PHRASE
 from bookings.language.understanding import Understanding, understand
 
@@ -157,6 +159,41 @@ def test_time_that_is_spoken_is_understood_back(language: str, days: int, at: ti
 
     assert not found.ask, found.question
     assert found.windows == ((start, start + timedelta(minutes=1)),)
+
+
+@given(
+    times=st.lists(st.tuples(st.integers(1, 40), CLOCKS), min_size=1, max_size=3, unique=True),
+    status=st.sampled_from([Status.AVAILABLE, Status.ALTERNATIVES, Status.DEGRADED]),
+)
+def test_sentence_of_a_search_is_understood_back(times: list[tuple[int, time]], status: Status) -> None:
+    """FM-55: agents may hand on what was offered, word for word."""
+    starts = sorted(datetime.combine(NOW.date() + timedelta(days=days), at) for days, at in times)
+    free = [Time(start.replace(tzinfo=BERLIN)) for start in starts]
+    result = SearchResult(status, free, NOW.date(), NOW.date() + timedelta(days=60), exact=len(free) == 1)
+
+    found = heard(sentences.search_result(result, "de"))
+
+    assert not found.ask, found.question
+    assert found.windows
+    assert [first for first, _ in found.windows] == starts[: len(found.windows)]  # a long sentence names fewer
+
+
+def test_what_was_understood_can_be_said_back() -> None:
+    """FM-55: the sentence for the agent means the same; ends that include their minute and gaps are left out."""
+    tried = 0
+    for question in questions("de"):
+        found = answer(question)
+        if found.ask or len(found.windows) != 1:
+            continue
+        first, last = found.windows[0]
+        if last and last.minute % 5 == 1 and last - first > timedelta(minutes=1):
+            continue
+        if any(at and 0 < at.hour < 8 for at in (first, last)):
+            continue  # three o'clock is in the afternoon, where nothing else is said
+        tried += 1
+        back = answer(question, phrase=found.spoken, lang="de")
+        assert back.windows == found.windows or back.ask, (question["phrase"], found.spoken, back.windows)
+    assert tried > 200
 
 
 @pytest.mark.parametrize("language", EXAMS)
