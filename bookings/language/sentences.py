@@ -132,8 +132,8 @@ def understood(criteria: TimeCriteria, zone: ZoneInfo, today: date, language: st
 
 
 def speakable(name: str) -> str:
-    """Return the speakable characters of a name; of a long one the first word only."""
-    words = _UNSPEAKABLE.sub(" ", name).split()
+    """Return the speakable characters of a name, empty without a letter; of a long one the first word only."""
+    words = [word for word in _UNSPEAKABLE.sub(" ", name).lstrip(" .'\u2019-").split() if any(map(str.isalpha, word))]
     whole = " ".join(words)
     return whole if len(whole) <= _LONGEST_NAME else words[0][:_LONGEST_NAME]
 

@@ -172,3 +172,8 @@ def test_criteria_are_spoken(wanted: TimeCriteria, german: str, english: str) ->
     """An agent that meant another day can see so: the date is always in it."""
     assert sentences.understood(wanted, BERLIN, FRIDAY, "de") == german
     assert sentences.understood(wanted, BERLIN, FRIDAY, "en") == english
+
+
+@pytest.mark.parametrize(("name", "spoken"), [(".", ""), ("'' -", ""), ("- Emma", "Emma"), ("Dr. Chen", "Dr. Chen")])
+def test_name_is_spoken_only_as_far_as_it_has_letters(name: str, spoken: str) -> None:
+    assert sentences.speakable(name) == spoken
