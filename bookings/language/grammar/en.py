@@ -232,10 +232,12 @@ class _Refinement:
         """Ten oh five is a time; two three is neither a time nor a date."""
         minute = cast("int", token.value)
         previous = self._given[self._place - 1] if self._place else Typed("")
-        if previous.type != "NUM" or self._before.type != "NUM" or minute >= 10:
+        alone = previous.type != "NUM" or self._before.type != "NUM"
+        dated = self._after.type == "MONTH" or (len(self._done) > 1 and self._done[-2].type == "MONTH")
+        if alone or dated or minute > 10:
             return (token,)
         hour = cast("int", self._before.value)
-        if not re.match("oh? |zero |0", token.text) or hour > 23:
+        if hour > 23 or not (minute == 10 or re.match("oh? |zero |0", token.text)):
             return (Typed(UNKNOWN, token.text, token.text),)
         self._done.pop()
         return (_clock(hour, minute, text=f"{previous.text} {token.text}"),)
