@@ -14,6 +14,7 @@ from django.db import models
 from phonenumbers import PhoneNumberType
 
 from bookings.errors import PhoneAmbiguous
+from bookings.spelling import phone_digits
 
 MAX_NAME = 60
 MAX_NOTE = 1_000
@@ -38,12 +39,15 @@ def is_absent(value: object) -> bool:
 # --- telephone numbers -------------------------------------------------------------------------------------------
 
 _SCHEME = re.compile(r"(?:sips?|tel|callto|whatsapp):", re.IGNORECASE)
+_WRITTEN = re.compile(r"\+?[\d\s()./\-\u2010-\u2015]+")
 _PLUS = re.compile(r"\s*plus(?=[\s\d])", re.IGNORECASE)
 
 
 def phone_number(text: str | None, region: str | None) -> str | None:
     """
-    Return a number as E.164, None where the caller withheld it; `region` says how one without country code is read.
+    Return a number, written or spoken, as E.164; None where the caller withheld it.
+
+    `region` says how one without country code is read.
 
     A number without plus may be an international one whose plus was lost. It is taken for that where only this reading
     is plausible: a number without the zero that its region dials is national only if it is a mobile one.
@@ -55,7 +59,9 @@ def phone_number(text: str | None, region: str | None) -> str | None:
     plain = _plain(text or "")
     if not plain or is_absent(plain) or plain.casefold() in _WITHHELD or plain.lstrip("+") in _WITHHELD_DIALLED:
         return None
-    if not re.fullmatch(r"\+?[\d\s()./\-\u2010-\u2015]+", plain):
+    if not _WRITTEN.fullmatch(plain):
+        plain = phone_digits(plain) or ""
+    if not plain:
         raise ValueError("It is not a phone number.")
     readings = _readings(plain, region)
     if not readings:

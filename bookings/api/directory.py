@@ -23,6 +23,14 @@ MIN_SCORE = 0.6
 _ID = re.compile(r"(?:sv_)?([0-9]{1,18})")
 _STAFF_ID = re.compile(r"(?:st_)?([0-9]{1,18})")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+_SAID_AROUND = (
+    "ein eine einen einem einer den dem der die das bitte gern gerne fuer zum zur bei beim mit von nur einfach ich "
+    "moechte haette will wuerde brauche buchen termin so also aeh aehm ja danke lieber am liebsten "
+    "a an the please for with by just i i'd d like want need would to book get have um uh well yes thanks my some "
+    "appointment ideally preferably"
+)
+"""What callers say around the name of a service or a person."""
+_AROUND = frozenset(_SAID_AROUND.split())
 TTL_S = 4.0
 """A revoked key must be refused within 5 s."""
 
@@ -156,15 +164,26 @@ def ranked(services: Iterable[Service], words: str) -> list[tuple[Service, float
 
 
 def named(those: Iterable[T], words: str) -> Sequence[T]:
-    """Return those with exactly this name or alias, ignoring case and accents."""
-    name = _plain(words)
-    return [each for each in those if name and name in _names(each)]
+    """Return those with exactly this name or alias, ignoring case, accents and, around it, words such as please."""
+    names = [(each, _names(each)) for each in those]
+    for name in (_plain(words), _bare(words)):
+        if name and (found := [each for each, own in names if name in own]):
+            return found
+    return []
 
 
 def score(service: Service, words: str) -> float:
     """Return how well `words` match the best of a service's names: 1 is the name itself, 0 is nothing alike."""
-    query = _plain(words)
-    return max((_alike(query, name) for name in _names(service)), default=0.0)
+    queries = {_plain(words), _bare(words)}
+    return max((_alike(query, name) for name in _names(service) for query in queries), default=0.0)
+
+
+def _bare(words: str) -> str:
+    """Return words, plain, without what callers say around a name; as they are where nothing else is left."""
+    said = _plain(words).split()
+    first = next((n for n, word in enumerate(said) if word not in _AROUND), 0)
+    last = next((n for n, word in enumerate(reversed(said)) if word not in _AROUND), 0)
+    return " ".join(said[first : len(said) - last])
 
 
 def _names(each: Service | Staff) -> list[str]:

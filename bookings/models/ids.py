@@ -6,6 +6,7 @@ ID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I, L, O
 
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # what can be said on a phone: no 0, O, 1, I
+REFERENCE_LENGTH = 6
 
 
 def _random(alphabet: str, length: int) -> str:
@@ -39,4 +40,4 @@ def token() -> str:
 
 def reference() -> str:
     """Return a new reference that a caller can say and an agent can hear."""
-    return _random(REFERENCE_ALPHABET, 6)
+    return _random(REFERENCE_ALPHABET, REFERENCE_LENGTH)

@@ -15,7 +15,9 @@ from django.db.models import F, Q
 
 from bookings.errors import IdentityMismatch, IdentityRequired
 from bookings.models import PLACED_STATES, Appointment, AppointmentQuerySet, AppointmentState, Conversation
+from bookings.models.ids import REFERENCE_LENGTH
 from bookings.names import same_name, words
+from bookings.spelling import characters
 
 TRIES = 3
 """Failed proofs that one phone call may have. They are counted on its row, so a restart does not reset them."""
@@ -104,8 +106,9 @@ def _date_of(appointment: Appointment) -> date:
 
 
 def letters(reference: str) -> str:
-    """Return a reference as it is stored, however it was said: with pauses, hyphens, small letters."""
-    return re.sub(r"[\W_]", "", reference).upper()
+    """Return a reference as it is stored, however it was said: with pauses, in small letters, spelled in words."""
+    written = re.sub(r"[\W_]", "", reference).upper()
+    return written if len(written) == REFERENCE_LENGTH else characters(reference) or written
 
 
 def may_be_one_person(one: str, other: str) -> bool:

@@ -88,7 +88,7 @@ class FindSerializer(RequestSerializer):
     """
 
     conversation_id = ConversationIdField(help_text="the phone call; nothing without")
-    reference = OptionalTextField(max_length=40, help_text="six characters, as the caller said them")
+    reference = OptionalTextField(max_length=200, help_text="six characters, as the caller said them")
     name = OptionalTextField(max_length=200, help_text="exactly as it was booked, with date")
     date = serializers.DateField(required=False, allow_null=True, default=None, help_text="the branch's, with name")
 

@@ -31,7 +31,7 @@ class CallbackSerializer(RequestSerializer):
     )
     branch = OptionalTextField(max_length=100, help_text="its name, where the caller means one")
     booking_id = OptionalTextField(max_length=40, help_text="the booking it is about")
-    reference = OptionalTextField(max_length=40, help_text="or its reference, as the caller said it")
+    reference = OptionalTextField(max_length=200, help_text="or its reference, as the caller said it")
     conversation_id = ConversationIdField()
     language = LanguageField(help_text="BCP 47; else Accept-Language, else the call's or the branch's")
 

@@ -61,3 +61,27 @@ def test_exact_name_has_score_one() -> None:
     assert ranked(OFFERED, "Färben")[0][1] == 1.0
     assert named(OFFERED, "färben") == [COLOUR]
     assert named(OFFERED, "Haarschnitt") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("einen Herrenhaarschnitt bitte", CUT),
+        ("ich hätte gern einen Herrenhaarschnitt", CUT),
+        ("I'd like a colour please", COLOUR),
+        ("für einen Check-up", CHECK_UP),
+        ("a check up, please", CHECK_UP),
+    ],
+)
+def test_words_around_a_name_change_nothing(words: str, meant: Service) -> None:
+    assert named(OFFERED, words) == [meant]
+    assert ranked(OFFERED, words)[0] == (meant, 1.0)
+
+
+@pytest.mark.parametrize("words", ["bitte", "einen Termin", "a colour and a check up", "no colour"])
+def test_words_that_name_no_single_service_are_no_name(words: str) -> None:
+    assert named(OFFERED, words) == []
+
+
+def test_name_made_of_such_words_is_found() -> None:
+    assert named([Service(name="Die Eins", aliases=["Am"])], "am")
