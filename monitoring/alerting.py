@@ -80,7 +80,8 @@ def evaluate(*, urgent: bool, unless_within: timedelta | None = None) -> bool:
 
 
 def prune(*, now: datetime) -> None:
-    """Delete alerts that were resolved long ago, and samples and messages that are of no use any more."""
+    """Delete alerts that were resolved long ago, and samples and messages of no use; end alerts without a rule."""
+    Alert.objects.open().exclude(name__in=[rule.name for rule in RULES]).update(resolved_at=now)
     Alert.objects.filter(resolved_at__lt=now - KEPT).delete()
     sampling.prune(now=now)
     notifications.prune(now=now)

@@ -310,6 +310,15 @@ def test_old_samples_messages_and_alerts_are_pruned(salon: Salon, account: str, 
     assert (Sample.objects.exists(), Alert.objects.exists(), Notification.objects.exists()) == (False, False, False)
 
 
+def test_alert_whose_rule_is_gone_ends(db) -> None:
+    for name in ("of_an_earlier_release", "circuit_open"):
+        Alert.objects.create(name=name, severity="warning", message="")
+
+    alerting.prune(now=timezone.now())
+
+    assert list(Alert.objects.firing().values_list("name", flat=True)) == ["circuit_open"]
+
+
 def test_history_holds_the_sample_before_a_window(db) -> None:
     now = timezone.now()
     for minutes in (30, 12, 7, 1):
