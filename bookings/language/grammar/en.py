@@ -137,7 +137,7 @@ class _Refinement:
             read = getattr(self, f"_read_{token.type.lower()}", None)
             self._done.extend(read(token) if read else (token,))
             self._place += 1
-        return self._done
+        return _week_first(self._done)
 
     @property
     def _before(self) -> Typed:
@@ -277,6 +277,10 @@ class _Refinement:
         return (token,)
 
     def _read_joint(self, token: Typed) -> Iterable[Typed]:
+        if token.value is Joint.COMMA and self._before.type in _DAYLIKE and self._after.type in {"NUM", "CLOCK", "AT"}:
+            return ()  # tomorrow, four or later
+        if token.value in {Joint.OR_LATER, Joint.OR_EARLIER} and self._before == _COMMA._replace(text=","):
+            self._done.pop()
         if token.value is Joint.OR and self._before.type == "SPAN" and self._after.type == "NUM":
             return (Typed(UNKNOWN, token.text, token.text),)  # in an hour or two
         excludes = token.text == "but" and self._after.type in {"WEEKDAY", "HABITDAY", "PLURAL", "RELDAY"}
@@ -352,6 +356,11 @@ class _Refinement:
 
     def _read_to(self, token: Typed) -> Iterable[Typed]:
         """Ten to three is a time, nine to five two of them, and ten to twelve may be either."""
+        if self._before.type == "NUM" and self._after.type == "NUM" and len(self._done) > 1:
+            following = self._given[self._place + 2]
+            if self._done[-2].type == "MONTH" and following.type not in {"HALFDAY", "UHR", "PART"}:
+                self._given[self._place + 1] = Typed("ORD", self._after.value, self._after.text)
+                return (Typed("LIMIT", Bound.UNTIL, token.text),)  # December 7 to 11
         if self._before.type in {"QUARTER", "MIN"}:
             return (Typed("TO", None, token.text),)
         if self._before.type in _CLOCKLIKE and self._after.type in {"NUM", "CLOCK"} and self._is_minutes():
@@ -368,6 +377,18 @@ class _Refinement:
         if self._before.type in _CLOCKLIKE | _DAYLIKE | {"HALFDAY"} and self._after.type in _AFTER_LIMITS:
             return (Typed("LIMIT", Bound.UNTIL, token.text),)
         return ()
+
+
+def _week_first(said: list[Typed]) -> list[Typed]:
+    """Any day but Friday next week: the week is that of all of it."""
+    types = [each.type for each in said]
+    for end in ("WHICH WEEK", "WHICH MONTHWORD"):
+        tail = end.split()
+        day = said[-3] if len(said) > 3 else Typed("")
+        excluded = types[-2:] == tail and day.type in {"WEEKDAY", "HABITDAY"} and said[-4].value is Joint.NOT
+        if excluded and any(each.value is Joint.OPEN for each in said[:-4]):
+            return [*said[-2:], *said[:-2]]
+    return said
 
 
 def _minute_of(said: Sequence[Typed], hours: tuple[int, int]) -> int | None:

@@ -15,6 +15,7 @@ _SINGLE = (
     "doctor's dentist's hairdresser's massage treatment "
 )
 _SEVERAL = (
+    "i may|we may|it may|may i|may we|instead|move it to|move me to|change it to|reschedule to|reschedule it to|"
     "i would like|i'd like|i'd love|i would love|i want|i need|i was wondering|i'm looking for|i am looking for|"
     "i'm looking|i am looking|looking for|i am|i am free|i'm free|i'm available|i am available|if possible|"
     "if you can|if that works|if that's okay|if that's ok|if that's possible|if at all possible|if you have it|"

@@ -225,7 +225,7 @@ def _add_parts(words: Lexicon) -> None:
         "bright and early|early in the a m",
         _MID_MORNING: "mid morning|midmorning|the middle of the morning|in the middle of the morning",
         _LATE_MORNING: "late morning|late in the morning|late mornings|in the late morning|later in the morning",
-        NOON: "lunchtime|lunch time|at lunch|over lunch|around lunch|during lunch|lunch hour|around lunchtime|"
+        NOON: "lunch|lunchtime|lunch time|at lunch|over lunch|around lunch|during lunch|lunch hour|around lunchtime|"
         "at lunchtime|my lunch hour|in my lunch hour|in my lunch break|during my lunch break|on my lunch break|"
         "lunch break|around lunch time|about lunchtime|during my lunch|during my lunch hour|during the lunch hour|"
         "over the lunch hour|in the lunch hour|"
@@ -426,7 +426,9 @@ def _add_joints(words: Lexicon) -> None:
 
 def _add_vague(words: Lexicon) -> None:
     """Words about time that leave open what they mean: they are asked about."""
-    for vague in ("not too early", "not too late", "not so early", "not so late", "late as possible",
+    for vague in ("instead of", "over the next week", "in the next week", "within the next week", "within a week",
+                  "within the week", "in the next month", "within a month", "not too early", "not too late",
+                  "not so early", "not so late", "late as possible",
                   "as late as possible", "later", "earlier", "afterwards", "later on", "early on", "sooner",
                   "every week", "every other week", "every two weeks", "regularly", "every month", "bank holiday",
                   "a bank holiday", "the bank holiday", "bank holiday monday", "the holidays", "couple", "few",
