@@ -210,7 +210,8 @@ class _Refinement:
         if self._before.type == "ABOUT":
             return ()
         if self._after.type in {"BAND", "PART", *_DAYLIKE}:
-            return () if self._after.type in {"BAND", "PART"} else (Typed(UNKNOWN, token.text, token.text),)
+            near = self._after.type in {"BAND", "PART"} and token.value == (30, 30)
+            return () if near else (Typed(UNKNOWN, token.text, token.text),)
         return (token,)
 
     def _read_half(self, token: Typed) -> Iterable[Typed]:

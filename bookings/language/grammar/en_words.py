@@ -237,9 +237,11 @@ def _add_parts(words: Lexicon) -> None:
         _EARLY_EVENING: "early evening|early in the evening|in the early evening|early evenings",
         _LATE_EVENING: "late evening|late in the evening|in the late evening|late at night|late evenings|"
         "later in the evening",
-        Band(13 * 60, 24 * 60): "after lunch|after lunchtime|after my lunch|after lunch time|after my lunch break|"
+        Band(13 * 60, 24 * 60): "after lunch|just after lunch|shortly after lunch|after lunchtime|after my lunch|"
+            "after lunch time|after my lunch break|"
         "any time after lunch|sometime after lunch|after the lunch break|straight after lunch|right after lunch",
-        Band(0, 12 * 60): "before lunch|before lunchtime|any time before lunch|before my lunch|sometime before lunch|"
+        Band(0, 12 * 60): "before lunch|just before lunch|before lunchtime|any time before lunch|before my lunch|"
+            "sometime before lunch|"
         "before the lunch break|before lunch time",
         Band(17 * 60, 24 * 60): "after work|after i finish work|after working hours|after the office|"
         "once i finish work|straight after work|right after work|when i finish work|after i get off work|"
@@ -322,6 +324,8 @@ def _add_limits(words: Lexicon) -> None:
     words.add("by the end of today|by the end of the day today|by end of play today|by close of business today|"
               "by end of business today|by eod today|by end of day today", Typed("LIMIT", Bound.LATEST),
               Typed("RELDAY", 0))  # fmt: skip
+    words.add("after i finish work at|after i finish at|after i get off at|after i get off work at|once i finish at|"
+              "when i finish at|when i finish work at|once i finish work at", Typed("LIMIT", Bound.AFTER))  # fmt: skip
     words.add("at the latest|at the very latest|the latest|tops", Typed("LATEST", Bound.LATEST))
     words.add("at the earliest|at the very earliest|the earliest i can do is", Typed("LATEST", Bound.FROM))
     words.add("from", Typed("FROM"))
