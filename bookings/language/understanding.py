@@ -55,6 +55,8 @@ class Understanding:
     """Words that have no meaning here."""
     spoken: str = ""
     """What was understood, said back."""
+    other_language: str = ""
+    """Another language in which every word is known, where in this one some are not: the caller may have changed it."""
 
 
 @dataclass
@@ -96,7 +98,13 @@ def understand(
         resolved = resolver.resolve(clauses)
     except (OverflowError, ValueError):  # years that calendars do not have
         resolved = Resolved(doubts=[NOT_UNDERSTOOD])
-    return _answer(heard, clauses, resolved, speech)
+    found = _answer(heard, clauses, resolved, speech)
+    return replace(found, other_language=_other_language(phrase, short)) if heard.unknown else found
+
+
+def _other_language(phrase: str, short: str) -> str:
+    heard = {other: _hear(phrase, other, other) for other in _LANGUAGES if other != short}
+    return next((other for other, said in heard.items() if said.items and not said.unknown), "")
 
 
 def _hear(phrase: str, short: str, language: str) -> _Heard:

@@ -281,3 +281,20 @@ def test_question_carries_its_problem_code(now: datetime, phrase: str, code: str
 
 def test_unknown_language_is_asked() -> None:
     assert heard("demain à dix heures", "fr").ask
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language", "other"),
+    [
+        ("morgen um zehn", "en", "de"),
+        ("tomorrow at ten", "de", "en"),
+        ("tomorrow at ten", "en", ""),
+        ("demain at ten", "en", ""),
+    ],
+)
+def test_phrase_of_the_other_language_is_asked_with_a_hint(phrase: str, language: str, other: str) -> None:
+    """The conversation keeps its language, and the agent learns which one it was."""
+    found = heard(phrase, language)
+
+    assert found.other_language == other
+    assert found.ask == (bool(other) or "demain" in phrase)
