@@ -2,11 +2,13 @@
 
 import os
 
-from celery import signals
+from celery import Task, signals
 from django.conf import settings
 from django.db import close_old_connections
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from config.broker import Application
+from monitoring.logs import current_request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -21,7 +23,18 @@ def _step_back(**_newer: object) -> None:
     os.nice(settings.WORKER_NICENESS)
 
 
+@signals.before_task_publish.connect(dispatch_uid="config.celery")
+def _name_request(headers: dict[str, object], **_newer: object) -> None:
+    """Send along for which request a task works, so that its log lines carry the same id."""
+    if request_id := current_request_id():
+        headers["request_id"] = request_id
+
+
 @signals.task_prerun.connect(dispatch_uid="config.celery")
-def _look_at_connections(**_newer: object) -> None:
-    """Begin a task as Django begins a request: without connections that have ended, or are too old."""
+def _begin(task: Task[..., object], task_id: str, **_newer: object) -> None:
+    """Begin a task as Django begins a request: without old connections, and with its own fields on its log lines."""
     close_old_connections()
+    clear_contextvars()
+    bind_contextvars(task=task.name, task_id=task_id)
+    if request_id := (task.request.headers or {}).get("request_id"):
+        bind_contextvars(request_id=request_id)

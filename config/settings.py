@@ -405,6 +405,10 @@ LOGGING = {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.request": {"filters": ["exceptions"]},
+        # Tasks run every few seconds: they log what they did, and a failure is a warning or an error.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
         # Its lines hold paths, which may hold what a caller said. What fails in a view, Django logs.
         "waitress": {"level": "CRITICAL"},
         # Its lines hold URLs of channels, which hold passwords. What fails, monitoring/notifications.py logs.

@@ -4,6 +4,9 @@ Logs as JSON lines that cannot tell who called.
 Fields are allowed by name and masked by type: what is not in `FIELDS` is dropped, and what is not of its kind is
 masked. Text from outside never gets through: arguments of a message are masked unless they are plainly harmless, and an
 exception is told by its types and its frames, because its message may quote a row.
+
+What is bound with structlog.contextvars (the request, the company, the phone call, the appointment) is on every line
+until it is unbound, on lines of libraries, too.
 """
 
 import logging
@@ -12,7 +15,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -20,12 +22,11 @@ from uuid import UUID
 import orjson
 import structlog
 from celery import signals
+from structlog.contextvars import get_contextvars
 
 log = structlog.get_logger(__name__)
 
 MASK = "…"
-current_request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""The request that this thread works for; pools copy it, so that a line can be traced to its request."""
 
 # --- What may be said --------------------------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ def _fields(kind: Kind, names: str) -> dict[str, Kind]:
 
 
 FIELDS: Mapping[str, Kind] = {
-    **_fields(_number, "account_id event_type_id invalidation_id company_id branch_id service_id host_id operation_id"),
+    **_fields(_number, "account_id event_type_id invalidation_id company_id branch_id service_id host_id"),
     **_fields(_number, "agent_key_id delivery_id status attempt attempts keys keys_invalidated days bytes count"),
     **_fields(_number, "requests remaining limit pages took took_ms took_s age_s wait_s retry_after"),
     **_fields(_word, "outcome reason cause code state priority band queue task probe alert trigger platform kind"),
@@ -106,17 +107,22 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON that may leave the process."""
+        bound = get_contextvars()
         fields = record.msg if isinstance(record.msg, dict) else {**record.__dict__, "event": record.msg}
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": _sentence(str(fields.get("event", "")), fields.get("positional_args") or record.args),
-            "request_id": current_request_id.get() or None,
-            **{name: FIELDS[name](value) for name, value in fields.items() if name in FIELDS and value is not None},
+            **_allowed({**bound, **fields}),
+            "request_id": bound.get("request_id"),  # of a form that the middleware has checked
             "exception": _told(fields.get("exc_info") or record.exc_info),
         }
         return orjson.dumps({name: value for name, value in line.items() if value is not None}).decode()
+
+
+def _allowed(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: FIELDS[name](value) for name, value in fields.items() if name in FIELDS and value is not None}
 
 
 def _sentence(template: str, arguments: object) -> str:
@@ -159,6 +165,12 @@ def _told(exc_info: object) -> dict[str, list[str]] | None:
         "types": [f"{type(exc).__module__}.{type(exc).__qualname__}" for exc in chain],
         "frames": [f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno} {frame.name}" for frame in frames],
     }
+
+
+def current_request_id() -> str:
+    """Return the id of the request that this thread, or the task that it runs, works for; empty if there is none."""
+    request_id: str = get_contextvars().get("request_id", "")
+    return request_id
 
 
 @contextmanager

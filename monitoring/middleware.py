@@ -12,9 +12,10 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from monitoring import metrics
-from monitoring.logs import contained, current_request_id
+from monitoring.logs import contained
 
 log = structlog.get_logger(__name__)
 
@@ -84,14 +85,15 @@ class RequestIdMiddleware:
         """Answer, with X-Request-Id."""
         began = time.perf_counter()
         current = request_id(request.META)
-        token = current_request_id.set(current)
+        clear_contextvars()
+        bind_contextvars(request_id=current)
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = current
             with contained("request.not_recorded"):
                 _tell(request, response, began)
         finally:
-            current_request_id.reset(token)
+            clear_contextvars()  # threads of the server are used again
         return response
 
 

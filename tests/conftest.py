@@ -13,6 +13,7 @@ from django.db.models.expressions import CombinedExpression
 from django.test.signals import clear_cache_handlers
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from structlog.contextvars import clear_contextvars
 
 from bookings.api import auth, directory
 from bookings.scheduling import claims, execution
@@ -90,6 +91,7 @@ def _nothing_remembered() -> Iterator[None]:
     auth.key_named.clear()
     throttle.reset_memory()
     directory.clear()
+    clear_contextvars()
     yield
     let_jobs_finish()
 

@@ -146,7 +146,7 @@ def body_of(
         "spoken": problem.spoken(language),
         "agent_hint": problem.hint,
         "alternatives": [],
-        "request_id": current_request_id.get(),
+        "request_id": current_request_id(),
         **members,
     }
 

@@ -1,8 +1,9 @@
 """Executing an operation: an earlier request for the same, settling, waiting for Cal.com, and the answer."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ParamSpec
@@ -12,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from bookings import metrics
 from bookings.errors import (
@@ -103,35 +105,51 @@ def _load(operation_id: int) -> Operation:
 
 def settle(*, operation_id: int, calcom: CalcomService) -> None:
     """Bring an open operation as far as it goes now. Safe at any moment, twice, and from several processes."""
-    handler = _handler_of(operation_id, calcom)
-    if handler is None:
-        return
-    if handler.operation.state == OperationState.AWAITING:
-        confirmation.check_deadline(handler)
-    else:
-        handler.settle()
+    with _handling(operation_id, calcom) as handler:
+        if handler is None:
+            return
+        if handler.operation.state == OperationState.AWAITING:
+            confirmation.check_deadline(handler)
+        else:
+            handler.settle()
 
 
 def apply_result(*, operation_id: int, remote: RemoteBooking, calcom: CalcomService) -> None:
     """Settle an open operation by Cal.com's booking, from a webhook or a look-up that came before the response."""
-    handler = _handler_of(operation_id, calcom)
-    if handler is not None and handler.operation.state != OperationState.AWAITING:
-        sent_at = handler.operation.sent_at
-        handler.apply_result(remote, timezone.now() - sent_at if sent_at else None)
+    with _handling(operation_id, calcom) as handler:
+        if handler is not None and handler.operation.state != OperationState.AWAITING:
+            sent_at = handler.operation.sent_at
+            handler.apply_result(remote, timezone.now() - sent_at if sent_at else None)
 
 
 def decide(*, appointment: Appointment, remote: RemoteBooking, calcom: CalcomService) -> bool:
     """Write down the host's decision. Returns False if the appointment does not wait for one any more."""
     waiting = Operation.objects.filter(appointment=appointment, state=OperationState.AWAITING).first()
-    handler = None if waiting is None else _handler_of(waiting.pk, calcom)
-    return handler is not None and confirmation.decide(handler, remote)
+    if waiting is None:
+        return False
+    with _handling(waiting.pk, calcom) as handler:
+        return handler is not None and confirmation.decide(handler, remote)
 
 
-def _handler_of(operation_id: int, calcom: CalcomService) -> OperationHandler | None:
-    """Return the handler of an operation that is not final, None if it is."""
+@contextmanager
+def _handling(operation_id: int, calcom: CalcomService) -> Iterator[OperationHandler | None]:
+    """Yield the handler of an operation that is not final, None if it is; log lines meanwhile are about it."""
     relations = "appointment__event_type", "appointment__service__branch"
     operation = Operation.objects.pending().with_timing().select_related(*relations).filter(pk=operation_id).first()
-    return None if operation is None else handler_for(operation, calcom)
+    if operation is None:
+        yield None
+        return
+    with bound_contextvars(**_on_lines(operation)):
+        yield handler_for(operation, calcom)
+
+
+def _on_lines(operation: Operation) -> dict[str, object]:
+    """Return what log lines about an operation carry, so that a booking can be followed through all processes."""
+    return {
+        "appointment_id": operation.appointment.public_id,
+        "operation_id": operation.public_id,
+        "company_id": operation.company_id,
+    }
 
 
 # --- waiting -----------------------------------------------------------------------------------------------------
@@ -149,10 +167,11 @@ def execute_and_wait(operation: Operation, calcom: CalcomService, deadline: Dead
     It goes on after the deadline. While it is queued behind another write it is tried again. If PostgreSQL is gone
     meanwhile, the operation is returned as it was committed.
     """
+    bind_contextvars(**_on_lines(operation))
     try:
         return _execute(operation, calcom, deadline)
     except (OperationalError, InterfaceError) as exc:
-        log.warning("operation.wait_interrupted", operation_id=operation.pk, error_type=type(exc).__name__)
+        log.warning("operation.wait_interrupted", error_type=type(exc).__name__)
         return operation
 
 
@@ -254,4 +273,5 @@ def answer(operation: Operation, *, replayed: bool = False) -> Booked:
         raise refused
     if operation.state in OPEN_STATES:
         metrics.count_pending(operation)
+        log.info("operation.pending", kind=operation.kind, state=operation.state, attempts=operation.attempts)
     return Booked(operation.appointment, operation, replayed)

@@ -374,7 +374,7 @@ class OperationHandler(ABC):
             operation=self.operation.kind,
             outcome=outcome,
             appointment_id=self.appointment.public_id,
-            operation_id=self.operation.pk,
+            operation_id=self.operation.public_id,
             attempts=self.operation.attempts,
         )
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from structlog.contextvars import bound_contextvars
 
 from bookings.availability.occupancy import PLACED
 from bookings.models import Appointment, AppointmentState, Operation, SharedBooking
@@ -87,7 +88,11 @@ def apply_update(update: RemoteUpdate, calcom: CalcomService) -> Drift:
             began = finding.appointment if finding.drift is Drift.MOVED_ON else None
             update = RemoteUpdate(update.account, _looked_up(uid, calcom), began=began.pk if began else None)
             continue
-        _ACTIONS.get(finding.drift, _nothing)(_Context(update, finding, calcom))
+        appointment_id = finding.appointment.public_id if finding.appointment else None
+        with bound_contextvars(appointment_id=appointment_id):
+            _ACTIONS.get(finding.drift, _nothing)(_Context(update, finding, calcom))
+            if not update.is_read:
+                log.info("webhook.applied", account_id=update.account.pk, outcome=finding.drift.value)
         if finding.drift is Drift.SHARED_ENDED and update.booking.rescheduled_to_uid:
             update = RemoteUpdate(update.account, _looked_up(update.booking.rescheduled_to_uid, calcom))
         elif finding.drift not in {Drift.LINK, Drift.TWIN}:

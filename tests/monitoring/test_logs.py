@@ -10,8 +10,9 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.contextvars import bound_contextvars
 
-from monitoring.logs import FIELDS, MASK, JsonLines, current_request_id
+from monitoring.logs import FIELDS, MASK, JsonLines
 
 SECRETS = {
     "phone": "+4915112345678",
@@ -108,11 +109,10 @@ def test_an_exception_is_told_without_its_message(lines) -> None:
 
 def test_what_operators_need_comes_through(lines) -> None:
     """A line tells which operation, for which row, how long, for which request."""
-    token = current_request_id.set("4bf92f3577b34da6a3ce929d0e0e4736")
-    structlog.get_logger("calcom.http.client").info(
-        "called", operation="GET /v2/slots", outcome="timeout", took_ms=812.5, account_id=7, event_type_ids=[1, 2]
-    )
-    current_request_id.reset(token)
+    with bound_contextvars(request_id="4bf92f3577b34da6a3ce929d0e0e4736"):
+        structlog.get_logger("calcom.http.client").info(
+            "called", operation="GET /v2/slots", outcome="timeout", took_ms=812.5, account_id=7, event_type_ids=[1, 2]
+        )
 
     line = lines()[0]
     assert line["operation"] == "GET /v2/slots"
@@ -125,7 +125,7 @@ def test_celery_can_still_say_which_task_it_ran(lines) -> None:
     """Its message has the task's name and id as arguments; both are harmless, what it returned is not."""
     given = {"name": "cachectl.invalidate_range", "id": str(UUID(int=7)), "runtime": 0.25, "return_value": "'Anna'"}
 
-    logging.getLogger("celery.app.trace").info(
+    logging.getLogger("celery.app.trace").warning(
         "Task %(name)s[%(id)s] succeeded in %(runtime)ss: %(return_value)s", given
     )
 

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
+from structlog.contextvars import bind_contextvars
 
 from bookings.api.auth import methods_without_scope
 from bookings.api.context import RequestContext
@@ -67,6 +68,7 @@ class AgentView(APIView):
         super().perform_authentication(request)
         if isinstance(request.auth, AgentKey):
             self.context = self.context.authenticated(request.auth)
+            bind_contextvars(company_id=request.auth.company_id)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Admit the request, in the conversation that its query names."""
@@ -103,10 +105,15 @@ class AgentView(APIView):
         conversation = _conversation(self.context.key, conversation_id)
         if conversation is None:
             raise RequestInvalid("conversation_id", "There is no such conversation.")
-        self.context = self.context.in_conversation(conversation)
+        self.go_on_in(conversation)
         if conversations.has_ended(conversation) and not self.works_after_call:
             raise ConversationEnded("The phone call with this conversation_id is over.")
         return conversation
+
+    def go_on_in(self, conversation: Conversation) -> None:
+        """Set the phone call that the request belongs to, in the context and on the log lines."""
+        self.context = self.context.in_conversation(conversation)
+        bind_contextvars(conversation_id=conversation.public_id)
 
     def appointment(self, booking_id: str) -> Appointment:
         """
@@ -119,6 +126,7 @@ class AgentView(APIView):
         if appointment is None:
             raise BookingNotFound("There is no booking with this id.")
         self.context = self.context.about(appointment.service)
+        bind_contextvars(appointment_id=appointment.public_id)
         return appointment
 
     def parsed(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class ConversationsView(AgentView):
             caller_phone=number,
             language=body["language"] or "",
         )
-        self.context = context = self.context.in_conversation(conversation)
+        self.go_on_in(conversation)
+        context = self.context
         services = [service for service in services if service.branch_id == branch.pk]
         conversations.prepare(services, now=timezone.now())
         is_known = number is not None and number == conversation.caller_phone

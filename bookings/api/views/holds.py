@@ -6,6 +6,7 @@ from typing import ClassVar
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
+from structlog.contextvars import bind_contextvars
 
 from bookings.api import openapi, presenters
 from bookings.api.serializers.conversations import HoldSerializer
@@ -36,6 +37,7 @@ class HoldsView(AgentView):
         self.context = context = self.context.about(offer.service, offer.event_type)
         calcom = CalcomService(offer.event_type.account, tenant=key.company_id)
         held = holds.hold(offer=offer, calcom=calcom, deadline=context.deadline, now=timezone.now())
+        bind_contextvars(appointment_id=held.appointment.public_id)
         shown = presenters.hold(held, staff=offer.staff.name if offer.staff else "", language=context.language)
         hint = _HOLD_HINT if held.verified else _UNVERIFIED_HINT
         return Response(
