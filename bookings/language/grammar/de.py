@@ -317,7 +317,9 @@ def _add_days(lexicon: Lexicon) -> None:
         for name in names.split("|"):
             lexicon.add([name, *([_SHORT[index]] if index != 6 else [])], Typed("WEEKDAY", index))
             lexicon.add([f"{name}s", f"immer {name}", f"immer {name}s", f"jeden {name}", f"immer am {name}",
-                         f"immer den {name}", f"jeder {name}"], Typed("HABITDAY", index))  # fmt: skip
+                         f"immer den {name}", f"jeder {name}", f"an einem {name}",
+                         f"irgendein {name}", f"irgendeinen {name}", f"an irgendeinem {name}"], Typed("HABITDAY",
+                         index))  # fmt: skip
             for spelt, band in _PARTS_IN_COMPOUNDS.items():
                 lexicon.add(name + spelt, Typed("WEEKDAY", index), Typed("BAND", band))
     lexicon.add("wochenende|wochenendes", Typed("WEEKEND"))
