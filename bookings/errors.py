@@ -86,6 +86,11 @@ class LimitReached(AnotherTime):
 class AskCaller(BookingError):
     """The request does not say what is meant: ask, never guess."""
 
+    question: str = ""
+    """What to ask, in the caller's language, where it is more exact than what the code stands for."""
+    other_language: str = ""
+    """The language in which the caller's words would be known."""
+
 
 class ServiceUnknown(AskCaller):
     """The company offers nothing of that kind."""
@@ -138,15 +143,21 @@ class TimeNotUnderstood(AskCaller):
     code = "time_not_understood"
 
 
+class PhraseInPast(AskCaller):
+    """The caller's words name a time that has passed; what they meant instead is asked."""
+
+    code = "date_in_past"
+
+
 class TimeAmbiguous(AskCaller):
-    """Clocks are set back: that local time comes twice."""
+    """It may be several times: clocks show it twice, or people mean different days by the words."""
 
     code = "time_ambiguous"
 
     def __init__(self, message: str, *, readings: Sequence[datetime]) -> None:
         super().__init__(message)
         self.readings = tuple(readings)
-        """The instants it may be, with the offsets that tell them apart."""
+        """The instants it may be, or begin at, with their offsets."""
 
 
 class PhoneAmbiguous(AskCaller):

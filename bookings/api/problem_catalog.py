@@ -145,14 +145,14 @@ PROBLEMS: Mapping[str, Problem] = {
         de="Welchen Tag und welche Uhrzeit meinen Sie?",
         en="Which day and what time do you mean?",
         hint="Send instants with their offset, as in 2026-11-24T10:00:00+01:00, and the end after the start; to search,"
-        " when with windows, or with date, part_of_day, not_before or time.",
+        " when with the caller's own words as phrase, with windows, or with date, part_of_day, not_before or time.",
     ),
     "time_ambiguous": Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
-        title="Clocks show this time twice",
+        title="The time may be read in several ways",
         de="Diese Zeit kommt in der Nacht der Zeitumstellung zweimal. Meinen Sie davor oder danach?",
         en="That time comes twice in the night when the clocks change. Do you mean before or after that?",
-        hint="Ask which of the readings is meant, then send it as an instant.",
+        hint="Ask what spoken says. Then send the caller's answer: their words, or one of the readings as an instant.",
     ),
     "phone_ambiguous": Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -195,6 +195,18 @@ def _members(exc: Exception, context: "RequestContext | None") -> dict[str, obje
         members["booking"] = presenters.booking(exc.appointment, language=context.language)
     if isinstance(exc, ServiceNotOffered | ServiceAmbiguous):
         members["candidates"] = [presenters.candidate(service) for service in exc.services[:5]]
+    if isinstance(exc, AskCaller):
+        members |= _asked(exc)
+    if isinstance(exc, RequestInvalid):
+        members["errors"] = [{"field": exc.field, "detail": str(exc)}]
+    if isinstance(exc, drf.ValidationError):
+        members["errors"] = [{"field": field, "detail": detail} for field, detail in _flat(exc.detail)]
+    return members
+
+
+def _asked(exc: AskCaller) -> dict[str, object]:
+    """Return what the question is about, and the question itself where it was made for this request."""
+    members: dict[str, object] = {"spoken": exc.question} if exc.question else {}
     if isinstance(exc, PhoneAmbiguous):
         members["readings"] = list(exc.readings)
     if isinstance(exc, TimeAmbiguous):
@@ -202,10 +214,10 @@ def _members(exc: Exception, context: "RequestContext | None") -> dict[str, obje
     if isinstance(exc, AnswerRequired):
         slug, label, kind, options = presenters.booking_field(exc.field).values()
         members |= {"field": slug, "label": label, "answer_type": kind, "options": options}
-    if isinstance(exc, RequestInvalid):
-        members["errors"] = [{"field": exc.field, "detail": str(exc)}]
-    if isinstance(exc, drf.ValidationError):
-        members["errors"] = [{"field": field, "detail": detail} for field, detail in _flat(exc.detail)]
+    if exc.other_language:
+        members["agent_hint"] = (
+            f"These words are of another language: send them again with language {exc.other_language}."
+        )
     return members
 
 

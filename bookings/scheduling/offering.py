@@ -57,6 +57,13 @@ def offer(
     return Offered(result, [token], held, _more_token(query, result, company))
 
 
+def last_offered(conversation: Conversation) -> list[datetime]:
+    """Return the starts that were offered last in a call, in the order in which they were named."""
+    offers = SlotToken.objects.filter(conversation=conversation)
+    newest = offers.order_by("-issued_at").values("issued_at")[:1]
+    return list(offers.filter(issued_at=newest).order_by("pk").values_list("start", flat=True))
+
+
 def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadline) -> tuple[SlotToken, Held]:
     """Hold the requested slot: in one step with saving the offer, or after a concurrent writer."""
     token = table.new(offer)

@@ -122,7 +122,10 @@ class WhenSerializer(RequestSerializer):
     part_of_day = serializers.ChoiceField(list(PartOfDay), required=False, allow_null=True, default=None)
     not_before = OptionalTextField(help_text="with date, on the branch's clocks: 09:00")
     time = OptionalTextField(help_text="with date, the one time that is wanted: 10:30")
-    phrase = OptionalTextField(max_length=300, help_text="the caller's own words")
+    phrase = OptionalTextField(
+        max_length=300,
+        help_text="the caller's own words, all of them and unchanged: Mittwoch oder Donnerstag nach zehn",
+    )
 
     def validate_windows(self, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
         """Refuse none and too many."""
@@ -176,15 +179,13 @@ class SearchSerializer(RequestSerializer):
 
 def criteria_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> TimeCriteria:
     """
-    Return what `when` asks for, on the clocks of `zone`.
+    Return what `when` asks for, on the clocks of `zone`, where it is no phrase.
 
     Raises:
         AskCaller: it is no time, or not one time.
         WindowTooLong: it spans more days than one question may.
     """
     when = when or {}
-    if when.get("phrase") is not None:
-        raise TimeNotUnderstood("A caller's own words are not read here: send when with windows, or with date.")
     if when.get("windows") is not None:
         return _of_windows(when["windows"])
     if when.get("time") is not None:

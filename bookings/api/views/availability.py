@@ -22,8 +22,9 @@ from bookings.availability.criteria import TimeCriteria
 from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Offer, Status
 from bookings.errors import DateInPast, DeadlineExceeded, TooFar
 from bookings.language import sentences
+from bookings.language.phrase_criteria import criteria_of_phrase
 from bookings.models import AgentKey, Service, SlotToken, Staff
-from bookings.scheduling.offering import Offered, offer
+from bookings.scheduling.offering import Offered, last_offered, offer
 from cachectl.cache import CacheResult, Freshness
 from cachectl.loaders import ACCESS_REFUSED
 from calcom.day_ranges import MINUTE
@@ -128,7 +129,7 @@ class SearchView(AgentView):
         conversation = self.enter(body["conversation_id"])
         wanted = self._wanted(body, now)
         service = wanted.service
-        response = _SearchResponse(service, wanted.criteria, now, self.context.language)
+        response = _SearchResponse(service, wanted.criteria, now, self.context.language, wanted.understood)
         people = people_called(service, wanted.staff) if wanted.staff else ()
         calendars = _calendars(service, people, any_person=not wanted.staff)
         if not calendars:
@@ -159,7 +160,17 @@ class SearchView(AgentView):
             return _Wanted(service, saved.criteria, str(saved.staff_id or ""), saved.offered)
         service = service_of(key, body["service"])
         self.context = self.context.about(service)
-        return _Wanted(service, criteria_of(body["when"], _zone(service), now), body["staff"] or "")
+        staff, when = body["staff"] or "", body["when"] or {}
+        if not when.get("phrase"):
+            return _Wanted(service, criteria_of(when, _zone(service), now), staff)
+        found = criteria_of_phrase(
+            when["phrase"],
+            branch=service.branch,
+            language=self.context.language,
+            now=now,
+            offered=last_offered(self.context.conversation) if self.context.conversation else (),
+        )
+        return _Wanted(service, found.criteria, staff, understood=found.understood)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +182,8 @@ class _Wanted:
     staff: str
     """Id or name; empty for any person."""
     offered: frozenset[int] = frozenset()
+    understood: str = ""
+    """What was understood of a phrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +194,7 @@ class _SearchResponse:
     criteria: TimeCriteria
     now: datetime
     language: str
+    understood: str = ""
 
     def result(self, query: AvailabilityQuery, offered: Offered) -> dict[str, object]:
         result, staff = offered.result, query.calendars[0].staff
@@ -230,7 +244,8 @@ class _SearchResponse:
     def _frame(self, *, ambiguous: bool = False) -> dict[str, object]:
         """Return the members of every response, in their order; most are empty as yet."""
         zone = _zone(self.service)
-        understood = sentences.understood(self.criteria, zone, self.now.astimezone(zone).date(), self.language)
+        today = self.now.astimezone(zone).date()
+        understood = self.understood or sentences.understood(self.criteria, zone, today, self.language)
         return {
             "ok": True,
             "status": None,
