@@ -221,6 +221,7 @@ SHARED = {
     "calcom/resilience/rate_limiter.py": "each limiter, of one credential, has its own; Redis is asked outside of it",
     "calcom/resilience/circuit_breaker.py": "each breaker, of one account, has its own; the lock guards a counter",
     "monitoring/collectors.py": "probes and gauges only: no caller waits for them",
+    "monitoring/notifications.py": "messages of alerts only, with a time-out each: no caller waits for them",
 }
 WAITED_FOR = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier", "ThreadPoolExecutor", "Queue"}
 ROOT = Path(__file__).resolve().parents[2]
