@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce, Now
 from cachectl.infra.outbox import DEAD_LETTER
 from calcom.models import Account, DeferredBooking, WebhookDelivery
 from calcom.resilience import circuit_breaker, refusals
-from calcom.resilience.circuit_breaker import Kind
+from calcom.resilience.circuit_breaker import CircuitState, Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
 from monitoring import heartbeats, metrics, probes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
@@ -24,6 +24,24 @@ def rate_limit() -> Iterator[Reading]:
         yield from _budget(account.pk, state)
         for kind in Kind:
             yield _breaker(account, kind)
+
+
+def open_circuits() -> None:
+    """Raise Unhealthy while Cal.com does not answer for an account; says since when."""
+    found = []
+    for account in Account.objects.filter(active=True).order_by("pk"):
+        for kind in Kind:
+            state = circuit_breaker.state(account.api_key, account.pk, kind)
+            if state is not None and state.is_open:
+                found.append(f"account {account.pk} ({kind}{_since(state)})")
+    if found:
+        raise Unhealthy(f"Cal.com does not answer for {', '.join(found)}")
+
+
+def _since(state: CircuitState) -> str:
+    """Return since when the circuit is open: it opened once more after each probe that failed."""
+    opened = [at for at, step in state.history if step == "open"][: max(state.opened, 1)]
+    return f" since {opened[-1]:%H:%M} UTC" if opened else ""
 
 
 def api_keys() -> Iterator[Reading]:
@@ -115,6 +133,7 @@ def register() -> None:
     register_collector("api_keys", api_keys)
     register_probe("field_keys", field_keys, vital=True)
     register_probe("calcom_keys", refused_api_keys)
+    register_probe("calcom", open_circuits)
     register_collector("webhooks", webhooks)
     register_collector("deferred_bookings", deferred_bookings)
     register_collector("dead_letters", dead_letters)

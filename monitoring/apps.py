@@ -13,10 +13,12 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Set up logging and the probes that belong to no other app."""
         from monitoring import alerting, heartbeats, logs, probes  # noqa: PLC0415  models are ready only now
-        from monitoring.collectors import register_collector  # noqa: PLC0415
+        from monitoring.collectors import register_collector, register_probe  # noqa: PLC0415
 
         logs.configure()
         probes.register()
         register_collector("alerts", alerting.collect)
         register_collector("heartbeats", heartbeats.collect)
         register_collector("machine", heartbeats.machine)
+        register_probe("beat", heartbeats.beat)
+        register_probe("workers", heartbeats.workers)

@@ -1,7 +1,7 @@
 """Signs of life of beat and workers, how jobs ran, and what is left of the machine: what alerts about parts look at."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from celery import current_app
@@ -11,10 +11,12 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from monitoring import metrics
-from monitoring.collectors import Reading
+from monitoring.collectors import Reading, Unhealthy
 from monitoring.models import Heartbeat, JobRun
 
 BEAT = "beat"
+SILENT_S = 90
+"""Seconds without a sign of life after which a part counts as silent: three of them were due."""
 JOBS = ("sync", "reconciliation")
 """What is to succeed for each account once a day."""
 
@@ -42,6 +44,23 @@ def collect() -> Iterator[Reading]:
     Heartbeat.objects.bulk_create([Heartbeat(part=part) for part in parts], ignore_conflicts=True)
     for row in Heartbeat.objects.filter(part__in=parts).annotate(age=Now() - F("seen_at")):
         yield metrics.HEARTBEAT_AGE_SECONDS.at(max(row.age.total_seconds(), 0), row.part)
+
+
+def beat() -> None:
+    """Raise Unhealthy if beat has been silent: nothing is polled, relayed or settled."""
+    _raise_if_silent([BEAT])
+
+
+def workers() -> None:
+    """Raise Unhealthy if the workers of a queue have been silent, while beat is alive."""
+    _raise_if_silent([queue.name for queue in current_app.conf.task_queues])
+
+
+def _raise_if_silent(parts: Sequence[str]) -> None:
+    rows = Heartbeat.objects.filter(part__in=parts).annotate(age=Now() - F("seen_at")).order_by("part")
+    ages = {row.part: row.age.total_seconds() for row in rows}
+    if silent := [f"{part} for {age:.0f} s" for part, age in ages.items() if age > SILENT_S]:
+        raise Unhealthy(f"silent: {', '.join(silent)}")
 
 
 def jobs(account_ids: list[int]) -> Iterator[Reading]:

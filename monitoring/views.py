@@ -33,7 +33,13 @@ def health(_request: HttpRequest) -> JsonResponse:
     }
     down = _missing(answers)
     status = "down" if down else "degraded" if any(answer.problem for answer in answers) else "ok"
-    body = {"status": status, "version": settings.RELEASE, "probes": probes}
+    missing = [f"{answer.name}: {answer.problem}" for answer in answers if answer.problem and _sells(answer.name)]
+    body = {
+        "status": status,
+        "version": settings.RELEASE,
+        "ready_to_sell": {"ok": not missing, "reason": "; ".join(missing)},
+        "probes": probes,
+    }
     return JsonResponse(body, status=HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)
 
 
@@ -53,6 +59,11 @@ def ready(_request: HttpRequest) -> JsonResponse:
     missing = _missing(collectors.PROBES.answers())
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
     return JsonResponse({"ready": not missing, "missing": missing, "version": settings.RELEASE}, status=status)
+
+
+def _sells(probe: str) -> bool:
+    """Return whether no booking can be confirmed without this part: a vital one, and Cal.com with our key."""
+    return probe in collectors.VITAL or probe in {"calcom", "calcom_keys"}
 
 
 def _missing(answers: Sequence[Answer[object]]) -> list[str]:

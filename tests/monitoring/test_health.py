@@ -2,13 +2,16 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
+from django.utils import timezone
 
-from monitoring import collectors
+from monitoring import collectors, heartbeats
 from monitoring.collectors import Unhealthy, register_probe
+from monitoring.models import Heartbeat
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +137,34 @@ class TestMetrics:
         assert client.get("/metrics", REMOTE_ADDR="127.0.0.1").status_code == 403
         assert client.get("/metrics", HTTP_AUTHORIZATION="Bearer let me in").status_code == 403
         assert client.get("/metrics", HTTP_AUTHORIZATION="Bearer ünïcode").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_names_a_worker_that_is_silent(client: Client) -> None:
+    heartbeats.note("refresh")
+    Heartbeat.objects.filter(part="refresh").update(seen_at=timezone.now() - timedelta(minutes=3))
+
+    health = client.get("/health").json()
+
+    assert (health["status"], health["probes"]["beat"]["ok"]) == ("degraded", True)
+    assert health["probes"]["workers"]["detail"].startswith("silent: refresh for 18")
+    assert health["ready_to_sell"] == {"ok": True, "reason": ""}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_names_beat_that_is_silent(client: Client) -> None:
+    heartbeats.note("refresh")
+    Heartbeat.objects.filter(part="beat").update(seen_at=timezone.now() - timedelta(minutes=3))
+
+    probes = client.get("/health").json()["probes"]
+
+    assert (probes["beat"]["ok"], probes["workers"]["ok"]) == (False, True)
+
+
+def test_vital_part_that_is_missing_is_in_the_way_of_selling(client: Client, only: None) -> None:
+    def broken() -> None:
+        raise Unhealthy("gone")
+
+    register_probe("database", broken, vital=True)
+
+    assert client.get("/health").json()["ready_to_sell"] == {"ok": False, "reason": "database: gone"}
