@@ -238,3 +238,12 @@ def part(of: PartOfDay) -> Band:
 def full_date(value: date) -> DayOfMonth:
     """Return a date of which nothing is left open."""
     return DayOfMonth(value.day, value.month, value.year)
+
+
+MORNING, NOON, AFTERNOON, EVENING = (part(each) for each in PartOfDay)
+EARLY_MORNING = Band(5 * 60, 10 * 60, PartOfDay.MORNING)
+LATE_MORNING = Band(10 * 60, 12 * 60, PartOfDay.MORNING)
+EARLY_AFTERNOON = Band(12 * 60, 15 * 60, PartOfDay.AFTERNOON)
+LATE_AFTERNOON = Band(15 * 60, 18 * 60, PartOfDay.AFTERNOON)
+EARLY_EVENING = Band(17 * 60, 19 * 60, PartOfDay.EVENING)
+LATE_EVENING = Band(20 * 60, 24 * 60, PartOfDay.EVENING)

@@ -5,8 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import cast
 
-from bookings.availability.criteria import PartOfDay
 from bookings.language.expressions import (
+    AFTERNOON,
+    EARLY_AFTERNOON,
+    EARLY_EVENING,
+    EARLY_MORNING,
+    EVENING,
+    LATE_AFTERNOON,
+    LATE_EVENING,
+    LATE_MORNING,
+    MORNING,
+    NOON,
     Band,
     Bound,
     Clock,
@@ -17,7 +26,6 @@ from bookings.language.expressions import (
     Span,
     Unit,
     Which,
-    part,
 )
 from bookings.language.german import number
 from bookings.language.grammar.de_fillers import FILLERS
@@ -41,13 +49,6 @@ _ORDINAL_STEMS = {1: "erst", 3: "dritt", 7: "siebt", 8: "acht"}
 _ADJECTIVE = ("e", "en", "er", "em", "es")
 
 _ABOUT = (30, 30)
-MORNING, NOON, AFTERNOON, EVENING = (part(each) for each in PartOfDay)
-_EARLY = Band(5 * 60, 10 * 60, PartOfDay.MORNING)
-_LATE_MORNING = Band(10 * 60, 12 * 60, PartOfDay.MORNING)
-_EARLY_AFTERNOON = Band(12 * 60, 15 * 60, PartOfDay.AFTERNOON)
-_LATE_AFTERNOON = Band(15 * 60, 18 * 60, PartOfDay.AFTERNOON)
-_EARLY_EVENING = Band(17 * 60, 19 * 60, PartOfDay.EVENING)
-_LATE_EVENING = Band(20 * 60, 24 * 60, PartOfDay.EVENING)
 _NIGHT = Band(0, 5 * 60)
 
 _HOLIDAYS = {
@@ -392,20 +393,20 @@ def _add_parts(lexicon: Lexicon) -> None:
         MORNING: "vormittag|vormittags|am vormittag|morgens|am morgen|früh|frueh|in der früh|in der frühe|"
         "am frühen morgen|frühmorgens|des morgens|den vormittag|irgendwann vormittags|am vormittag|vormittagstermin|"
         "morgends|in den vormittagsstunden|den ganzen vormittag",
-        _EARLY: "am frühen vormittag|früher vormittag|früh am morgen|ganz früh|früh morgens|frühen vormittag|"
+        EARLY_MORNING: "am frühen vormittag|früher vormittag|früh am morgen|ganz früh|früh morgens|frühen vormittag|"
         "gleich in der früh|gleich früh|gleich morgens|früh am vormittag",
-        _LATE_MORNING: "am späten vormittag|später vormittag|spät vormittags|späten vormittag",
+        LATE_MORNING: "am späten vormittag|später vormittag|spät vormittags|späten vormittag",
         NOON: "mittag|mittags|am mittag|über mittag|um die mittagszeit|in der mittagspause|zu mittag|zur mittagszeit|"
         "gegen mittag|um mittag|mittagszeit|um die mittagsstunde|während der mittagspause",
         AFTERNOON: "nachmittag|nachmittags|am nachmittag|den nachmittag|nachmittagstermin|nachmittgas|"
         "in den nachmittagsstunden|den ganzen nachmittag",
-        _EARLY_AFTERNOON: "am frühen nachmittag|früher nachmittag|frühen nachmittag|früh am nachmittag|"
+        EARLY_AFTERNOON: "am frühen nachmittag|früher nachmittag|frühen nachmittag|früh am nachmittag|"
         "frühnachmittags",
-        _LATE_AFTERNOON: "am späten nachmittag|später nachmittag|späten nachmittag|spätnachmittag|spätnachmittags|"
+        LATE_AFTERNOON: "am späten nachmittag|später nachmittag|späten nachmittag|spätnachmittag|spätnachmittags|"
         "spät am nachmittag|spät nachmittags",
         EVENING: "abend|abends|am abend|den abend|abendtermin|in den abendstunden|feierabend termin",
-        _EARLY_EVENING: "am frühen abend|früher abend|frühen abend|vorabend",
-        _LATE_EVENING: "am späten abend|später abend|späten abend|spätabends|spät abends|spät am abend",
+        EARLY_EVENING: "am frühen abend|früher abend|frühen abend|vorabend",
+        LATE_EVENING: "am späten abend|später abend|späten abend|spätabends|spät abends|spät am abend",
         _NIGHT: "nachts|in der nacht|nacht",
         Band(12 * 60, 24 * 60): "zweite tageshälfte|in der zweiten tageshälfte",
         Band(0, 12 * 60): "erste tageshälfte|in der ersten tageshälfte",

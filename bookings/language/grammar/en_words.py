@@ -4,7 +4,27 @@ from functools import cache
 
 from bookings.availability.criteria import PartOfDay
 from bookings.language.english import number
-from bookings.language.expressions import Band, Bound, Clock, Edge, Joint, OfferShift, Span, Unit, Which, part
+from bookings.language.expressions import (
+    AFTERNOON,
+    EARLY_AFTERNOON,
+    EARLY_EVENING,
+    EARLY_MORNING,
+    EVENING,
+    LATE_AFTERNOON,
+    LATE_EVENING,
+    LATE_MORNING,
+    MORNING,
+    NOON,
+    Band,
+    Bound,
+    Clock,
+    Edge,
+    Joint,
+    OfferShift,
+    Span,
+    Unit,
+    Which,
+)
 from bookings.language.grammar.en_fillers import FILLERS
 from bookings.language.tokens import UNKNOWN, Lexicon, Typed
 
@@ -18,16 +38,9 @@ _MONTHS = (
 )  # fmt: skip
 _ORDINALS = {1: "first", 2: "second", 3: "third", 5: "fifth", 8: "eighth", 9: "ninth", 12: "twelfth"}
 
-MORNING, NOON, AFTERNOON, EVENING = (part(each) for each in PartOfDay)
 _NIGHT = Band(20 * 60, 24 * 60)
-_EARLY_MORNING = Band(5 * 60, 10 * 60, PartOfDay.MORNING)
 _MID_MORNING = Band(9 * 60, 11 * 60, PartOfDay.MORNING)
-_LATE_MORNING = Band(10 * 60, 12 * 60, PartOfDay.MORNING)
-_EARLY_AFTERNOON = Band(12 * 60, 15 * 60, PartOfDay.AFTERNOON)
 _MID_AFTERNOON = Band(14 * 60, 16 * 60, PartOfDay.AFTERNOON)
-_LATE_AFTERNOON = Band(15 * 60, 18 * 60, PartOfDay.AFTERNOON)
-_EARLY_EVENING = Band(17 * 60, 19 * 60, PartOfDay.EVENING)
-_LATE_EVENING = Band(20 * 60, 24 * 60, PartOfDay.EVENING)
 HALVES = {"am": MORNING, "pm": Band(12 * 60, 24 * 60)}
 _PARTS = {
     "morning": (MORNING, (1, 13)), "afternoon": (AFTERNOON, (12, 19)), "evening": (EVENING, (16, 24)),
@@ -35,9 +48,9 @@ _PARTS = {
 }  # fmt: skip
 
 SHADES = {
-    ("early", "morning"): _EARLY_MORNING, ("mid", "morning"): _MID_MORNING, ("late", "morning"): _LATE_MORNING,
-    ("early", "afternoon"): _EARLY_AFTERNOON, ("mid", "afternoon"): _MID_AFTERNOON,
-    ("late", "afternoon"): _LATE_AFTERNOON, ("early", "evening"): _EARLY_EVENING, ("late", "evening"): _LATE_EVENING,
+    ("early", "morning"): EARLY_MORNING, ("mid", "morning"): _MID_MORNING, ("late", "morning"): LATE_MORNING,
+    ("early", "afternoon"): EARLY_AFTERNOON, ("mid", "afternoon"): _MID_AFTERNOON,
+    ("late", "afternoon"): LATE_AFTERNOON, ("early", "evening"): EARLY_EVENING, ("late", "evening"): LATE_EVENING,
 }  # fmt: skip
 """Early Friday morning: what the two words mean together."""
 
@@ -221,21 +234,21 @@ def _add_parts(words: Lexicon) -> None:
                    f"any time in the {said}", f"anytime in the {said}", f"{said} slot", f"a {said}", f"a {said} slot",
                    f"sometime during the {said}"], Typed("PLURAL", band))  # fmt: skip
     for band, names in {
-        _EARLY_MORNING: "early morning|early in the morning|in the early morning|early mornings|an early morning|"
+        EARLY_MORNING: "early morning|early in the morning|in the early morning|early mornings|an early morning|"
         "bright and early|early in the a m",
         _MID_MORNING: "mid morning|midmorning|the middle of the morning|in the middle of the morning",
-        _LATE_MORNING: "late morning|late in the morning|late mornings|in the late morning|later in the morning",
+        LATE_MORNING: "late morning|late in the morning|late mornings|in the late morning|later in the morning",
         NOON: "lunch|lunchtime|lunch time|at lunch|over lunch|around lunch|during lunch|lunch hour|around lunchtime|"
         "at lunchtime|my lunch hour|in my lunch hour|in my lunch break|during my lunch break|on my lunch break|"
         "lunch break|around lunch time|about lunchtime|during my lunch|during my lunch hour|during the lunch hour|"
         "over the lunch hour|in the lunch hour|"
         "middle of the day|the middle of the day|in the middle of the day|on my lunch hour|at lunch time|midday ish",
-        _EARLY_AFTERNOON: "early afternoon|early in the afternoon|in the early afternoon|early afternoons",
+        EARLY_AFTERNOON: "early afternoon|early in the afternoon|in the early afternoon|early afternoons",
         _MID_AFTERNOON: "mid afternoon|midafternoon|the middle of the afternoon|in the middle of the afternoon",
-        _LATE_AFTERNOON: "late afternoon|late in the afternoon|in the late afternoon|late afternoons|"
+        LATE_AFTERNOON: "late afternoon|late in the afternoon|in the late afternoon|late afternoons|"
         "later in the afternoon|towards the end of the afternoon",
-        _EARLY_EVENING: "early evening|early in the evening|in the early evening|early evenings",
-        _LATE_EVENING: "late evening|late in the evening|in the late evening|late at night|late evenings|"
+        EARLY_EVENING: "early evening|early in the evening|in the early evening|early evenings",
+        LATE_EVENING: "late evening|late in the evening|in the late evening|late at night|late evenings|"
         "later in the evening",
         Band(13 * 60, 24 * 60): "after lunch|just after lunch|shortly after lunch|after lunchtime|after my lunch|"
             "after lunch time|after my lunch break|"
