@@ -177,7 +177,7 @@ class SearchSerializer(RequestSerializer):
         return attrs
 
 
-def criteria_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -> TimeCriteria:
+def criteria_of(when: Mapping[str, Any], zone: ZoneInfo, now: datetime) -> TimeCriteria:
     """
     Return what `when` asks for, on the clocks of `zone`, where it is no phrase.
 
@@ -185,7 +185,6 @@ def criteria_of(when: Mapping[str, Any] | None, zone: ZoneInfo, now: datetime) -
         AskCaller: it is no time, or not one time.
         WindowTooLong: it spans more days than one question may.
     """
-    when = when or {}
     if when.get("windows") is not None:
         return _of_windows(when["windows"])
     if when.get("time") is not None:
