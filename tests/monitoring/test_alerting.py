@@ -233,9 +233,14 @@ def test_web_goes_on_watching_after_an_error(monkeypatch: pytest.MonkeyPatch) ->
     def fail(**_: object) -> bool:
         raise RuntimeError("PostgreSQL is away")
 
-    monkeypatch.setattr(alerting, "evaluate", fail)
+    web = watch.Watch()
+    with monkeypatch.context() as patch:
+        patch.setattr(alerting, "evaluate", fail)
+        web.look()
 
-    watch.Watch().look()
+    web.look()
+
+    assert set(Turn.objects.values_list("pace", flat=True)) == {"urgent", "minute"}
 
 
 def test_database_that_is_away_is_told_by_one_process_and_so_is_its_return(
