@@ -50,14 +50,17 @@ class Hours:
         """Return whether it is open at all on a local date."""
         return bool(self._minutes(day))
 
+    def on_clock(self, day: date) -> list[tuple[int, int]]:
+        """Return when it is open on a local date, in minutes after midnight as the clock on the wall shows them."""
+        is_closed = any(first <= day <= last for first, last in self.closures)
+        return [] if is_closed else list(self.by_weekday[day.weekday()])
+
     def _minutes(self, day: date) -> list[tuple[int, int]]:
-        if any(first <= day <= last for first, last in self.closures):
-            return []
         # Arithmetic on the wall clock, so that a day of 23 or 25 hours opens and closes when its clocks say so.
         midnight = datetime.combine(day, time(), tzinfo=self.zone)
         return [
             (_epoch_minute(midnight + timedelta(minutes=start)), _epoch_minute(midnight + timedelta(minutes=end)))
-            for start, end in self.by_weekday[day.weekday()]
+            for start, end in self.on_clock(day)
         ]
 
 
