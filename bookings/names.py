@@ -83,6 +83,15 @@ def prefixes(text: str) -> str:
     return " & ".join(f"{word}:*" for word in words(text))
 
 
+_NUMBER = re.compile(
+    r"(?:tel\.?:?)?[\d\s()+/.\-\u2010-\u2015\u00b7]*\d[\d\s()+/.\-\u2010-\u2015\u00b7]*", re.IGNORECASE
+)
+
+
 def digits_of(text: str) -> str:
-    """Return the digits of what looks like a telephone number, as people write them; empty where it is none."""
-    return re.sub(r"\D", "", text) if re.fullmatch(r"[\d\s()+/.-]*\d[\d\s()+/.-]*", text) else ""
+    """
+    Return the digits of what looks like a telephone number, as people write them; empty where it is none.
+
+    The zero of +49 (0)30 is dialled in the country only, and no part of the number.
+    """
+    return re.sub(r"\D", "", text.replace("(0)", "")) if _NUMBER.fullmatch(text) else ""
