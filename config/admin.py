@@ -63,6 +63,7 @@ class Site(UnfoldAdminSite):
     """The staff's site. Every page shows every company, so only superusers enter until there are roles."""
 
     login_form = LoginForm
+    index_template = "bookings/today.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Return whether the request may see any page of the site."""

@@ -416,4 +416,10 @@ LOGGING = {
     },
 }
 
-UNFOLD = {"SITE_TITLE": "Slotline", "SITE_HEADER": "Slotline", "SITE_URL": "/v1/docs"}
+UNFOLD = {
+    "SITE_TITLE": "Slotline",
+    "SITE_HEADER": "Slotline",
+    "SITE_URL": "/v1/docs",
+    # The index is the day of a branch.
+    "DASHBOARD_CALLBACK": "bookings.admin.today.dashboard",
+}

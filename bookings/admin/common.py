@@ -34,6 +34,11 @@ STATE_COLOURS = {
 }
 
 
+def branches_in_scope(request: HttpRequest) -> QuerySet[Branch]:  # noqa: ARG001  all, until there are roles
+    """Return the branches whose day the request may see, by company and name."""
+    return Branch.objects.select_related("company__account").order_by("company__name", "name", "pk")
+
+
 class ShowsState:
     @display(description="state", label=STATE_COLOURS, ordering="state")  # type: ignore[untyped-decorator]
     def shown_state(self, row: Appointment | Operation | CallbackRequest) -> tuple[str, str]:

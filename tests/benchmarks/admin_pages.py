@@ -1,4 +1,4 @@
-"""The staff's pages among a million appointments: lists, searches, the last page, and a refused deletion."""
+"""The staff's pages among a million appointments: a day, lists, searches, the last page, and a refused deletion."""
 
 import time
 from collections.abc import Callable
@@ -30,6 +30,7 @@ def measure(_env: Environment) -> dict[str, Measurement]:
     )
     company = Appointment.objects.order_by("-pk").values_list("company", flat=True)[0]
     delete = reverse("admin:bookings_company_delete", args=[company])
+    index = reverse("admin:index")
     searched = ("Anna Ber", "kuehn", "030 4711", "customer-4711", "004711", "Gross-12")
     pages: dict[str, dict[str, Callable[[], int]]] = {
         "admin_list_ms": {
@@ -43,6 +44,11 @@ def measure(_env: Environment) -> dict[str, Measurement]:
         "admin_search_ms": {text: partial(_status, browser, appointments, q=text) for text in searched},
         "admin_last_page_ms": {
             "last": partial(_status, browser, appointments, p=MAX_COUNT // LargeTable.list_per_page)
+        },
+        "admin_today_ms": {
+            "day": partial(_status, browser, index),
+            "week": partial(_status, browser, index, view="week"),
+            "live part": partial(_status, browser, index, part="live"),
         },
         "admin_refused_deletion_ms": {"company": partial(_status, browser, delete)},
     }

@@ -92,6 +92,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         "growth_two_processes_ratio": Threshold("times"),
     },
     "admin_pages": {
+        "admin_today_ms": Threshold("ms", 100),
         "admin_list_ms": Threshold("ms", 200),
         "admin_search_ms": Threshold("ms", 200),
         "admin_last_page_ms": Threshold("ms", 200),

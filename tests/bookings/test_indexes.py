@@ -12,8 +12,9 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from bookings.admin import today, today_cards
 from bookings.availability.occupancy import READ
-from bookings.models import LIVE_STATES, Appointment, Operation, Service
+from bookings.models import LIVE_STATES, Appointment, Branch, Company, Operation, Service
 from bookings.scheduling.handlers import belongs_to_another
 from calcom.models import EventType, EventTypeHost
 
@@ -242,3 +243,29 @@ def test_there_are_enough_of_them():
     """The plans above mean something at this size."""
     assert Appointment.objects.count() >= 200_000
     assert set(LIVE_STATES) == {"held", "pending", "awaiting_confirmation", "confirmed"}
+
+
+SMALL = {"bookings_company", "bookings_callbackrequest", "calcom_host"}
+"""Tables that have a few rows here: the planner reads all of them."""
+
+
+def test_board_of_a_day_is_read_by_indexes(now):
+    """Neither the appointments of a branch on a day nor the taken time of its people sort or scan their tables."""
+    view = today.View(Branch.objects.get(pk=8), now.date(), now.date())
+    board = explain(*today.appointments_of(view, now).query.sql_with_params())
+    claims = today.claims_of(dict.fromkeys(range(1, 10), ""), view, now)
+
+    assert "appointment_of_branch_by_state" in {node.get("Index Name") for node in board}
+    assert {node["Relation Name"] for node in board if node["Node Type"] == "Seq Scan"} <= SMALL
+    assert {index for _, index in scans(claims) if index} == {"claim_of_host_by_end"}
+
+
+def test_what_waits_for_a_person_is_counted_by_indexes():
+    """In one statement that reads the open operations, not those of the whole company."""
+    waiting = Company.objects.filter(pk=5).values(**today_cards.waiting_queries(timezone.now() + timedelta(hours=1)))
+
+    nodes = explain(*waiting.query.sql_with_params())
+
+    assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} <= SMALL
+    assert any(str(node.get("Index Name")).startswith("operation_open_") for node in nodes)
+    assert "claim_conflicting" in {node.get("Index Name") for node in nodes}
