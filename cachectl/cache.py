@@ -27,6 +27,7 @@ __all__ = [
     "Warmed",
     "ensure_generations",
     "invalidate",
+    "peek",
     "prefetch",
     "queue_refresh",
     "read",
@@ -84,6 +85,15 @@ def read(
     lookup.load_until(needed, deadline)
     _keep_fresh(lookup)
     return lookup.known()
+
+
+def peek(*, account_id: int, event_type_id: int, first: date, last: date) -> CacheResult:
+    """
+    Return the UTC dates `first` to `last` (inclusive) as they are known at this moment.
+
+    Nothing is loaded, queued or counted as demand. Without Redis every day is missing.
+    """
+    return CacheLookup(account_id, event_type_id, first, last, priority=LoadPriority.WARMING).known()
 
 
 def refresh(

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from django.utils import timezone
+
 from cachectl import cache
 from cachectl.cache import CacheResult, Day
 from cachectl.infra.deadline import Deadline
@@ -83,8 +85,40 @@ class CalcomService:
             revalidate=revalidate,
             tenant=self._tenant,
         )
-        starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
-        return OpenSlots(starts, known.days, known)
+        return _of_window(known, begin, end)
+
+    def peek_slots(self, *, event_type: EventType, first: datetime, last: datetime) -> OpenSlots:
+        """Return what the cache knows of the same slots at this moment. Nothing is loaded or counted as demand."""
+        begin, end = minute_from(first), minute_from(last)
+        known = cache.peek(
+            account_id=self._account.id, event_type_id=event_type.id, first=date_of(begin), last=date_of(end - 1)
+        )
+        return _of_window(known, begin, end)
+
+    def list_slots(self, *, event_type: EventType, first: datetime, last: datetime) -> list[int]:
+        """
+        Return the slots that Cal.com lists now, as epoch minutes, past the cache. Nothing is stored.
+
+        One request of the lowest priority.
+
+        Raises:
+            Unavailable: it was not sent or not answered; `Throttled` if the budget has no room for it.
+            Refused: Cal.com refused.
+        """
+        with _syncing_if_contradicted(event_type):
+            found = self._client.open_slots(
+                event_type=event_type, start=first, end=unique_end(last), priority=Priority.BACKGROUND
+            )
+        return [start for start in found if minute_from(first) <= start < minute_from(last)]
+
+    def sync_event_type(self, event_type: EventType) -> None:
+        """
+        Update our rows of the event type from Cal.com, with the lowest priority.
+
+        Raises:
+            CalcomError: the request failed; nothing changed here.
+        """
+        sync.sync_event_type(account=self._account, calcom_id=event_type.calcom_id, now=timezone.now())
 
     def open_slots_for_reschedule(
         self, *, event_type: EventType, uid: str, first: datetime, last: datetime
@@ -267,6 +301,12 @@ class CalcomService:
         invalidation.availability_changed(invalidations)
         if invalidations:
             metrics.CHANGE_DAYS_INVALIDATED.observe(sum(each.days for each in invalidations))
+
+
+def _of_window(known: CacheResult, begin: int, end: int) -> OpenSlots:
+    """Return those of the known slots that start from `begin` on and before `end`, in epoch minutes."""
+    starts = [start for day in sorted(known.days) for start in known.days[day].starts if begin <= start < end]
+    return OpenSlots(starts, known.days, known)
 
 
 @contextmanager

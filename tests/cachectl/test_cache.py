@@ -512,3 +512,22 @@ def test_broken_source_is_a_failed_load(loader: CountingLoader) -> None:
 
     assert (ask().failure, ask().failure) == ("error", "error")
     assert len(loader.loads) == 1
+
+
+# --- a look that changes nothing ----------------------------------------------------------------------------------
+
+
+def test_peek_shows_what_is_known_and_leaves_it(loader: CountingLoader, redis_time: RedisTime) -> None:
+    """Stale days are not refreshed, missing ones not loaded, and no demand is counted."""
+    ask(MONDAY)
+    redis_time.pass_(200)
+    demand = store.demand(ACCOUNT, 2)
+
+    known = cache.peek(account_id=ACCOUNT, event_type_id=CUT, first=MONDAY, last=MONDAY + 2 * BLOCK)
+    errands_done()
+
+    assert known.days[MONDAY].freshness is Freshness.STALE
+    assert known.days[MONDAY + 2 * BLOCK].freshness is Freshness.MISSING
+    assert len(loader.loads) == 1
+    assert queued() == []
+    assert store.demand(ACCOUNT, 2) == demand
