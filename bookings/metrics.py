@@ -1,6 +1,7 @@
 """Metrics of searches and operations. Labels hold words of this code only, never a caller's."""
 
 import time
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import cast
 
@@ -25,6 +26,42 @@ def count_answer(known: CacheResult) -> None:
         metrics.AVAILABILITY_AGE.observe(known.age)
     if not known.verified:
         metrics.DEGRADED_ANSWERS.labels("availability", known.failure or "unknown").inc()
+
+
+@contained(NOT_COUNTED)
+def count_result(status: str) -> None:
+    """Count what an answer to a question for free slots offers; `unknown` where nothing is known."""
+    metrics.AVAILABILITY_RESULTS.labels(status).inc()
+
+
+@contained(NOT_COUNTED)
+def count_refused_offer(step: str, reason: str) -> None:
+    """Count an offer that a caller chose and did not get."""
+    metrics.OFFERS_REFUSED.labels(step, reason).inc()
+
+
+def expect_checks(account_id: int, outcomes: Collection[str]) -> None:
+    """Have the counters of an account's checks be there, at 0: an increase is seen only of what was seen before."""
+    for outcome in outcomes:
+        metrics.CHECKED_SLOTS.labels(account_id, outcome)
+
+
+def count_check(outcome: str) -> None:
+    """Count an attempt to compare a cached list with Cal.com."""
+    metrics.AVAILABILITY_CHECKS.labels(outcome).inc()
+
+
+def count_checked(account_id: int, counts: Mapping[str, int]) -> None:
+    """Count slots that were compared with Cal.com, by outcome."""
+    for outcome, count in counts.items():
+        metrics.CHECKED_SLOTS.labels(account_id, outcome).inc(count)
+
+
+def count_difference(account_id: int, outcome: str, cause: str, age: float) -> None:
+    """Count a slot that differed; `age` is that of its list, in seconds."""
+    metrics.CHECKED_SLOTS.labels(account_id, outcome).inc()
+    metrics.SLOT_DIFFERENCES.labels(outcome, cause).inc()
+    metrics.SLOT_DIFFERENCE_AGE.labels(outcome).observe(age)
 
 
 def _source(known: CacheResult) -> str:

@@ -178,6 +178,44 @@ DEGRADED_ANSWERS = _counter(
     "reason",
 )
 
+AVAILABILITY_RESULTS = _counter(
+    "slotline_availability_results_total",
+    "Answers about free slots by what they offer: what was asked for (`available`), other times (`alternatives`), "
+    "`none`, times with reserve (`degraded`), or nothing because nothing is known (`unknown`).",
+    "status",
+)
+OFFERS_REFUSED = _counter(
+    "slotline_offers_refused_total",
+    "Offers that a caller chose and was then refused, by the code of the refusal; `step` is hold or booking.",
+    "step",
+    "reason",
+)
+# The availability checker: truth rate = true / (all but undecided).
+CHECKED_SLOTS = _counter(
+    "slotline_checked_slots_total",
+    "Slots of cached lists that were compared with Cal.com: `true`; `offered_but_taken`; `withheld`, free there; "
+    "`out_of_bounds`, offered sooner than Cal.com allows; `undecided`, because something changed meanwhile.",
+    "account",
+    "outcome",
+)
+SLOT_DIFFERENCES = _counter(
+    "slotline_slot_differences_total",
+    "Slots that differed from Cal.com, by what our knowledge lacked (`cause`).",
+    "outcome",
+    "cause",
+)
+SLOT_DIFFERENCE_AGE = _histogram(
+    "slotline_slot_difference_age_seconds",
+    "Age of the list in which a slot differed from Cal.com: it has been wrong for that long at most.",
+    "outcome",
+    edges=(1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0, 300.0, 600.0, 900.0),
+)
+AVAILABILITY_CHECKS = _counter(
+    "slotline_availability_checks_total",
+    "Comparisons of a cached list with Cal.com: `compared`, `nothing_known`, or why there was none.",
+    "outcome",
+)
+
 BULKHEAD_FULL = _counter(
     "slotline_bulkhead_full_total",
     "Requests that were answered at once with what is known, because too many waited for Cal.com.",

@@ -40,6 +40,8 @@ NEAR = 14 * A_DAY
 NEAR_BEFORE = 3 * A_DAY
 """How much of that lies before the criteria."""
 FARTHEST = 365 * A_DAY
+UNKNOWN = "unknown"
+"""What a DEGRADED answer without offers is counted as."""
 _TIMED_OUT = CacheResult(days={}, freshness=Freshness.MISSING, age=None, failure="deadline")
 
 
@@ -251,9 +253,11 @@ def _result(
     reason = None if matches or query.was_met else rules.reason(query.criteria.windows)
     decisive = _decisive_days(query, views, {each: found[each] for each in best}, reason)
     known = _knowledge_of(decisive, views, uncertain=query.is_uncertain(views[0]))
+    status = _status(matches, best, known)
     metrics.count_answer(known)
+    metrics.count_result(UNKNOWN if status is Status.DEGRADED and not best else status)
     return AvailabilityResult(
-        status=_status(matches, best, known),
+        status=status,
         reason=reason if known.verified or reason is not Reason.FULLY_BOOKED else None,
         offers=[_offer(each.start, found[each]) for each in sorted(best)],
         known=known,

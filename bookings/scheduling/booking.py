@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
+from bookings import metrics
 from bookings.errors import (
     AlreadyBooked,
     AnotherTime,
@@ -135,8 +136,9 @@ def book(*, intent: BookingIntent, calcom: CalcomService, deadline: Deadline, no
     """
     offered = intent.offer is not None
     slot = Slot(intent.service, intent.event_type, intent.start, calcom, deadline, now, offered=offered)
+    operation = _earlier(intent)
+    replayed = operation is not None
     try:
-        operation, replayed = _earlier(intent), True
         if operation is None:
             if intent.conversation and intent.conversation.ended_at:
                 raise ConversationEnded("Nothing is booked in a phone call that is over.")
@@ -151,6 +153,8 @@ def book(*, intent: BookingIntent, calcom: CalcomService, deadline: Deadline, no
             operation = execution.execute_and_wait(operation, calcom, deadline)
         return execution.answer(operation, replayed=replayed)
     except AnotherTime as exc:
+        if (offered or intent.hold) and not replayed:
+            metrics.count_refused_offer("booking", exc.code)
         holds.add_alternatives(exc, slot, company=intent.company, conversation=intent.conversation, staff=intent.staff)
         raise
 

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from bookings import metrics
 from bookings.availability.occupancy import read_occupancy
 from bookings.errors import (
     AnotherTime,
@@ -198,13 +199,14 @@ def _spelled(token: str) -> str:
 # --- holding -----------------------------------------------------------------------------------------------------
 
 
-def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: datetime) -> Held:
+def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: datetime, was_told: bool = True) -> Held:
     """
     Keep the offered slot for this caller for two minutes.
 
     A conversation holds one slot: this one replaces what it held before. A repeat gets the same hold, or the booking
     made from it; an expired hold may be taken again. While Cal.com is not reached, a slot that was last known to be
-    free is held: then no other caller gets it from us, and no more is promised.
+    free is held: then no other caller gets it from us, and no more is promised. `was_told` says whether the caller has
+    heard the offer, so that a refusal is counted.
 
     Raises:
         AnotherTime: it is taken or not offered; carries alternatives, and the previous hold stays.
@@ -215,6 +217,8 @@ def hold(*, offer: SlotToken, calcom: CalcomService, deadline: Deadline, now: da
     try:
         return _hold(offer, slot)
     except AnotherTime as exc:
+        if was_told:
+            metrics.count_refused_offer("hold", exc.code)
         add_alternatives(exc, slot, company=offer.company, conversation=offer.conversation, staff=offer.staff)
         raise
 

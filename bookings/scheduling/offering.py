@@ -70,7 +70,7 @@ def _hold(table: "_Table", offer: Offer, calcom: CalcomService, deadline: Deadli
     held = holds.hold_new(token, loaded_at=offer.loaded_at, verified=offer.verified, deadline=deadline)
     if held is None:
         (token,) = table.lay([offer])
-        held = holds.hold(offer=token, calcom=calcom, deadline=deadline, now=table.now)
+        held = holds.hold(offer=token, calcom=calcom, deadline=deadline, now=table.now, was_told=False)
     return token, held
 
 

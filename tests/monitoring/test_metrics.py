@@ -262,9 +262,7 @@ class TestLabels:
 
         of_counters = {label for each in counters for label in each._labelnames}
         of_gauges = {label for each in gauges for label in each.labels}
-        words = (
-            "account attempt cause feature kind method operation outcome priority reason route source status told what"
-        )
+        words = "account attempt cause feature kind method operation outcome priority reason route source status step told what"
         assert " ".join(sorted(of_counters)) == words
         assert (
             " ".join(sorted(of_gauges))

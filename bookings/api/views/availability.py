@@ -19,7 +19,7 @@ from bookings.api.views.base import AgentView
 from bookings.availability import pagination
 from bookings.availability.calendar_view import Calendar, open_times, unavailable
 from bookings.availability.criteria import TimeCriteria
-from bookings.availability.search import AvailabilityQuery, AvailabilityResult, Offer, Status
+from bookings.availability.search import UNKNOWN, AvailabilityQuery, AvailabilityResult, Offer, Status
 from bookings.errors import DateInPast, DeadlineExceeded, TooFar
 from bookings.language import sentences
 from bookings.language.phrase_criteria import criteria_of_phrase
@@ -73,10 +73,12 @@ class AvailabilityView(AgentView):
             max_age=wire.max_age(request.META.get("HTTP_CACHE_CONTROL", "")),
         )
         zone, known = service.branch.time_zone, view.known_in_full
+        status = _list_status(known, is_free=bool(view.starts))
         metrics.count_answer(known)
+        metrics.count_result(UNKNOWN if status == Status.DEGRADED and not view.starts else status)
         body = {
             "ok": True,
-            "status": _list_status(known, is_free=bool(view.starts)),
+            "status": status,
             "service": presenters.service(service),
             "time_zone": zone,
             "slots": presenters.slots(
