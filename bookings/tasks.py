@@ -1,12 +1,16 @@
 """Background work: open operations are settled, expired rows are ended or deleted."""
 
 from celery import shared_task
+from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from bookings.availability import checker
 from bookings.models import Operation, SharedBooking
 from bookings.scheduling import claims, conversations, execution, holds
 from bookings.sync import conflicts
+from cachectl.infra.outbox import EXPIRES_S
+from calcom.models import Account
 from calcom.service import CalcomService
 from calcom.webhooks.inbox import KEPT
 
@@ -48,3 +52,19 @@ def detect_overlaps(**_newer: object) -> None:
 def prune_shared_bookings(**_newer: object) -> None:
     """Delete other accounts' bookings that are over for longer than any message about them can be late."""
     SharedBooking.objects.filter(end__lt=Now() - KEPT).delete()
+
+
+@shared_task(name="bookings.check_availability")
+def check_availability(**_newer: object) -> None:
+    """Queue a comparison of cached lists with Cal.com for each account in use."""
+    if settings.BOOKINGS_CHECKS_A_MINUTE:
+        for account_id in Account.objects.filter(active=True).values_list("pk", flat=True):
+            check_account.apply_async(kwargs={"account_id": account_id}, expires=EXPIRES_S)
+
+
+@shared_task(name="bookings.check_account")
+def check_account(*, account_id: int, **_newer: object) -> None:
+    """Compare some cached lists of an account with Cal.com, in idle budget."""
+    account = Account.objects.filter(pk=account_id, active=True).first()
+    if account is not None:
+        checker.run(account=account, samples=settings.BOOKINGS_CHECKS_A_MINUTE, now=timezone.now())

@@ -246,6 +246,8 @@ CELERY_TASK_ROUTES = {
     "cachectl.relay_outbox": {"queue": "cache"},
     "cachectl.ensure_generation": {"queue": "cache"},
     "cachectl.refresh": {"queue": "refresh"},
+    "bookings.check_availability": {"queue": "refresh"},
+    "bookings.check_account": {"queue": "refresh"},
     "bookings.*": {"queue": "bookings"},
     "calcom.webhooks.*": {"queue": "webhooks"},
 }
@@ -268,6 +270,7 @@ CELERY_BEAT_SCHEDULE = {
     "notice an emptied Redis": _every(10, "cachectl.ensure_generation"),
     "expire holds": _every(30, "bookings.expire_holds"),
     "end silent conversations": _every(60, "bookings.end_silent_conversations"),
+    "check availability": _every(60, "bookings.check_availability"),
     "detect overlaps": _every(60, "bookings.detect_overlaps"),
     "prune webhooks": _every(86_400, "calcom.webhooks.prune"),
     "prune shared bookings": _every(86_400, "bookings.prune_shared_bookings"),
@@ -333,6 +336,9 @@ BOOKINGS_READ_WAIT = env.number("BOOKINGS_READ_WAIT", 2.0)
 BOOKINGS_WRITE_WAIT = env.number("BOOKINGS_WRITE_WAIT", 3.5)
 # Seconds without a request after which a phone call is over: what it held is free, and it opens no appointments.
 BOOKINGS_CONVERSATION_SILENCE = env.number("BOOKINGS_CONVERSATION_SILENCE", 900)
+# Cached lists of each account that are compared with Cal.com a minute, in budget that callers leave; 0 for none. Each
+# is one request, and none is sent where nothing is known.
+BOOKINGS_CHECKS_A_MINUTE = env.integer("BOOKINGS_CHECKS_A_MINUTE", 1)
 # Domain of the addresses given to callers without e-mail. Cal.com wants one; it must be a domain you own.
 BOOKINGS_ATTENDEE_DOMAIN = env.text("BOOKINGS_ATTENDEE_DOMAIN", "callers.invalid" if DEBUG else None)
 # Requests that one agent key may send, to all processes together.

@@ -40,6 +40,7 @@ class Rule:
 
 _ANSWERS = of("slotline_availability_answers_total", source="fresh|stale|loaded|collapsed|expired|missing")
 _BOOKING = of("slotline_calcom_request_seconds", operation="create_booking")
+_CHECKED = "slotline_checked_slots_total"
 _CHANGE_DAYS = "slotline_cache_invalidation_days"
 _SPENT, _LIMIT = of("slotline_rate_spent"), of("slotline_rate_limit")
 
@@ -125,6 +126,22 @@ RULES: tuple[Rule, ...] = (
             least=50,
         ),
         lasting=10 * _MINUTE,
+        keeping=5 * _MINUTE,
+    ),
+    Rule(
+        "truth_rate_low",
+        WARNING,
+        "More than one slot in 200 differs from what Cal.com lists",
+        Ratio(
+            of(_CHECKED, outcome="true"),
+            of(_CHECKED, outcome="true|offered_but_taken|withheld|out_of_bounds"),
+            _HOUR,
+            "<",
+            0.995,
+            least=500,
+            by=("account",),
+            recent=15 * _MINUTE,
+        ),
         keeping=5 * _MINUTE,
     ),
     Rule(

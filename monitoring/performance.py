@@ -39,6 +39,7 @@ def report() -> dict[str, Any]:
         "counting_since": None if counted is None else multiprocess.counting_since().isoformat(timespec="seconds"),
         "accounts": None if shown.lacks("rate_limiter") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
+        "truth": None if counted is None else _truth(counted),
         "operations": None if counted is None else _operations(counted),
         "invalidation": None if counted is None else _invalidation(counted),
         "calcom": None if counted is None else _calcom(counted),
@@ -178,6 +179,17 @@ def _availability(counted: _Counted) -> dict[str, Any]:
         "without_call": _share(free_of_calls, looked_up),
         "degraded": counted.by("reason", "slotline_degraded_answers_total", what="availability"),
         **{way: counted.percentiles(name, route=route, status="200") for way, route in ROUTES.items()},
+    }
+
+
+def _truth(counted: _Counted) -> dict[str, Any]:
+    slots = counted.by("outcome", "slotline_checked_slots_total")
+    decided = sum(slots.values()) - slots.get("undecided", 0)
+    return {
+        "rate": round(slots.get("true", 0) / decided, 6) if decided else None,
+        "slots": slots,
+        "causes": counted.by("cause", "slotline_slot_differences_total"),
+        "checks": counted.by("outcome", "slotline_availability_checks_total"),
     }
 
 

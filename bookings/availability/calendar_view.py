@@ -112,7 +112,7 @@ def open_times(
             event_type=event_type, first=first, last=last, deadline=deadline, max_age=max_age, revalidate=revalidate
         )
         refuse_deleted(listed.known)
-        return _minus_claims(calendar, rules.allowed(listed.starts, first, last), listed, calcom)
+        return view_of(listed, calendar=calendar, rules=rules, first=first, last=last, calcom=calcom)
 
     view = read(revalidate=revalidate)
     may_be_free = not view.starts and (view.askable or view.has_freed_days)
@@ -120,6 +120,13 @@ def open_times(
         return view
     newer = read(revalidate=True)
     return replace(newer, known=newer.known.after(view.known))
+
+
+def view_of(
+    listed: OpenSlots, *, calendar: Calendar, rules: Rules, first: datetime, last: datetime, calcom: CalcomService
+) -> CalendarView:
+    """Return what callers are shown of a list of slots: minus what rules forbid, minus our own claims."""
+    return _minus_claims(calendar, rules.allowed(listed.starts, first, last), listed, calcom)
 
 
 def alternatives(

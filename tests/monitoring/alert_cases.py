@@ -83,6 +83,13 @@ def _told(no: str, yes: str) -> dict[str, str]:
     return {f'{name}{{account="1",told="no"}}': no, f'{name}{{account="1",told="yes"}}': yes}
 
 
+def _checked(true: str, taken: str, undecided: str = "0x90") -> dict[str, str]:
+    counts = {"true": true, "offered_but_taken": taken, "withheld": "0x90", "undecided": undecided}
+    return {
+        f'slotline_checked_slots_total{{account="1",outcome="{outcome}"}}': values for outcome, values in counts.items()
+    }
+
+
 def _days(count: str, within: str) -> dict[str, str]:
     return {
         "slotline_cache_invalidation_days_count": count,
@@ -134,6 +141,16 @@ CASES: list[Case] = [
         "only rules",
         {'slotline_availability_answers_total{source="rules"}': "0+99x40", **answers("0x40", "0x40")},
         {35: []},
+    ),
+    Case("truth_rate_low", "low", _checked("0+99x90", "0+1x90"), {3: [], 30: [_by(account="1")]}),
+    Case("truth_rate_low", "at the level", _checked("0+199x90", "0+1x90"), {30: [], 80: []}),
+    Case("truth_rate_low", "too few", _checked("0+4x90", "0+1x90"), {30: [], 80: []}),
+    Case("truth_rate_low", "undecided", _checked("0+100x90", "0x90", "0+900x90"), {30: [], 80: []}),
+    Case(
+        "truth_rate_low",
+        "put right",
+        _checked("0+99x10 1089+100x80", "0+9x10 90x80"),
+        {9: [_by(account="1")], 20: [_by(account="1")], 40: []},
     ),
     Case("invalidation_wide", "wide", _days("5x5 6x20", "5x25"), {4: [], 7: [()], 20: []}),
     Case("invalidation_wide", "narrow", _days("0+3x25", "0+3x25"), {7: [], 20: []}),

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from prometheus_client.samples import Sample
 
+from bookings.tasks import check_account
 from monitoring import collectors, multiprocess, performance
 from script.lib.servers import free_port
 from tests.agent import Agent
@@ -78,6 +79,19 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
     assert said["outboxes"]["operations"] == {"size": 0, "overdue_s": 0}
 
 
+def test_truth_rate_is_told_of_what_was_compared(client: Client, agent: Agent, salon: Salon, simulator) -> None:
+    agent.availability(salon.colour, TUESDAY)
+    simulator.book_elsewhere(2, at(14), webhook=False)
+    check_account(account_id=salon.account.pk)
+
+    truth = report(client)["truth"]
+
+    assert truth["checks"] == {"compared": 1}
+    assert truth["causes"] == {"not_told": 3}
+    assert truth["slots"]["offered_but_taken"] == 3
+    assert truth["rate"] == round(truth["slots"]["true"] / (truth["slots"]["true"] + 3), 6) < 1
+
+
 def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
     """FM-80: no estimate, no default, no share of nothing."""
     said = report(client)
@@ -85,6 +99,7 @@ def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
     assert said["accounts"] == []
     assert said["availability"]["hit_rate"] is None
     assert said["availability"]["without_call"] is None
+    assert said["truth"]["rate"] is None
     assert said["availability"]["list"] == {"p50_s": None, "p95_s": None}
     assert said["invalidation"]["days_per_change"] is None
 
