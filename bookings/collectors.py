@@ -31,12 +31,11 @@ def overlaps() -> Iterator[Reading]:
 
 def callbacks() -> Iterator[Reading]:
     """Read for how much opening time the oldest open callback request of each company has waited."""
-    is_open = CallbackRequest.objects.filter(state=CallbackRequest.State.OPEN)
-    oldest = is_open.order_by("company", "requested_at").distinct("company")
     now = timezone.now()
+    oldest = CallbackRequest.objects.due(now).by_waiting("company").distinct("company")
     for request in oldest.select_related("branch"):
         branch = request.branch or Branch.objects.filter(company=request.company_id).order_by("pk").first()
-        yield metrics.CALLBACK_WAITING_SECONDS.at(_open_seconds(branch, request.requested_at, now), request.company_id)
+        yield metrics.CALLBACK_WAITING_SECONDS.at(_open_seconds(branch, request.waits_since, now), request.company_id)
 
 
 def _open_seconds(branch: Branch | None, since: datetime, until: datetime) -> float:

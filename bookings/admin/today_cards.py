@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from bookings.models import Branch, CallbackRequest, Claim, Company, Operation
+from bookings.models import WAITS_SINCE, Branch, CallbackRequest, Claim, Company, Operation
 from calcom import rate_limit_page
 
 # An operation is uncertain when Cal.com has had this long to answer.
@@ -48,14 +48,14 @@ def waiting_of(company: Company, now: datetime) -> dict[str, Any]:
 
 def waiting_queries(now: datetime) -> dict[str, Subquery]:
     """Return the counts of what waits for a person as expressions of a query over companies."""
-    callbacks = CallbackRequest.objects.filter(company=OuterRef("pk"), state=CallbackRequest.State.OPEN)
+    callbacks = CallbackRequest.objects.due(now).filter(company=OuterRef("pk"))
     uncertain = Operation.objects.open().filter(company=OuterRef("pk"), requested_at__lt=now - _LONG)
     conflicts = Claim.objects.filter(
         conflicting=True, kind=Claim.Kind.CONFIRMED, end__gt=now, host__account=OuterRef("account")
     )
     return {
         "open_callbacks": _counted(callbacks, "company"),
-        "oldest": Subquery(callbacks.order_by().values("company").values(first=Min("requested_at"))),
+        "oldest": Subquery(callbacks.order_by().values("company").values(first=Min(WAITS_SINCE))),
         "uncertain": _counted(uncertain, "company"),
         "conflicts": _counted(conflicts, "host__account"),
     }
@@ -67,7 +67,7 @@ def _counted(rows: "QuerySet[CallbackRequest] | QuerySet[Operation] | QuerySet[C
 
 def _callbacks(number: int, oldest: datetime | None, now: datetime) -> Card:
     words = _("No caller waits.") if oldest is None else _("The oldest waits for %s.") % lasting(now - oldest)
-    address = f"{reverse('admin:bookings_callbackrequest_changelist')}?state__exact=open"
+    address = reverse("admin:bookings_callbackrequest_changelist")
     level = "ok" if oldest is None else "critical" if now - oldest > _HOUR else "warning"
     return Card(gettext_lazy("Callbacks"), str(number), words, level, address)
 

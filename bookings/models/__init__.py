@@ -19,7 +19,7 @@ from bookings.models.appointments import (
     with_buffers,
 )
 from bookings.models.base import MAX_FOUND, ClockTimestamp
-from bookings.models.callbacks import CallbackRequest
+from bookings.models.callbacks import WAITS_SINCE, CallbackQuerySet, CallbackRequest
 from bookings.models.catalog import Service, Staff, StaffService
 from bookings.models.conversations import Conversation, ConversationQuerySet, Customer, CustomerQuerySet, ToolCall
 from bookings.models.ids import (
@@ -43,6 +43,7 @@ __all__ = [
     "OPEN_STATES",
     "PLACED_STATES",
     "REFERENCE_ALPHABET",
+    "WAITS_SINCE",
     "AgentKey",
     "AgentKeyQuerySet",
     "Appointment",
@@ -50,6 +51,7 @@ __all__ = [
     "AppointmentState",
     "Branch",
     "BranchTenantQuerySet",
+    "CallbackQuerySet",
     "CallbackRequest",
     "Claim",
     "ClaimQuerySet",

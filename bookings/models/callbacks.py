@@ -1,8 +1,10 @@
 """Requests of callers that a person calls them back."""
 
+from datetime import datetime
+
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
 
 from bookings.caller_input import NameField
 from bookings.models.access import AgentKey
@@ -10,6 +12,32 @@ from bookings.models.appointments import Appointment
 from bookings.models.conversations import Conversation
 from bookings.models.ids import callback_id
 from bookings.models.tenants import Branch, Company, TenantQuerySet
+from bookings.names import digits_of
+
+WAITS_SINCE = Coalesce(F("again_at"), F("requested_at"))
+
+
+class CallbackQuerySet(TenantQuerySet["CallbackRequest"]):
+    """Filters over callback requests; they chain."""
+
+    def open(self) -> "CallbackQuerySet":
+        """Return those that staff have not finished."""
+        return self.filter(state=CallbackRequest.State.OPEN)
+
+    def due(self, now: datetime) -> "CallbackQuerySet":
+        """Return the open ones that are not put off."""
+        return self.open().filter(Q(again_at__isnull=True) | Q(again_at__lte=now))
+
+    def by_waiting(self, *before: str) -> "CallbackQuerySet":
+        """Order them by the instant from which they wait, after the columns `before`."""
+        return self.order_by(*before, WAITS_SINCE, "pk")
+
+    def search(self, text: str) -> "CallbackQuerySet":
+        """Return those that staff mean by `text`: an ending of the number, an id, a reference, or words."""
+        if digits := digits_of(text).lstrip("0"):
+            return self.filter(phone__endswith=digits)
+        by_id = Q(public_id=text) | Q(appointment__reference=text.upper())
+        return self.filter(by_id | Q(name__icontains=text) | Q(topic__icontains=text))
 
 
 class CallbackRequest(models.Model):
@@ -46,10 +74,15 @@ class CallbackRequest(models.Model):
     )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     requested_at = models.DateTimeField(db_default=Now())
+    taken_at = models.DateTimeField(null=True, blank=True)
+    taken_by = models.CharField(max_length=150, blank=True, default="", db_default="", help_text="who calls")
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="calls in which no one answered")
+    again_at = models.DateTimeField(null=True, blank=True, help_text="when they are called again; not before")
     done_at = models.DateTimeField(null=True, blank=True)
     done_by = models.CharField(max_length=150, blank=True, default="")
+    note = models.CharField(max_length=300, blank=True, default="", db_default="", help_text="what came of it")
 
-    objects = TenantQuerySet["CallbackRequest"].as_manager()
+    objects = CallbackQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -68,3 +101,8 @@ class CallbackRequest(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.phone
+
+    @property
+    def waits_since(self) -> datetime:
+        """When it was made, or is to be called again."""
+        return self.again_at or self.requested_at

@@ -6,8 +6,10 @@ Callers make them; Slotline itself makes one for a caller who was told that an o
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from bookings.errors import IdempotencyKeyReused
@@ -105,10 +107,48 @@ def request_for(appointment: Appointment, topic: str) -> bool:
     return True
 
 
-def finish(callbacks: QuerySet[CallbackRequest], *, by: str) -> int:
+# --- what staff do with them -------------------------------------------------------------------------------------
+
+
+def take(callback: CallbackRequest, *, by: str) -> bool:
+    """Note that staff member `by` calls. Returns False if it is done, or another has taken it."""
+    free = CallbackRequest.objects.open().filter(pk=callback.pk, taken_by__in=("", by))
+    return free.update(taken_by=by, taken_at=Now()) == 1
+
+
+def release(callback: CallbackRequest, *, by: str) -> bool:
+    """Undo `take`. Returns False if it was not taken by `by`."""
+    own = CallbackRequest.objects.open().filter(pk=callback.pk, taken_by=by)
+    return own.update(taken_by="", taken_at=None) == 1
+
+
+def finish(callbacks: QuerySet[CallbackRequest], *, by: str, note: str = "") -> int:
     """Mark open requests as done by staff member `by`, and return their number."""
     still_open = callbacks.filter(state=CallbackRequest.State.OPEN)
-    return still_open.update(state=CallbackRequest.State.DONE, done_at=Now(), done_by=by)
+    return still_open.update(state=CallbackRequest.State.DONE, done_at=Now(), done_by=by, note=note[:300])
+
+
+def put_off(callback: CallbackRequest, *, hours: int) -> bool:
+    """Note that no one answered, and that they are called again in `hours`. Returns False if it is done."""
+    still_open = CallbackRequest.objects.open().filter(pk=callback.pk)
+    again_at = Now() + timedelta(hours=hours)
+    return still_open.update(attempts=F("attempts") + 1, again_at=again_at, taken_by="", taken_at=None) == 1
+
+
+def reopen(callback: CallbackRequest) -> bool:
+    """
+    Undo `finish` and `put_off`. Returns False if another request for the same is open meanwhile.
+
+    An attempt stays counted: it was made.
+    """
+    try:
+        with transaction.atomic():
+            CallbackRequest.objects.filter(pk=callback.pk).update(
+                state=CallbackRequest.State.OPEN, done_at=None, done_by="", again_at=None
+            )
+    except IntegrityError:
+        return False
+    return True
 
 
 def _digest(*parts: str) -> str:
