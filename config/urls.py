@@ -6,6 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/", include(("bookings.api.urls", "v1"))),
+    path("", include("bookings.voice.urls")),
     path("webhooks/", include("calcom.urls")),
     path("", include("monitoring.urls")),
 ]

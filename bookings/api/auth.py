@@ -1,7 +1,8 @@
 """Authentication by agent key, with a limit on unknown keys, and scopes per method."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.cache import cache
@@ -34,7 +35,7 @@ key_named = TTLCache(_look_up)
 """The valid key with this text, or None. The texts are held in memory and must never be logged."""
 
 
-def _valid_key(text: str, request: Request) -> AgentKey | None:
+def _valid_key(text: str, environ: Mapping[str, Any]) -> AgentKey | None:
     """
     Return the key with this text, or None. A key that was valid before is looked up even from a limited address.
 
@@ -43,7 +44,7 @@ def _valid_key(text: str, request: Request) -> AgentKey | None:
     """
     if key_named.has_seen(text) and (key := key_named(text)):
         return key
-    address, unknown = address_of(request.META), throttle("unknown-key", settings.BOOKINGS_GUESS_RATE)
+    address, unknown = address_of(environ), throttle("unknown-key", settings.BOOKINGS_GUESS_RATE)
     mark = f"valid-key:{digest_of(text)}"
     if (wait := unknown.wait(address)) and not cache.get(mark):
         metrics.UNKNOWN_KEYS.labels("not_looked_up").inc()
@@ -58,20 +59,36 @@ def _valid_key(text: str, request: Request) -> AgentKey | None:
     return key
 
 
+AUTHENTICATED_KEY = "slotline.agent_key"
+"""In the environment of a request that a voice platform's adapter makes: its key. No header can have this name."""
+
+
+def key_of(environ: Mapping[str, Any]) -> AgentKey | None:
+    """
+    Return the key that a request shows as `Authorization: Bearer sl_…`; None where it shows none.
+
+    Raises:
+        AuthenticationFailed: it is unknown or was revoked.
+        Throttled: too many unknown ones came from its address.
+    """
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    if not header:
+        return None
+    scheme, _, text = header.partition(" ")
+    text = text.strip()
+    key = _valid_key(text, environ) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
+    if key is None:
+        raise AuthenticationFailed("The key is unknown or was revoked.")
+    return key
+
+
 class AgentKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer sl_…`. Only the key decides the company."""
 
     def authenticate(self, request: Request) -> tuple[None, AgentKey] | None:
         """Return the key, or None where none was shown."""
-        header = request.META.get("HTTP_AUTHORIZATION", "")
-        if not header:
-            return None
-        scheme, _, text = header.partition(" ")
-        text = text.strip()
-        key = _valid_key(text, request) if scheme.lower() == "bearer" and _KEY.fullmatch(text) else None
-        if key is None:
-            raise AuthenticationFailed("The key is unknown or was revoked.")
-        return None, key
+        key = request.META.get(AUTHENTICATED_KEY) or key_of(request.META)
+        return (None, key) if key else None
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  the signature is DRF's
         """Return the challenge that a 401 carries."""

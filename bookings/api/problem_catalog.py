@@ -309,6 +309,11 @@ PROBLEMS: Mapping[str, Problem] = {
         title="No valid key was shown",
         hint="Send Authorization: Bearer with a key that is not revoked.",
     ),
+    "signature_invalid": Problem(
+        status=HTTPStatus.UNAUTHORIZED,
+        title="The signature is wrong",
+        hint="Sign exactly the bytes that are sent, with a secret of this company, and check the clock.",
+    ),
     "scope_missing": Problem(
         status=HTTPStatus.FORBIDDEN,
         title="The key may not do this",

@@ -83,6 +83,12 @@ class ScopeMissing(RequestError):
     code = "scope_missing"
 
 
+class SignatureInvalid(RequestError):
+    """A voice platform's request is not signed with a secret of the company, or too old."""
+
+    code = "signature_invalid"
+
+
 class ServiceNotOffered(ServiceUnknown):
     """No service has this id or name; carries those that resemble it."""
 
@@ -256,23 +262,25 @@ def _headers(exc: Exception, view: Any, problem: Problem) -> dict[str, str]:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what Django refuses itself, such as a wrong Host."""
-    return _plain("request_malformed") if _ours(request) else defaults.bad_request(request, exception)
+    return plain("request_malformed") if _ours(request) else defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an address that no pattern knows."""
-    return _plain("not_found") if _ours(request) else defaults.page_not_found(request, exception)
+    return plain("not_found") if _ours(request) else defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what broke outside a view."""
-    return _plain("internal_error") if _ours(request) else defaults.server_error(request)
+    return plain("internal_error") if _ours(request) else defaults.server_error(request)
 
 
 def _ours(request: HttpRequest) -> bool:
     """Return whether a program reads the answer, and no person."""
-    return request.path_info.startswith(("/v1/", "/webhooks/"))
+    return request.path_info.startswith(("/v1/", "/webhooks/", "/adapters/", "/mcp"))
 
 
-def _plain(code: str) -> JsonResponse:
-    return JsonResponse(body_of(code), status=PROBLEMS[code].status, content_type=CONTENT_TYPE)
+def plain(code: str, detail: str = "", **headers: str) -> JsonResponse:
+    """Return a problem outside a view of DRF."""
+    body = body_of(code, detail=detail)
+    return JsonResponse(body, status=PROBLEMS[code].status, headers=headers, content_type=CONTENT_TYPE)

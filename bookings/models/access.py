@@ -1,6 +1,7 @@
 """The keys of voice agents. Only their hash is stored."""
 
 import hashlib
+import json
 import secrets
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.db.models.functions import Now
 
 from bookings.models.tenants import Branch, Company, TenantQuerySet
 from calcom.fields import EncryptedTextField
+
+SECRETS_AT_ONCE = 2
+"""Of one platform: the one in use, and the one that takes its place."""
 
 
 def digest_of(key: str) -> str:
@@ -56,6 +60,7 @@ class AgentKey(models.Model):
     platform_secrets = EncryptedTextField(
         blank=True, default="", help_text="JSON: what voice platforms sign with; stored encrypted"
     )
+    """By platform, the newest first: {"retell": [{"secret": "…"}]}; Vapi's have members of `VapiPlan` beside it."""
     created_at = models.DateTimeField(db_default=Now())
     revoked_at = models.DateTimeField(null=True, blank=True)
 
@@ -66,6 +71,17 @@ class AgentKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def secrets_of(self, platform: str) -> list[dict[str, Any]]:
+        """Return what a voice platform signs with: two secrets while one is being replaced."""
+        known: dict[str, list[dict[str, Any]]] = json.loads(self.platform_secrets or "{}")
+        return known.get(platform, [])
+
+    def add_secret(self, platform: str, **secret: Any) -> None:
+        """Accept a further secret of a platform, beside the one that was the newest so far. The row is not saved."""
+        known = json.loads(self.platform_secrets or "{}")
+        known[platform] = [secret, *self.secrets_of(platform)][:SECRETS_AT_ONCE]
+        self.platform_secrets = json.dumps(known)
 
     def give_text(self, text: str = "") -> str:
         """Give it a text of its own and return it: the row keeps only what recognises it."""

@@ -72,6 +72,16 @@ class ConversationQuerySet(TenantQuerySet["Conversation"]):
 class Conversation(models.Model):
     """One phone call."""
 
+    class Outcome(models.TextChoices):
+        """What a call came to."""
+
+        BOOKED = "booked", "booked"
+        RESCHEDULED = "rescheduled", "rescheduled"
+        CANCELLED = "cancelled", "cancelled"
+        CALLBACK = "callback", "call back requested"
+        ONLY_ASKED = "only_asked", "only asked"
+        GAVE_UP = "gave_up", "gave up"
+
     public_id = models.CharField(max_length=20, unique=True, default=conversation_id, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="conversations", db_index=False)
     branch = models.ForeignKey(Branch, models.SET_NULL, null=True, blank=True)
@@ -89,6 +99,15 @@ class Conversation(models.Model):
         db_default=Now(), editable=False, help_text="when its agent last asked something, a minute early at most"
     )
     ended_at = models.DateTimeField(null=True, blank=True, help_text="from then on it gives no access to appointments")
+
+    duration = models.DurationField(null=True, blank=True, help_text="as the platform told it")
+    cost_cents = models.DecimalField(
+        max_digits=10, decimal_places=3, null=True, blank=True, help_text="as the platform told it, US cents"
+    )
+    outcome = models.CharField(max_length=20, choices=Outcome, blank=True, db_default="", default="")
+    told_booked = models.BooleanField(
+        db_default=False, default=False, help_text="the caller was told of a booking, and this call made none"
+    )
 
     objects = ConversationQuerySet.as_manager()
 

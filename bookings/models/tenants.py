@@ -45,6 +45,9 @@ class Company(models.Model):
     max_reschedules = models.PositiveSmallIntegerField(
         default=5, help_text="how often one appointment may be rescheduled by phone"
     )
+    longest_hold_minutes = models.PositiveSmallIntegerField(
+        db_default=10, default=10, help_text="how long a time may be held for one caller while the call goes on"
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -82,6 +85,20 @@ class Branch(models.Model):
         default="DE",
         validators=[valid_region],
         help_text="how numbers without country code are read: two letters, such as DE",
+    )
+    phone = models.CharField(
+        max_length=20,
+        blank=True,
+        db_default="",
+        default="",
+        help_text="the number that callers dial, such as +493012345678; tells which branch was called",
+    )
+    transfer_phone = models.CharField(
+        max_length=20,
+        blank=True,
+        db_default="",
+        default="",
+        help_text="where a voice agent hands a call over to a person, while the branch is open",
     )
     opening_hours = models.JSONField(
         default=dict,

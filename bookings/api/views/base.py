@@ -101,7 +101,7 @@ class AgentView(APIView):
         """
         self.context = self.context.in_language(language)
         if conversation_id is None:
-            return None
+            return self.context.conversation  # of the query
         conversation = _conversation(self.context.key, conversation_id)
         if conversation is None:
             raise RequestInvalid("conversation_id", "There is no such conversation.")
