@@ -30,6 +30,12 @@ def expire_holds(**_newer: object) -> None:
     claims.expire()
 
 
+@shared_task(name="bookings.keep_holds")
+def keep_holds(**_newer: object) -> None:
+    """Hold on what is held in calls that are still going on."""
+    conversations.keep_holds()
+
+
 @shared_task(name="bookings.end_silent_conversations")
 def end_silent_conversations(**_newer: object) -> None:
     """End the phone calls in which nothing is asked any more: not every platform says when a call is over."""

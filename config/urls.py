@@ -5,8 +5,8 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("", include("bookings.voice.urls")),  # before /v1, which answers any address below it
     path("v1/", include(("bookings.api.urls", "v1"))),
-    path("", include("bookings.voice.urls")),
     path("webhooks/", include("calcom.urls")),
     path("", include("monitoring.urls")),
 ]

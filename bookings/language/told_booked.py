@@ -48,7 +48,7 @@ _DE = _Words(
         "sie haben einen termin am", "wir sehen uns dann", "wir sehen sie dann", "dann bis", "wir erwarten sie",
         "wir freuen uns auf sie am", "ihre buchungsnummer", "ihre referenz lautet", "hat geklappt",
     ),
-    denied=_words("nicht kein keine keinen keiner nie niemals ohne leider fehlgeschlagen unmöglich"),
+    denied=_words("nicht nichts kein keine keinen keiner nie niemals ohne leider fehlgeschlagen unmöglich"),
     open=_words(
         "kann können könnte könnten soll sollte sollen möchte möchten würde würden werde wird werden wenn sobald falls"
         " darf dürfte muss müsste versuche wäre wären bevor damit ob gerade probiere lassen hätte hätten"
@@ -83,7 +83,7 @@ _BY_LANGUAGE = {"de": _DE, "en": _EN}
 
 
 def told_booked(transcript: str, language: str) -> bool:
-    """Return whether the agent said, in "de" or "en", that an appointment is made or moved, and did not take it back."""
+    """Return whether the agent said in "de" or "en" that an appointment is made or moved, and never took it back."""
     words, told = _BY_LANGUAGE[language], False
     for sentence in _sentences(transcript):
         if _is_told(sentence, words):

@@ -65,7 +65,7 @@ def outcome_of(timeline: Iterable[tuple[str, int, Mapping[str, Any]]]) -> str:
             came_to, tried = (change, tried) if done else (came_to, True)
         elif endpoint == _CALLBACK and done:
             came_to = came_to or Outcome.CALLBACK
-        elif endpoint == "POST /v1/holds" or response.get("read_back"):
+        elif endpoint == "POST /v1/holds" or response.get("held"):
             tried = True
     return came_to or (Outcome.GAVE_UP if tried else Outcome.ONLY_ASKED)
 

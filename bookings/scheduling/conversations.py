@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 import orjson
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ from bookings.models import (
     ToolCall,
 )
 from bookings.opening_hours import Hours
-from bookings.scheduling import claims
+from bookings.scheduling import claims, holds
 from bookings.scheduling.customers import known
 from cachectl import cache, conf
 from cachectl.infra import executors
@@ -31,6 +32,7 @@ from calcom.day_ranges import date_of, minute_from
 # How often it is written down that a call goes on: each time costs a statement.
 SEEN_EVERY = timedelta(minutes=1)
 MOST_ENDED_AT_ONCE = 500
+ENDS_TOLD_WITHIN = timedelta(days=7)
 DAYS_BY_NAME = 14
 MOST_APPOINTMENTS = 5
 # Event types of an account that one call has loaded beforehand. Each costs a request where nothing is known of it.
@@ -138,9 +140,29 @@ def has_ended(conversation: Conversation) -> bool:
 
 
 def note_seen(conversation: Conversation) -> None:
-    """Write down that the call goes on, where that was not done for a minute."""
+    """Write down that the call goes on, where that was not done for a minute; what it holds is held on."""
     if conversation.ended_at is None and conversation.last_seen_at < timezone.now() - SEEN_EVERY:
         Conversation.objects.filter(pk=conversation.pk).update(last_seen_at=Now())
+        holds.renew(Appointment.objects.filter(conversation=conversation))
+
+
+def keep_holds() -> int:
+    """
+    Hold on what calls hold that are going on, while nothing is asked in them either; return how many holds.
+
+    Only where the platform has lately told the company of a call's end: of the others nobody knows that they go on.
+    """
+    told = Conversation.objects.filter(
+        company=OuterRef("company"),
+        platform=OuterRef("conversation__platform"),
+        started_at__gt=Now() - ENDS_TOLD_WITHIN,
+    ).exclude(outcome="")
+    going_on = Appointment.objects.filter(
+        conversation__ended_at__isnull=True,
+        conversation__last_seen_at__gt=Now() - _longest_silence(),
+        expires_at__lt=Now() + holds.LIFETIME / 2,
+    )
+    return holds.renew(going_on.filter(Exists(told)))
 
 
 def _longest_silence() -> timedelta:
@@ -194,4 +216,7 @@ def _starts(response: object) -> dict[str, list[object]]:
     """Return the times that were named, by the member that named them."""
     if not isinstance(response, Mapping):
         return {}
-    return {name: [each["start"] for each in response[name]] for name in _STARTS if response.get(name)}
+    named: dict[str, list[object]] = {
+        name: [each["start"] for each in response[name]] for name in _STARTS if response.get(name)
+    }
+    return named | {"held": [response["hold"]["start"]]} if response.get("hold") else named

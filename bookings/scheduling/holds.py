@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db import DatabaseError, transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Greatest, Least, Now
 
 from bookings import metrics
 from bookings.availability.occupancy import read_occupancy
@@ -39,6 +39,7 @@ from bookings.models import (
     Staff,
     token,
 )
+from bookings.models.appointments import AppointmentQuerySet
 from bookings.scheduling import claims
 from bookings.scheduling.slot_check import Slot
 from cachectl.infra import bulkhead
@@ -194,6 +195,29 @@ def deduplication_key_of(offer: SlotToken) -> str:
 
 def _spelled(token: str) -> str:
     return token.upper().translate(_MISREAD)
+
+
+# --- as long as the call goes on ---------------------------------------------------------------------------------
+
+
+def renew(holds: AppointmentQuerySet) -> int:
+    """
+    Let the holds that stand last for another two minutes, in all as long as their company allows; return how many.
+
+    What has run out is not revived: somebody else may have been offered it.
+    """
+    longest = Company.objects.filter(pk=OuterRef("company")).values("longest_hold_minutes")[:1]
+    allowed = ExpressionWrapper(Subquery(longest) * Value(timedelta(minutes=1)), output_field=DurationField())
+    latest = ExpressionWrapper(F("created_at") + allowed, output_field=DateTimeField())
+    until = Greatest(F("expires_at"), Least(Now() + LIFETIME, latest))
+    with transaction.atomic(savepoint=False):
+        standing = list(holds.standing().select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
+        if standing:
+            Appointment.objects.filter(pk__in=standing).update(expires_at=until)
+            own = Appointment.objects.filter(pk=OuterRef("appointment")).values("expires_at")[:1]
+            claimed = Claim.objects.filter(appointment_id__in=standing, kind=Claim.Kind.HELD)
+            claimed.update(expires_at=Subquery(own))
+    return len(standing)
 
 
 # --- holding -----------------------------------------------------------------------------------------------------

@@ -205,18 +205,19 @@ def _hold_slot(line: _Line) -> Reply:
 
 
 def _book_appointment(line: _Line) -> Reply:
+    """Book what is held; where nothing is held under the token, the offer that has it: models mix up the two."""
     said = line.arguments
-    token = said.get("confirm_token") or said.get("slot_token") or ""
-    body: dict[str, object] = {
-        "confirm_token" if token.lower().startswith("ct_") else "slot_token": token,
-        "caller": line.given("name", "phone", "email"),
-        **line.given("notes"),
-    }
-    if not token:
+    token = said.get("confirm_token") or said.get("slot_token")
+    if token is None:
         raise RequestInvalid("confirm_token", "It is required: hold a time first.")
+    body: dict[str, object] = {"caller": line.given("name", "phone", "email"), **line.given("notes")}
     if "answers" in said:
         body["answers"] = _answers(said["answers"])
-    return line.post("bookings", body)
+    reply = line.post("bookings", body | {"confirm_token": token})
+    if reply.body.get("code") != "confirm_token_invalid":
+        return reply
+    offered = line.post("bookings", body | {"slot_token": token})
+    return reply if offered.body.get("code") == "slot_not_offered" else offered
 
 
 def _answers(text: str) -> object:

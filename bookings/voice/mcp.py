@@ -78,7 +78,7 @@ def receive(request: HttpRequest) -> HttpResponse:
 
 
 def _refusal(exc: Exception) -> HttpResponse:
-    """Answer what is wrong before a method is known. With another body Python clients hide the message (run 2026-11)."""
+    """Answer what is wrong before a method is known, in the one body of which Python clients show the message."""
     if isinstance(exc, RpcError):
         return _error(None, exc.code, str(exc), status=HTTPStatus.BAD_REQUEST)
     problem = PROBLEMS[envelope.code_of(exc)]

@@ -3,8 +3,10 @@
 from django.urls import path
 
 from bookings.voice import bland, elevenlabs, mcp, retell, vapi
+from bookings.voice.views import ToolsView
 
 urlpatterns = [
+    path("v1/tools", ToolsView.as_view(), name="tools"),
     path("adapters/retell/<slug:company>/fn", retell.function, name="retell-function"),
     path("adapters/retell/<slug:company>/inbound", retell.inbound, name="retell-inbound"),
     path("adapters/retell/<slug:company>/events", retell.events, name="retell-events"),
