@@ -168,6 +168,12 @@ RULES: tuple[Rule, ...] = (
         Rate(of("slotline_bookings_missing_total"), _HOUR),
     ),
     Rule(
+        "told_booked",
+        CRITICAL,
+        "A voice agent told a caller of a booking that was never made",
+        Rate(of("slotline_told_booked_total"), _HOUR),
+    ),
+    Rule(
         "operation_not_in_time",
         CRITICAL,
         "A booking, move or cancellation was not settled when the appointment should have begun",

@@ -251,6 +251,9 @@ UNREACHABLE_CALLERS = _counter(
 BOOKINGS_MISSING = _counter(
     "slotline_bookings_missing_total", "Appointments that were confirmed here and could not be found at Cal.com."
 )
+TOLD_BOOKED = _counter(
+    "slotline_told_booked_total", "Calls in which an agent told the caller of a booking, and none was made."
+)
 OVERLAPPING_APPOINTMENTS = Gauge(
     "slotline_overlapping_appointments", "Appointments ahead that overlap another of the same host.", ("account",)
 )

@@ -302,6 +302,14 @@ get_operation = extend_schema(
     },
 )
 
+list_tools = extend_schema(
+    operation_id="list_tools",
+    tags=["tools"],
+    description="What an integrator pastes into a voice platform: the tools as it takes them, and a system prompt.",
+    parameters=[_query("format", "openai, retell, vapi, elevenlabs, bland or mcp", required=True), *_EVERY],
+    responses={200: shared.ToolsResponseSerializer, **_problems("request_invalid")},
+)
+
 
 class AgentKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema describes it."""

@@ -156,6 +156,7 @@ CASES: list[Case] = [
     Case("invalidation_wide", "narrow", _days("0+3x25", "0+3x25"), {7: [], 20: []}),
     *gauge("appointments_overlap", 'slotline_overlapping_appointments{account="1"}', "2", "0", _by(account="1")),
     *counter("booked_without_booking", "slotline_bookings_missing_total", lasts=60),
+    *counter("told_booked", "slotline_told_booked_total", lasts=60),
     *counter(
         "operation_not_in_time",
         'slotline_operations_total{operation="create",outcome="not_in_time"}',

@@ -128,9 +128,11 @@ class WhenSerializer(RequestSerializer):
     )
 
     def validate_windows(self, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
-        """Refuse none and too many."""
+        """Refuse none, too many, and a null among them."""
         if value is not None and not 0 < len(value) <= MOST_WINDOWS:
             raise serializers.ValidationError(f"Send 1 to {MOST_WINDOWS} windows.")
+        if None in (value or ()):  # the list may be null, and DRF takes its elements for that, too
+            raise serializers.ValidationError("A window has from and to.")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

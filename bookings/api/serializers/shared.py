@@ -105,6 +105,15 @@ class HoldResponseSerializer(TimeResponseSerializer):
     replayed = serializers.BooleanField()
 
 
+class ToolsResponseSerializer(serializers.Serializer[Any]):
+    """The tools of a voice agent, as one platform takes them."""
+
+    ok = serializers.BooleanField()
+    format = serializers.CharField()
+    tools = serializers.ListField(child=serializers.DictField())
+    prompt = serializers.CharField(help_text="the system prompt to paste")
+
+
 class FieldProblemSerializer(serializers.Serializer[Any]):
     """What is wrong with one field."""
 

@@ -319,6 +319,7 @@ def test_only_host_of_a_service_can_be_requested(simulator: Simulator, agent: Ag
         ({"when": {"part_of_day": "dawn"}}, "422 request_invalid"),
         ({"when": {"windows": []}}, "422 request_invalid"),
         ({"when": {"windows": [{}]}}, "422 request_invalid"),
+        ({"when": {"windows": [None]}}, "422 request_invalid"),
         ({"when": {"windows": [{"from": "2027-01-01T10:00:00"}]}}, "422 time_not_understood"),
         ({"when": {"windows": [{"from": at(10).isoformat(), "to": at(10).isoformat()}]}}, "422 time_not_understood"),
         ({"when": {"windows": [{"from": at(10).isoformat(), "to": "2999-01-01T00:00:00Z"}]}}, "422 window_too_long"),

@@ -1,4 +1,4 @@
-"""A hold lives with its call: renewed while the call goes on, as long as the company allows, and given back at its end."""
+"""A hold lives with its call: renewed while that goes on, as long as the company allows, given back at its end."""
 
 from datetime import timedelta
 
