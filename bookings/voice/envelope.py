@@ -175,7 +175,7 @@ def key_shown(request: HttpRequest, company: str | None = None) -> AgentKey:
     return _admitted(key)
 
 
-def forget_keys() -> None:
+def clear_keys() -> None:
     """Drop what is kept of keys: a secret was added or removed in this process."""
     _signing_keys.clear()
 

@@ -14,7 +14,7 @@ RETELL_SECRET = "key_of_retell"
 @pytest.fixture(autouse=True)
 def _nothing_counted() -> None:
     throttling.counts.clear()
-    envelope.forget_keys()
+    envelope.clear_keys()
 
 
 @pytest.fixture

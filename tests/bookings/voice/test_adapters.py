@@ -78,7 +78,7 @@ def test_second_secret_is_valid_while_the_first_is_replaced(
     old_works = retell.send("fn", check_body(retell.call)).status_code
     voice_key.add_secret("retell", secret="newest")
     voice_key.save()
-    envelope.forget_keys()
+    envelope.clear_keys()
 
     assert old_works == 200
     assert retell.send("fn", check_body(retell.call)).status_code == 401

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('bookings', '0015_field_terms'),
+        ('bookings', '0016_callbacks_at_the_desk'),
     ]
 
     operations = [
