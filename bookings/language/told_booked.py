@@ -29,7 +29,7 @@ class _Words:
     open: frozenset[str]
     """Words of what can, shall or will be done."""
     of_others: frozenset[str]
-    """Words that go with a time that is taken, where nobody is addressed."""
+    """Words that go with a time that is taken, where no one is addressed."""
     addressed: frozenset[str]
 
 
@@ -70,7 +70,7 @@ _EN = _Words(
     ),
     denied=_words(
         "not no n't never cannot can't couldn't didn't isn't wasn't haven't hasn't unable failed without unfortunately"
-        " sorry won't aren't don't nobody nothing"
+        " sorry won't aren't don't nothing"
     ),
     open=_words(
         "can could would should shall will if once when let may might like want going try trying before whether until"
@@ -94,7 +94,7 @@ def told_booked(transcript: str, language: str) -> bool:
 
 
 def _sentences(transcript: str) -> Iterator[str]:
-    """Yield what the agent said, sentence by sentence; all of it where nobody is named."""
+    """Yield what the agent said, sentence by sentence; all of it where no speaker is named."""
     turns = [found.groups() for line in transcript.splitlines() if (found := _TURN.match(line))]
     said = [text for speaker, text in turns if speaker.lower() in _AGENT] if turns else [transcript]
     for text in said:

@@ -150,7 +150,7 @@ def keep_holds() -> int:
     """
     Hold on what calls hold that are going on, while nothing is asked in them either; return how many holds.
 
-    Only where the platform has lately told the company of a call's end: of the others nobody knows that they go on.
+    Only where the platform has lately told the company of a call's end: others may be over.
     """
     told = Conversation.objects.filter(
         company=OuterRef("company"),

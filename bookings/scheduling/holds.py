@@ -204,7 +204,7 @@ def renew(holds: AppointmentQuerySet) -> int:
     """
     Let the holds that stand last for another two minutes, in all as long as their company allows; return how many.
 
-    What has run out is not revived: somebody else may have been offered it.
+    What has run out is not revived: another caller may have been offered it.
     """
     longest = Company.objects.filter(pk=OuterRef("company")).values("longest_hold_minutes")[:1]
     allowed = ExpressionWrapper(Subquery(longest) * Value(timedelta(minutes=1)), output_field=DurationField())

@@ -69,7 +69,7 @@ def _variables(body: Mapping[str, Any], language: str) -> dict[str, str]:
 
 
 def hand_over(branch: Branch | None) -> dict[str, str]:
-    """Return where a person is reached, and until when; empty where nobody is there now."""
+    """Return where a person is reached, and until when; empty where no one is there now."""
     now = timezone.now()
     until = _open_until(branch, now) if branch else None
     number = branch.transfer_phone if branch and until else ""
