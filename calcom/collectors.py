@@ -11,6 +11,7 @@ from calcom.models import Account, DeferredBooking, WebhookDelivery
 from calcom.resilience import circuit_breaker, refusals
 from calcom.resilience.circuit_breaker import CircuitState, Kind
 from calcom.resilience.rate_limiter import LimiterState, limiter_for
+from calcom.webhooks import polling as poller
 from monitoring import heartbeats, metrics, probes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
@@ -96,6 +97,16 @@ def polling() -> Iterator[Reading]:
         yield metrics.POLLED_AGE_SECONDS.at(max(age.total_seconds(), 0), account_id)
 
 
+def silent_webhooks() -> None:
+    """Raise Unhealthy while polling finds changes at Cal.com of which no webhook tells; says since when."""
+    found = [
+        f"account {each.pk} since {each.untold_since:%H:%M} UTC, {each.untold_changes} changes"
+        for each in poller.silent_webhooks()
+    ]
+    if found:
+        raise Unhealthy(f"silent while polling finds changes: {', '.join(found)}")
+
+
 def jobs() -> Iterator[Reading]:
     """Read how sync and reconciliation of each active account ran last."""
     return heartbeats.jobs(list(Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True)))
@@ -134,6 +145,7 @@ def register() -> None:
     register_probe("field_keys", field_keys, vital=True)
     register_probe("calcom_keys", refused_api_keys)
     register_probe("calcom", open_circuits)
+    register_probe("webhooks", silent_webhooks)
     register_collector("webhooks", webhooks)
     register_collector("deferred_bookings", deferred_bookings)
     register_collector("dead_letters", dead_letters)

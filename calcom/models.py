@@ -301,6 +301,10 @@ class Cursor(models.Model):
     read_until = models.DateTimeField(help_text="all changes up to here were read, by Cal.com's clock")
     polled_at = models.DateTimeField(null=True, blank=True, help_text="last time it answered")
     next_poll_at = models.DateTimeField(db_default=Now())
+    untold_changes = models.PositiveIntegerField(
+        db_default=0, default=0, help_text="changes in a row that polling found and no webhook had told"
+    )
+    untold_since = models.DateTimeField(null=True, blank=True, help_text="when the first of them was found")
 
     def __str__(self) -> str:
         return f"cursor {self.pk}"

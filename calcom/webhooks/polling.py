@@ -26,6 +26,8 @@ FIRST_LOOK = timedelta(days=1)
 WEBHOOK_WITHIN = timedelta(minutes=1)
 # Without a webhook for this long, the account is polled at the shorter interval.
 QUIET_AFTER = timedelta(minutes=10)
+# Changes in a row without a webhook from which on webhooks count as silent; the alert wants as many.
+SILENT_AFTER = 3
 
 
 def due_accounts() -> list[int]:
@@ -90,6 +92,27 @@ def _count_told(cursor: Cursor, now: datetime, page: Sequence[RemoteBooking | Un
     told = set(deliveries.filter(remote_uid__in=[each.uid for each in changed]).values_list("remote_uid", flat=True))
     for each in changed:
         metrics.POLLED_CHANGES.labels(cursor.pk, "yes" if each.uid in told else "no").inc()
+    _note_untold(cursor, now, told=bool(told), untold=sum(each.uid not in told for each in changed))
+
+
+def _note_untold(cursor: Cursor, now: datetime, *, told: bool, untold: int) -> None:
+    """Note how many changes in a row no webhook told; one that told, or came at all, begins the row anew."""
+    if told or (cursor.untold_since and _webhook_came(cursor.pk, cursor.untold_since)):
+        cursor.untold_changes, cursor.untold_since = 0, None
+    if untold and not told:
+        cursor.untold_changes += untold
+        cursor.untold_since = cursor.untold_since or now
+    cursor.save(update_fields=["untold_changes", "untold_since"])
+
+
+def silent_webhooks() -> list[Cursor]:
+    """Return the cursors of active accounts for which polling finds changes and no webhook comes."""
+    suspected = Cursor.objects.filter(account__active=True, untold_changes__gte=SILENT_AFTER).order_by("pk")
+    return [cursor for cursor in suspected if cursor.untold_since and not _webhook_came(cursor.pk, cursor.untold_since)]
+
+
+def _webhook_came(account_id: int, since: datetime) -> bool:
+    return WebhookDelivery.objects.filter(account_id=account_id, received_at__gt=since).exists()
 
 
 def _apply_all(account: Account, page: Sequence[RemoteBooking | UnreadableBooking]) -> None:
