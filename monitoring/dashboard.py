@@ -543,6 +543,84 @@ QUEUES = Row(
     ],
 )
 
+_CHECKED = 'slotline_checked_slots_total{outcome=~"true|offered_but_taken|withheld|out_of_bounds"}'
+_TRUE = 'slotline_checked_slots_total{outcome="true"}'
+_ASKED = "slotline_availability_results_total"
+_REFUSED = "slotline_offers_refused_total"
+
+TRUTH = Row(
+    "Truth rate and funnel",
+    [
+        Panel(
+            "Truth rate",
+            "Share of the cached slots compared with Cal.com within an hour that were true; the alert wants 500.",
+            "percentunit",
+            [
+                Query(
+                    f"({_grown(_TRUE, '1h', 'account')} or 0 * {_grown(_CHECKED, '1h', 'account')})"
+                    f" / {_grown(_CHECKED, '1h', 'account')}",
+                    "account {{account}}",
+                )
+            ],
+            ["truth_rate_low"],
+        ),
+        Panel(
+            "Slots that differed",
+            "Slots of an hour that were not as Cal.com lists them, by what was wrong and what our knowledge lacked.",
+            "short",
+            [
+                Query(
+                    _or_zero(_grown("slotline_slot_differences_total", "1h", "outcome", "cause")),
+                    "{{outcome}} {{cause}}",
+                )
+            ],
+        ),
+        Panel(
+            "Age of lists that were wrong",
+            "95 % of the slots that differed stood in lists no older than this, by what was wrong.",
+            "s",
+            [
+                Query(
+                    _or_zero(_quantile(0.95, "slotline_slot_difference_age_seconds", "outcome", window="1h")),
+                    "{{outcome}}",
+                )
+            ],
+        ),
+        Panel(
+            "Comparisons with Cal.com",
+            "Cached lists that were compared within an hour, and why others were not.",
+            "short",
+            [Query(_grown("slotline_availability_checks_total", "1h", "outcome"), "{{outcome}}")],
+        ),
+        Panel(
+            "Funnel",
+            "What became of the questions of an hour: asked, offered something, booked, and offered but then refused.",
+            "short",
+            [
+                Query(_grown(_ASKED, "1h"), "asked"),
+                Query(_or_zero(_grown(f'{_ASKED}{{status=~"available|alternatives|degraded"}}', "1h")), "offered"),
+                Query(
+                    _or_zero(_grown('slotline_operations_total{operation="create",outcome="confirmed"}', "1h")),
+                    "booked",
+                ),
+                Query(_or_zero(_grown(_REFUSED, "1h")), "refused"),
+            ],
+        ),
+        Panel(
+            "What answers offered",
+            "Answers of an hour about free slots by what they offered to the caller.",
+            "short",
+            [Query(_grown(_ASKED, "1h", "status"), "{{status}}")],
+        ),
+        Panel(
+            "Offers that were refused",
+            "Offers of an hour that a caller chose and was then refused, by step and reason.",
+            "short",
+            [Query(_or_zero(_grown(_REFUSED, "1h", "step", "reason")), "{{step}} {{reason}}")],
+        ),
+    ],
+)
+
 PROCESS = Row(
     "Process",
     [
@@ -608,4 +686,4 @@ PROCESS = Row(
     ],
 )
 
-ROWS = (NOW, CALLERS, CALCOM, CACHE, BOOKINGS, QUEUES, PROCESS)
+ROWS = (NOW, CALLERS, CALCOM, CACHE, BOOKINGS, QUEUES, TRUTH, PROCESS)
