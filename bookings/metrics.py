@@ -115,7 +115,7 @@ def count_unreachable_caller() -> None:
 
 def count_missing(appointment: Appointment) -> None:
     """Count a caller who was told “booked” and has no booking at Cal.com, as soon as that is committed."""
-    if appointment.origin == Appointment.Origin.AGENT:
+    if appointment.origin != Appointment.Origin.CALCOM:
         transaction.on_commit(metrics.BOOKINGS_MISSING.inc, robust=True)
 
 

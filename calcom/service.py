@@ -156,6 +156,10 @@ class CalcomService:
         """Cancel a booking. Raises like `create_booking`."""
         return self._client.cancel(uid=uid, reason=reason)
 
+    def mark_absent(self, *, uid: str, attendee_email: str, absent: bool) -> RemoteBooking:
+        """Mark whether an attendee came; may be sent again. Raises like `create_booking`."""
+        return self._client.mark_absent(uid=uid, attendee_email=attendee_email, absent=absent)
+
     def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         """
         Return a booking as it is now, with the priority of its purpose.

@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from bookings.admin.appointment_pages import AppointmentPages
 from bookings.admin.common import FIND_PEOPLE, OF_APPOINTMENT, OF_CLAIM, SelectsRelated, ShowsState, found_appointments
 from bookings.errors import BookingError
 from bookings.models import OPEN_STATES, Appointment, Claim, Operation, SharedBooking
@@ -50,7 +51,7 @@ class ClaimInline(SelectsRelated, LocalTimes, ReadOnly, TabularInline):
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+class AppointmentAdmin(AppointmentPages, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
     zone = F("branch__time_zone")
     ordering = ("-start", "-pk")
     list_display = (
@@ -75,9 +76,6 @@ class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin)
         """Return those that are meant by a reference, an id, a number, an address or a name."""
         return queryset.filter(pk__in=found_appointments(text))
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("bookings.change_appointment")
-
     @admin.action(description="Cancel at Cal.com", permissions=["cancel"])
     def cancel(self, request: HttpRequest, appointments: QuerySet[Appointment]) -> None:
         """Cancel the chosen appointments within one deadline, and show the outcome of each."""
@@ -95,6 +93,7 @@ class AppointmentAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin)
             except BookingError as exc:
                 self.message_user(request, f"{appointment.reference} was not cancelled: {exc}", messages.ERROR)
             else:
+                self.log_change(request, appointment, "Cancelled.")
                 how = "is cancelled" if cancelled.is_settled else "is being cancelled; Cal.com has not answered yet"
                 self.message_user(request, f"{appointment.reference} {how}.", messages.SUCCESS)
 

@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 
 from bookings.api.problems import ServiceAmbiguous, ServiceNotOffered
 from bookings.availability.calendar_view import Calendar
-from bookings.models import AgentKey, Company, Service, Staff, StaffService
-from calcom.models import EventType
+from bookings.availability.people import look_up_people
+from bookings.models import AgentKey, Company, Service, Staff
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -87,21 +87,7 @@ _by_id: TTLCache[tuple[int, int], Service | None] = TTLCache(
 )
 
 
-def _look_up_people(service: Service) -> Mapping[Staff, Calendar | None]:
-    own = StaffService.objects.filter(service=service).select_related("event_type__account")
-    event_types = {row.staff_id: row.event_type for row in own}
-    hosts = list(service.event_type.hosts.values_list("pk", flat=True))
-    people = Staff.objects.filter(branch=service.branch_id, active=True).order_by("name")
-    return {one: _calendar(one, event_types.get(one.pk), service, hosts) for one in people}
-
-
-def _calendar(one: Staff, own: EventType | None, service: Service, hosts: Sequence[int]) -> Calendar | None:
-    """Return the calendar that books the service with one person; None where there is none of their own."""
-    event_type = own or (service.event_type if hosts == [one.host_id] else None)
-    return Calendar(event_type, one) if event_type else None
-
-
-_people = TTLCache(_look_up_people)
+_people = TTLCache(look_up_people)
 
 
 def services_of(key: AgentKey) -> Sequence[Service]:

@@ -95,6 +95,7 @@ class Appointment(models.Model):
 
         AGENT = "agent", "by a voice agent"
         CALCOM = "calcom", "at Cal.com"
+        STAFF = "staff", "at the desk"
 
     public_id = models.CharField(max_length=20, unique=True, default=appointment_id, editable=False)
     reference = models.CharField(max_length=6, default=reference, editable=False, help_text="what a caller can say")
@@ -116,6 +117,7 @@ class Appointment(models.Model):
     attendee_phone = models.CharField(max_length=20, null=True, blank=True, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="")
     notes = models.TextField(blank=True, default="")
+    staff_note = models.TextField(blank=True, default="", db_default="", help_text="staff's own; Cal.com is not told")
     answers = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="the caller's answers to booking fields, by slug"
     )

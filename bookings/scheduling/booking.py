@@ -65,6 +65,7 @@ class BookingIntent:
     staff: Staff | None = None
     offer: SlotToken | None = None
     """The offer that is taken; it has the same service, staff and start."""
+    origin: Appointment.Origin = Appointment.Origin.AGENT
     hold: Appointment | None = None
     """The hold that is confirmed; no other slot is booked instead."""
 
@@ -299,6 +300,7 @@ def _new_appointment(intent: BookingIntent) -> Appointment:
         event_type=intent.event_type,
         conversation=intent.conversation,
         state=AppointmentState.PENDING,
+        origin=intent.origin,
         start=intent.start,
         end=intent.end,
         deduplication_key=intent.deduplication_key,

@@ -469,11 +469,11 @@ def _chain(calcom: CalcomService, uid: str | None) -> Iterator[RemoteBooking]:
 
 def belongs_to_another(uid: str, appointment: Appointment) -> bool:
     """
-    Return whether the account has the uid under another appointment that an agent requested.
+    Return whether the account has the uid under another appointment that was requested here.
 
     Rows of other accounts do not count, and an imported row is a duplicate.
     """
-    called = Appointment.objects.called(uid).filter(origin=Appointment.Origin.AGENT).values_list("pk", "company")
+    called = Appointment.objects.called(uid).exclude(origin=Appointment.Origin.CALCOM).values_list("pk", "company")
     companies = {company for pk, company in called if pk != appointment.pk}
     return bool(companies) and Company.objects.filter(pk__in=companies, account=appointment.company.account_id).exists()
 

@@ -19,7 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from bookings.availability.occupancy import PLACED
 from bookings.models import Appointment, AppointmentState, Operation, SharedBooking
-from bookings.scheduling import claims, confirmation, duplicates, execution
+from bookings.scheduling import attendance, claims, confirmation, duplicates, execution
 from bookings.scheduling.settling import Outcome
 from bookings.sync import catalog, import_booking
 from bookings.sync.classify import Drift, Finding, RemoteUpdate, classify
@@ -457,10 +457,8 @@ def _current(account: Account, uid: str) -> Appointment:
 
 
 def _finish(appointment: Appointment, state: AppointmentState) -> None:
-    with transaction.atomic(durable=True):
-        if not appointment.transition(to=state):
-            raise RetryLater("another writer is changing it")
-        claims.release(appointment)
+    if not attendance.finish(appointment, to=state):
+        raise RetryLater("another writer is changing it")
 
 
 def _invalidate_absence(account: Account, away: HostAway) -> str:

@@ -142,7 +142,7 @@ class _Family:
         for row in _rows(update):
             chain = _chain(row)
             if row.event_type.account_id != update.account.pk:
-                is_of_another_account |= row.origin == Appointment.Origin.AGENT
+                is_of_another_account |= row.origin != Appointment.Origin.CALCOM
                 is_named_elsewhere |= row.public_id == booking.appointment_id
                 continue
             by_uid = row if booking.uid in chain else by_uid

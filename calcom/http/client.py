@@ -114,6 +114,10 @@ class Client:
         """Cancel a booking. Without a reason Cal.com refuses (recorded 2026-11-21)."""
         return self._on_booking("cancel", uid, {"cancellationReason": reason})
 
+    def mark_absent(self, *, uid: str, attendee_email: str, absent: bool) -> RemoteBooking:
+        """Mark whether an attendee came. Cal.com refuses it before the start (recorded 2026-11-21)."""
+        return self._on_booking("mark-absent", uid, {"attendees": [{"email": attendee_email, "absent": absent}]})
+
     def get_booking(self, *, uid: str, priority: Priority = Priority.WRITE) -> RemoteBooking:
         call = Call("get_booking", priority, f"/v2/bookings/{_quoted(uid)}", "bookings", needs_key=False)
         return self._exchange(call, parsing.booking)
