@@ -1,0 +1,1 @@
+"""Real clients of voice platforms as judges. They live in an environment of their own: requirements.txt."""
