@@ -1,6 +1,8 @@
 # One image for every process of Slotline; docker-compose.yml says which command makes it which.
 FROM python:3.12-slim AS packages
-COPY requirements.lock /requirements.lock
+# requirements-otel.lock where traces are wanted.
+ARG REQUIREMENTS=requirements.lock
+COPY $REQUIREMENTS /requirements.lock
 # yacron is cron for containers: it needs neither root nor a mail system.
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.lock \
     && /venv/bin/pip install --no-cache-dir yacron==0.19.0

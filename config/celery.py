@@ -8,7 +8,7 @@ from django.db import close_old_connections
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from config.broker import Application
-from monitoring.logs import current_request_id
+from monitoring.logs import current_ids
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -25,9 +25,8 @@ def _step_back(**_newer: object) -> None:
 
 @signals.before_task_publish.connect(dispatch_uid="config.celery")
 def _name_request(headers: dict[str, object], **_newer: object) -> None:
-    """Send along for which request a task works, so that its log lines carry the same id."""
-    if request_id := current_request_id():
-        headers["request_id"] = request_id
+    """Send along for which request a task works, so that its log lines carry the same ids."""
+    headers.update(current_ids())
 
 
 @signals.task_prerun.connect(dispatch_uid="config.celery")
@@ -36,5 +35,5 @@ def _begin(task: Task[..., object], task_id: str, **_newer: object) -> None:
     close_old_connections()
     clear_contextvars()
     bind_contextvars(task=task.name, task_id=task_id)
-    if request_id := (task.request.headers or {}).get("request_id"):
-        bind_contextvars(request_id=request_id)
+    sent = task.request.headers or {}
+    bind_contextvars(**{name: sent[name] for name in ("request_id", "trace_id") if sent.get(name)})

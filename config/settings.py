@@ -385,6 +385,9 @@ SPECTACULAR_SETTINGS = {
 RELEASE = env.text("RELEASE", tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 # Bearer token for /metrics and /performance-metrics. Empty: loopback and private networks only, and no proxy between.
 MONITORING_TOKEN = env.text("MONITORING_TOKEN", "")
+# Where traces are sent (a collector's address, for OTLP over HTTP); empty for none. OpenTelemetry reads the other
+# variables of its own. Needs what requirements-otel.txt names.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 # The directory in which web, workers and commands of one machine count together: on a disk of that machine, or a volume
 # that its containers share. docs/adr/0007 has the rest.
 PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR", str(LOCAL / "metrics"))

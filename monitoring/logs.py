@@ -95,7 +95,7 @@ FIELDS: Mapping[str, Kind] = {
     **_fields(_several(_number), "event_type_ids host_ids invalidation_ids account_ids"),
     **_fields(_instant, "first last start end until since"),
     **_fields(_our_id, "appointment_id conversation_id operation_id"),
-    **_fields(_trace_id, "request_id upstream_request_id task_id"),
+    **_fields(_trace_id, "request_id upstream_request_id task_id trace_id"),
 }
 """What may be logged, by name. Who adds a name decides its kind here."""
 
@@ -169,8 +169,13 @@ def _told(exc_info: object) -> dict[str, list[str]] | None:
 
 def current_request_id() -> str:
     """Return the id of the request that this thread, or the task that it runs, works for; empty if there is none."""
-    request_id: str = get_contextvars().get("request_id", "")
-    return request_id
+    return current_ids().get("request_id", "")
+
+
+def current_ids() -> dict[str, str]:
+    """Return the ids of the request that this thread, or the task that it runs, works for, and of its trace."""
+    bound = get_contextvars()
+    return {name: bound[name] for name in ("request_id", "trace_id") if bound.get(name)}
 
 
 @contextmanager

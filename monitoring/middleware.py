@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from monitoring import metrics
 from monitoring.logs import contained
+from monitoring.tracing import current_trace, trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ _ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _RANDOM = re.compile(rf"{_UUID}|{_ULID}|[0-9a-f]{{32}}")
 _GIVEN = re.compile(r"(?!(?:.*[^A-Za-z])?(?:sl|cal|whsec)_)(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")
 _MAX_DIGITS = 5
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
 _QUIET = ("/health", "/metrics", "/performance-metrics", "/static/")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a client may send any word
 
@@ -43,8 +43,7 @@ def request_id(environ: Mapping[str, str]) -> str:
     if _GIVEN.fullmatch(given):
         has_number = sum(character.isdigit() for character in given) > _MAX_DIGITS
         return salted_hmac("request-id", given, algorithm="sha256").hexdigest()[:32] if has_number else given
-    trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
-    return trace[1] if trace else secrets.token_hex(16)
+    return trace_of(environ) or secrets.token_hex(16)
 
 
 IPV6_SITE = 64  # bits that one client cannot choose
@@ -87,6 +86,8 @@ class RequestIdMiddleware:
         current = request_id(request.META)
         clear_contextvars()
         bind_contextvars(request_id=current)
+        if trace := current_trace() or trace_of(request.META):
+            bind_contextvars(trace_id=trace)
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = current

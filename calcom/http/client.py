@@ -22,7 +22,7 @@ from calcom.resilience.admission import admit
 from calcom.resilience.circuit_breaker import Kind, breaker_for
 from calcom.resilience.rate_limiter import limiter_for
 from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
-from monitoring import metrics
+from monitoring import metrics, tracing
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -279,7 +279,8 @@ def _logged(call: Call) -> Iterator[dict[str, object]]:
     began = time.monotonic()
     line: dict[str, object] = {"operation": call.operation, "priority": call.priority.value, "outcome": "crashed"}
     try:
-        yield line
+        with tracing.span("calcom.request", operation=call.operation, priority=call.priority.value):
+            yield line
         line["outcome"] = "ok"
     except CalcomError as exc:
         line.update(outcome=exc.outcome, reason=exc.reason.value if isinstance(exc, Refused) else None)

@@ -49,7 +49,7 @@ def test_setup_names_the_python_it_needs(checkout, tmp_path):
     assert not (checkout / ".venv").exists()
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-otel", "requirements-dev"])
 def test_lock_has_each_direct_dependency_at_its_version(name):
     """A changed requirement needs `script/lock`: what is installed is the lock."""
     direct, locked = (_pinned(ROOT / f"{name}.{suffix}") for suffix in ("txt", "lock"))
