@@ -19,18 +19,17 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from bookings.admin import appointment_timeline, free_times
 from bookings.admin.appointment_timeline import NO_OPERATION
 from bookings.admin.common import STATE_COLOURS
+from bookings.admin.desk_forms import StartForm, day_asked
 from bookings.admin.free_times import FreeTimes, choice
 from bookings.admin.phones import readable
 from bookings.admin.refusals import sentence_of
 from bookings.availability.calendar_view import Calendar
-from bookings.availability.criteria import instant_of
 from bookings.caller_input import MAX_NOTE, clean_note
 from bookings.errors import AnotherTime, BookingError
 from bookings.models import PLACED_STATES, Appointment
@@ -47,49 +46,16 @@ else:
 _RELATIONS = ("company", "branch__company", "service__branch", "event_type__account", "host", "conversation")
 
 
-class RescheduleForm(forms.Form):
-    """A start that was offered, or a day and a time of day by the clock of the branch."""
+class RescheduleForm(StartForm):
+    """A start, and why."""
 
-    start = forms.CharField(required=False)
-    day = forms.DateField(required=False)
-    clock = forms.TimeField(required=False)
     reason = forms.CharField(required=False, max_length=300)
-
-    def instant(self, zone: ZoneInfo) -> datetime | None:
-        """
-        Return what was chosen, None if nothing was.
-
-        Raises:
-            TimeAmbiguous, TimeNonexistent: clocks are changed there at that time.
-        """
-        chosen = self.cleaned_data
-        if chosen["start"]:
-            start = _parsed(chosen["start"])
-            return start if start is not None and start.tzinfo else None
-        if chosen["day"] and chosen["clock"]:
-            return instant_of(chosen["day"], chosen["clock"], zone)
-        return None
 
 
 class NoteForm(forms.Form):
     """What staff note for each other."""
 
     staff_note = forms.CharField(required=False, max_length=MAX_NOTE)
-
-
-def day_asked(text: str) -> date | None:
-    """Return the date of an address, None where there is none."""
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-
-
-def _parsed(text: str) -> datetime | None:
-    try:
-        return parse_datetime(text)
-    except ValueError:
-        return None
 
 
 class AppointmentPages(ModelAdmin):

@@ -13,6 +13,7 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from bookings.admin.appointment_pages import AppointmentPages
+from bookings.admin.booking_page import BookingPage
 from bookings.admin.common import FIND_PEOPLE, OF_APPOINTMENT, OF_CLAIM, SelectsRelated, ShowsState, found_appointments
 from bookings.errors import BookingError
 from bookings.models import OPEN_STATES, Appointment, Claim, Operation, SharedBooking
@@ -51,7 +52,7 @@ class ClaimInline(SelectsRelated, LocalTimes, ReadOnly, TabularInline):
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(AppointmentPages, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+class AppointmentAdmin(BookingPage, AppointmentPages, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
     zone = F("branch__time_zone")
     ordering = ("-start", "-pk")
     list_display = (

@@ -16,6 +16,7 @@ _WORDS: dict[str, str | Promise] = {
     "phone_required": _("This service cannot be booked without a telephone number."),
     "time_ambiguous": _("The clocks are changed at that time, and show it twice. Choose another."),
     "time_nonexistent": _("The clocks are changed at that time, and skip it. Choose another."),
+    "hold_required": _("Cal.com could not be asked whether that time is still free. Nothing was booked; try again."),
     "upstream_unavailable": _("Cal.com does not answer. Nothing was changed; try again in a minute."),
     "deadline_exceeded": _("Cal.com did not answer in time. Nothing was changed; try again."),
     "temporarily_unavailable": _("Others are changing the same day. Nothing was changed; try again."),
