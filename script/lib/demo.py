@@ -18,7 +18,7 @@ from django.db import DatabaseError, connections
 from redis import RedisError
 
 from calcom.simulator import SimulatorClient
-from script.lib import call, local, programs
+from script.lib import call, local, programs, voice_call
 from script.lib.processes import HarnessError, Supervisor, choose_port
 from script.lib.servers import start_servers
 
@@ -73,6 +73,8 @@ def _perform(supervisor: Supervisor, *, port: int, once: bool) -> None:
     keys = {"salon_key": made["DEMO_SALON_KEY"], "practice_key": made["DEMO_PRACTICE_KEY"]}
     try:
         call.play(url=url, simulator=simulator, tuesday=tuesday, **keys)
+        print("\nThe same by voice platforms:")
+        voice_call.play(url=url, salon_key=keys["salon_key"], simulator=simulator, tuesday=tuesday)
     except HarnessError:
         supervisor.check()  # where a child has died, that is the reason
         raise
