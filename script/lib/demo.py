@@ -51,6 +51,7 @@ def _perform(supervisor: Supervisor, *, port: int, once: bool) -> None:
     began = time.monotonic()
     port = choose_port(port, option="--port")
     os.environ.update(local.environment())
+    os.environ.setdefault("BOOKINGS_CHECKS_A_MINUTE", "0")  # the transcript counts each request at Cal.com
     made = local.read_or_make_secrets()
     tuesday = call.next_tuesday()
     print("Bringing Slotline up:")
