@@ -18,7 +18,9 @@ from calcom.http.client import LARGEST_PAGE, Client
 from calcom.models import Account, EventType, EventTypeHost, Host
 from calcom.resilience import refusals
 from calcom.slot_loader import unique_end
-from calcom.types import NewBooking, Priority, RemoteBooking, UnreadableBooking
+from calcom.types import NewBooking, Priority, RemoteBooking, RemoteHost, UnreadableBooking
+from calcom.webhooks import subscription
+from calcom.webhooks.subscription import Subscription
 from monitoring import metrics
 
 # Refusals of what the event type here allows: its length, fields, notice or booking window have changed.
@@ -213,6 +215,33 @@ class CalcomService:
         while page := self._client.bookings_between(start=start, end=end, skip=skip):
             yield _rescheduled_last(page)
             skip += len(page)
+
+    def owner(self) -> RemoteHost:
+        """
+        Return the user whose key it is, also where Cal.com refused the key a moment ago.
+
+        Raises:
+            CalcomError: it is unknown.
+        """
+        return self._client.me()
+
+    def subscribe_webhooks(self, *, public_url: str, renew: bool = False) -> Subscription:
+        """
+        Have Cal.com send the account's webhooks to Slotline at `public_url`; see `calcom.webhooks.subscription`.
+
+        Raises:
+            CalcomError: repeat it; nothing is subscribed twice.
+        """
+        return subscription.subscribe(self._account, public_url=public_url, renew=renew)
+
+    def webhook_flaw(self) -> str:
+        """
+        Return what is wrong with the account's webhook at Cal.com, in a sentence; empty if nothing is.
+
+        Raises:
+            CalcomError: its webhooks could not be listed.
+        """
+        return subscription.flaw(self._account)
 
     def refuse_unwritable(self) -> None:
         """

@@ -192,6 +192,18 @@ class RemoteHost:
     """Whether the host attends each booking of the event type, instead of taking turns."""
 
 
+@dataclass(frozen=True)
+class RemoteWebhook:
+    """A webhook of the key's owner, as Cal.com lists it."""
+
+    id: str
+    url: str
+    triggers: frozenset[str]
+    active: bool
+    secret: str = field(default="", repr=False)
+    """Empty without one."""
+
+
 PHONE_FIELDS = frozenset({"attendeePhoneNumber", "smsReminderNumber"})
 """Slugs of the booking fields that get the phone number of the attendee."""
 

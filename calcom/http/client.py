@@ -1,7 +1,7 @@
 """The client of Cal.com: one method per operation, with typed results. All requests pass `Client._exchange`."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,15 @@ from calcom.resilience import refusals
 from calcom.resilience.admission import admit
 from calcom.resilience.circuit_breaker import Kind, breaker_for
 from calcom.resilience.rate_limiter import limiter_for
-from calcom.types import NewBooking, Priority, RemoteBooking, RemoteEventType, RemoteHost, UnreadableBooking
+from calcom.types import (
+    NewBooking,
+    Priority,
+    RemoteBooking,
+    RemoteEventType,
+    RemoteHost,
+    RemoteWebhook,
+    UnreadableBooking,
+)
 from monitoring import metrics, tracing
 
 log = structlog.get_logger(__name__)
@@ -51,6 +59,8 @@ class Call:
     body: Mapping[str, object] | None = field(default=None, repr=False)
     is_poll: bool = False
     """One a minute of each account is always permitted."""
+    method: str = ""
+    """Where it is neither GET nor POST."""
     needs_key: bool = True
     """Whether Cal.com demands a valid key for it, so that a success proves the key."""
     checks_key: bool = False
@@ -58,8 +68,13 @@ class Call:
 
     @property
     def write(self) -> bool:
-        """Whether it is a write: all are POSTs with a body."""
+        """Whether it is a write: these have a body."""
         return self.body is not None
+
+    @property
+    def verb(self) -> str:
+        """Its HTTP method."""
+        return self.method or ("POST" if self.write else "GET")
 
     @property
     def kind(self) -> KeyRefusal.Kind:
@@ -184,6 +199,22 @@ class Client:
         call = Call("team_event_types", Priority.BACKGROUND, f"/v2/teams/{team_id}/event-types", "event-types")
         return self._exchange(call, parsing.event_types)
 
+    def webhooks(self) -> list[RemoteWebhook]:
+        """Return the webhooks of the key's owner."""
+        return self._exchange(Call("webhooks", Priority.LIVE, "/v2/webhooks"), parsing.webhooks)
+
+    def create_webhook(self, *, url: str, triggers: Iterable[str], secret: str) -> RemoteWebhook:
+        """Subscribe `url` to the triggers; what is sent is signed with the secret."""
+        body = {"subscriberUrl": url, "triggers": list(triggers), "active": True, "secret": secret}
+        return self._exchange(Call("create_webhook", Priority.LIVE, "/v2/webhooks", body=body), parsing.webhook)
+
+    def change_webhook(self, webhook_id: str, *, triggers: Iterable[str], secret: str) -> RemoteWebhook:
+        """Have an existing webhook send the triggers, signed with the secret; it is active then."""
+        body = {"triggers": list(triggers), "active": True, "secret": secret}
+        path = f"/v2/webhooks/{_quoted(webhook_id)}"
+        call = Call("change_webhook", Priority.LIVE, path, body=body, method="PATCH")
+        return self._exchange(call, parsing.webhook)
+
     def _on_booking(self, verb: str, uid: str, body: Mapping[str, object]) -> RemoteBooking:
         call = Call(verb, Priority.WRITE, f"/v2/bookings/{_quoted(uid)}/{verb}", "bookings", body=body)
         return self._exchange(call, parsing.booking)
@@ -253,7 +284,7 @@ class Client:
         ) as admission:
             with metrics.CALCOM_SECONDS.labels(call.operation).time():
                 answer = transport.send(
-                    method="POST" if call.write else "GET",
+                    method=call.verb,
                     url=self._account.base_url.rstrip("/") + call.path,
                     headers=self._headers(call),
                     params=call.params,

@@ -19,6 +19,7 @@ from calcom.types import (
     RemoteHost,
     RemotePerson,
     RemoteState,
+    RemoteWebhook,
     RequiredField,
     UnreadableBooking,
     UnsupportedReason,
@@ -273,6 +274,22 @@ def _hosts(data: dict[str, Any]) -> list[RemoteHost]:
             found.append(person(each))
     is_collective = data.get("schedulingType") == "collective"
     return [replace(host, fixed=True) for host in found] if is_collective else found
+
+
+def webhook(data: Any) -> RemoteWebhook:
+    """Return a webhook."""
+    return RemoteWebhook(
+        id=_a(str, data["id"]),
+        url=_a(str, data["subscriberUrl"]),
+        triggers=frozenset(_a(list, data["triggers"])),
+        active=data.get("active") is True,
+        secret=text(data.get("secret")),
+    )
+
+
+def webhooks(data: Any) -> list[RemoteWebhook]:
+    """Return the webhooks of a list."""
+    return [webhook(each) for each in _a(list, data)]
 
 
 def team_ids(data: Any) -> list[int]:

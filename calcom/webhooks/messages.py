@@ -37,6 +37,9 @@ _STATES = {
     "BOOKING_REJECTED": RemoteState.REJECTED,
 }
 
+TRIGGERS = (*_STATES, "MEETING_ENDED", "BOOKING_NO_SHOW_UPDATED", "OOO_CREATED")
+"""What an account's webhook must send: all that `parse` understands."""
+
 
 def read(body: bytes) -> Body:
     """
