@@ -22,6 +22,7 @@ from tests.benchmarks.thresholds import THRESHOLDS
 SHARED = (
     "searching",
     "holding",
+    "adapters",
     "invalidation",
     "permits",
     "phrases",

@@ -52,6 +52,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         "search_14_days_requests_warm": Threshold("requests", 0),
     },
     "holding": {"search_p95_ms": Threshold("ms", 25)},
+    "adapters": {"adapter_p95_ms": Threshold("ms", 30)},
     "invalidation": {
         "invalidated_days_one_type": Threshold("days", 1),
         "invalidated_days_three_types": Threshold("days", 3),
