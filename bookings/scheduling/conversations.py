@@ -146,6 +146,12 @@ def note_seen(conversation: Conversation) -> None:
         holds.renew(Appointment.objects.filter(conversation=conversation))
 
 
+def keep_language(conversation: Conversation, language: str | None) -> None:
+    """Go on in the language that a request of the call asked for, until another one asks for another."""
+    if language and language != conversation.language and conversation.ended_at is None:
+        Conversation.objects.filter(pk=conversation.pk).update(language=language)
+
+
 def keep_holds() -> int:
     """
     Hold on what calls hold that are going on, while nothing is asked in them either; return how many holds.

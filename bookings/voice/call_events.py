@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from django.utils import timezone
 
 from bookings.api import wire
 from bookings.language.told_booked import told_booked
-from bookings.models import AgentKey, Branch, Conversation
-from bookings.opening_hours import Hours
+from bookings.models import AgentKey, Conversation
 from bookings.scheduling import call_outcome
 from bookings.scheduling.call_outcome import CallReport
 from bookings.voice import calls, rest, results
 from bookings.voice.calls import Call
+from bookings.voice.hand_over import hand_over
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ def start(call: Call, *, key: AgentKey, environ: Mapping[str, Any]) -> dict[str,
     body |= {"caller_phone": call.caller_number} if call.caller_number else {}
     body |= {"branch": branch.name} if branch and key.branch is None else {}
     reply = rest.post("conversations", body, key=key, wait_s=START_WAIT_S, environ=environ)
-    reached = hand_over(branch)
+    reached = hand_over(branch, now=timezone.now())
     if not reply.body.get("ok"):
         log.warning("call.not_begun", code=reply.body.get("code"))
         return reached
@@ -66,23 +65,6 @@ def _variables(body: Mapping[str, Any], language: str) -> dict[str, str]:
             for each in body["appointments"]
         ),
     }
-
-
-def hand_over(branch: Branch | None) -> dict[str, str]:
-    """Return where a person is reached, and until when; empty where no one is there now."""
-    now = timezone.now()
-    until = _open_until(branch, now) if branch else None
-    number = branch.transfer_phone if branch and until else ""
-    return {"transfer_number": number, "person_available_until": until.strftime("%H:%M") if until and number else ""}
-
-
-def _open_until(branch: Branch, now: datetime) -> datetime | None:
-    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
-    minute = int(now.timestamp()) // 60
-    for first, last in hours.between(now, now):
-        if first <= minute < last:
-            return datetime.fromtimestamp(last * 60, UTC).astimezone(ZoneInfo(branch.time_zone))
-    return None
 
 
 # --- it is over ----------------------------------------------------------------------------------------------------

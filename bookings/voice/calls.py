@@ -24,6 +24,7 @@ from bookings.language.phrase_criteria import criteria_of_phrase
 from bookings.models import AgentKey, Branch, Conversation
 from bookings.scheduling import conversations
 from bookings.voice import rest, results
+from bookings.voice.hand_over import hand_over
 from bookings.voice.rest import Reply
 from calcom.day_ranges import MINUTE
 
@@ -32,6 +33,9 @@ READ_WAIT_S, WRITE_WAIT_S = 2.0, 3.4
 _PAUSE_S = 0.1
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*(?:[Zz]|[+-]\d\d:?\d\d)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_A_PERSON_HELPS = frozenset(
+    {"upstream_unavailable", "configuration_error", "internal_error", "identity_mismatch", "change_too_late"}
+)
 _UNSAID = frozenset({"", "unknown"})
 
 
@@ -98,9 +102,15 @@ def answer(
             arguments=said,
             environ=environ,
         )
-        return results.told(_HANDLERS[tool](line))
+        told = results.told(_HANDLERS[tool](line))
+        return told | _person(branch) if tool == "request_callback" or told.get("code") in _A_PERSON_HELPS else told
     except (BookingError, problems.RequestError, OperationalError, InterfaceError) as exc:
         return results.told(_problem(exc, language))
+
+
+def _person(branch: Branch | None) -> dict[str, str]:
+    """Return where the call can be handed over now; nothing where no one is there."""
+    return {name: value for name, value in hand_over(branch, now=timezone.now()).items() if value}
 
 
 def present(arguments: Mapping[str, Any]) -> dict[str, str]:

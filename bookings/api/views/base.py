@@ -17,6 +17,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from structlog.contextvars import bind_contextvars
 
+from bookings.api import wire
 from bookings.api.auth import methods_without_scope
 from bookings.api.context import RequestContext
 from bookings.api.problems import RequestError, RequestInvalid
@@ -89,6 +90,9 @@ class AgentView(APIView):
         if context.conversation is not None:
             with contained("timeline.line_lost", conversation_id=context.conversation.public_id):
                 _record(context.conversation, request, response, timedelta(seconds=duration))
+                conversations.keep_language(
+                    context.conversation, wire.spoken_language(context.requested_language or "")
+                )
         return super().finalize_response(request, response, *args, **kwargs)
 
     def enter(self, conversation_id: str | None, *, language: str | None = None) -> Conversation | None:
