@@ -13,13 +13,16 @@ class BookingsConfig(AppConfig):
         from bookings import collectors  # noqa: PLC0415
         from bookings.availability.bookable import bookable_event_types  # noqa: PLC0415
         from bookings.models import Operation  # noqa: PLC0415
+        from bookings.roles import RowsOfRoles  # noqa: PLC0415
         from bookings.sync import apply  # noqa: PLC0415  models are ready only now
         from bookings.tasks import settle  # noqa: PLC0415
         from cachectl import warming  # noqa: PLC0415
         from cachectl.infra import outbox  # noqa: PLC0415
         from calcom.webhooks import events  # noqa: PLC0415
+        from monitoring import tenancy  # noqa: PLC0415
 
         events.register(apply.handle)
+        tenancy.register(RowsOfRoles())
         warming.register(bookable_event_types)
         collectors.register()
         outbox.register("operations", Operation.objects.all(), settle)

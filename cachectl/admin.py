@@ -8,11 +8,13 @@ from unfold.admin import ModelAdmin
 
 from cachectl.models import CacheInvalidation, Warming
 from monitoring.admin_pages import CappedPaginator, LocalTimes
+from monitoring.tenancy import OPERATORS, Scoped
 
 
-class HistoryAdmin(LocalTimes, ModelAdmin):
+class HistoryAdmin(Scoped, LocalTimes, ModelAdmin):
     """A read-only list; rows are pruned after 14 days."""
 
+    tenancy = OPERATORS
     list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False

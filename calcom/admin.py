@@ -27,6 +27,7 @@ from calcom.sync import sync
 from calcom.types import UnsupportedReason
 from calcom.webhooks import deferred, inbox
 from monitoring.admin_pages import CappedPaginator, Column, LocalTimes, chosen
+from monitoring.tenancy import OPERATORS, Scoped, ScopedChoices
 
 SECRETS = ("api_key", "webhook_secret")
 # Minutes for which staff may pause background work.
@@ -92,9 +93,10 @@ class ReadOnly:
 
 
 @admin.register(Account)
-class AccountAdmin(LocalTimes, ModelAdmin):
+class AccountAdmin(Scoped, LocalTimes, ModelAdmin):
     """Accounts and their sync."""
 
+    tenancy = {"account": "pk"}
     form = AccountForm
     list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at", "budget")
     list_filter = ("active",)
@@ -157,9 +159,10 @@ class RateLimitForm(forms.Form):
 
 
 @admin.register(RateLimit)
-class RateLimitAdmin(ModelAdmin):
+class RateLimitAdmin(Scoped, ModelAdmin):
     """One page: rate limits and circuit breakers, and actions on them."""
 
+    tenancy = OPERATORS
     list_per_page = 20
     exclude = ("base_url", *SECRETS)  # not shown by any other page either
 
@@ -217,7 +220,7 @@ class RateLimitAdmin(ModelAdmin):
         return HttpResponseRedirect(request.get_full_path())
 
 
-class HostsInline(ReadOnly, TabularInline):
+class HostsInline(ScopedChoices, ReadOnly, TabularInline):
     """The hosts of an event type."""
 
     model = EventTypeHost
@@ -225,9 +228,10 @@ class HostsInline(ReadOnly, TabularInline):
 
 
 @admin.register(Host)
-class HostAdmin(ReadOnly, ModelAdmin):
+class HostAdmin(Scoped, ReadOnly, ModelAdmin):
     """People at Cal.com."""
 
+    tenancy = {"account": "account"}
     list_display = ("name", "username", "time_zone", "account")
     list_filter = (chosen("account"),)
     list_filter_submit = True
@@ -236,9 +240,10 @@ class HostAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(EventType)
-class EventTypeAdmin(ReadOnly, ModelAdmin):
+class EventTypeAdmin(Scoped, ReadOnly, ModelAdmin):
     """Event types, and why some cannot be booked through us."""
 
+    tenancy = {"account": "account"}
     list_display = ("title", "length_minutes", "calcom_id", "account", "active", "why_not")
     list_filter = (chosen("account"), "active")
     list_filter_submit = True
@@ -252,9 +257,10 @@ class EventTypeAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
+class WebhookDeliveryAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     """The inbox, without uids and bodies: the uid of a booking is the right to cancel it."""
 
+    tenancy = OPERATORS
     list_display = ("received_at", "trigger", "account", "state", "attempts", "note", "last_error")
     list_filter = (chosen("account"), "state", "trigger")
     list_filter_submit = True
@@ -284,17 +290,19 @@ class WebhookDeliveryAdmin(LocalTimes, ReadOnly, ModelAdmin):
 
 
 @admin.register(Cursor)
-class CursorAdmin(LocalTimes, ReadOnly, ModelAdmin):
+class CursorAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     """How far the accounts have been polled."""
 
+    tenancy = OPERATORS
     list_display = ("account", "read_until", "polled_at", "next_poll_at")
     list_select_related = ("account",)
 
 
 @admin.register(DeferredBooking)
-class DeferredBookingAdmin(ReadOnly, ModelAdmin):
+class DeferredBookingAdmin(Scoped, ReadOnly, ModelAdmin):
     """Deferred bookings, without uids."""
 
+    tenancy = OPERATORS
     list_display = ("account", "state", "last_error", "attempts", "next_attempt_at", "deferred_at")
     list_filter = (chosen("account"), "state", "last_error")
     list_filter_submit = True

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from bookings.roles import scope_of
 from cachectl.infra.throttle import Throttle
 from monitoring import metrics
 from monitoring.middleware import address_of
@@ -49,10 +50,10 @@ class LoginForm(AuthenticationForm):
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         """
-        Admit superusers only.
+        Admit superusers, and people with a membership.
 
         Raises:
-            ValidationError: the user is none.
+            ValidationError: the user is neither.
         """
         super().confirm_login_allowed(user)
         if not _may_enter(user):
@@ -60,7 +61,7 @@ class LoginForm(AuthenticationForm):
 
 
 class Site(UnfoldAdminSite):
-    """The staff's site. Every page shows every company, so only superusers enter until there are roles."""
+    """The staff's site. Pages show the rows of a person's memberships: see `bookings.roles`."""
 
     login_form = LoginForm
     index_template = "bookings/today.html"
@@ -71,4 +72,4 @@ class Site(UnfoldAdminSite):
 
 
 def _may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:
-    return bool(user.is_active and getattr(user, "is_superuser", False))
+    return scope_of(user).role is not None

@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from monitoring.admin_pages import CappedPaginator, LocalTimes
 from monitoring.models import Alert, Notification, Silence
+from monitoring.tenancy import OPERATORS, Scoped
 
 # Hours for which an alert may be silenced from its list.
 SILENCES = (1, 24)
@@ -30,7 +31,8 @@ class _Standing(admin.SimpleListFilter):
         return queryset if self.value() is None else queryset.filter(resolved_at__isnull=self.value() == "firing")
 
 
-class _ReadOnly(LocalTimes, ModelAdmin):
+class _ReadOnly(Scoped, LocalTimes, ModelAdmin):
+    tenancy = OPERATORS
     paginator = CappedPaginator
     show_full_result_count = False
     list_per_page = 50
@@ -101,9 +103,10 @@ class AlertAdmin(_ReadOnly):
 
 
 @admin.register(Silence)
-class SilenceAdmin(LocalTimes, ModelAdmin):
+class SilenceAdmin(Scoped, LocalTimes, ModelAdmin):
     """Alerts about which no message is sent for a while."""
 
+    tenancy = OPERATORS
     fields = ("name", "subject", "until", "reason", "created_by", "created_at")
     readonly_fields = ("created_by", "created_at")
     list_display = ("__str__", "subject", "until", "reason", "created_by")

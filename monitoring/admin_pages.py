@@ -10,7 +10,8 @@ from django.db.models import DateTimeField, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.utils.functional import cached_property
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from monitoring.tenancy import ChosenFilter
 
 MAX_COUNT = 10_000
 """Rows that a list counts and pages through at most; beyond that it is searched or filtered."""
@@ -81,9 +82,9 @@ def _local_column(field: "DateTimeField[Any, Any]") -> Column:
     return shown
 
 
-def chosen(relation: str) -> tuple[str, type[AutocompleteSelectFilter]]:
+def chosen(relation: str) -> tuple[str, type[ChosenFilter]]:
     """Return the filter by a relation whose rows are found by typing, since a list would be as long as their table."""
-    return relation, AutocompleteSelectFilter
+    return relation, ChosenFilter
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]

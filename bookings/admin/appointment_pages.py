@@ -24,7 +24,7 @@ from django.views.decorators.http import require_POST
 
 from bookings.admin import appointment_timeline, free_times
 from bookings.admin.appointment_timeline import NO_OPERATION
-from bookings.admin.common import STATE_COLOURS
+from bookings.admin.common import STATE_COLOURS, person_of
 from bookings.admin.desk_forms import StartForm, day_asked
 from bookings.admin.free_times import FreeTimes, choice
 from bookings.admin.phones import readable
@@ -130,6 +130,7 @@ class AppointmentPages(ModelAdmin):
                     appointment=appointment,
                     reason=reason or "Cancelled by staff.",
                     requested_by=None,
+                    person=person_of(request),
                     calcom=_calcom(appointment),
                     deadline=Deadline.after(settings.BOOKINGS_WRITE_WAIT),
                     now=timezone.now(),
@@ -190,6 +191,7 @@ class AppointmentPages(ModelAdmin):
             start=start,
             reason=clean_note(reason) or "Rescheduled by staff.",
             requested_by=None,
+            person=person_of(request),
             calcom=_calcom(appointment),
             deadline=Deadline.after(settings.BOOKINGS_WRITE_WAIT),
             now=timezone.now(),

@@ -14,7 +14,15 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from bookings.admin.appointment_pages import AppointmentPages
 from bookings.admin.booking_page import BookingPage
-from bookings.admin.common import FIND_PEOPLE, OF_APPOINTMENT, OF_CLAIM, SelectsRelated, ShowsState, found_appointments
+from bookings.admin.common import (
+    FIND_PEOPLE,
+    OF_APPOINTMENT,
+    OF_CLAIM,
+    SelectsRelated,
+    ShowsState,
+    found_appointments,
+    person_of,
+)
 from bookings.errors import BookingError
 from bookings.models import OPEN_STATES, Appointment, Claim, Operation, SharedBooking
 from bookings.scheduling import cancelling
@@ -22,6 +30,7 @@ from cachectl.infra.deadline import Deadline
 from calcom.admin import ReadOnly
 from calcom.service import CalcomService
 from monitoring.admin_pages import LargeTable, LocalTimes, chosen
+from monitoring.tenancy import Scoped
 
 
 class ReasonForm(ActionForm):
@@ -52,7 +61,8 @@ class ClaimInline(SelectsRelated, LocalTimes, ReadOnly, TabularInline):
 
 
 @admin.register(Appointment)
-class AppointmentAdmin(BookingPage, AppointmentPages, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+class AppointmentAdmin(Scoped, BookingPage, AppointmentPages, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+    tenancy = {"company": "company", "branch": "branch", "host": "host"}
     zone = F("branch__time_zone")
     ordering = ("-start", "-pk")
     list_display = (
@@ -87,6 +97,7 @@ class AppointmentAdmin(BookingPage, AppointmentPages, LargeTable, LocalTimes, Sh
                     appointment=appointment,
                     reason=request.POST.get("reason", "") or "Cancelled by staff.",
                     requested_by=None,
+                    person=person_of(request),
                     calcom=CalcomService(appointment.event_type.account, tenant=appointment.company_id),
                     deadline=deadline,
                     now=timezone.now(),
@@ -100,9 +111,10 @@ class AppointmentAdmin(BookingPage, AppointmentPages, LargeTable, LocalTimes, Sh
 
 
 @admin.register(Claim)
-class ClaimAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+class ClaimAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
     """Hosts' time that is taken; conflicting claims overlap at Cal.com."""
 
+    tenancy = {"company": "appointment__company", "branch": "appointment__branch", "host": "host"}
     zone = OF_CLAIM
     list_display = ("host", "start", "end", "kind", "conflicting", "appointment", "shared_booking")
     list_filter = ("conflicting", chosen("host"))
@@ -116,9 +128,10 @@ class ClaimAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
 
 
 @admin.register(SharedBooking)
-class SharedBookingAdmin(LocalTimes, ReadOnly, ModelAdmin):
+class SharedBookingAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     """Bookings that another account asked for, as far as they take time of this one's hosts; without uids."""
 
+    tenancy = {"account": "account"}
     zone = Subquery(Claim.objects.filter(shared_booking=OuterRef("pk")).order_by("pk").values("host__time_zone")[:1])
     list_display = ("account", "event_type", "start", "end", "ended", "changed_at")
     list_filter = (chosen("account"), "ended")
@@ -143,7 +156,8 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Operation)
-class OperationAdmin(LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+class OperationAdmin(Scoped, LargeTable, LocalTimes, ShowsState, ReadOnly, ModelAdmin):
+    tenancy = {"company": "company", "branch": "appointment__branch", "host": "appointment__host"}
     zone = OF_APPOINTMENT
     list_display = ("requested_at", "company", "appointment", "kind", "shown_state", "outcome", "attempts", "duration")
     list_filter = (OpenFilter, chosen("company"))

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -19,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from bookings.admin import free_times
-from bookings.admin.common import branches_in_scope
+from bookings.admin.common import branches_in_scope, person_of
 from bookings.admin.desk_forms import StartForm, answers_in, day_asked, questions_of
 from bookings.admin.free_times import FreeTimes, choice
 from bookings.admin.refusals import sentence_of
@@ -157,7 +158,7 @@ class BookingPage(ModelAdmin):
         branches = branches_in_scope(request).order_by()
         callback, appointment = request.GET.get("callback", ""), request.GET.get("again", "")
         if callback.isdecimal() and len(callback) < 19:
-            of_scope = CallbackRequest.objects.filter(company__branches__in=branches)
+            of_scope = CallbackRequest.objects.filter(company__branches__in=branches).distinct()
             asked = of_scope.filter(pk=int(callback)).first()
             return {"name": asked.name, "phone": asked.phone} if asked else {}
         if appointment.isdecimal() and len(appointment) < 19:
@@ -180,6 +181,7 @@ class BookingPage(ModelAdmin):
                 start=start,
                 typed=form.cleaned_data,
                 answers=answers_in(request.POST),
+                person=person_of(request),
                 now=now,
             ),
             calcom=CalcomService(chosen.calendar.event_type.account, tenant=chosen.service.branch.company_id),
@@ -209,6 +211,7 @@ def _intent(
     start: datetime,
     typed: Mapping[str, Any],
     answers: Mapping[str, object],
+    person: User,
     now: datetime,
 ) -> BookingIntent:
     company, offer = service.branch.company, None
@@ -239,4 +242,5 @@ def _intent(
         staff=calendar.staff,
         offer=offer,
         origin=Appointment.Origin.STAFF,
+        person=person,
     )

@@ -27,6 +27,7 @@ from bookings.admin.today_cards import lasting
 from bookings.models import WAITS_SINCE, CallbackRequest
 from bookings.scheduling import callbacks
 from monitoring.admin_pages import CappedPaginator, LocalTimes, chosen, local_time
+from monitoring.tenancy import Scoped
 
 # Of the list that staff work through; what is beyond comes when these are done.
 MOST_WAITING = 100
@@ -76,9 +77,10 @@ class Waiting:
 
 
 @admin.register(CallbackRequest)
-class CallbackRequestAdmin(LocalTimes, ShowsState, ModelAdmin):
+class CallbackRequestAdmin(Scoped, LocalTimes, ShowsState, ModelAdmin):
     """Without a filter or search its list is what waits, with a button for each thing that can be done."""
 
+    tenancy = {"company": "company", "branch": "branch"}
     zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
     paginator = CappedPaginator
     show_full_result_count = False

@@ -6,10 +6,12 @@ from unfold.admin import ModelAdmin, TabularInline
 from bookings.admin.common import KeepsHistory
 from bookings.models import Service, Staff, StaffService
 from monitoring.admin_pages import chosen
+from monitoring.tenancy import Scoped, ScopedChoices
 
 
 @admin.register(Service)
-class ServiceAdmin(KeepsHistory, ModelAdmin):
+class ServiceAdmin(Scoped, KeepsHistory, ModelAdmin):
+    tenancy = {"company": "branch__company", "branch": "branch"}
     used_by = ("appointment",)
 
     list_display = ("name", "branch", "event_type", "duration_minutes", "active", "bookable")
@@ -30,14 +32,15 @@ class ServiceAdmin(KeepsHistory, ModelAdmin):
         return (service.unsupported_reason() if service.pk else "") or "nothing"
 
 
-class StaffServiceInline(TabularInline):
+class StaffServiceInline(ScopedChoices, TabularInline):
     model = StaffService
     autocomplete_fields = ("service", "event_type")
     extra = 0
 
 
 @admin.register(Staff)
-class StaffAdmin(ModelAdmin):
+class StaffAdmin(Scoped, ModelAdmin):
+    tenancy = {"company": "branch__company", "branch": "branch", "staff": "pk"}
     list_display = ("name", "branch", "host", "active")
     list_filter = ("active", *map(chosen, ("branch__company", "branch")))
     list_filter_submit = True
@@ -48,7 +51,8 @@ class StaffAdmin(ModelAdmin):
 
 
 @admin.register(StaffService)
-class StaffServiceAdmin(ModelAdmin):
+class StaffServiceAdmin(Scoped, ModelAdmin):
+    tenancy = {"company": "staff__branch__company", "branch": "staff__branch"}
     list_display = ("service", "staff", "event_type")
     list_filter = (chosen("staff__branch__company"),)
     list_filter_submit = True

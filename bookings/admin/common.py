@@ -1,14 +1,16 @@
 """What the pages of all groups share: the clock of each row, the state as a label, history that is kept."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.auth.models import User
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.decorators import display
 
 from bookings.models import MAX_FOUND, Appointment, Branch, CallbackRequest, Operation
+from bookings.roles import scope_of
 
 # Expressions that lead from a row to the time zone of its place.
 _FIRST_BRANCH = Branch.objects.filter(company=OuterRef("company")).order_by("pk").values("time_zone")[:1]
@@ -34,9 +36,9 @@ STATE_COLOURS = {
 }
 
 
-def branches_in_scope(request: HttpRequest) -> QuerySet[Branch]:  # noqa: ARG001  all, until there are roles
+def branches_in_scope(request: HttpRequest) -> QuerySet[Branch]:
     """Return the branches whose day the request may see, by company and name."""
-    return Branch.objects.select_related("company__account").order_by("company__name", "name", "pk")
+    return scope_of(request.user).branches().select_related("company__account").order_by("company__name", "name", "pk")
 
 
 class ShowsState:
@@ -77,3 +79,8 @@ class KeepsHistory:
         if used:
             return [], {}, set(), [f"{name} has a history. Switch it off instead." for name in used]
         return super().get_deleted_objects(objs, request)  # type: ignore[misc]  # of the admin class beside it
+
+
+def person_of(request: HttpRequest) -> User:
+    """Return who sends the request: a page of the admin is not shown to anyone else."""
+    return cast("User", request.user)

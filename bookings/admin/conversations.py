@@ -19,10 +19,12 @@ from bookings.admin.common import (
 from bookings.models import MAX_FOUND, Conversation, Customer, SlotToken, ToolCall
 from calcom.admin import ReadOnly
 from monitoring.admin_pages import LargeTable, LocalTimes, chosen, local_time
+from monitoring.tenancy import Scoped
 
 
 @admin.register(Customer)
-class CustomerAdmin(LargeTable, LocalTimes, KeepsHistory, ModelAdmin):
+class CustomerAdmin(Scoped, LargeTable, LocalTimes, KeepsHistory, ModelAdmin):
+    tenancy = {"company": "company"}
     zone = OF_COMPANY
     used_by = ("appointment",)
     list_display = ("name", "phone", "email", "company", "created_at")
@@ -78,7 +80,8 @@ class SlotTokenInline(SelectsRelated, LocalTimes, ReadOnly, TabularInline):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+class ConversationAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+    tenancy = {"company": "company", "branch": "branch"}
     zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
     list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "last_seen_at", "ended_at")
     list_filter = (chosen("company"),)
@@ -93,7 +96,8 @@ class ConversationAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
 
 
 @admin.register(ToolCall)
-class ToolCallAdmin(LargeTable, LocalTimes, ShowsExchange, ReadOnly, ModelAdmin):
+class ToolCallAdmin(Scoped, LargeTable, LocalTimes, ShowsExchange, ReadOnly, ModelAdmin):
+    tenancy = {"company": "company", "branch": "conversation__branch"}
     zone = OF_CONVERSATION
     fields = (
         *("company", "conversation", "called_at", "endpoint", "shown_request", "shown_response"),
@@ -112,7 +116,8 @@ class ToolCallAdmin(LargeTable, LocalTimes, ShowsExchange, ReadOnly, ModelAdmin)
 
 
 @admin.register(SlotToken)
-class SlotTokenAdmin(LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+class SlotTokenAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+    tenancy = {"company": "company", "branch": "service__branch"}
     zone = F("service__branch__time_zone")
     list_display = ("issued_at", "company", "service", "staff", "start", "expires_at", "appointment")
     list_filter = (chosen("company"),)

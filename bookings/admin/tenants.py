@@ -15,9 +15,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from bookings.admin.common import OF_COMPANY, KeepsHistory
 from bookings.models import AgentKey, Branch, Company
 from monitoring.admin_pages import LocalTimes, chosen
+from monitoring.tenancy import Scoped, ScopedChoices
 
 
-class BranchInline(TabularInline):
+class BranchInline(ScopedChoices, TabularInline):
     model = Branch
     fields = ("name", "time_zone", "language", "phone_region")
     extra = 0
@@ -25,7 +26,8 @@ class BranchInline(TabularInline):
 
 
 @admin.register(Company)
-class CompanyAdmin(LocalTimes, KeepsHistory, ModelAdmin):
+class CompanyAdmin(Scoped, LocalTimes, KeepsHistory, ModelAdmin):
+    tenancy = {"company": "pk"}
     zone = Subquery(Branch.objects.filter(company=OuterRef("pk")).order_by("pk").values("time_zone")[:1])
     used_by = ("appointments", "conversations")
 
@@ -39,7 +41,8 @@ class CompanyAdmin(LocalTimes, KeepsHistory, ModelAdmin):
 
 
 @admin.register(Branch)
-class BranchAdmin(KeepsHistory, ModelAdmin):
+class BranchAdmin(Scoped, KeepsHistory, ModelAdmin):
+    tenancy = {"company": "company", "branch": "pk"}
     used_by = ("appointment",)
 
     list_display = ("name", "company", "time_zone", "language")
@@ -73,7 +76,8 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
 
 
 @admin.register(AgentKey)
-class AgentKeyAdmin(LocalTimes, ModelAdmin):
+class AgentKeyAdmin(Scoped, LocalTimes, ModelAdmin):
+    tenancy = {"company": "company", "branch": "branch"}
     zone = OF_COMPANY
     form = AgentKeyForm
     list_display = ("name", "prefix", "company", "branch", "created_at", "revoked_at")

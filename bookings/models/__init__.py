@@ -32,6 +32,7 @@ from bookings.models.ids import (
     reference,
     token,
 )
+from bookings.models.memberships import Membership, Role
 from bookings.models.operations import LOOKUP_DELAY, OPEN_STATES, Operation, OperationQuerySet, OperationState
 from bookings.models.tenants import Branch, BranchTenantQuerySet, Company, TenantQuerySet, valid_region, valid_zone
 
@@ -61,9 +62,11 @@ __all__ = [
     "ConversationQuerySet",
     "Customer",
     "CustomerQuerySet",
+    "Membership",
     "Operation",
     "OperationQuerySet",
     "OperationState",
+    "Role",
     "Service",
     "SharedBooking",
     "SlotToken",

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any, Self
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
@@ -86,6 +87,13 @@ class Operation(OutboxRow):
     new_start = models.DateTimeField(null=True, blank=True, help_text="the time to reschedule to")
     reason = models.CharField(max_length=300, blank=True, default="")
     requested_by = models.ForeignKey(AgentKey, models.SET_NULL, null=True, blank=True, related_name="+")
+    person = models.ForeignKey(
+        *(settings.AUTH_USER_MODEL, models.SET_NULL),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="who requested it in the admin",
+    )
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
     request_digest = models.CharField(
         max_length=64, blank=True, default="", help_text="SHA-256 of the request sent with that key"
@@ -147,6 +155,13 @@ class Operation(OutboxRow):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} ({self.get_state_display()})"
+
+    @property
+    def requester(self) -> str:
+        """The name of the person or of the agent's key that requested it; empty if neither is known any more."""
+        if self.person is not None:
+            return self.person.get_full_name() or self.person.get_username()
+        return self.requested_by.name if self.requested_by else ""
 
     def transition(self, *, to: OperationState, **fields: Any) -> bool:
         """

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from django.contrib.auth.models import User
 from django.db.models import Q
 
 from bookings import metrics
@@ -58,6 +59,8 @@ class BookingIntent:
     answers: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Answers to booking fields, by slug."""
     agent_key: AgentKey | None = None
+    person: User | None = None
+    """Who books at the desk."""
     conversation: Conversation | None = None
     idempotency_key: str | None = None
     request_digest: str = ""
@@ -282,6 +285,7 @@ def commit(
             appointment=appointment,
             kind=Operation.Kind.CREATE,
             requested_by=intent.agent_key,
+            person=intent.person,
             idempotency_key=intent.idempotency_key or "",
             request_digest=intent.request_digest,
             **execution.timing(deadline),

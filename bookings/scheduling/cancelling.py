@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -35,6 +36,7 @@ def cancel(
     appointment: Appointment,
     reason: str,
     requested_by: AgentKey | None,
+    person: User | None = None,
     idempotency_key: str | None = None,
     request_digest: str = "",
     calcom: CalcomService,
@@ -44,7 +46,8 @@ def cancel(
     """
     Cancel an appointment. Idempotent: a repeat returns the outcome of the first request.
 
-    Cal.com is sent the reason. Without `requested_by` the request is staff's, and the notice period does not apply.
+    Cal.com is sent the reason. Without `requested_by` the request is staff's, of `person`, and the notice period
+    does not apply.
 
     Raises:
         AlreadyCancelled: it was cancelled at Cal.com.
@@ -60,6 +63,7 @@ def cancel(
         kind=Operation.Kind.CANCEL,
         reason=reason.strip()[:300] or "Cancelled by phone.",
         requested_by=requested_by,
+        person=person,
         idempotency_key=idempotency_key or "",
         request_digest=request_digest,
     )

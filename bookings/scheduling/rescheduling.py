@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils import timezone
 
@@ -66,6 +67,7 @@ def reschedule(
     start: datetime,
     reason: str,
     requested_by: AgentKey | None,
+    person: User | None = None,
     offer: SlotToken | None = None,
     conversation: Conversation | None = None,
     idempotency_key: str | None = None,
@@ -78,8 +80,8 @@ def reschedule(
     Reschedule an appointment to `start`. Idempotent: a repeat returns the outcome of the first request.
 
     A repeat is a request for the same start while the appointment has the same time. A hold of the new time by the same
-    caller, by `offer` or in `conversation`, is used up. Without `requested_by` the request is staff's, and no notice
-    period applies.
+    caller, by `offer` or in `conversation`, is used up. Without `requested_by` the request is staff's, of
+    `person`, and no notice period applies.
 
     Raises:
         AnotherTime: the slot cannot be had; carries alternatives, and the appointment keeps its time.
@@ -98,6 +100,7 @@ def reschedule(
         new_start=start,
         reason=reason.strip()[:300] or "Rescheduled by phone.",
         requested_by=requested_by,
+        person=person,
         idempotency_key=idempotency_key or "",
         request_digest=request_digest,
     )
