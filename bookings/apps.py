@@ -10,7 +10,7 @@ class BookingsConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""
-        from bookings import collectors  # noqa: PLC0415
+        from bookings import collectors, preflight  # noqa: PLC0415
         from bookings.availability.bookable import bookable_event_types  # noqa: PLC0415
         from bookings.models import Operation  # noqa: PLC0415
         from bookings.roles import RowsOfRoles  # noqa: PLC0415
@@ -25,4 +25,5 @@ class BookingsConfig(AppConfig):
         tenancy.register(RowsOfRoles())
         warming.register(bookable_event_types)
         collectors.register()
+        preflight.register()
         outbox.register("operations", Operation.objects.all(), settle)

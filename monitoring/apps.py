@@ -12,12 +12,13 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up logging and the probes that belong to no other app."""
-        from monitoring import alerting, heartbeats, logs, probes, tracing  # noqa: PLC0415  models are ready only now
+        from monitoring import alerting, heartbeats, logs, preflight, probes, tracing  # noqa: PLC0415  models are ready only now
         from monitoring.collectors import register_collector, register_probe  # noqa: PLC0415
 
         logs.configure()
         tracing.configure()
         probes.register()
+        preflight.register()
         register_collector("alerts", alerting.collect)
         register_collector("heartbeats", heartbeats.collect)
         register_collector("machine", heartbeats.machine)

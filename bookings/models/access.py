@@ -3,10 +3,12 @@
 import hashlib
 import json
 import secrets
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import models, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from bookings.models.tenants import Branch, Company, TenantQuerySet
@@ -33,7 +35,19 @@ class AgentKeyQuerySet(TenantQuerySet["AgentKey"]):
 
     def valid(self, key: str) -> "AgentKeyQuerySet":
         """Return the one that `key` names, unless it is revoked or its company is no longer served."""
-        return self.filter(digest=digest_of(key), revoked_at__isnull=True, company__active=True)
+        return self.unrevoked().filter(digest=digest_of(key), company__active=True)
+
+    def unrevoked(self) -> "AgentKeyQuerySet":
+        """Return those that are not revoked yet: a key that is replaced works for a while beside its successor."""
+        return self.filter(Q(revoked_at__isnull=True) | Q(revoked_at__gt=Now()))
+
+    def replace(self, old: "AgentKey", *, overlap: timedelta) -> "tuple[AgentKey, str]":
+        """Issue a key that may do what `old` may, which ends after `overlap`; return it and its text."""
+        fields = ("company", "branch", "name", "scopes", "platform_secrets")
+        with transaction.atomic():
+            issued = self.issue(**{name: getattr(old, name) for name in fields})
+            self.filter(pk=old.pk).update(revoked_at=Now() + overlap)
+        return issued
 
 
 class AgentKey(models.Model):

@@ -37,7 +37,8 @@ Signed = Callable[[Mapping[str, Any]], bool]
 
 _signing_keys: TTLCache[str, list[AgentKey]] = TTLCache(
     lambda company: list(
-        AgentKey.objects.filter(company__slug=company, company__active=True, revoked_at__isnull=True)
+        AgentKey.objects.unrevoked()
+        .filter(company__slug=company, company__active=True)
         .exclude(platform_secrets="")
         .select_related("company__account", "branch")
         .order_by("-pk")

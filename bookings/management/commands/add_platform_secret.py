@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, platform: str, prefix: str, plan: str, **_options: Any) -> None:
         """Store it encrypted."""
-        keys = list(AgentKey.objects.filter(prefix=prefix[:8], revoked_at__isnull=True)[:2])
+        keys = list(AgentKey.objects.unrevoked().filter(prefix=prefix[:8])[:2])
         if len(keys) != 1:
             raise CommandError(f"{'No' if not keys else 'More than one'} valid agent key begins with {prefix[:8]}.")
         secret = (getpass.getpass("Secret: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
