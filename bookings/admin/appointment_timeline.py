@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -11,8 +11,6 @@ from django.utils.translation import gettext as _
 from bookings.models import OPEN_STATES, Appointment, Operation, OperationState
 from monitoring.admin_pages import local_time
 
-# What a person did and the operation that it led to are written this close to each other.
-_TOGETHER = timedelta(seconds=60)
 MOST_LINES = 100
 
 
@@ -33,7 +31,7 @@ def read(appointment: Appointment) -> list[Line]:
     """Return the lines of an appointment, in two statements."""
     operations = list(
         Operation.objects.filter(appointment=appointment)
-        .select_related("requested_by")
+        .select_related("requested_by", "person")
         .order_by("requested_at", "pk")[:MOST_LINES]
     )
     entries = list(
@@ -47,30 +45,10 @@ def read(appointment: Appointment) -> list[Line]:
 
 
 def lines_of(appointment: Appointment, operations: Sequence[Operation], entries: Iterable[LogEntry]) -> list[Line]:
-    """Return operations with the names of the people who asked for them, and what people did besides. Pure."""
-    zone, people, notes = appointment.branch.time_zone, {}, []
-    asked_by_staff = [each for each in operations if each.requested_by_id is None]
-    for entry in entries:
-        near = [
-            each
-            for each in asked_by_staff
-            if each.pk not in people and abs(entry.action_time - each.requested_at) < _TOGETHER
-        ]
-        if near and not entry.get_change_message().startswith(NO_OPERATION):
-            people[near[0].pk] = name_of(entry)
-        else:
-            notes.append(entry)
-    lines = [_of_operation(each, zone, people.get(each.pk, "")) for each in operations]
-    lines += [
-        Line(
-            entry.action_time,
-            local_time(entry.action_time, zone),
-            entry.get_change_message().removeprefix(NO_OPERATION),
-            name_of(entry),
-            "note",
-        )
-        for entry in notes
-    ]
+    """Return operations, with who asked for them, and what people did that asked nothing of Cal.com. Pure."""
+    zone = appointment.branch.time_zone
+    lines = [_of_operation(each, zone) for each in operations]
+    lines += [_of_entry(each, zone) for each in entries if each.get_change_message().startswith(NO_OPERATION)]
     if appointment.origin == Appointment.Origin.CALCOM:
         lines.append(
             Line(
@@ -98,7 +76,12 @@ def is_open(operations: Iterable[Line]) -> bool:
     return any(line.state == "waiting" for line in operations)
 
 
-def _of_operation(operation: Operation, zone: str, person: str) -> Line:
+def _of_entry(entry: LogEntry, zone: str) -> Line:
+    what = entry.get_change_message().removeprefix(NO_OPERATION)
+    return Line(entry.action_time, local_time(entry.action_time, zone), what, name_of(entry), "note")
+
+
+def _of_operation(operation: Operation, zone: str) -> Line:
     words = {
         Operation.Kind.CREATE: _("Book"),
         Operation.Kind.RESCHEDULE: _("Reschedule"),
@@ -107,7 +90,7 @@ def _of_operation(operation: Operation, zone: str, person: str) -> Line:
     what = words[Operation.Kind(operation.kind)]
     if operation.new_start is not None:
         what = _("%(what)s to %(time)s") % {"what": what, "time": local_time(operation.new_start, zone)}
-    who = person or (operation.requested_by.name if operation.requested_by else _("staff or Cal.com"))
+    who = operation.requester or _("staff or Cal.com")
     detail = [operation.reason] if operation.reason else []
     return Line(
         operation.requested_at,

@@ -1,13 +1,21 @@
 """Customers, phone calls with their timeline, and what was offered in them."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 
+from bookings.admin import call_timeline
+from bookings.admin.call_timeline import clock
 from bookings.admin.common import (
     FIND_PEOPLE,
     OF_COMPANY,
@@ -16,7 +24,16 @@ from bookings.admin.common import (
     SelectsRelated,
     found_appointments,
 )
-from bookings.models import MAX_FOUND, Conversation, Customer, SlotToken, ToolCall
+from bookings.admin.phones import readable
+from bookings.models import (
+    MAX_FOUND,
+    Appointment,
+    CallbackRequest,
+    Conversation,
+    Customer,
+    SlotToken,
+    ToolCall,
+)
 from calcom.admin import ReadOnly
 from monitoring.admin_pages import LargeTable, LocalTimes, chosen, local_time
 from monitoring.tenancy import Scoped
@@ -79,16 +96,100 @@ class SlotTokenInline(SelectsRelated, LocalTimes, ReadOnly, TabularInline):
     extra = 0
 
 
+class GoingOn(admin.SimpleListFilter):
+    """Calls that go on, which an index finds."""
+
+    title = gettext_lazy("progress")
+    parameter_name = "going_on"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002  Django's
+        return [("1", gettext_lazy("goes on"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:  # noqa: ARG002
+        return queryset.filter(ended_at__isnull=True) if self.value() else queryset
+
+
+_OUTCOMES = {
+    "booked": "success",
+    "rescheduled": "success",
+    "cancelled": "warning",
+    "callback": "warning",
+    "gave_up": "danger",
+    "goes_on": "info",
+}
+# What a call was about: what it booked, else what was offered in it last.
+_BOOKED = Appointment.objects.filter(conversation=OuterRef("pk")).exclude(state__in=("held", "rejected", "expired"))
+_OFFERED = SlotToken.objects.filter(conversation=OuterRef("pk")).order_by("-pk").values("service__name")[:1]
+
+
 @admin.register(Conversation)
 class ConversationAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
+    """Phone calls. The page of one shows it as a conversation, while it goes on, too."""
+
     tenancy = {"company": "company", "branch": "branch"}
     zone = Coalesce(F("branch__time_zone"), OF_COMPANY)
-    list_display = ("public_id", "company", "branch", "platform", "language", "started_at", "last_seen_at", "ended_at")
-    list_filter = (chosen("company"),)
+    list_display = ("started_at", "caller", "shown_outcome", "about", "length", "language", "branch", "platform")
+    list_filter = ("outcome", GoingOn, "told_booked", *map(chosen, ("company", "branch")))
     list_filter_submit = True
-    search_help_text = "An id of the call, the end of the caller's number, or the beginning of their name"
-    list_select_related = ("company", "branch__company")
+    search_help_text = gettext_lazy("An id of the call, the end of the caller's number, or the beginning of their name")
+    list_select_related = ("company", "branch__company", "customer")
     inlines = (ToolCallInline, SlotTokenInline)
+    change_form_template = "bookings/call.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        """Return the calls with what the list says of each."""
+        rows: QuerySet[Conversation] = super().get_queryset(request)
+        return rows.annotate(
+            about_service=Coalesce(Subquery(_BOOKED.order_by("-pk").values("service__name")[:1]), Subquery(_OFFERED)),
+            booked_name=Subquery(_BOOKED.order_by("-pk").values("attendee_name")[:1]),
+            has_booked=Exists(_BOOKED),
+            has_callback=Exists(CallbackRequest.objects.filter(conversation=OuterRef("pk"))),
+        )
+
+    @admin.display(description=gettext_lazy("caller"))
+    def caller(self, call: Conversation) -> str:
+        name = (call.customer.name if call.customer else "") or getattr(call, "booked_name", None)
+        number = readable(call.caller_phone, call.branch.phone_region if call.branch else "")
+        return " · ".join(filter(None, (name, number))) or gettext("number withheld")
+
+    @display(description=gettext_lazy("outcome"), label=_OUTCOMES)  # type: ignore[untyped-decorator]
+    def shown_outcome(self, call: Conversation) -> tuple[str, str]:
+        return outcome_of(call)
+
+    @admin.display(description=gettext_lazy("service"))
+    def about(self, call: Conversation) -> str:
+        return getattr(call, "about_service", None) or "-"
+
+    @admin.display(description=gettext_lazy("length"))
+    def length(self, call: Conversation) -> str:
+        return clock(length_of(call))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the call as a conversation; its rows are folded."""
+        shown: dict[str, Any] = {}
+        if object_id.isdecimal() and len(object_id) < 19:
+            call = self.get_queryset(request).select_related(*self.list_select_related).filter(pk=object_id).first()
+            if call is not None and self.has_view_or_change_permission(request, call):
+                shown = self._shown(call)
+        answer: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+        return answer
+
+    def _shown(self, call: Conversation) -> dict[str, Any]:
+        outcome, words = outcome_of(call)
+        return {
+            "call": call,
+            "began": local_time(call.started_at, getattr(call, "row_zone", None)),
+            "caller": self.caller(call),
+            "dial": call.caller_phone,
+            "outcome_type": _OUTCOMES.get(outcome, ""),
+            "outcome": words,
+            "length": clock(length_of(call)),
+            "turns": call_timeline.read(call, timezone.now()),
+            "appointments": call.appointments.exclude(state="held").select_related("service")[:20],
+            "callbacks": CallbackRequest.objects.filter(conversation=call)[:20],
+        }
 
     def search(self, queryset: QuerySet[Conversation], text: str) -> QuerySet[Conversation]:
         """Return those that are meant by an id, the caller's number or name."""
@@ -129,6 +230,24 @@ class SlotTokenAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
         """Return those of a call, or those that led to the appointments that are meant."""
         of_call = Q(conversation__in=Conversation.objects.filter(public_id=text))
         return queryset.filter(of_call if text.startswith("cv_") else Q(appointment__in=found_appointments(text)))
+
+
+def outcome_of(call: Conversation) -> tuple[str, str]:
+    """Return what a call came to, as a value and in a word: as its platform told it, else as its rows tell."""
+    if call.ended_at is None:
+        return "goes_on", gettext("goes on")
+    if call.outcome:
+        return call.outcome, call.get_outcome_display()
+    if getattr(call, "has_booked", False):
+        return "booked", str(Conversation.Outcome.BOOKED.label)
+    if getattr(call, "has_callback", False):
+        return "callback", str(Conversation.Outcome.CALLBACK.label)
+    return "only_asked", str(Conversation.Outcome.ONLY_ASKED.label)
+
+
+def length_of(call: Conversation) -> timedelta:
+    """Return how long a call lasted, or lasts so far."""
+    return call.duration or (call.ended_at or timezone.now()) - call.started_at
 
 
 def _zone_of(call: ToolCall) -> str:

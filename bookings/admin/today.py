@@ -6,7 +6,7 @@ counts them, and tests/bookings/test_indexes.py proves their plans.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -26,6 +26,7 @@ from bookings.admin.day_board import Block, Entry, Scale, Span, minute_of
 from bookings.admin.phones import readable
 from bookings.models import Appointment, AppointmentState, Branch, Claim, Staff
 from bookings.opening_hours import Hours
+from bookings.roles import scope_of
 
 _A_DAY = timedelta(days=1)
 _A_WEEK = 7
@@ -55,10 +56,10 @@ def dashboard(request: HttpRequest, context: dict[str, object]) -> dict[str, obj
         "today": view,
         "board": board,
         "branches": branches,
-        "cards": today_cards.read(branch, now),
+        "cards": today_cards.read(request, branch, now),
         "chart_options": today_charts.OPTIONS,
         # The part that refreshes has none.
-        "charts": () if request.GET.get("part") else today_charts.read(branch.company, branch.time_zone, now),
+        "charts": () if request.GET.get("part") or view.is_own else today_charts.read(branch.company, branch.time_zone, now),
     }
 
 
@@ -84,6 +85,8 @@ class View:
     with_cancelled: bool = False
     person: int | None = None
     """The host of the one person who is shown; None for all of them."""
+    own: frozenset[int] = frozenset()
+    """The calendars of one who gives appointments and sees no others, as primary keys of `Staff`; else empty."""
 
     @classmethod
     def of(cls, request: HttpRequest, branch: Branch, now: datetime) -> "View":
@@ -102,8 +105,14 @@ class View:
             today=today,
             is_week=asked.get("view") == "week",
             with_cancelled=asked.get("cancelled") == "1",
+            own=scope_of(request.user).staff_ids,
             person=int(person) if person.isdecimal() and len(person) < 19 else None,
         )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it shows the columns of one person only, who sees no others."""
+        return bool(self.own)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -248,14 +257,22 @@ class Board:
 
 def read_board(view: View, now: datetime) -> Board:
     """Read the appointments of the view and the time that else is taken, in three statements."""
-    people = list(Staff.objects.filter(branch=view.branch, active=True).select_related("host").order_by("name", "pk"))
-    shown = list(appointments_of(view, now)[: MOST_SHOWN + 1])
+    people = list(people_of(view))
+    shown = list(appointments_of(view, now, [each.host_id for each in people])[: MOST_SHOWN + 1])
     hosts = _hosts(view, people, shown)
     claims = list(claims_of(hosts, view, now))
     return _Drawing(view, now, hosts, shown[:MOST_SHOWN], claims).board(is_capped=len(shown) > MOST_SHOWN)
 
 
-def appointments_of(view: View, now: datetime) -> QuerySet[Appointment]:
+def people_of(view: View) -> QuerySet[Staff]:
+    """Return the people of the branch, or only the one who sees no others."""
+    people = Staff.objects.filter(branch=view.branch, active=True)
+    if view.is_own:
+        people = people.filter(pk__in=view.own)
+    return people.select_related("host").order_by("name", "pk")
+
+
+def appointments_of(view: View, now: datetime, host_ids: Collection[int]) -> QuerySet[Appointment]:
     """Return the appointments that begin on the shown dates; holds only while they last."""
     states = [*SHOWN, AppointmentState.CANCELLED] if view.with_cancelled else SHOWN
     rows = Appointment.objects.filter(
@@ -265,6 +282,8 @@ def appointments_of(view: View, now: datetime) -> QuerySet[Appointment]:
         start__gte=view.first,
         start__lt=view.last,
     )
+    if view.is_own:
+        rows = rows.filter(host__in=host_ids)
     if view.person is not None:
         rows = rows.filter(host=view.person)
     return rows.select_related("service", "host", "event_type").order_by("start", "pk")

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from bookings.models import WAITS_SINCE, Branch, CallbackRequest, Claim, Company, Operation
+from bookings.roles import Scope, scope_of
 from calcom import rate_limit_page
 
 # An operation is uncertain when Cal.com has had this long to answer.
@@ -30,25 +32,30 @@ class Card:
     address: str = ""
 
 
-def read(branch: Branch, now: datetime) -> list[Card]:
-    """Return the cards of the branch's company: one statement, and what Redis knows of its account."""
-    waiting = waiting_of(branch.company, now)
+def read(request: HttpRequest, branch: Branch, now: datetime) -> list[Card]:
+    """Return the cards of the branch's company that the person may see: one statement, and what Redis knows."""
+    scope, company = scope_of(request.user), branch.company
+    cards = [_calcom(company, may_open=scope.may("calcom.view_ratelimit"))]
+    if not scope.may("bookings.view_callbackrequest"):  # one who gives appointments sees their own only
+        return cards
+    waiting = waiting_of(company, scope, now)
     return [
         _callbacks(waiting["open_callbacks"] or 0, waiting["oldest"], now),
         _uncertain(waiting["uncertain"] or 0),
         _conflicts(waiting["conflicts"] or 0),
-        _calcom(branch.company),
+        *cards,
     ]
 
 
-def waiting_of(company: Company, now: datetime) -> dict[str, Any]:
+def waiting_of(company: Company, scope: Scope, now: datetime) -> dict[str, Any]:
     """Return how much waits for a person, by kind, in one statement."""
-    return dict(Company.objects.filter(pk=company.pk).values(**waiting_queries(now)).get())
+    return dict(Company.objects.filter(pk=company.pk).values(**waiting_queries(scope, now)).get())
 
 
-def waiting_queries(now: datetime) -> dict[str, Subquery]:
+def waiting_queries(scope: Scope, now: datetime) -> dict[str, Subquery]:
     """Return the counts of what waits for a person as expressions of a query over companies."""
-    callbacks = CallbackRequest.objects.due(now).filter(company=OuterRef("pk"))
+    due = scope.rows(CallbackRequest.objects.due(now), {"company": "company", "branch": "branch"})
+    callbacks = due.filter(company=OuterRef("pk"))
     uncertain = Operation.objects.open().filter(company=OuterRef("pk"), requested_at__lt=now - _LONG)
     conflicts = Claim.objects.filter(
         conflicting=True, kind=Claim.Kind.CONFIRMED, end__gt=now, host__account=OuterRef("account")
@@ -84,9 +91,9 @@ def _conflicts(number: int) -> Card:
     return Card(gettext_lazy("Conflicts"), str(number), words, "critical" if number else "ok", address)
 
 
-def _calcom(company: Company) -> Card:
+def _calcom(company: Company, *, may_open: bool) -> Card:
     """Return how Cal.com is, the worst first."""
-    address = f"{reverse('admin:calcom_ratelimit_changelist')}?account={company.account_id}"
+    address = f"{reverse('admin:calcom_ratelimit_changelist')}?account={company.account_id}" if may_open else ""
     panel = rate_limit_page.panel_of(company.account)
     if panel.key_refusals:
         return Card("Cal.com", "!", _("Refuses the API key."), "critical", address)

@@ -180,7 +180,7 @@ def _longest_silence() -> timedelta:
 
 # What the timeline shows. Names, numbers, addresses, notes and tokens are left out: staff finds them where they belong.
 _REQUEST = ("service", "staff", "start", "when", "max_offers", "hold", "date", "platform", "language")
-_RESPONSE = ("status", "code", "reason", "spoken", "read_back", "replayed")
+_RESPONSE = ("status", "code", "reason", "spoken", "read_back", "replayed", "operation_id")
 _STARTS = ("offers", "alternatives")
 LONGEST_ENTRY = 2_000  # bytes of JSON
 # PostgreSQL keeps no such character.

@@ -15,6 +15,7 @@ from django.utils import timezone
 from bookings.admin import today, today_cards
 from bookings.availability.occupancy import READ
 from bookings.models import LIVE_STATES, Appointment, Branch, Company, Operation, Service
+from bookings.roles import Scope
 from bookings.scheduling.handlers import belongs_to_another
 from calcom.models import EventType, EventTypeHost
 
@@ -252,7 +253,7 @@ SMALL = {"bookings_company", "bookings_callbackrequest", "calcom_host"}
 def test_board_of_a_day_is_read_by_indexes(now):
     """Neither the appointments of a branch on a day nor the taken time of its people sort or scan their tables."""
     view = today.View(Branch.objects.get(pk=8), now.date(), now.date())
-    board = explain(*today.appointments_of(view, now).query.sql_with_params())
+    board = explain(*today.appointments_of(view, now, ()).query.sql_with_params())
     claims = today.claims_of(dict.fromkeys(range(1, 10), ""), view, now)
 
     assert "appointment_of_branch_by_state" in {node.get("Index Name") for node in board}
@@ -262,7 +263,7 @@ def test_board_of_a_day_is_read_by_indexes(now):
 
 def test_what_waits_for_a_person_is_counted_by_indexes():
     """In one statement that reads the open operations, not those of the whole company."""
-    waiting = Company.objects.filter(pk=5).values(**today_cards.waiting_queries(timezone.now() + timedelta(hours=1)))
+    waiting = Company.objects.filter(pk=5).values(**today_cards.waiting_queries(Scope(is_superuser=True), timezone.now() + timedelta(hours=1)))
 
     nodes = explain(*waiting.query.sql_with_params())
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from bookings.admin import today_charts
-from bookings.models import Appointment, CallbackRequest, Claim, Conversation, Operation
+from bookings.models import Appointment, CallbackRequest, Claim, Conversation, Membership, Operation
 from monitoring.models import Sample
 from tests.factories import TUESDAY, WEDNESDAY, at
 
@@ -212,6 +212,37 @@ def test_cards_say_that_redis_is_away(desk, salon, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     assert desk.get(INDEX).context["cards"][3].level == "unknown"
+
+
+def test_one_who_gives_appointments_sees_their_own_column_only(client, salon):
+    """Neither the names of others' callers nor what waits for the reception."""
+    placed(salon, at(14), "Emma's")
+    placed(salon, at(15), "Ben's", host=salon.ben.host)
+    placed(salon, at(16), "Open", claimed=False, host=salon.ben.host, state="pending")
+    emma = User.objects.create_user("emma", is_staff=True)
+    Membership.objects.create(user=emma, company=salon.company, role="provider", staff=salon.emma)
+    client.force_login(emma)
+
+    page = client.get(INDEX, {"day": TUESDAY.isoformat(), "person": salon.ben.host_id})
+
+    assert blocks(client) == {"Emma": ["Emma's"]}
+    assert [card.title for card in page.context["cards"]] == ["Cal.com"]
+    assert page.context["board"].count == 0
+    assert "Ben" not in page.text
+
+
+def test_reception_of_a_branch_sees_its_day_and_no_others(client, salon, practice):
+    """Another company's branch is not even an address."""
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    Membership.objects.create(user=clerk, company=salon.company, branch=salon.branch, role="reception")
+    client.force_login(clerk)
+    CallbackRequest.objects.create(company=practice.company, phone="+1212")
+
+    page = client.get(INDEX, {"branch": practice.branch.pk})
+
+    assert page.context["today"].branch == salon.branch
+    assert [card.figure for card in page.context["cards"][:3]] == ["0", "0", "0"]
+    assert page.context["cards"][3].address == ""
 
 
 def test_charts_show_the_last_day_of_the_company(salon, practice):
