@@ -59,7 +59,9 @@ def dashboard(request: HttpRequest, context: dict[str, object]) -> dict[str, obj
         "cards": today_cards.read(request, branch, now),
         "chart_options": today_charts.OPTIONS,
         # The part that refreshes has none.
-        "charts": () if request.GET.get("part") or view.is_own else today_charts.read(branch.company, branch.time_zone, now),
+        "charts": ()
+        if request.GET.get("part") or view.is_own
+        else today_charts.read(branch.company, branch.time_zone, now),
     }
 
 

@@ -263,7 +263,9 @@ def test_board_of_a_day_is_read_by_indexes(now):
 
 def test_what_waits_for_a_person_is_counted_by_indexes():
     """In one statement that reads the open operations, not those of the whole company."""
-    waiting = Company.objects.filter(pk=5).values(**today_cards.waiting_queries(Scope(is_superuser=True), timezone.now() + timedelta(hours=1)))
+    waiting = Company.objects.filter(pk=5).values(
+        **today_cards.waiting_queries(Scope(is_superuser=True), timezone.now() + timedelta(hours=1))
+    )
 
     nodes = explain(*waiting.query.sql_with_params())
 
