@@ -47,6 +47,7 @@ GROUPS: Mapping[str, Group] = {
     "load": Group("tests.load.group"),
     "peer_comparison": Group("tests.benchmarks.peer_comparison"),
     "stale_offers": Group("tests.benchmarks.stale_offers"),
+    "truth_rate": Group("tests.benchmarks.truth_rate"),
     "warming_under_load": Group("tests.benchmarks.warming_under_load"),
     "warming_benefit": Group("tests.benchmarks.warming_benefit"),
 }

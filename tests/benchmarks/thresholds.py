@@ -202,6 +202,12 @@ THRESHOLDS: Mapping[str, Mapping[str, Threshold]] = {
         "stale_offers_direct": Threshold("offers"),
         "stale_offers_http_cache": Threshold("offers"),
     },
+    "truth_rate": {
+        "truth_rate": Threshold("%", 99.9, at_least=True),
+        "truth_oldest_s": Threshold("s"),
+        "truth_rate_webhooks_lost": Threshold("%"),
+        "truth_oldest_webhooks_lost_s": Threshold("s", 85),
+    },
     "warming_under_load": {
         "warming_p95_ratio": Threshold("times", 1.25),
         "warming_live_refused": Threshold("requests", 0),
