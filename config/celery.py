@@ -2,13 +2,13 @@
 
 import os
 
-from celery import Task, signals
+from celery import Task, signals, states
 from django.conf import settings
 from django.db import close_old_connections
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from config.broker import Application
-from monitoring.logs import current_ids
+from monitoring.logs import contained, current_ids
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -37,3 +37,12 @@ def _begin(task: Task[..., object], task_id: str, **_newer: object) -> None:
     bind_contextvars(task=task.name, task_id=task_id)
     sent = task.request.headers or {}
     bind_contextvars(**{name: sent[name] for name in ("request_id", "trace_id") if sent.get(name)})
+
+
+@signals.task_postrun.connect(dispatch_uid="config.celery")
+@contained("metrics.not_counted")
+def _count(state: str = "", **_newer: object) -> None:
+    """Count how a task ended; one that is tried again has not failed yet."""
+    from monitoring import metrics  # noqa: PLC0415  reads the settings, which import this module
+
+    metrics.JOBS.labels({states.FAILURE: "failed", states.RETRY: "retried"}.get(state, "done")).inc()

@@ -1,5 +1,5 @@
 """
-The five forms of an alert: gauge, rate, quantile, ratio and absence.
+The five forms of an alert: gauge, rate, quantile, ratio and absence; and any of several of them.
 
 Each is written down once and read twice: `promql` is what Prometheus asks, `firing` what Slotline asks of its own
 samples. tests/monitoring/test_alert_rules.py holds both to the same answers.
@@ -243,15 +243,36 @@ class Ratio:
         return {subject: share for subject, share in found.items() if counted[subject] >= self.least}
 
     def _share(self, window: timedelta) -> str:
-        whole = _increase(self.whole, window, self.by)
-        # A part that was never counted has no series, and is 0.
-        part = f"({_increase(self.part, window, self.by)} or 0 * {whole})"
-        return f"{part} / {whole} {self.comparison} {self.level!r}"
+        return f"{share(self.part, self.whole, window, self.by)} {self.comparison} {self.level!r}"
 
     def _shares(self, history: History, at: float, window: timedelta) -> dict[Subject, float]:
         whole = _sums(self.whole.of(history), at, window, self.by)
         part = _sums(self.part.of(history), at, window, self.by)
         return {subject: part.get(subject, 0) / counted for subject, counted in whole.items() if counted}
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds where one of several forms does, which have the same subjects."""
+
+    forms: tuple["Form", ...]
+
+    @property
+    def reach(self) -> timedelta:
+        return max(form.reach for form in self.forms)
+
+    @property
+    def selectors(self) -> Sequence[Selector]:
+        return list(dict.fromkeys(selector for form in self.forms for selector in form.selectors))
+
+    def promql(self) -> str:
+        return " or ".join(f"({form.promql()})" for form in self.forms)
+
+    def firing(self, history: History, at: float) -> dict[Subject, float]:
+        found: dict[Subject, float] = {}
+        for form in reversed(self.forms):  # of several values the first form's is told
+            found |= form.firing(history, at)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +297,13 @@ class Absence:
         if any(series.newest(at, self.window) is not None for series in self.what.of(history)):
             return {}
         return {tuple((name, word) for name, word in self.what.labels if "|" not in word): 1.0}
+
+
+def share(part: Selector, whole: Selector, window: timedelta, by: tuple[str, ...] = ()) -> str:
+    """Return what Prometheus is asked for the share of what was counted in a window."""
+    counted = _increase(whole, window, by)
+    # A part that was never counted has no series, and is 0.
+    return f"({_increase(part, window, by)} or 0 * {counted}) / {counted}"
 
 
 def _compared(values: Mapping[Subject, float], comparison: Comparison, level: float) -> dict[Subject, float]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from monitoring.alert_forms import Absence, Form, Gauge, Quantile, Rate, Ratio, of
 from monitoring.models import Alert
+from monitoring.service_levels import BY_NAME as LEVELS
 
 WARNING, CRITICAL = Alert.Severity.WARNING, Alert.Severity.CRITICAL
 _NOW = timedelta()
@@ -43,6 +44,12 @@ _BOOKING = of("slotline_calcom_request_seconds", operation="create_booking")
 _CHECKED = "slotline_checked_slots_total"
 _CHANGE_DAYS = "slotline_cache_invalidation_days"
 _SPENT, _LIMIT = of("slotline_rate_spent"), of("slotline_rate_limit")
+
+
+def _level(name: str, severity: Alert.Severity, level: str, summary: str) -> Rule:
+    """Return the rule that tells of a service level whose error budget burns too fast."""
+    return Rule(name, severity, summary, LEVELS[level].burning, keeping=5 * _MINUTE)
+
 
 RULES: tuple[Rule, ...] = (
     # --- Cal.com: the budget, the circuit, the key -------------------------------------------------------------------
@@ -243,6 +250,12 @@ RULES: tuple[Rule, ...] = (
         "The comparison with Cal.com found bookings that differ",
         Gauge(of("slotline_drift"), ">", 0, by=("account",)),
     ),
+    # --- service levels: see monitoring/service_levels.py -----------------------------------------------------------
+    _level("answers_failing", CRITICAL, "answers_given", "Agents get errors instead of answers"),
+    _level("writes_failing", CRITICAL, "writes_given", "Holds, bookings and changes of them fail with errors"),
+    _level("answers_slow", WARNING, "availability_fast", "Questions about free times take longer than 0.3 s"),
+    _level("bookings_slow_here", WARNING, "bookings_fast", "We add more than 0.8 s to Cal.com's time for a booking"),
+    _level("jobs_failing", WARNING, "jobs_done", "Background jobs fail"),
     # --- our own parts -----------------------------------------------------------------------------------------------
     Rule(
         "beat_silent",

@@ -31,7 +31,27 @@ def _histogram(name: str, meaning: str, *labels: str, edges: tuple[float, ...]) 
 # --- requests of agents, staff, Cal.com's webhooks ---------------------------------------------------------------
 
 # Seconds. The deadlines of 2 and 3.5 s, and each with the 100 ms that an answer may be late, are among them.
-_ANSWER_EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.1, 3.5, 3.6, 8.0, 8.1)
+_ANSWER_EDGES = (
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.5,
+    1.0,
+    2.0,
+    2.1,
+    3.5,
+    3.6,
+    8.0,
+    8.1,
+)
 REQUEST_SECONDS = _histogram(
     "slotline_request_seconds",
     "Seconds until a request was answered.",
@@ -242,7 +262,7 @@ OPERATION_OWN_SECONDS = _histogram(
     "slotline_operation_own_seconds",
     "Our share of the time, of answers that waited for Cal.com's yes.",
     "operation",
-    edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 3.5),
+    edges=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.2, 0.5, 0.8, 1.0, 3.5),
 )
 
 UNREACHABLE_CALLERS = _counter(
@@ -281,6 +301,12 @@ QUEUE_DEPTH = Gauge("slotline_queue_depth", "Messages that wait for a worker.", 
 OUTBOX_SIZE = Gauge("slotline_outbox_size", "Pending rows, counted up to 10000.", ("outbox",))
 OUTBOX_OVERDUE_SECONDS = Gauge(
     "slotline_outbox_overdue_seconds", "Seconds for which the oldest due row has been pending.", ("outbox",)
+)
+
+JOBS = _counter(
+    "slotline_jobs_total",
+    "Background jobs that ended: `done`, `failed`, or `retried`, which are tried again.",
+    "outcome",
 )
 
 # --- jobs, processes, machines ------------------------------------------------------------------------------------
@@ -322,6 +348,8 @@ READABLE = Gauge(
 # Prometheus sees an increase only of what it has seen before, and these are alerted of at the first.
 for _attempt in ("1", "2", "3", "more"):
     CACHE_INVALIDATION_FAILURES.labels(_attempt)
+for _outcome in ("done", "failed", "retried"):
+    JOBS.labels(_outcome)
 for _feature in ("throttle", "rate_limiter", "circuit_breaker"):
     REDIS_FALLBACKS.labels(_feature)
 for _operation in ("create", "reschedule", "cancel"):

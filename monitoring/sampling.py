@@ -66,10 +66,10 @@ def store(reading: Reading, selectors: Iterable[Selector], *, at: datetime) -> N
 
 
 def history(reaches: Mapping[str, timedelta], *, at: datetime) -> History:
-    """Return what is stored of each metric, twice as far back as alerts reach: a window begins with a sample before."""
+    """Return what is stored of each metric, farther back than alerts reach: a window begins with a sample before."""
     found = {}
     for metric, reach in reaches.items():
-        since = at - max(2 * reach, reach + timedelta(minutes=5)) if reach < timedelta(hours=12) else at - reach
+        since = at - reach - min(max(reach, timedelta(minutes=5)), timedelta(hours=1))
         rows = Sample.objects.filter(gauge=metric, taken_at__gt=since, taken_at__lte=at).order_by("taken_at")
         found[metric] = _series(rows.values_list("labels", "taken_at", "value"))
     return found

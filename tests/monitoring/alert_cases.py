@@ -4,7 +4,10 @@ One table of series for both evaluators: for every alert, series in which it fir
 Values are written as promtool writes them: `1+2x3` is 1 3 5 7, `0x3` is 0 0 0 0, `_` is no sample.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 
 from monitoring.alert_forms import Subject
 
@@ -88,6 +91,59 @@ def _checked(true: str, taken: str, undecided: str = "0x90") -> dict[str, str]:
     return {
         f'slotline_checked_slots_total{{account="1",outcome="{outcome}"}}': values for outcome, values in counts.items()
     }
+
+
+def _requests(route: str, ok: str, failed: str) -> dict[str, str]:
+    name, labels = "slotline_request_seconds_count", f'method="POST",route="{route}"'
+    return {f'{name}{{{labels},status="200"}}': ok, f'{name}{{{labels},status="503"}}': failed}
+
+
+_SEARCH = 'method="POST",route="v1/availability/search",status="200"'
+_CREATE = 'operation="create"'
+
+
+def _within(metric: str, labels: str, edge: str, within: str, beyond: str) -> dict[str, str]:
+    counted = zip(within.split(), beyond.split(), strict=True)
+    whole = " ".join(str(int(good) + int(bad)) for good, bad in counted)
+    return {f'{metric}_bucket{{{labels},le="{edge}"}}': within, f"{metric}_count{{{labels}}}": whole}
+
+
+def _jobs(done: str, failed: str, retried: str = "0x420") -> dict[str, str]:
+    counts = {"done": done, "failed": failed, "retried": retried}
+    return {f'slotline_jobs_total{{outcome="{outcome}"}}': values for outcome, values in counts.items()}
+
+
+def _totals(each_minute: Sequence[int]) -> str:
+    """Return a counter that grows by these steps, from 0."""
+    return " ".join(map(str, accumulate(each_minute, initial=0)))
+
+
+def burning(
+    rule: str, series: Callable[[str, str], dict[str, str]], *, fast: int, slow: int, minutes: int = 120
+) -> list[Case]:
+    """
+    Return what the alert of a service level must do. `series` makes it of the good events and of the bad ones.
+
+    Of a thousand events a minute just more than `fast` are bad above the burn rate of an hour, more than `slow` above
+    that of six hours.
+    """
+
+    def of(*bad: int, whole: int = 1000) -> dict[str, str]:
+        return series(_totals([whole - each for each in bad]), _totals(bad))
+
+    def quiet(minutes: int) -> list[int]:
+        return [0] * minutes
+
+    spell, idle = [fast + 1] * 10, quiet(10)
+    return [
+        Case(rule, "fast", of(*[fast + 1] * 30, *quiet(60)), {0: [], 5: [()], 29: [()], 80: []}),
+        Case(rule, "slow", of(*[slow + 1] * minutes), {5: [()], 90: [()], minutes - 1: [()]}),
+        Case(rule, "at the level", of(*[slow] * minutes), {5: [], 90: [], minutes - 1: []}),
+        Case(rule, "one minute", of(*quiet(120), fast + 1, *quiet(60)), {119: [], 123: [], 150: []}),
+        Case(rule, "flaps", of(*(spell + idle) * 5), {5: [()], 19: [()], 38: [()], 75: [()], 98: [()]}),
+        Case(rule, "too few", series(_totals(quiet(60)), _totals([1] * 15 + quiet(45))), {10: [], 30: [], 55: []}),
+        Case(rule, "no traffic", of(*quiet(60), whole=0), {30: [], 55: []}),
+    ]
 
 
 def _days(count: str, within: str) -> dict[str, str]:
@@ -188,6 +244,21 @@ CASES: list[Case] = [
         _by(job="sync", account="1"),
     ),
     *gauge("drift", 'slotline_drift{account="1"}', "1", "0", _by(account="1")),
+    *burning(
+        "answers_failing",
+        lambda ok, bad: _requests("v1/availability/search", ok, bad),
+        fast=14,
+        slow=6,
+        minutes=420,  # longer than its longest window
+    ),
+    Case("answers_failing", "a booking", _requests("v1/bookings", "0x60", "0+100x60"), {30: []}),
+    *burning("writes_failing", lambda ok, bad: _requests("v1/bookings", ok, bad), fast=144, slow=60),
+    *burning("answers_slow", partial(_within, "slotline_request_seconds", _SEARCH, "0.3"), fast=720, slow=300),
+    *burning(
+        "bookings_slow_here", partial(_within, "slotline_operation_own_seconds", _CREATE, "0.8"), fast=720, slow=300
+    ),
+    *burning("jobs_failing", _jobs, fast=144, slow=60),
+    Case("jobs_failing", "retried", _jobs("0+100x60", "0x60", "0+900x60"), {30: []}),
     *gauge("beat_silent", 'slotline_heartbeat_age_seconds{part="beat"}', "91", "90", _by(part="beat")),
     *gauge("worker_silent", 'slotline_heartbeat_age_seconds{part="cache"}', "121", "120", _by(part="cache")),
     Case("worker_silent", "beat", {'slotline_heartbeat_age_seconds{part="beat"}': "900x9"}, {5: []}),
