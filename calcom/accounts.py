@@ -49,6 +49,27 @@ def connect(*, base_url: str, api_key: str) -> Connected:
     return Connected(account, owner, is_new=True)
 
 
+def replace_key(account: Account, api_key: str) -> None:
+    """
+    Store another API key of the account's user.
+
+    It is tried in a row of its own: a client falls back to the stored key of its account where Cal.com refuses one.
+
+    Raises:
+        OtherOwner: it is another user's.
+        CalcomError: Cal.com did not accept it, or did not answer. In each case nothing is stored.
+    """
+    candidate = Account.objects.create(name=account.name, base_url=account.base_url, api_key=api_key, active=False)
+    try:
+        client = Client(candidate)
+        owner = client.me()
+        remote = ownership.event_types(client) if account.owner_calcom_id is None else ()
+        ownership.refuse_unrelated(account, owner, remote)
+    finally:
+        candidate.delete()
+    _with_key(account, api_key)
+
+
 def _with_key(account: Account, api_key: str) -> Account:
     account.api_key = api_key
     account.save(update_fields=["api_key"])

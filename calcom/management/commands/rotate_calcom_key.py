@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from calcom import ownership
+from calcom import accounts
 from calcom.errors import CalcomError
 from calcom.models import Account
 
@@ -32,10 +32,8 @@ class Command(BaseCommand):
         key = (getpass.getpass("New API key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
         if not key:
             raise CommandError("Give the key on standard input.")
-        found.api_key = key
         try:
-            ownership.verify(found)
+            accounts.replace_key(found, key)
         except CalcomError as exc:
             raise CommandError(f"Nothing was changed: {exc}") from exc
-        found.save(update_fields=["api_key"])
         self.stdout.write(f"{found.name} has the new key. Revoke the old one at Cal.com.")
