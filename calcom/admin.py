@@ -97,6 +97,7 @@ class AccountAdmin(Scoped, LocalTimes, ModelAdmin):
     """Accounts and their sync."""
 
     tenancy = {"account": "pk"}
+    ordering = ("name", "pk")
     form = AccountForm
     list_display = ("name", "base_url", "requests_per_minute", "active", "synced_at", "budget")
     list_filter = ("active",)
@@ -232,6 +233,7 @@ class HostAdmin(Scoped, ReadOnly, ModelAdmin):
     """People at Cal.com."""
 
     tenancy = {"account": "account"}
+    ordering = ("name", "pk")
     list_display = ("name", "username", "time_zone", "account")
     list_filter = (chosen("account"),)
     list_filter_submit = True
@@ -244,6 +246,7 @@ class EventTypeAdmin(Scoped, ReadOnly, ModelAdmin):
     """Event types, and why some cannot be booked through us."""
 
     tenancy = {"account": "account"}
+    ordering = ("title", "length_minutes", "pk")
     list_display = ("title", "length_minutes", "calcom_id", "account", "active", "why_not")
     list_filter = (chosen("account"), "active")
     list_filter_submit = True

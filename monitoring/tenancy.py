@@ -4,7 +4,7 @@ Which rows a person sees in the admin: every model admin and inline answers thro
 What a person may see is known further up: that app registers a provider. Without one, only superusers see anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from django.contrib.admin import AdminSite
@@ -75,11 +75,28 @@ class Scoped(ScopedChoices):
     """
 
     tenancy: ClassVar[Paths | None] = None
+    guarded: Sequence[str] = ()
+    """Relations to rows that the user may not be shown: then they are read, and cannot be changed."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows that the user may see; without an answer in `tenancy`, operators only."""
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]  # of the admin class beside it
         return visible(request, rows, self.tenancy or OPERATORS)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Return what is only shown: of `guarded`, what leads to a row that the user may not see."""
+        readonly = list(super().get_readonly_fields(request, obj))  # type: ignore[misc]
+        hidden = [name for name in self.guarded if obj is not None and self._is_hidden(request, obj, name)]
+        return readonly + hidden
+
+    def _is_hidden(self, request: HttpRequest, obj: Model, name: str) -> bool:
+        known: dict[tuple[str, Any], bool] = request.__dict__.setdefault("hidden_relations", {})
+        field = obj._meta.get_field(name)  # noqa: SLF001  documented
+        key = (str(field), obj.pk)
+        if key not in known:
+            rows: QuerySet[Any] = visible_of(self.admin_site, field.related_model, request)  # type: ignore[arg-type]
+            known[key] = not rows.filter(pk=getattr(obj, f"{name}_id")).exists()
+        return known[key]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """

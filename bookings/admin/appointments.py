@@ -132,6 +132,7 @@ class SharedBookingAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     """Bookings that another account asked for, as far as they take time of this one's hosts; without uids."""
 
     tenancy = {"account": "account"}
+    ordering = ("-pk",)
     zone = Subquery(Claim.objects.filter(shared_booking=OuterRef("pk")).order_by("pk").values("host__time_zone")[:1])
     list_display = ("account", "event_type", "start", "end", "ended", "changed_at")
     list_filter = (chosen("account"), "ended")

@@ -12,6 +12,8 @@ from monitoring.tenancy import Scoped, ScopedChoices
 @admin.register(Service)
 class ServiceAdmin(Scoped, KeepsHistory, ModelAdmin):
     tenancy = {"company": "branch__company", "branch": "branch"}
+    guarded = ("event_type",)
+    ordering = ("branch__name", "name", "pk")
     used_by = ("appointment",)
 
     list_display = ("name", "branch", "event_type", "duration_minutes", "active", "bookable")
@@ -41,6 +43,8 @@ class StaffServiceInline(ScopedChoices, TabularInline):
 @admin.register(Staff)
 class StaffAdmin(Scoped, ModelAdmin):
     tenancy = {"company": "branch__company", "branch": "branch", "staff": "pk"}
+    guarded = ("host",)
+    ordering = ("name", "pk")
     list_display = ("name", "branch", "host", "active")
     list_filter = ("active", *map(chosen, ("branch__company", "branch")))
     list_filter_submit = True
@@ -53,6 +57,8 @@ class StaffAdmin(Scoped, ModelAdmin):
 @admin.register(StaffService)
 class StaffServiceAdmin(Scoped, ModelAdmin):
     tenancy = {"company": "staff__branch__company", "branch": "staff__branch"}
+    guarded = ("event_type",)
+    ordering = ("pk",)
     list_display = ("service", "staff", "event_type")
     list_filter = (chosen("staff__branch__company"),)
     list_filter_submit = True

@@ -49,6 +49,7 @@ class MembershipAdmin(Scoped, LocalTimes, ModelAdmin):
     """Who works for whom. Owners see it; `create_staff` and superusers make it."""
 
     tenancy = {"company": "company", "branch": "branch"}
+    ordering = ("company__name", "user__username", "pk")
     list_display = ("user", "company", "branch", "role", "staff", "created_at")
     list_filter = ("role", chosen("company"))
     list_filter_submit = True

@@ -28,6 +28,8 @@ class BranchInline(ScopedChoices, TabularInline):
 @admin.register(Company)
 class CompanyAdmin(Scoped, LocalTimes, KeepsHistory, ModelAdmin):
     tenancy = {"company": "pk"}
+    guarded = ("account",)
+    ordering = ("name", "pk")
     zone = Subquery(Branch.objects.filter(company=OuterRef("pk")).order_by("pk").values("time_zone")[:1])
     used_by = ("appointments", "conversations")
 
@@ -43,6 +45,7 @@ class CompanyAdmin(Scoped, LocalTimes, KeepsHistory, ModelAdmin):
 @admin.register(Branch)
 class BranchAdmin(Scoped, KeepsHistory, ModelAdmin):
     tenancy = {"company": "company", "branch": "pk"}
+    ordering = ("company__name", "name", "pk")
     used_by = ("appointment",)
 
     list_display = ("name", "company", "time_zone", "language")
@@ -78,6 +81,7 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
 @admin.register(AgentKey)
 class AgentKeyAdmin(Scoped, LocalTimes, ModelAdmin):
     tenancy = {"company": "company", "branch": "branch"}
+    ordering = ("name", "pk")
     zone = OF_COMPANY
     form = AgentKeyForm
     list_display = ("name", "prefix", "company", "branch", "created_at", "revoked_at")
