@@ -253,9 +253,17 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """Holds where one of several forms does, which have the same subjects."""
+    """Holds where one of several ratios does, which have the same subjects; the first has the highest level."""
 
-    forms: tuple["Form", ...]
+    forms: tuple[Ratio, ...]
+
+    @property
+    def level(self) -> float:
+        return self.forms[0].level
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.forms[0].comparison
 
     @property
     def reach(self) -> timedelta:

@@ -8,9 +8,12 @@ counters are summed. Where nothing happened in health, a panel shows 0 and not a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
+from monitoring.alert_forms import share
 from monitoring.alerts import BY_NAME, CRITICAL
+from monitoring.service_levels import BY_NAME as LEVELS
 
 RATE = "$__rate_interval"  # Grafana replaces it by four scrapes at least
 # What lies above 0: Grafana colours a value from a threshold on, and alerts fire beyond one.
@@ -547,6 +550,52 @@ _CHECKED = 'slotline_checked_slots_total{outcome=~"true|offered_but_taken|withhe
 _TRUE = 'slotline_checked_slots_total{outcome="true"}'
 _ASKED = "slotline_availability_results_total"
 _REFUSED = "slotline_offers_refused_total"
+_HOUR = timedelta(hours=1)
+
+
+def _level(title: str, description: str, level: str, alert: str) -> Panel:
+    """Return what the alert of a service level compares: the share in an hour of what is counted of it."""
+    counted = LEVELS[level]
+    return Panel(
+        title, description, "percentunit", [Query(_or_zero(share(counted.part, counted.whole, _HOUR)))], [alert]
+    )
+
+
+SERVICE_LEVELS = Row(
+    "Service levels",
+    [
+        _level(
+            "Answers with errors",
+            "Share of agents' questions within an hour that were answered 500 to 504; 0.1 % is allowed in a month.",
+            "answers_given",
+            "answers_failing",
+        ),
+        _level(
+            "Holds and bookings with errors",
+            "Share of holds, bookings and changes within an hour that were answered 500 to 504; 1 % is allowed.",
+            "writes_given",
+            "writes_failing",
+        ),
+        _level(
+            "Answers within 0.3 s",
+            "Share of questions about free times within an hour that were answered in 0.3 s; 95 % is wanted.",
+            "availability_fast",
+            "answers_slow",
+        ),
+        _level(
+            "Bookings to which we add at most 0.8 s",
+            "Share of bookings within an hour in whose answer our own time was at most 0.8 s; 95 % is wanted.",
+            "bookings_fast",
+            "bookings_slow_here",
+        ),
+        _level(
+            "Background jobs that failed",
+            "Share of the jobs that ended within an hour; 1 % is allowed in a month.",
+            "jobs_done",
+            "jobs_failing",
+        ),
+    ],
+)
 
 TRUTH = Row(
     "Truth rate and funnel",
@@ -686,4 +735,4 @@ PROCESS = Row(
     ],
 )
 
-ROWS = (NOW, CALLERS, CALCOM, CACHE, BOOKINGS, QUEUES, TRUTH, PROCESS)
+ROWS = (NOW, SERVICE_LEVELS, CALLERS, CALCOM, CACHE, BOOKINGS, QUEUES, TRUTH, PROCESS)
