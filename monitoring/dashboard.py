@@ -427,6 +427,13 @@ BOOKINGS = Row(
             ["booked_without_booking"],
         ),
         Panel(
+            "Told of a booking that was never made",
+            "Calls of an hour in which an agent told of a booking that it had not made.",
+            "short",
+            [Query(_grown("slotline_told_booked_total", "1h"), "calls")],
+            ["told_booked"],
+        ),
+        Panel(
             "Callers that cannot be reached",
             "Callers of an hour who must be told something and left no number.",
             "short",
