@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         with local.only_one(), Supervisor(local.LOGS) as supervisor:
-            _perform(supervisor, port=options.port, once=options.once)
+            if options.empty:
+                _perform_empty(supervisor, port=options.port)
+            else:
+                _perform(supervisor, port=options.port, once=options.once)
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running.")
         return 130
@@ -42,6 +46,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/demo", description=__doc__)
     parser.add_argument(
         "--once", action="store_true", help="end after the call; status 1 if it was not as it should be"
+    )
+    parser.add_argument(
+        "--empty", action="store_true", help="start without companies and without a call, to try manage.py onboard"
     )
     parser.add_argument("--port", type=int, default=8000, help="where web answers; 0 takes any free port")
     return parser.parse_args(arguments)
@@ -85,10 +92,49 @@ def _perform(supervisor: Supervisor, *, port: int, once: bool) -> None:
         supervisor.watch()
 
 
+def _perform_empty(supervisor: Supervisor, *, port: int) -> None:
+    """Bring Slotline up on tables without a company, those of an earlier --empty thrown away."""
+    port = choose_port(port, option="--port")
+    os.environ.update(local.environment())
+    made, data = local.read_or_make_secrets(), local.LOCAL / "postgres-empty"
+    print("Bringing Slotline up without companies:")
+    with _step("PostgreSQL and Redis"):
+        shutil.rmtree(data, ignore_errors=True)
+        start_servers(supervisor, data)
+    with _step("the Cal.com simulator"):
+        calcom_url = programs.start_simulator(supervisor, seed=secrets.randbelow(2**31))
+    with _step("tables"):
+        _prepare_empty(calcom_url)
+    with _step("web, three workers, beat"):
+        url = programs.start_web(supervisor, port=port)
+        programs.start_workers(supervisor)
+        programs.wait_for_web(supervisor, url)
+        programs.wait_for_workers(supervisor)
+    _tell_empty(url, calcom_url, made)
+    supervisor.watch()
+
+
+def _prepare_empty(calcom_url: str) -> None:
+    with _logged():
+        django.setup()
+        call_command("migrate", verbosity=0)
+        if apps.get_model("bookings", "Company").objects.exists():
+            raise HarnessError("DATABASE_URL names a database that has companies: --empty wants one without.")
+        call_command("seed_demo", calcom_url=calcom_url, empty=True)
+    connections.close_all()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Have output go to a log; what this process logs goes there from here on."""
+    log = (local.LOGS / "prepare.log").open("w")
+    with redirect_stdout(log), redirect_stderr(log):
+        yield
+
+
 def _prepare(calcom_url: str, tuesday: date) -> None:
     """Migrate and seed in this process, which saves the start of three others; output goes to a log."""
-    log = (local.LOGS / "prepare.log").open("w")
-    with redirect_stdout(log), redirect_stderr(log):  # from here on, also what this process logs
+    with _logged():
         django.setup()
         call_command("migrate", verbosity=0)
         call_command("seed_demo", calcom_url=calcom_url)
@@ -96,6 +142,21 @@ def _prepare(calcom_url: str, tuesday: date) -> None:
         for account_id, id_ in apps.get_model("calcom", "EventType").objects.values_list("account_id", "id"):
             call_command("invalidate_cache", account_id, id_, tuesday - timedelta(days=1), tuesday)
     connections.close_all()
+
+
+def _tell_empty(url: str, calcom_url: str, made: dict[str, str]) -> None:
+    print(
+        f"""
+Slotline stays up until Ctrl-C, and knows no company. In another terminal, in this folder:
+
+  . {local.write_environment()}
+  CALCOM_API_KEY=cal_demo_salon .venv/bin/python manage.py onboard --base-url {calcom_url} --public-url {url}
+
+  admin      {url}/admin/          login: demo   password: {made["DEMO_PASSWORD"]}
+  logs       {local.LOGS}
+""",
+        flush=True,
+    )
 
 
 def _tell(url: str, made: dict[str, str]) -> None:
@@ -106,6 +167,7 @@ Slotline stays up until Ctrl-C.
   admin      {url}/admin/          login: demo   password: {made["DEMO_PASSWORD"]}
   API docs   {url}/v1/docs
   health     {url}/health
+  manage.py  . {local.write_environment()}
   try        curl -H 'Authorization: Bearer {made["DEMO_SALON_KEY"]}' {url}/v1/services
   logs       {local.LOGS}
 """,

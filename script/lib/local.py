@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,16 @@ def environment() -> dict[str, str]:
         "BOOKINGS_ATTENDEE_DOMAIN": "callers.example",
         "PYTHONUNBUFFERED": "1",  # the last output of a child must be in its log when it dies
     }
+
+
+def write_environment(path: Path = LOCAL / "demo.env") -> Path:
+    """Write what a shell needs to run manage.py beside the demo; return the file, which only its owner may read."""
+    names = [*environment(), "DATABASE_URL", "REDIS_URL", "BROKER_URL", "CALCOM_LOOPBACK_ONLY"]
+    known = {name: os.environ[name] for name in dict.fromkeys(names) if os.environ.get(name)}
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(lines)
+    return path
 
 
 @contextmanager

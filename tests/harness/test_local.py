@@ -2,10 +2,11 @@
 
 import json
 import stat
+import subprocess
 
 import pytest
 
-from script.lib.local import only_one, read_or_make_secrets
+from script.lib.local import only_one, read_or_make_secrets, write_environment
 from script.lib.processes import HarnessError
 
 
@@ -30,6 +31,19 @@ def test_damaged_secrets_are_reported_and_kept(tmp_path, text):
         read_or_make_secrets(path)
 
     assert path.read_text() == text
+
+
+def test_shell_that_reads_the_environment_has_what_manage_py_needs(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://postgres@/it's here?host=/tmp")
+
+    path = write_environment(tmp_path / "demo.env")
+
+    read = subprocess.run(["sh", "-c", f". {path}; env"], capture_output=True, text=True, check=True, env={}).stdout
+    assert "DATABASE_URL=postgresql://postgres@/it's here?host=/tmp\n" in read
+    assert {"SECRET_KEY", "FIELD_KEYS", "CALCOM_LOOPBACK_ONLY"} <= {
+        line.partition("=")[0] for line in read.splitlines()
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_only_one_script_runs_at_a_time(tmp_path):

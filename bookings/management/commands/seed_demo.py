@@ -90,7 +90,11 @@ class Command(BaseCommand):
             help="the file that script/demo makes: DEMO_SALON_KEY, DEMO_PRACTICE_KEY, DEMO_PASSWORD",
         )
 
-    def handle(self, *, calcom_url: str, secrets: Path, verbosity: int, **_options: object) -> None:
+        parser.add_argument("--empty", action="store_true", help="only the login, no company")
+
+    def handle(
+        self, *, calcom_url: str, secrets: Path, verbosity: int, empty: bool = False, **_options: object
+    ) -> None:
         """Seed both companies and the login."""
         if not settings.CALCOM_LOOPBACK_ONLY:
             raise CommandError("The demo has a login of its own: it is only for where CALCOM_LOOPBACK_ONLY=1.")
@@ -100,10 +104,11 @@ class Command(BaseCommand):
             password = known["DEMO_PASSWORD"]
         except (OSError, ValueError, KeyError) as exc:
             raise CommandError(f"{secrets} cannot be read; script/demo makes it.") from exc
-        for business, key in opened:
+        for business, key in () if empty else opened:
             _open(business, calcom_url, key, verbosity)
         _let_in(password)
-        self.stdout.write(f"The demo is seeded: {SALON.name}, {PRACTICE.name}, and the login “{LOGIN}”.")
+        companies = "no company" if empty else f"{SALON.name}, {PRACTICE.name}"
+        self.stdout.write(f"The demo is seeded: {companies}, and the login “{LOGIN}”.")
 
 
 def _open(business: Business, calcom_url: str, key: str, verbosity: int) -> None:
