@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from monitoring.service_levels import BY_NAME
 from script.lib.measurements import Threshold
+from tests.load.levels import MEASURED
 
 PEERS = ("slotline", "reports_broad", "reports_smart", "direct")
 SCENARIOS = ("cold", "normal", "burst", "queue", "contention", "outage")
@@ -18,22 +20,33 @@ def _of_every_scenario(name: str) -> dict[str, Threshold]:
     }
 
 
+def _levels(scenario: str, *, hold: bool = True) -> dict[str, Threshold]:
+    """Return the service levels of a scenario, in percent; those that need not `hold` are for comparison."""
+    return {
+        f"{scenario}_{name}": Threshold("%", 100 * BY_NAME[name].objective if hold else None, at_least=True)
+        for name in MEASURED
+    }
+
+
 LOAD: Mapping[str, Mapping[str, Threshold]] = {
     "cold": {
         "cold_requests_per_type": Threshold("requests", 1),
         "cold_hit_rate_after_1_min": Threshold("share", 0.90, at_least=True),
         **_of_every_scenario("cold"),
+        **_levels("cold", hold=False),
     },
     "normal": {
         "normal_search_p95_ms": Threshold("ms", 300),
         "normal_hit_rate": Threshold("share", 0.95, at_least=True),
         "normal_requests_per_min": Threshold("requests", 40),
         **_of_every_scenario("normal"),
+        **_levels("normal"),
     },
     "burst": {
         "burst_search_p95_ms": Threshold("ms", 500),
         "burst_wrongly_refused": Threshold("refusals", 0),
         **_of_every_scenario("burst"),
+        **_levels("burst"),
     },
     "queue": {"queue_80_s": Threshold("s", 0.5), **_of_every_scenario("queue")},
     "contention": {"contention_bookings": Threshold("bookings", 1), **_of_every_scenario("contention")},
@@ -41,6 +54,7 @@ LOAD: Mapping[str, Mapping[str, Threshold]] = {
         "outage_late_answers": Threshold("answers", 0),
         "outage_recovery_s": Threshold("s", 60),
         **_of_every_scenario("outage"),
+        **_levels("outage", hold=False),
     },
 }
 """By load scenario."""

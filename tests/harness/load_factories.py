@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from monitoring.alert_forms import History
 from tests.load.call_log import CallLog, Contested, End, Exchange, Line, Outcome, Refusal
 from tests.load.evidence import Claimed, Depth, EventType, Evidence, Operation, Own, Remote, Request, Rows, instant
+from tests.load.levels import Counters, growth
 from tests.load.scenarios import SCENARIOS, Run
 
 BEGAN = 1_796_000_000.0
@@ -70,6 +72,30 @@ def remote(**more: Any) -> Remote:
     return Remote(**{**usual, "created_at": BEGAN + 69, "updated_at": BEGAN + 69, "booking": "bk_1", **more})
 
 
+def counters(**bad: int) -> History:
+    """Return what was counted of a thousand events of each service level; of those named so many were bad."""
+
+    def split(name: str, label: str, good: str, failed: str, level: str, **labels: str) -> Counters:
+        series = {word: (name, tuple(sorted({**labels, label: word}.items()))) for word in (good, failed)}
+        return {series[good]: 1000.0 - bad.get(level, 0), series[failed]: float(bad.get(level, 0))}
+
+    def within(name: str, edge: str, level: str, **labels: str) -> Counters:
+        return {(f"{name}_bucket", tuple(sorted({**labels, "le": edge}.items()))): 1000.0 - bad.get(level, 0)}
+
+    requests, search = "slotline_request_seconds", {"route": "v1/availability/search"}
+    own, create = "slotline_operation_own_seconds", {"operation": "create"}
+    after = {
+        **split(f"{requests}_count", "status", "200", "503", "answers_given", **search),
+        **split(f"{requests}_count", "status", "201", "503", "writes_given", route="v1/bookings"),
+        **within(requests, "0.3", "availability_fast", **search),
+        **within(own, "0.8", "bookings_fast", **create),
+        (f"{own}_count", tuple(create.items())): 1000.0,
+        **split("slotline_jobs_total", "outcome", "done", "failed", "jobs_done"),
+        **split("slotline_availability_answers_total", "source", "fresh", "loaded", "cache_hits"),
+    }
+    return growth({}, after)
+
+
 def evidence(name: str, *lines: Line, time_scale: float = 1.0, **changes: Any) -> Evidence:
     """Return a run of the scenario that meets every threshold, but for the changes."""
     contested = [Contested(BEGAN + 50, "sv_1", START)] if name == "contention" else []
@@ -91,6 +117,7 @@ def evidence(name: str, *lines: Line, time_scale: float = 1.0, **changes: Any) -
         remote=[remote()],
         rows=Rows(own=[own()], operations=[operation()], claimed=[Claimed("emma", NINE, NINE + HALF_AN_HOUR)]),
         depths=[Depth(BEGAN + 1, {"cache": 0}), Depth(BEGAN + 99, {"cache": 81})],
+        counters=counters(),
         marks={
             "jobs": 80,
             "taken": BEGAN + 100,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from monitoring.service_levels import BY_NAME
 from script.lib.measurements import rows_of
 from tests.benchmarks.thresholds import LOAD
 from tests.harness.load_factories import (
@@ -14,6 +15,7 @@ from tests.harness.load_factories import (
     NINE,
     START,
     call_log,
+    counters,
     evidence,
     exchange,
     operation,
@@ -23,9 +25,10 @@ from tests.harness.load_factories import (
     remote,
     request,
 )
-from tests.load import checks
+from tests.load import checks, levels
 from tests.load.call_log import CallLog, Contested
 from tests.load.evidence import Claimed, Depth, Rows, overlaps
+from tests.load.levels import MEASURED
 from tests.load.scenarios import SCENARIOS
 
 POST = "POST /v2/bookings"
@@ -58,6 +61,37 @@ def test_missing_evidence_fails_the_rows_that_need_it(name, part):
     assert failed
     assert {each.value for each in failed} == {None}
     assert all(part in each.remark for each in failed)
+
+
+@pytest.mark.parametrize("level", MEASURED)
+def test_service_level_that_is_missed_fails_its_row(level):
+    """Of a thousand events more were bad than its budget allows; a cold start is for comparison only."""
+    bad = round(1000 * BY_NAME[level].budget) + 1
+    rows = {name: _row(name, level, counters=counters(**{level: bad})) for name in ("normal", "burst", "cold")}
+
+    assert {name: row.verdict for name, row in rows.items()} == {"normal": "FAIL", "burst": "FAIL", "cold": ""}
+    assert rows["normal"].measurement.value == pytest.approx(100 - bad / 10)
+
+
+@pytest.mark.parametrize(("counted", "why"), [(None, "counters"), ({}, "nothing of the kind")])
+def test_service_level_without_counters_fails(counted, why):
+    row = _row("burst", "answers_given", counters=counted)
+
+    assert (row.ok, row.measurement.value) == (False, None)
+    assert why in row.measurement.remark
+
+
+def test_series_that_began_in_the_run_has_grown_from_nothing():
+    labels = (("outcome", "done"),)
+    history = levels.growth({}, {("slotline_jobs_total", labels): 7.0})
+
+    assert BY_NAME["jobs_done"].measured(history, levels.AT, levels.WHOLE_RUN) == (1.0, 7)
+
+
+def _row(scenario, level, **changes):
+    """Return the row of a service level in a run."""
+    rows = rows_of(LOAD[scenario], checks.check(evidence(scenario, **changes)))
+    return next(row for row in rows if row.name == f"{scenario}_{level}")
 
 
 DAMAGED = {

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from monitoring.service_levels import BY_NAME
 from script.lib.environment import SLOTS
 from script.lib.measurements import Measurement, most_in_60_s, percentile
-from tests.load import outcomes, refusals
+from tests.load import levels, outcomes, refusals
 from tests.load.call_log import CallLog, Exchange
 from tests.load.evidence import Evidence, Request, overlaps
-from tests.load.scenarios import QUEUED_JOBS
+from tests.load.scenarios import QUEUED_JOBS, WITH_LEVELS
 
 SEARCHES = frozenset({"POST /v1/availability/search", "GET /v1/availability"})
 HOLD = "POST /v1/holds"
@@ -39,6 +40,8 @@ def check(evidence: Evidence) -> dict[str, Measurement]:
     """Return the measurements of a run by row."""
     name = evidence.run.scenario.name
     checks = {**_OF_SCENARIO[name], **{f"{name}_{row}": each for row, each in _OF_EVERY_SCENARIO.items()}}
+    if name in WITH_LEVELS:
+        checks |= {f"{name}_{level}": each for level, each in _LEVELS.items()}
     return {row: _measured(each, evidence) for row, each in checks.items()}
 
 
@@ -287,6 +290,25 @@ def _recovery(evidence: Evidence) -> Measurement:
     remark = f"first answer after {first:.1f} s, {waiting} operations were still open"
     return Measurement(max(first, settled - back), remark)
 
+
+# --- service levels ------------------------------------------------------------------------------------------------
+
+
+def _level(name: str) -> Check:
+    """Return the check of a service level, in percent."""
+
+    def check(evidence: Evidence) -> Measurement:
+        counters = _required(evidence, "counters", evidence.counters)
+        measured = BY_NAME[name].measured(counters, levels.AT, levels.WHOLE_RUN)
+        if measured is None:
+            raise Missing("nothing of the kind was counted")
+        share, count = measured
+        return Measurement(100 * share, f"of {count}")
+
+    return check
+
+
+_LEVELS: Mapping[str, Check] = {name: _level(name) for name in levels.MEASURED}
 
 _OF_EVERY_SCENARIO: Mapping[str, Check] = {
     "most_in_60_s": _most_in_60_s,

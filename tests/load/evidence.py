@@ -13,6 +13,7 @@ from bookings.models import Appointment, Claim
 from bookings.models import Operation as OperationRow
 from calcom.http.parsing import METADATA_KEY
 from calcom.simulator import SimulatorClient
+from monitoring.alert_forms import History
 from script.lib.tenants import Tenant
 from tests.load import dataset
 from tests.load.call_log import CallLog
@@ -141,6 +142,8 @@ class Evidence:
     remote: Sequence[Remote] | None = None
     rows: Rows | None = None
     depths: Sequence[Depth] | None = None
+    counters: History | None = None
+    """What was counted from the beginning to the end, as a history of one step: see `levels`."""
     marks: Mapping[str, float] = field(default_factory=dict)
     """When a step of the scenario happened."""
     missing: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,7 @@ from script.lib import local
 from script.lib.environment import BOOK, Environment, Servers, midnight
 from script.lib.processes import Child, HarnessError
 from tests.chaos import consistency
-from tests.load import evidence
+from tests.load import evidence, levels
 from tests.load.call_log import CallLog, CallLogError, now
 from tests.load.dataset import DATASET
 from tests.load.evidence import Depth, Evidence
@@ -61,14 +61,15 @@ def run(run: Run, env: Environment, seed: int, *, keep: Path | None = None, html
     """
     with tempfile.TemporaryDirectory(prefix="slotline-load-") as folder:
         scenario = _Scenario(run, env, Path(folder), html)
-        began = now()
+        began, counted = now(), levels.read()
         with _queue_depths() as depths:
             scenario.perform(seed)
             ended = now()
             until = now() + SETTLED_WITHIN
             while consistency.unfinished() and now() < until:  # what never settles fails rows
                 time.sleep(0.25)
-        collected = scenario.collect(began, ended, depths)
+        counters = levels.growth(counted, levels.read())
+        collected = replace(scenario.collect(began, ended, depths), counters=counters)
         if keep is not None:
             scenario.keep(keep, collected)
         return collected

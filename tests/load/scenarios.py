@@ -46,6 +46,9 @@ SCENARIOS = {
 }
 """In the order in which they run: the first one needs an empty cache."""
 
+WITH_LEVELS = ("cold", "normal", "burst", "outage")
+"""Those of which the service levels are measured. A cold start and an outage are outside of the levels."""
+
 QUEUED_JOBS = 80
 """Invalidations that wait in the scenario `queue`."""
 FIRST_MINUTE = 60.0
