@@ -134,6 +134,7 @@ class AccountAdmin(Scoped, LocalTimes, ModelAdmin):
             except CalcomError as exc:
                 self.message_user(request, f"{account} was not synced: {exc}", messages.ERROR)
             else:
+                self.log_change(request, account, "Synced.")
                 self.message_user(request, f"{account}: {len(synced.event_types)} event types.", messages.SUCCESS)
 
 
@@ -282,6 +283,7 @@ class WebhookDeliveryAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     @admin.action(description="Replay: process again from the beginning", permissions=["decide"])
     def replay(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """Process the selected deliveries again, the oldest first."""
+        self.log_all(request, list(deliveries), "Replayed.")
         inbox.replay(deliveries)
         outbox.publish(tasks.process)
         self.message_user(request, "They are being processed again; reload to see the result.", messages.SUCCESS)
@@ -289,7 +291,10 @@ class WebhookDeliveryAdmin(Scoped, LocalTimes, ReadOnly, ModelAdmin):
     @admin.action(description="Give up: nothing needs to be done", permissions=["decide"])
     def give_up(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """Finish the pending and dead ones of the selected deliveries."""
-        self.message_user(request, f"{inbox.give_up(deliveries)} given up.", messages.SUCCESS)
+        selected = list(deliveries)
+        given_up = inbox.give_up(deliveries)
+        self.log_all(request, selected, "Given up.")
+        self.message_user(request, f"{given_up} given up.", messages.SUCCESS)
 
 
 @admin.register(Cursor)
@@ -321,4 +326,7 @@ class DeferredBookingAdmin(Scoped, ReadOnly, ModelAdmin):
     @admin.action(description="Read again now, with all attempts", permissions=["decide"])
     def look_again(self, request: HttpRequest, bookings: QuerySet[DeferredBooking]) -> None:
         """Make the selected bookings due now."""
-        self.message_user(request, f"{deferred.retry_now(bookings)} will be read again.", messages.SUCCESS)
+        selected = list(bookings)
+        due = deferred.retry_now(bookings)
+        self.log_all(request, selected, "Read again.")
+        self.message_user(request, f"{due} will be read again.", messages.SUCCESS)

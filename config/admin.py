@@ -3,14 +3,18 @@
 from typing import Any
 
 import structlog
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from bookings.roles import scope_of
 from cachectl.infra.throttle import Throttle
+from config import second_factor
 from monitoring import metrics
 from monitoring.middleware import address_of
 
@@ -55,8 +59,7 @@ class LoginForm(AuthenticationForm):
         Raises:
             ValidationError: the user is neither.
         """
-        super().confirm_login_allowed(user)
-        if not _may_enter(user):
+        if not _may_enter(user):  # not `is_staff`, which Django asks for: a membership says it, and nothing else
             raise self.get_invalid_login_error()
 
 
@@ -68,7 +71,24 @@ class Site(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Return whether the request may see any page of the site."""
-        return _may_enter(request.user)
+        return _may_enter(request.user) and not second_factor.is_missing(request)
+
+    def get_urls(self) -> list[Any]:
+        """Add the page of the second factor, which is there for people who may see no other page yet."""
+        return [path("second-factor/", self.second_factor, name="second_factor"), *super().get_urls()]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Ask for name and password; who has given them is asked for the second factor next."""
+        if request.method == "GET" and _may_enter(request.user) and second_factor.is_missing(request):
+            return HttpResponseRedirect(second_factor.address_of_page(request.GET.get(REDIRECT_FIELD_NAME, "")))
+        answer: HttpResponse = super().login(request, extra_context)
+        return answer
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Ask a person who has given a password for their second factor."""
+        if not _may_enter(request.user):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        return second_factor.page(request, self.each_context(request))
 
 
 def _may_enter(user: AbstractBaseUser | AnonymousUser) -> bool:

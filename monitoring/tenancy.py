@@ -4,7 +4,7 @@ Which rows a person sees in the admin: every model admin and inline answers thro
 What a person may see is known further up: that app registers a provider. Without one, only superusers see anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from django.contrib.admin import AdminSite
@@ -109,6 +109,11 @@ class Scoped(ScopedChoices):
         if row is None:
             raise Http404
         return row
+
+    def log_all(self, request: HttpRequest, rows: Iterable[Model], sentence: str) -> None:
+        """Write into the history of each row what the request's user did."""
+        for row in rows:
+            self.log_change(request, row, sentence)  # type: ignore[attr-defined]  # of the admin class beside it
 
 
 class _ChoiceForm(AutocompleteDropdownForm):  # type: ignore[misc]  # it has no types

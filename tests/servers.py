@@ -13,6 +13,7 @@ from script.lib.servers import ensure_servers
 
 ENVIRONMENT = {
     "DEBUG": "0",
+    "SECOND_FACTOR": "0",
     "SECRET_KEY": "tests-only",
     "FIELD_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
     "CALCOM_LOOPBACK_ONLY": "1",

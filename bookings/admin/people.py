@@ -5,6 +5,8 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -14,6 +16,8 @@ from monitoring.tenancy import OPERATORS, Scoped, ScopedChoices
 
 # Rights follow from roles: groups would be a second answer to the same question.
 admin.site.unregister([Group, User])
+# Pages of devices would show the secrets that codes are made of.
+admin.site.unregister([StaticDevice, TOTPDevice])
 
 
 class MembershipInline(ScopedChoices, TabularInline):

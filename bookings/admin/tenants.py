@@ -112,5 +112,7 @@ class AgentKeyAdmin(Scoped, LocalTimes, ModelAdmin):
     @admin.action(description="Revoke at once", permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet[AgentKey]) -> None:
         """Refuse the keys from now on: within 5 s everywhere."""
-        revoked = keys.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        valid = list(keys.filter(revoked_at__isnull=True))
+        revoked = AgentKey.objects.filter(pk__in=[key.pk for key in valid]).update(revoked_at=timezone.now())
+        self.log_all(request, valid, "Revoked.")
         self.message_user(request, f"{revoked} keys revoked.", messages.SUCCESS)

@@ -53,13 +53,19 @@ class Membership(models.Model):
                 condition=Q(role="operator", company__isnull=True, branch__isnull=True)
                 | ~Q(role="operator") & Q(company__isnull=False),
                 name="membership_operators_of_no_company",
+                violation_error_message=_("An operator belongs to no company, everyone else to one."),
             ),
             models.CheckConstraint(
-                condition=~Q(role="owner") | Q(branch__isnull=True), name="membership_owners_of_all_branches"
+                condition=~Q(role="owner") | Q(branch__isnull=True),
+                name="membership_owners_of_all_branches",
+                violation_error_message=_("An owner has all branches of the company."),
             ),
             models.CheckConstraint(
                 condition=Q(role="provider", staff__isnull=False) | ~Q(role="provider") & Q(staff__isnull=True),
                 name="membership_providers_have_a_calendar",
+                violation_error_message=_(
+                    "A person who gives appointments needs their own calendar, everyone else has none."
+                ),
             ),
         ]
 

@@ -43,6 +43,7 @@ def environment() -> dict[str, str]:
     return {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DEBUG": "0",
+        "SECOND_FACTOR": "0",
         "SECRET_KEY": made["SECRET_KEY"],
         "FIELD_KEYS": made["FIELD_KEYS"],
         "CALCOM_LOOPBACK_ONLY": "1",
