@@ -3,15 +3,16 @@ FROM python:3.12-slim AS packages
 # requirements-otel.lock where traces are wanted.
 ARG REQUIREMENTS=requirements.lock
 COPY $REQUIREMENTS /requirements.lock
-# yacron is cron for containers: it needs neither root nor a mail system.
+COPY requirements-cron.lock /
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.lock \
-    && /venv/bin/pip install --no-cache-dir yacron==0.19.0
+    && python -m venv /cron && /cron/bin/pip install --no-cache-dir --require-hashes -r /requirements-cron.lock
 
 FROM python:3.12-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHITENOISE_USE_FINDERS=0
 RUN useradd --system --uid 10001 --no-create-home slotline
 WORKDIR /app
 COPY --from=packages /venv /venv
+COPY --from=packages /cron /cron
 COPY . .
 # Nothing secret is needed to collect static files, so nothing secret can be left in a layer.
 RUN DEBUG=1 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics python manage.py collectstatic --no-input && rm -r /tmp/metrics \

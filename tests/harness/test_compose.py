@@ -1,8 +1,13 @@
-"""Container files, as far as they can be checked without an engine."""
+"""Files of containers, servers and clusters, as far as they can be checked without any of these."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
@@ -13,7 +18,8 @@ from script.lib.local import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if service["image"] == "slotline"}
+WATCH = {name for name, service in SERVICES.items() if service.get("profiles") == ["watch"]}
+OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("slotline:")}
 
 
 def test_processes_have_the_commands_of_the_demo():
@@ -33,7 +39,8 @@ def test_only_the_proxy_publishes_ports():
     """Databases and Prometheus are not published, and web is reached through the proxy only."""
     published = {name for name, service in SERVICES.items() if "ports" in service}
 
-    assert published == {"proxy"}
+    assert published == {"proxy", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["grafana"]["ports"])
     assert OURS["web"]["environment"]["BEHIND_TLS_PROXY"] == "1"
 
 
@@ -59,7 +66,7 @@ def test_all_processes_share_the_metrics_volume():
 def test_long_running_containers_have_health_checks():
     unasked = {name for name, service in SERVICES.items() if "healthcheck" not in service}
 
-    assert unasked == {"migrate", "cron", "prometheus"}
+    assert unasked == {"migrate", "cron", *WATCH}
 
 
 def test_secrets_are_files():
@@ -123,3 +130,123 @@ def test_crontab_has_the_jobs_of_the_container():
     assert sorted((job["schedule"], " ".join(map(str, job["command"][1:]))) for job in jobs) == sorted(
         (" ".join(times), re.search(r"manage\.py [^>]*\w", command)[0]) for *times, command in entries
     )
+
+
+def test_compose_file_fits_its_schema():
+    validator = Path(sys.executable).parent / "check-jsonschema"
+    command = [validator, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"]
+
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_containers_are_bounded(name):
+    """None fills the disk with its log, or takes the memory of the others."""
+    assert SERVICES[name]["logging"]["options"]["max-size"]
+    assert SERVICES[name]["mem_limit"]
+
+
+def test_image_has_a_version():
+    assert {service["image"] for service in OURS.values()} == {"slotline:${RELEASE:-0.2.0}"}
+
+
+def documented_variables():
+    section = (ROOT / "docs" / "operations.md").read_text("utf-8").split("## Environment")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
+
+
+def test_every_documented_variable_reaches_the_containers():
+    """Those that the file itself does not set come from .env, and .env.example names them."""
+    example = (ROOT / ".env.example").read_text("utf-8")
+    offered = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    environment = OURS["web"]["environment"]
+    of_files = {name.removesuffix("_FILE") for name in environment}
+    in_image = {"WHITENOISE_USE_FINDERS", "DEBUG"}
+
+    assert OURS["web"]["env_file"] == [{"path": ".env", "required": False}]
+    assert documented_variables() <= offered | set(environment) | of_files | in_image
+    assert offered - documented_variables() == {"SITE_ADDRESS"}
+
+
+MANIFESTS = yaml.safe_load((ROOT / "docs" / "deploy" / "kubernetes" / "slotline.yaml").read_text("utf-8"))["items"]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_manifest_fits_the_schema_of_kubernetes(manifest):
+    kubernetes_validate.validate(manifest, "1.37", strict=True)
+
+
+def pods():
+    for manifest in MANIFESTS:
+        template = manifest["spec"].get("jobTemplate", manifest)["spec"].get("template") if "spec" in manifest else None
+        if template:
+            yield manifest, template["spec"]
+
+
+def test_cluster_runs_the_commands_of_the_containers():
+    in_cluster = {
+        tuple(container["command"])
+        for manifest, pod in pods()
+        for container in pod["containers"]
+        if manifest["kind"] != "CronJob"
+    }
+    in_compose = {tuple(service["command"]) for name, service in OURS.items() if name != "cron"}
+
+    assert in_cluster == in_compose
+    jobs = yaml.safe_load((ROOT / "docs" / "deploy" / "cron.yaml").read_text("utf-8"))["jobs"]
+    scheduled = {
+        (manifest["spec"]["schedule"], tuple(pod["containers"][0]["command"]))
+        for manifest, pod in pods() if manifest["kind"] == "CronJob"
+    }  # fmt: skip
+    assert scheduled == {(job["schedule"], tuple(map(str, job["command"]))) for job in jobs}
+
+
+def test_cluster_has_one_beat_and_unprivileged_pods():
+    beat = next(manifest for manifest in MANIFESTS if manifest["metadata"]["name"] == "slotline-beat")
+
+    assert (beat["spec"]["replicas"], beat["spec"]["strategy"]["type"]) == (1, "Recreate")
+    for _, pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert all(each["securityContext"]["readOnlyRootFilesystem"] for each in pod["containers"])
+
+
+UNITS = ROOT / "docs" / "deploy" / "systemd"
+
+
+def command_of(unit, variables=""):
+    """Return what systemd would start, with the variables of an environment file filled in."""
+    command = re.search(r"^ExecStart=(.+)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE)[1]
+    for name, value in re.findall(r"(\w+)=(.+)", variables):
+        command = command.replace(f"${{{name}}}", value)
+    return command.replace("%%", "%")
+
+
+@pytest.mark.parametrize("name", ["web", *programs.BACKGROUND])
+def test_units_run_the_commands_of_the_containers(name):
+    started = f"/srv/slotline/.venv/bin/{' '.join(SERVICES[name]['command'])}"
+    instance = name.removeprefix("worker-")
+
+    if instance == name:
+        assert command_of(f"slotline-{name}.service") == started
+    else:
+        variables = (UNITS / f"worker-{instance}.env").read_text("utf-8")
+        assert command_of("slotline-worker@.service", variables).replace("%i", instance) == started
+        assert f"slotline-worker@{instance}.service" in (UNITS / "slotline.target").read_text("utf-8")
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd-analyze IS NOT INSTALLED: units are not parsed"
+)
+def test_units_are_read_by_systemd(tmp_path):
+    for unit in UNITS.iterdir():
+        text = unit.read_text("utf-8").replace("/srv/slotline/.venv/bin/python", "/usr/bin/env")
+        (tmp_path / unit.name.replace("@.", "@cache.")).write_text(text)
+    units = [str(each) for each in tmp_path.iterdir() if each.suffix in {".service", ".target"}]
+
+    said = subprocess.run(["systemd-analyze", "verify", *units], check=False, capture_output=True, text=True).stderr
+
+    ours = [line for line in said.splitlines() if str(tmp_path) in line or line.startswith("slotline-")]
+    assert not ours, ours
