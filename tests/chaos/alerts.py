@@ -3,22 +3,28 @@ Every alert that a fault can cause within minutes, caused in a Slotline that run
 
 `python -m tests.chaos.alerts calcom` (or `parts`) prints a line for each: seconds from the fault to the message, at a
 webhook and a mail server. Status 1 where one of the urgent alerts took more than 30 s, one never came, or one came
-without a fault.
+without a fault. `load` causes none: callers ring up as in the load scenarios, and no message may come.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from script.lib.environment import Environment, running_servers, window
+from django.utils import timezone
+
+from script.lib.environment import Environment, Servers, running_servers, window
 from script.lib.processes import HarnessError
 from tests.chaos.callers import salon
+from tests.load.scenarios import short_run
 from tests.sinks import Sink, mail_server, webhook
 
 URGENT_WITHIN, WITHIN = 30.0, 240.0
 QUIET = 75.0
+SEED = 1
 # Until spent requests count no more; until a probe closes the circuit; until a refused key is tried again.
 BUDGET_FREE, BREAKER_PROBES, KEY_PROBES = 65.0, 12.0, 35.0
 
@@ -141,11 +147,47 @@ def parts(env: Environment, trial: Trial) -> None:
     trial.fault("database_away", "PostgreSQL stopped", lambda: supervisor.stop_child(database), urgent=True)
 
 
+def load(servers: Servers, hook: Sink) -> None:
+    """Have callers ring up as in the load scenarios, cold, as usual and all at once."""
+    from tests.load import runner  # noqa: PLC0415
+
+    with runner.started(servers, SEED) as env:
+        for name in ("cold", "normal", "burst"):
+            began = time.monotonic()
+            runner.run(short_run(name), env, SEED)
+            print(f"{name:22} {time.monotonic() - began:6.1f} s  {len(hook.received)} messages", flush=True)
+        time.sleep(QUIET)  # until all of it was evaluated
+
+
 GROUPS = {"calcom": calcom, "parts": parts}
 
 
 def main(name: str) -> int:
     """Run one group; return the exit status."""
+    return quiet() if name == "load" else faults(name)
+
+
+def quiet() -> int:
+    """Run the load; return the exit status."""
+    with webhook() as hook, running_servers("alerts-load") as servers:
+        os.environ["ALERT_URLS"] = hook.url
+        load(servers, hook)
+        wrong = [f"without a fault: {each[:300]}" for each in hook.received] + unevaluated()
+    print(*wrong, sep="\n", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def unevaluated() -> list[str]:
+    """Return what was not evaluated of late: it would be quiet, too."""
+    from monitoring.models import Turn  # noqa: PLC0415
+
+    since = timezone.now() - timedelta(seconds=2 * QUIET)
+    evaluated = Turn.objects.filter(taken_at__gt=since).count()
+    return [] if evaluated == 2 else [f"only {evaluated} of 2 paces of alerts were evaluated"]
+
+
+def faults(name: str) -> int:
+    """Cause one group of faults; return the exit status."""
     with webhook() as hook, mail_server() as mail, running_servers(f"alerts-{name}", own_broker=True) as servers:
         urls = {"ALERT_URLS": f"{hook.url},{mail.url}"}
         try:

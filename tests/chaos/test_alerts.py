@@ -12,7 +12,7 @@ from tests.servers import ENVIRONMENT
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.parametrize("group", ["calcom", "parts"])
+@pytest.mark.parametrize("group", ["calcom", "parts", "load"])
 def test_alert_is_told_after_its_fault_and_never_without_one(group: str) -> None:
     """The urgent ones within 30 s, also while the broker or PostgreSQL is away."""
     ours = {*ENVIRONMENT, "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}  # it starts servers of its own
