@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from bookings.availability import checker
 from bookings.models import Operation, SharedBooking
-from bookings.scheduling import claims, conversations, execution, holds
+from bookings.scheduling import claims, conversations, execution, holds, waiting_list
 from bookings.sync import conflicts
 from cachectl.infra.outbox import EXPIRES_S
 from calcom.models import Account
@@ -28,6 +28,12 @@ def settle(**_newer: object) -> None:
 def expire_holds(**_newer: object) -> None:
     """End the holds that ran out. They claim nothing since; this only tidies up."""
     claims.expire()
+
+
+@shared_task(name="bookings.serve_waiting_list")
+def serve_waiting_list(**_newer: object) -> None:
+    """Hold earlier times that have opened for callers who wait for one, and have staff call them."""
+    waiting_list.serve(now=timezone.now())
 
 
 @shared_task(name="bookings.keep_holds")

@@ -283,6 +283,7 @@ CELERY_BEAT_SCHEDULE = {
     "relay outboxes": _every(5, "cachectl.relay_outbox"),
     "notice an emptied Redis": _every(10, "cachectl.ensure_generation"),
     "expire holds": _every(30, "bookings.expire_holds"),
+    "serve the waiting list": _every(60, "bookings.serve_waiting_list"),
     "keep holds": _every(30, "bookings.keep_holds"),
     "end silent conversations": _every(60, "bookings.end_silent_conversations"),
     "check availability": _every(60, "bookings.check_availability"),

@@ -33,7 +33,8 @@ from bookings.availability.calendar_view import Calendar
 from bookings.caller_input import MAX_NOTE, clean_note
 from bookings.errors import AnotherTime, BookingError
 from bookings.models import PLACED_STATES, Appointment
-from bookings.scheduling import attendance, cancelling, rescheduling
+from bookings.scheduling import attendance, callbacks, cancelling, rescheduling, waiting_list
+from bookings.scheduling.callbacks import CallbackIntent
 from bookings.scheduling.execution import Booked
 from cachectl.infra.deadline import Deadline
 from calcom.service import CalcomService
@@ -81,6 +82,7 @@ class AppointmentPages(ModelAdmin):
             at("cancel", self.cancel_view),
             at("attendance", require_POST(self.attendance_view)),
             at("note", require_POST(self.note_view)),
+            at("earlier", require_POST(self.earlier_view)),
             *super().get_urls(),
         ]
 
@@ -173,6 +175,28 @@ class AppointmentPages(ModelAdmin):
             self.message_user(request, _("The note is too long."), messages.ERROR)
         return _back_to(appointment)
 
+    def earlier_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Put the caller on the waiting list: they are called when an earlier time opens."""
+        appointment = self._changeable(request, pk)
+        if not appointment.attendee_phone or not waiting_list.may_wait(appointment, timezone.now()):
+            self.message_user(request, _("There is no number to call, or no time before it."), messages.WARNING)
+            return _back_to(appointment)
+        callbacks.request_callback(
+            CallbackIntent(
+                company=appointment.company,
+                phone=appointment.attendee_phone,
+                topic=_("Would come earlier"),
+                name=appointment.attendee_name,
+                branch=appointment.branch,
+                appointment=appointment,
+                language=appointment.language,
+                wants_earlier=True,
+            )
+        )
+        self.log_change(request, appointment, NO_OPERATION + _("Put on the waiting list."))
+        self.message_user(request, _("They are called when an earlier time opens."), messages.SUCCESS)
+        return _back_to(appointment)
+
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _changeable(self, request: HttpRequest, pk: int) -> Appointment:
@@ -240,6 +264,7 @@ class AppointmentPages(ModelAdmin):
             "is_conflict": appointment.claims.filter(conflicting=True).exists(),
             "may_act": self.has_cancel_permission(request),
             "may_change": is_ahead,
+            "may_wait": is_ahead and bool(appointment.attendee_phone) and waiting_list.may_wait(appointment, now),
             "may_mark": appointment.state in attendance.MARKABLE and appointment.start <= now,
             "has_called": appointment.conversation_id is not None,
         }

@@ -18,6 +18,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from bookings.admin import free_times
 from bookings.admin.common import branches_in_scope, person_of
@@ -46,7 +47,9 @@ class CallerForm(StartForm):
     """Who comes, and when. `key` is of the form as it was shown: sent twice, it books once."""
 
     key = forms.RegexField(r"^[0-9a-f]{32}$")
-    name = forms.CharField(max_length=MAX_NAME, error_messages={"required": _("The caller's name is missing.")})
+    name = forms.CharField(
+        max_length=MAX_NAME, error_messages={"required": gettext_lazy("The caller's name is missing.")}
+    )
     phone = forms.CharField(required=False, max_length=60)
     email = forms.EmailField(required=False)
     notes = forms.CharField(required=False, max_length=MAX_NOTE)

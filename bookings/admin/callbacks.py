@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
@@ -21,11 +23,15 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
-from bookings.admin.common import OF_COMPANY, ShowsState
+from bookings.admin.common import OF_COMPANY, ShowsState, person_of
 from bookings.admin.phones import readable
+from bookings.admin.refusals import sentence_of
 from bookings.admin.today_cards import lasting
+from bookings.errors import BookingError
 from bookings.models import WAITS_SINCE, CallbackRequest
-from bookings.scheduling import callbacks
+from bookings.scheduling import callbacks, rescheduling, waiting_list
+from cachectl.infra.deadline import Deadline
+from calcom.service import CalcomService
 from monitoring.admin_pages import CappedPaginator, LocalTimes, chosen, local_time
 from monitoring.tenancy import Scoped
 
@@ -35,12 +41,15 @@ MOST_WAITING = 100
 MOST_FINISHED = 8
 HOURS = (1, 2, 4, 24)
 _HOUR_S = 3600
+STATE = CallbackRequest.State
 
 
 class ActForm(forms.Form):
     """What a person does with one request."""
 
-    verb = forms.ChoiceField(choices=[(each, each) for each in ("take", "release", "done", "not_reached", "undo")])
+    verb = forms.ChoiceField(
+        choices=[(each, each) for each in ("take", "release", "done", "not_reached", "undo", "move")]
+    )
     note = forms.CharField(required=False, max_length=300)
     hours = forms.TypedChoiceField(required=False, coerce=int, choices=[(each, each) for each in HOURS])
 
@@ -59,6 +68,8 @@ class Waiting:
     """Until when it is put off; empty if it is due."""
     is_late: bool
     is_own: bool
+    held: str = ""
+    """The earlier time that is held for them, and until when; empty if none is."""
 
     @classmethod
     def of(cls, request: CallbackRequest, now: datetime, user: str) -> "Waiting":
@@ -73,6 +84,7 @@ class Waiting:
             again=local_time(request.again_at, zone) if is_put_off else "",
             is_late=not is_put_off and waits.total_seconds() > _HOUR_S,
             is_own=bool(request.taken_by) and request.taken_by == user,
+            held=_held(request, zone, now),
         )
 
 
@@ -134,15 +146,19 @@ class CallbackRequestAdmin(Scoped, LocalTimes, ShowsState, ModelAdmin):
         return TemplateResponse(request, "bookings/callbacks.html", context)
 
     def _shown(self, request: HttpRequest) -> dict[str, Sequence[Waiting]]:
-        """Return what is due, what is put off and what was finished last, in two statements."""
+        """Return what is due, what is put off and what was finished last, in three statements."""
         now, user = timezone.now(), request.user.get_username()
-        rows = self.get_queryset(request).select_related("branch", "company", "appointment", "conversation")
+        rows = self.get_queryset(request).select_related("branch", "company", "appointment", "conversation", "held")
         is_open = rows.filter(state=CallbackRequest.State.OPEN).order_by(WAITS_SINCE, "pk")
         waiting = [Waiting.of(each, now, user) for each in is_open[:MOST_WAITING]]
         finished = rows.filter(state=CallbackRequest.State.DONE).order_by(F("done_at").desc(nulls_last=True))
         return {
             "due": [each for each in waiting if not each.again],
             "put_off": [each for each in waiting if each.again],
+            "waiting": [
+                Waiting.of(each, now, user)
+                for each in rows.filter(state=STATE.WAITING).order_by("requested_at")[:MOST_WAITING]
+            ],
             "finished": [Waiting.of(each, now, user) for each in finished[:MOST_FINISHED]],
         }
 
@@ -151,12 +167,42 @@ class CallbackRequestAdmin(Scoped, LocalTimes, ShowsState, ModelAdmin):
         if not self.has_change_permission(request):
             raise PermissionDenied
         callback, form = get_object_or_404(self.get_queryset(request), pk=pk), ActForm(request.POST)
+        if form.is_valid() and form.cleaned_data["verb"] == "move":
+            return self._move(request, callback)
         if form.is_valid():
             done, sentence = self._do(callback, request.user.get_username(), form.cleaned_data)
             if done:
                 self.log_change(request, callback, sentence)
             self.message_user(request, f"{callback}: {sentence}", messages.SUCCESS if done else messages.WARNING)
         return HttpResponseRedirect(reverse("admin:bookings_callbackrequest_changelist"))
+
+    def _move(self, request: HttpRequest, callback: CallbackRequest) -> HttpResponse:
+        """Reschedule the appointment to the time that is held, and finish the request."""
+        offer, appointment = waiting_list.offer_of(callback), callback.appointment
+        back = HttpResponseRedirect(reverse("admin:bookings_callbackrequest_changelist"))
+        if offer is None or appointment is None:
+            self.message_user(request, _("The time is not held any more."), messages.WARNING)
+            return back
+        account = appointment.event_type.account
+        try:
+            rescheduling.reschedule(
+                appointment=appointment,
+                start=offer.start,
+                reason="An earlier time has opened.",
+                requested_by=None,
+                person=person_of(request),
+                offer=offer,
+                calcom=CalcomService(account, tenant=appointment.company_id),
+                deadline=Deadline.after(settings.BOOKINGS_WRITE_WAIT),
+                now=timezone.now(),
+            )
+        except BookingError as exc:
+            self.message_user(request, sentence_of(exc), messages.ERROR)
+            return back
+        callbacks.finish(CallbackRequest.objects.filter(pk=callback.pk), by=request.user.get_username())
+        self.log_change(request, callback, _("Moved to the earlier time."))
+        self.message_user(request, _("Moved to the earlier time."), messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:bookings_appointment_change", args=[appointment.pk]))
 
     def _do(self, callback: CallbackRequest, by: str, asked: dict[str, Any]) -> tuple[bool, str]:
         """Return whether it was done, and a sentence about it."""
@@ -182,3 +228,11 @@ class CallbackRequestAdmin(Scoped, LocalTimes, ShowsState, ModelAdmin):
         for each in still_open:
             self.log_change(request, each, _("Done."))
         self.message_user(request, ngettext("%d callback done.", "%d callbacks done.", done) % done, messages.SUCCESS)
+
+
+def _held(request: CallbackRequest, zone: str | None, now: datetime) -> str:
+    held = request.held
+    if held is None or held.state != "held" or held.expires_at is None or held.expires_at <= now:
+        return ""
+    until = f"{held.expires_at.astimezone(ZoneInfo(zone or 'UTC')):%H:%M}"
+    return _("%(time)s, held until %(until)s") % {"time": local_time(held.start, zone), "until": until}

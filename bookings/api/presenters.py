@@ -242,13 +242,17 @@ def outcome(operation: Operation, *, language: str, attendee_name: str = "") -> 
 
 def callback(requested: CallbackRequest, *, own_number: str | None, replayed: bool, language: str) -> dict[str, object]:
     """Return a callback request, without its number: the caller may not be its owner."""
-    is_done = requested.state == CallbackRequest.State.DONE
+    is_done, is_waiting = (
+        requested.state == each for each in (CallbackRequest.State.DONE, CallbackRequest.State.WAITING)
+    )
     is_own = requested.phone == own_number
     return {
         "status": requested.state,
         "callback_id": requested.public_id,
         "number": "caller_id" if is_own else "given",
-        "spoken": booking_sentences.callback_noted(done=is_done, own_number=is_own, language=language),
+        "spoken": booking_sentences.earlier_noted(language)
+        if is_waiting
+        else booking_sentences.callback_noted(done=is_done, own_number=is_own, language=language),
         "agent_hint": _CALLBACK_HINT,
         "replayed": replayed,
     }

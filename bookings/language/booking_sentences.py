@@ -86,6 +86,10 @@ _CALL_THE_NUMBER: Sentence = {
     "de": "Ich habe es notiert. Es ruft Sie jemand unter der Nummer zurück, die Sie genannt haben.",
     "en": "I have made a note of it. Someone will call you back on the number you gave me.",
 }
+_CALL_IF_EARLIER: Sentence = {
+    "de": "Ich habe es notiert. Ihr Termin bleibt bestehen, und wenn früher etwas frei wird, ruft Sie jemand an.",
+    "en": "I have made a note of it. Your appointment stays, and someone will call you if an earlier time opens.",
+}
 _CALLED_BEFORE: Sentence = {
     "de": "Darum hat sich schon jemand gekümmert.",
     "en": "Someone has taken care of that already.",
@@ -136,6 +140,11 @@ def callback_noted(*, done: bool, own_number: bool, language: str) -> str:
     """Return what a caller who asked for a callback may hear; the number itself is never read out."""
     sentence = _CALLED_BEFORE if done else _CALL_THIS_NUMBER if own_number else _CALL_THE_NUMBER
     return sentence[language]
+
+
+def earlier_noted(language: str) -> str:
+    """Return what a caller hears who keeps the appointment and waits for an earlier one."""
+    return _CALL_IF_EARLIER[language]
 
 
 def appointments_found(number: int, language: str) -> str:

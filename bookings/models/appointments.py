@@ -11,6 +11,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from bookings.caller_input import NameField
 from bookings.models.base import ClockTimestamp, assign
@@ -26,15 +27,15 @@ from calcom.types import RemoteBooking, RemoteState
 class AppointmentState(models.TextChoices):
     """Where an appointment is. Held, pending, awaiting and confirmed are live: they take a host's time."""
 
-    HELD = "held", "held while the caller decides"
-    PENDING = "pending", "being entered at Cal.com"
-    AWAITING = "awaiting_confirmation", "waits for its host to confirm it"
-    CONFIRMED = "confirmed", "confirmed by Cal.com"
-    REJECTED = "rejected", "refused by Cal.com"
-    CANCELLED = "cancelled", "cancelled"
-    EXPIRED = "expired", "hold ran out, or not confirmed in time"
-    COMPLETED = "completed", "took place"
-    NO_SHOW = "no_show", "the caller did not come"
+    HELD = "held", _("held while the caller decides")
+    PENDING = "pending", _("being entered at Cal.com")
+    AWAITING = "awaiting_confirmation", _("waits for its host to confirm it")
+    CONFIRMED = "confirmed", _("confirmed by Cal.com")
+    REJECTED = "rejected", _("refused by Cal.com")
+    CANCELLED = "cancelled", _("cancelled")
+    EXPIRED = "expired", _("hold ran out, or not confirmed in time")
+    COMPLETED = "completed", _("took place")
+    NO_SHOW = "no_show", _("the caller did not come")
 
 
 PLACED_STATES = (AppointmentState.AWAITING, AppointmentState.CONFIRMED)
@@ -93,9 +94,9 @@ class Appointment(models.Model):
     class Origin(models.TextChoices):
         """Where it was made."""
 
-        AGENT = "agent", "by a voice agent"
-        CALCOM = "calcom", "at Cal.com"
-        STAFF = "staff", "at the desk"
+        AGENT = "agent", _("by a voice agent")
+        CALCOM = "calcom", _("at Cal.com")
+        STAFF = "staff", _("at the desk")
 
     public_id = models.CharField(max_length=20, unique=True, default=appointment_id, editable=False)
     reference = models.CharField(max_length=6, default=reference, editable=False, help_text="what a caller can say")

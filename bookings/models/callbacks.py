@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
 
 from bookings.caller_input import NameField
 from bookings.models.access import AgentKey
@@ -14,7 +15,7 @@ from bookings.models.ids import callback_id
 from bookings.models.tenants import Branch, Company, TenantQuerySet
 from bookings.names import digits_of
 
-WAITS_SINCE = Coalesce(F("again_at"), F("requested_at"))
+WAITS_SINCE = Coalesce(F("again_at"), F("opened_at"), F("requested_at"))
 
 
 class CallbackQuerySet(TenantQuerySet["CallbackRequest"]):
@@ -50,8 +51,9 @@ class CallbackRequest(models.Model):
     class State(models.TextChoices):
         """Whether staff have called."""
 
-        OPEN = "open", "open"
-        DONE = "done", "done"
+        OPEN = "open", _("open")
+        WAITING = "waiting", _("waits for an earlier time")
+        DONE = "done", _("done")
 
     public_id = models.CharField(max_length=20, unique=True, default=callback_id, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="callbacks", db_index=False)
@@ -61,6 +63,14 @@ class CallbackRequest(models.Model):
     requested_by = models.ForeignKey(
         AgentKey, models.SET_NULL, null=True, blank=True, related_name="+", help_text="empty = Slotline itself"
     )
+    held = models.ForeignKey(
+        *(Appointment, models.SET_NULL),
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="the earlier time that is held for a caller of the waiting list",
+    )
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="when an earlier time opened for them")
     name = NameField(max_length=200, blank=True, default="")
     phone = models.CharField(max_length=20, help_text="E.164")
     language = models.CharField(max_length=10, blank=True, default="", help_text="what the caller spoke")
@@ -97,12 +107,15 @@ class CallbackRequest(models.Model):
                 name="callback_idempotency_key_once",
             ),
         ]
-        indexes = [models.Index(fields=["company", "state", "requested_at"], name="callback_open_first")]
+        indexes = [
+            models.Index(fields=["company", "state", "requested_at"], name="callback_open_first"),
+            models.Index(fields=["requested_at"], condition=Q(state="waiting"), name="callback_waiting_first"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.phone
 
     @property
     def waits_since(self) -> datetime:
-        """When it was made, or is to be called again."""
-        return self.again_at or self.requested_at
+        """When staff had to call first: when it was made, a time opened for it, or it is to be called again."""
+        return self.again_at or self.opened_at or self.requested_at

@@ -5,6 +5,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from bookings.caller_input import NameField
 from bookings.models.access import AgentKey
@@ -75,12 +76,12 @@ class Conversation(models.Model):
     class Outcome(models.TextChoices):
         """What a call came to."""
 
-        BOOKED = "booked", "booked"
-        RESCHEDULED = "rescheduled", "rescheduled"
-        CANCELLED = "cancelled", "cancelled"
-        CALLBACK = "callback", "call back requested"
-        ONLY_ASKED = "only_asked", "only asked"
-        GAVE_UP = "gave_up", "gave up"
+        BOOKED = "booked", _("booked")
+        RESCHEDULED = "rescheduled", _("rescheduled")
+        CANCELLED = "cancelled", _("cancelled")
+        CALLBACK = "callback", _("call back requested")
+        ONLY_ASKED = "only_asked", _("only asked")
+        GAVE_UP = "gave_up", _("gave up")
 
     public_id = models.CharField(max_length=20, unique=True, default=conversation_id, editable=False)
     company = models.ForeignKey(Company, models.CASCADE, related_name="conversations", db_index=False)

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from bookings.errors import IdempotencyKeyReused
 from bookings.models import AgentKey, Appointment, Branch, CallbackRequest, Company, Conversation
+from bookings.scheduling import claims
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class CallbackIntent:
     appointment: Appointment | None = None
     requested_by: AgentKey | None = None
     language: str = ""
+    wants_earlier: bool = False
+    """Whether they keep the appointment and are called only once an earlier time opens."""
     idempotency_key: str = ""
     request_digest: str = ""
     """SHA-256 of the request sent with that key."""
@@ -62,15 +65,28 @@ def request_callback(intent: CallbackIntent) -> tuple[CallbackRequest, bool]:
         phone=intent.phone,
         language=intent.language,
         topic=intent.topic,
+        state=CallbackRequest.State.WAITING if intent.wants_earlier else CallbackRequest.State.OPEN,
         deduplication_key=intent.deduplication_key,
         idempotency_key=intent.idempotency_key,
         request_digest=intent.request_digest,
     )
+    if intent.wants_earlier and intent.appointment is not None:
+        return _wait(new, intent, intent.appointment)
     while True:
         earlier = _earlier(intent)
         if earlier is not None:
             return earlier, earlier.public_id != new.public_id
         CallbackRequest.objects.bulk_create([new], ignore_conflicts=True)
+
+
+def _wait(new: CallbackRequest, intent: CallbackIntent, appointment: Appointment) -> tuple[CallbackRequest, bool]:
+    """Put the caller on the waiting list, once for each appointment; its row is locked meanwhile."""
+    with transaction.atomic():
+        list(Appointment.objects.select_for_update(no_key=True).filter(pk=appointment.pk).values_list("pk"))
+        earlier = _earlier(intent)
+        if earlier is None:
+            new.save()
+    return earlier or new, earlier is not None
 
 
 def _earlier(intent: CallbackIntent) -> CallbackRequest | None:
@@ -81,6 +97,8 @@ def _earlier(intent: CallbackIntent) -> CallbackRequest | None:
             if same_key.request_digest != intent.request_digest:
                 raise IdempotencyKeyReused("The key came with another request before.")
             return same_key
+    if intent.wants_earlier:
+        return own.filter(appointment=intent.appointment, state=CallbackRequest.State.WAITING).first()
     return own.filter(deduplication_key=intent.deduplication_key, state=CallbackRequest.State.OPEN).first()
 
 
@@ -123,8 +141,9 @@ def release(callback: CallbackRequest, *, by: str) -> bool:
 
 
 def finish(callbacks: QuerySet[CallbackRequest], *, by: str, note: str = "") -> int:
-    """Mark open requests as done by staff member `by`, and return their number."""
+    """Mark open requests as done by staff member `by`, and return their number. What is held for them is given back."""
     still_open = callbacks.filter(state=CallbackRequest.State.OPEN)
+    claims.end_holds(Appointment.objects.held().filter(pk__in=still_open.exclude(held=None).values("held")))
     return still_open.update(state=CallbackRequest.State.DONE, done_at=Now(), done_by=by, note=note[:300])
 
 

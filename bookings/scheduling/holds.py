@@ -220,6 +220,15 @@ def renew(holds: AppointmentQuerySet) -> int:
     return len(standing)
 
 
+def keep(held: Appointment, *, until: datetime) -> bool:
+    """Let a hold last until `until`, for a caller whom staff must reach first. Returns False if it has run out."""
+    with transaction.atomic(savepoint=False):
+        won = Appointment.objects.standing().filter(pk=held.pk).update(expires_at=until) == 1
+        if won:
+            Claim.objects.filter(appointment=held, kind=Claim.Kind.HELD).update(expires_at=until)
+    return won
+
+
 # --- holding -----------------------------------------------------------------------------------------------------
 
 

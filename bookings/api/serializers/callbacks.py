@@ -32,6 +32,11 @@ class CallbackSerializer(RequestSerializer):
     branch = OptionalTextField(max_length=100, help_text="its name, where the caller means one")
     booking_id = OptionalTextField(max_length=40, help_text="the booking it is about")
     reference = OptionalTextField(max_length=200, help_text="or its reference, as the caller said it")
+    wants_earlier = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="they keep the booking that is named, and are called only when an earlier time opens",
+    )
     conversation_id = ConversationIdField()
     language = LanguageField(help_text="BCP 47; else Accept-Language, else the call's or the branch's")
 
@@ -50,7 +55,7 @@ class CallbackResponseSerializer(serializers.Serializer[Any]):
     """Who wants to be called back is on the list."""
 
     ok = serializers.BooleanField()
-    status = serializers.ChoiceField(["open", "done"])
+    status = serializers.ChoiceField(["open", "waiting", "done"], help_text="waiting: for an earlier time to open")
     callback_id = serializers.CharField(help_text="such as cb_7K3QX9M2TA4PWJ5R")
     number = serializers.ChoiceField(["caller_id", "given"], help_text="which number will be called; never the number")
     spoken = serializers.CharField()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,6 +17,7 @@ from bookings.api.views.base import AgentView, request_digest
 from bookings.errors import PhoneRequired
 from bookings.models import LIVE_STATES, AgentKey, Appointment, Branch
 from bookings.scheduling import callbacks, identity
+from bookings.scheduling.waiting_list import may_wait
 
 
 class CallbacksView(AgentView):
@@ -44,6 +46,7 @@ class CallbacksView(AgentView):
                 name=body["name"],
                 phone=number,
                 language=context.language,
+                wants_earlier=body["wants_earlier"] and booked is not None and may_wait(booked, timezone.now()),
                 topic=_topic(body, booked),
                 idempotency_key=wire.idempotency_key(request.META) or "",
                 request_digest=request_digest("call back", body),
