@@ -6,7 +6,7 @@ changed since, the update is retried later.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,9 +23,10 @@ from bookings.scheduling import attendance, claims, confirmation, duplicates, ex
 from bookings.scheduling.settling import Outcome
 from bookings.sync import catalog, import_booking
 from bookings.sync.classify import Drift, Finding, RemoteUpdate, classify
+from cachectl.conf import lifetimes
 from cachectl.models import CacheInvalidation
 from calcom.day_ranges import LONGEST_CHANGE
-from calcom.errors import Reason, Refused
+from calcom.errors import CalcomError, Reason, Refused
 from calcom.models import Account, EventType
 from calcom.service import CalcomService
 from calcom.types import Priority, RemoteBooking
@@ -190,6 +191,30 @@ def _import_booking(context: _Context) -> None:
         invalidations = _invalidations(context.calcom, appointment, host_ids, cause)
     context.calcom.availability_changed(invalidations)
     context.log("sync.appointment_imported", appointment, alert=not was_free)
+    if booking.rescheduled_from_uid and _may_be_in_lists(context.update):
+        with suppress(CalcomError, Ignored):  # then the days grow stale by themselves
+            _invalidate_replaced(context, str(booking.rescheduled_from_uid))
+
+
+def _may_be_in_lists(update: RemoteUpdate) -> bool:
+    """Return whether it was made so recently that a list from before may still be answered."""
+    made_at = update.booking.created_at or update.reported_at
+    age = timedelta(milliseconds=lifetimes().stale_while_revalidate)
+    return made_at is not None and timezone.now() - made_at < age
+
+
+def _invalidate_replaced(context: _Context, uid: str) -> None:
+    """Invalidate the days of a booking that was replaced before it was known here: lists may lack its time."""
+    replaced = _looked_up(uid, context.calcom)
+    if replaced.flaw or replaced.end <= timezone.now():
+        return
+    host_ids = context.calcom.hosts_of(replaced)
+    event_type, _ = import_booking.event_type_of(context.update.account, replaced, host_ids)
+    with transaction.atomic(durable=True):
+        invalidations = context.calcom.record_invalidations(
+            event_type=event_type, start=replaced.start, end=replaced.end, host_ids=host_ids, cause=Cause.ELSEWHERE
+        )
+    context.calcom.availability_changed(invalidations)
 
 
 def _invalidate_requested(context: _Context) -> None:

@@ -19,7 +19,18 @@ from calcom.types import RemoteState
 from calcom.webhooks import events
 from calcom.webhooks.events import BookingSnapshot, BookingWebhook, Ignored, RetryLater
 from tests import factories
-from tests.bookings.helpers import begin, book, cancel, claims_of, intent, reschedule, settle, write_down
+from tests.bookings.helpers import (
+    begin,
+    book,
+    cancel,
+    claims_of,
+    intent,
+    let_lists_know,
+    reschedule,
+    settle,
+    starts_of,
+    write_down,
+)
 from tests.calcom.webhooks import Hooks, body_of, handed_out
 from tests.factories import ANNA, KARL, TUESDAY, WEDNESDAY, at
 
@@ -72,6 +83,36 @@ def test_booked_at_cal_com_is_an_appointment_here(salon, hooks, simulator):
     assert claims_of(mine) == {"Emma": "confirmed"}
     assert hooks.notes() == ["made there"]
     assert simulator.count() == 1  # the subscription
+
+
+@pytest.mark.parametrize("told", ["webhook", "polling"])
+def test_time_of_a_booking_that_was_moved_before_it_was_known_is_offered_again(told, salon, calcom, hooks, simulator):
+    """Its webhook was lost, and a list that was loaded meanwhile lacks its time."""
+    booked = simulator.book_elsewhere(2, at(14), webhook=False)
+    assert at(14) not in starts_of(salon.colour, calcom)
+    moved = simulator.reschedule_elsewhere(booked["uid"], at(10, on=WEDNESDAY))
+
+    if told == "webhook":
+        hooks.bring(hooks.said())
+    else:
+        apply.handle(salon.account, BookingSnapshot(calcom.get_booking(uid=moved["uid"])))
+
+    let_lists_know()
+    assert at(14) in starts_of(salon.colour, calcom)
+    assert only().start == at(10, on=WEDNESDAY)
+
+
+def test_booking_that_was_moved_long_ago_costs_no_request(salon, calcom, hooks, simulator):
+    """No list from that time is answered any more."""
+    booked = simulator.book_elsewhere(2, at(14), webhook=False)
+    moved = simulator.reschedule_elsewhere(booked["uid"], at(16), webhook=False)
+    there = calcom.get_booking(uid=moved["uid"])
+    read = simulator.count(READ)
+
+    apply.handle(salon.account, BookingSnapshot(replace(there, created_at=timezone.now() - timedelta(hours=1))))
+
+    assert simulator.count(READ) == read
+    assert only().start == at(16)
 
 
 def test_the_next_caller_does_not_hear_what_was_booked_there(salon, hooks, agent, simulator):
