@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db import connections
 from django.utils import timezone
@@ -164,9 +164,14 @@ class Day:
         self.undecided += checked.undecided
         self.different += len(checked.differences)
         self.causes |= {f"{each.outcome} {each.cause}" for each in checked.differences}
+        pk = sample.event_type.pk
+        found = {(pk, each.start, each.outcome) for each in checked.differences}
         with self._lock:
-            for each in checked.differences:
-                self._wrong.setdefault((sample.event_type.pk, each.start, each.outcome), self._since(each.start))
+            for each in found - set(self._wrong):
+                self._wrong[each] = self._since(each[1])
+            for each in [each for each in self._wrong if each[0] == pk and each not in found]:
+                if _is_decided(date_of(each[1]), before, after):  # at Cal.com it is again as it is here
+                    self.ages.append(time.monotonic() - self._wrong.pop(each))
 
     def _since(self, start: int) -> float:
         """Return when the last change was made that may concern a slot."""
@@ -192,7 +197,8 @@ class Day:
             is_asked = day is None or not day.freshness.verified or start in view.uncertain or day.freed
             if is_asked or (start in shown) is (outcome is Outcome.WITHHELD):
                 with self._lock:
-                    self.ages.append(now - self._wrong.pop(each))
+                    if each in self._wrong:
+                        self.ages.append(now - self._wrong.pop(each))
 
     def _await_truth(self) -> None:
         """Compare until nothing differs. What never ends is as old as it is then."""
@@ -268,3 +274,8 @@ def measure(servers: Servers, *, full: bool, seed: int) -> dict[str, Measurement
         "truth_rate_webhooks_lost": missed.rate,
         "truth_oldest_webhooks_lost_s": missed.oldest,
     }
+
+
+def _is_decided(day: date, before: Snapshot, after: Snapshot) -> bool:
+    known = before.view.known.days.get(day)
+    return known is not None and before.shown_on(day) == after.shown_on(day) and before.is_settled(known)
