@@ -17,7 +17,9 @@ from django.conf import settings
 from prometheus_client.samples import Sample
 
 from monitoring import collectors, metrics, multiprocess
+from monitoring.alert_forms import Selector
 from monitoring.collectors import Gauge, Reading
+from monitoring.service_levels import LEVELS
 
 ROUTES = {"list": "v1/availability", "search": "v1/availability/search"}
 """Where agents ask for free slots."""
@@ -39,6 +41,7 @@ def report() -> dict[str, Any]:
         "counting_since": None if counted is None else multiprocess.counting_since().isoformat(timespec="seconds"),
         "accounts": None if shown.lacks("rate_limiter") else _accounts(shown),
         "availability": None if counted is None else _availability(counted),
+        "levels": None if counted is None else _levels(counted),
         "truth": None if counted is None else _truth(counted),
         "operations": None if counted is None else _operations(counted),
         "invalidation": None if counted is None else _invalidation(counted),
@@ -119,6 +122,10 @@ class _Counted:
     def total(self, name: str, **labels: str) -> int:
         return round(sum(sample.value for sample in self._of(name, labels)))
 
+    def sum(self, what: Selector) -> int:
+        """Return the total of the series that are meant."""
+        return round(sum(each.value for each in self.samples.get(what.metric, ()) if what.fits(each.labels)))
+
     def by(self, label: str, name: str, **labels: str) -> dict[str, int]:
         """Return the totals by one label."""
         totals: dict[str, float] = defaultdict(float)
@@ -180,6 +187,16 @@ def _availability(counted: _Counted) -> dict[str, Any]:
         "degraded": counted.by("reason", "slotline_degraded_answers_total", what="availability"),
         **{way: counted.percentiles(name, route=route, status="200") for way, route in ROUTES.items()},
     }
+
+
+def _levels(counted: _Counted) -> dict[str, Any]:
+    """Return the share of good events of each service level, and how many events there were."""
+    found = {}
+    for level in LEVELS:
+        whole, part = counted.sum(level.whole), counted.sum(level.part)
+        share = _share(whole - part if level.counts_bad else part, whole)
+        found[level.name] = {"share": share, "of": whole, "objective": level.objective}
+    return found
 
 
 def _truth(counted: _Counted) -> dict[str, Any]:

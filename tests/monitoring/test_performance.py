@@ -61,6 +61,10 @@ def test_what_there_is_to_know(client: Client, agent: Agent, salon: Salon) -> No
     assert (availability["hit_rate"], availability["without_call"]) == (0.6667, 0.6667)
     assert 0 <= availability["list"]["p50_s"]["above"] < availability["list"]["p50_s"]["at_most"] <= 1
     assert availability["search"] == {"p50_s": None, "p95_s": None}
+    levels = {name: (level["share"], level["of"]) for name, level in said["levels"].items()}
+    assert levels["answers_given"] == (1.0, 3)
+    assert levels["writes_given"] == (1.0, 1)
+    assert levels["cache_hits"] == (0.6667, 3)
     create = said["operations"]["create"]
     assert create["outcomes"] == {"done": 1}
     assert create["answered_pending"] == 0
@@ -100,6 +104,7 @@ def test_where_nothing_happened_nothing_is_claimed(client: Client) -> None:
     assert said["availability"]["hit_rate"] is None
     assert said["availability"]["without_call"] is None
     assert said["truth"]["rate"] is None
+    assert said["levels"]["answers_given"] == {"share": None, "of": 0, "objective": 0.999}
     assert said["availability"]["list"] == {"p50_s": None, "p95_s": None}
     assert said["invalidation"]["days_per_change"] is None
 
