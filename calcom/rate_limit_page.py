@@ -137,6 +137,17 @@ class Panel:
     key_refusals: Sequence[str]
     """For what Cal.com refuses its API key, in words."""
 
+    @property
+    def badge(self) -> tuple[str, str]:
+        """How bad it is and in which words, the worst first: an outage before how much of the limit is used."""
+        if self.key_refusals:
+            return "critical", "key refused"
+        if self.budget is None:
+            return "unknown", "unknown"
+        if any(guard.state.is_open for guard in self.guards):
+            return "critical", "Cal.com does not answer"
+        return self.budget.level, self.budget.level_words
+
 
 def panel_of(account: Account) -> Panel:
     """Return the account's present state."""

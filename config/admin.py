@@ -1,5 +1,6 @@
 """The staff's site: who may enter it, and how often one may try."""
 
+import time
 from typing import Any
 
 import structlog
@@ -7,11 +8,14 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from bookings.frame import sidebar
 from bookings.roles import scope_of
 from cachectl.infra.throttle import Throttle
 from config import second_factor
@@ -81,8 +85,36 @@ class Site(UnfoldAdminSite):
         """Ask for name and password; who has given them is asked for the second factor next."""
         if request.method == "GET" and _may_enter(request.user) and second_factor.is_missing(request):
             return HttpResponseRedirect(second_factor.address_of_page(request.GET.get(REDIRECT_FIELD_NAME, "")))
-        answer: HttpResponse = super().login(request, extra_context)
+        named = {"site_title": sidebar.site_name(), **(extra_context or {})}
+        answer: HttpResponse = super().login(request, named)
         return answer
+
+    def search(
+        self,
+        request: HttpRequest,
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002  as the overridden
+    ) -> TemplateResponse | HttpResponse:
+        """
+        Answer the search of the sidebar and the command palette.
+
+        django-unfold's own keeps what it finds in the cache: callers' names, also after a role has changed.
+        """
+        text = request.GET.get("s", "").strip()
+        if not text:
+            return HttpResponse()
+        began = time.perf_counter()
+        results = Paginator(sidebar.search(request, text), 100)
+        kind = "command" if "extended" in request.GET else "search"
+        context = {
+            "page_obj": results,
+            "results": results.page(1),
+            "page_counter": 0,
+            "execution_time": time.perf_counter() - began,
+            "command_show_history": False,
+        }
+        return TemplateResponse(
+            request, f"unfold/helpers/{kind}_results.html", context, headers={"HX-Trigger": "search"}
+        )
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Ask a person who has given a password for their second factor."""

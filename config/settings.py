@@ -21,6 +21,8 @@ env = Env()
 # --- What this process is ---------------------------------------------------------------------------------------
 
 DEBUG = env.flag("DEBUG", False)
+# Whether its data are made up: the admin says so on every page.
+DEMO = env.flag("DEMO", False)
 # Signs sessions and the admin's forms. No default: a shared secret is no secret.
 SECRET_KEY = env.text("SECRET_KEY", "only-for-debug" if DEBUG else None)
 # Earlier ones, comma-separated, newest first: what they signed stays good while they stand here.
@@ -444,7 +446,13 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "Slotline",
     "SITE_HEADER": "Slotline",
+    "SITE_SUBHEADER": "bookings.frame.sidebar.subheader",
+    "SITE_SYMBOL": "phone_in_talk",
     "SITE_URL": "/v1/docs",
+    "ENVIRONMENT": "bookings.frame.sidebar.environment",
+    "ENVIRONMENT_TITLE_PREFIX": "[Demo]" if DEMO else None,
     # The index is the day of a branch.
     "DASHBOARD_CALLBACK": "bookings.admin.today.dashboard",
+    "GLOBAL_CALLBACK": "bookings.frame.sidebar.on_every_page",
+    "SIDEBAR": {"navigation": "bookings.frame.sidebar.navigation", "show_search": False, "command_search": True},
 }

@@ -5,10 +5,13 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -18,6 +21,7 @@ from bookings.admin.common import (
     FIND_PEOPLE,
     OF_APPOINTMENT,
     OF_CLAIM,
+    STATE_COLOURS,
     SelectsRelated,
     ShowsState,
     found_appointments,
@@ -31,6 +35,8 @@ from calcom.admin import ReadOnly
 from calcom.service import CalcomService
 from monitoring.admin_pages import LargeTable, LocalTimes, chosen
 from monitoring.tenancy import Scoped
+
+CONFLICT = "conflict"
 
 
 class ReasonForm(ActionForm):
@@ -82,6 +88,19 @@ class AppointmentAdmin(Scoped, BookingPage, AppointmentPages, LargeTable, LocalT
     inlines = (OperationInline, ClaimInline)
     actions = ("cancel",)
     action_form = ReasonForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Appointment]:
+        """Return the appointments, and of each whether another takes the same time of its host."""
+        rows: QuerySet[Appointment] = super().get_queryset(request)
+        conflicting = Claim.objects.filter(appointment=OuterRef("pk"), conflicting=True)
+        return rows.annotate(is_conflicting=Exists(conflicting))
+
+    @display(description=gettext_lazy("state"), label=STATE_COLOURS | {CONFLICT: "danger"}, ordering="state")  # type: ignore[untyped-decorator]
+    def shown_state(self, row: Appointment) -> tuple[str, str]:
+        """Return the state, or that there is a conflict: two good ones in a list would look in order."""
+        if getattr(row, "is_conflicting", False):
+            return CONFLICT, _("conflict: taken twice")
+        return row.state, row.get_state_display()
 
     def search(self, queryset: QuerySet[Appointment], text: str) -> QuerySet[Appointment]:
         """Return those that are meant by a reference, an id, a number, an address or a name."""

@@ -44,6 +44,7 @@ def environment() -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DEBUG": "0",
         "SECOND_FACTOR": "0",
+        "DEMO": "1",
         "SECRET_KEY": made["SECRET_KEY"],
         "FIELD_KEYS": made["FIELD_KEYS"],
         "CALCOM_LOOPBACK_ONLY": "1",

@@ -123,6 +123,8 @@ class TestSeen:
         assert re.search(r"Open: nothing is sent; Cal\.com is tried again in \d+ seconds?\.", shown)
         assert re.search(r"\d+ seconds? ago: opened", shown)
         assert shown.count('value="probe"') == 1
+        assert "Cal.com does not answer" in shown
+        assert "in order" not in shown
 
     def test_the_changing_part_comes_alone(self, staff: Client, salon: factories.Salon) -> None:
         """That is what the page's script asks for every few seconds."""
