@@ -9,8 +9,10 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-os.environ.setdefault("OTEL_PROPAGATORS", "tracecontext")  # read when the first of these is imported
+# Read when the first of these packages is imported. What is asked all the time tells nothing.
+os.environ.setdefault("OTEL_PROPAGATORS", "tracecontext")
 os.environ.setdefault("OTEL_SERVICE_NAME", "slotline")
+os.environ.setdefault("OTEL_PYTHON_DJANGO_EXCLUDED_URLS", "/health,/metrics$,/performance-metrics$,/static/")
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -21,8 +23,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Status, Tracer
 
-QUIET = "health,health/live,health/ready,metrics,performance-metrics,static/.*"
-"""Addresses that are asked all the time and tell nothing."""
 ATTRIBUTES = frozenset(
     {
         *("http.request.method", "http.method", "http.response.status_code", "http.status_code", "http.route"),
@@ -79,7 +79,6 @@ def start() -> None:
 
 def instrument(provider: TracerProvider) -> None:
     """Have Django, Celery and requests make spans."""
-    os.environ.setdefault("OTEL_PYTHON_DJANGO_EXCLUDED_URLS", QUIET)
     for instrumentor in INSTRUMENTORS:
         instrumentor().instrument(tracer_provider=provider)
 

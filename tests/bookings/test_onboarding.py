@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from bookings import onboarding
 from bookings.management.commands import onboard
-from bookings.models import AgentKey, Appointment, AppointmentState, Branch, Company, Membership, Service, Staff
+from bookings.models import AgentKey, Appointment, AppointmentState, Branch, Company, Membership, Role, Service, Staff
 from calcom.models import Account, DeferredBooking, EventType, Host, KeyRefusal
 from calcom.resilience import refusals
 from calcom.resilience.rate_limiter import Throttled
@@ -97,6 +98,18 @@ def test_setting_up_again_makes_nothing_twice_and_changes_nothing(new_here: Simu
     assert new_here.count("POST /v2/webhooks") == 1
 
 
+def test_key_is_shown_where_no_login_can_be_made_for_the_owner(new_here: Simulator, salon: Salon) -> None:
+    """The owner's address has a role elsewhere: that is told, and nothing is lost."""
+    user = User.objects.create(username="salon@example.com", is_staff=True)
+    Membership.objects.create(user=user, company=salon.company, role=Role.RECEPTION)
+    Account.objects.filter(pk=salon.account.pk).update(owner_calcom_id=999, api_key="cal_other")
+
+    result = set_up(new_here)
+
+    assert (result["owner_login"], result["owner_password"]) == ("", "")
+    assert result["agent_key"]
+
+
 def test_another_key_is_given_on_request_only(new_here: Simulator) -> None:
     first = set_up(new_here)["agent_key"]
 
@@ -179,7 +192,8 @@ def test_public_address_that_would_not_work_is_refused_before_anything_is_made(
     with pytest.raises(CommandError, match=why):
         call_command("onboard", "--base-url", new_here.base_url, "--public-url", address, "--yes")
 
-    assert not Company.objects.exists()
+    assert not Account.objects.exists()
+    assert new_here.count() == 0
 
 
 def test_refused_key_is_told_and_nothing_is_stored(new_here: Simulator, monkeypatch) -> None:

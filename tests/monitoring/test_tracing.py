@@ -128,6 +128,14 @@ def test_spans_tell_nothing_of_callers_and_no_uid(agent, salon, simulator, spans
     assert all(not span.events and not span.status.description for span in spans())
 
 
+@pytest.mark.django_db
+def test_health_and_metrics_make_no_span(client: Client, spans: Spans) -> None:
+    for path in ("/health/live", "/health/ready", "/health", "/metrics", "/v1/openapi.json"):
+        client.get(path)
+
+    assert [span.name for span in spans()] == ["GET v1/openapi.json"]
+
+
 def test_trace_but_no_baggage_is_passed_on(spans: Spans) -> None:
     with receiver() as (url, got), tracing.span("outer"):
         token = context.attach(baggage.set_baggage("caller", "Anna"))

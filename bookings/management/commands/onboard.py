@@ -63,6 +63,7 @@ class Command(BaseCommand):
         """Set it up; raise `CommandError` with what to do where a step fails."""
         self._quiet, began = options["json"], time.monotonic()
         asks = not (options["yes"] or options["json"])
+        public_url = _public_url(public_url, asks=False) if public_url or not asks else ""
         key = _api_key(asks=asks)
         connected = self._patiently(lambda: _connected(base_url, key))
         account = connected.account
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         proposal = _changed(onboarding.propose(connected.owner), options)
         known = onboarding.company_of(account)
         self._say(_proposed(proposal, known))
-        public_url = _public_url(public_url, asks=asks)
+        public_url = public_url or _public_url("", asks=asks)
         try:
             result = self._set_up(connected, proposal, public_url, renew=options["new_key"])
         except KeyRefused as exc:
@@ -99,10 +100,11 @@ class Command(BaseCommand):
         self._say(_call(tried, branch))
         warmed = onboarding.warm(company=company, now=timezone.now())
         self._say(f"Cached {warmed.days} days of free times{_failures(warmed.failures)}.")
+        login, password = self._owner_login(company, connected.owner)
         row, key = onboarding.give_key(company=company, renew=renew)
-        login, password = _owner_login(company, connected.owner)
         self._say(_to_paste(public_url, company, branch, key, row.prefix))
-        self._say(f"Owner's login at {public_url}/admin/: {login}{f', password {password}' if password else ''}")
+        if login:
+            self._say(f"Owner's login at {public_url}/admin/: {login}{f', password {password}' if password else ''}")
         return {
             "company": company.slug,
             "owner": connected.owner.name,
@@ -140,6 +142,20 @@ class Command(BaseCommand):
                     raise
                 self._say(f"Cal.com's budget of requests is used up; going on in {pause:.0f} s.")
                 time.sleep(pause)
+
+    def _owner_login(self, company: Company, owner: RemoteHost) -> tuple[str, str]:
+        """Return the name of an owner's login, and its password where it is made now: by the address at Cal.com."""
+        standing = Membership.objects.of(company).filter(role=Role.OWNER).order_by("pk").first()
+        if standing is not None:
+            return standing.user.get_username(), ""
+        said, name = io.StringIO(), owner.email or owner.username
+        options = {"role": Role.OWNER.value, "company": company.slug, "full_name": owner.name}
+        try:
+            call_command("create_staff", name, stdout=said, **options)
+        except CommandError as exc:
+            self._say(f"No login was made for {name}: {exc} Give one with manage.py create_staff.")
+            return "", ""
+        return name, said.getvalue().partition("shown this once: ")[2].strip()
 
     def _show(self, lines: Sequence[Line], people: Sequence[str]) -> None:
         for line in lines:
@@ -230,13 +246,3 @@ For the voice platform{", shown this once" if key else ""}:
   tools       curl -H 'Authorization: Bearer <agent key>' '{public_url}/v1/tools?format=retell&language={language}'
   guides      docs/guides/voice
 Check it at any time: python manage.py check_company {company.slug}"""
-
-
-def _owner_login(company: Company, owner: RemoteHost) -> tuple[str, str]:
-    """Return the name of an owner's login, and its password where it is made now: by the address at Cal.com."""
-    standing = Membership.objects.of(company).filter(role=Role.OWNER).order_by("pk").first()
-    if standing is not None:
-        return standing.user.get_username(), ""
-    said, name = io.StringIO(), owner.email or owner.username
-    call_command("create_staff", name, role=Role.OWNER.value, company=company.slug, full_name=owner.name, stdout=said)
-    return name, said.getvalue().partition("shown this once: ")[2].strip()
