@@ -15,7 +15,8 @@ COPY --from=packages /venv /venv
 COPY --from=packages /cron /cron
 COPY . .
 # Nothing secret is needed to collect static files, so nothing secret can be left in a layer.
-RUN DEBUG=1 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics python manage.py collectstatic --no-input && rm -r /tmp/metrics \
+RUN pybabel --quiet compile -D django -d config/locale \
+    && DEBUG=1 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics python manage.py collectstatic --no-input && rm -r /tmp/metrics \
     && mkdir .local /metrics && chown slotline .local /metrics
 USER 10001
 EXPOSE 8000

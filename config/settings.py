@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "config.language.PagesLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -145,6 +146,10 @@ SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10) * 3600
 LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en"
+# Those of the admin; compiled by script/setup. Callers' languages are another matter: bookings/language.
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "UTC"  # instants are stored and logged in UTC; a branch's own zone decides what callers hear
 USE_TZ = True
 USE_I18N = True
@@ -447,6 +452,7 @@ UNFOLD = {
     "SITE_TITLE": "Slotline",
     "SITE_HEADER": "Slotline",
     "SITE_SUBHEADER": "bookings.frame.sidebar.subheader",
+    "SHOW_LANGUAGES": True,
     "SITE_SYMBOL": "phone_in_talk",
     "SITE_URL": "/v1/docs",
     "ENVIRONMENT": "bookings.frame.sidebar.environment",

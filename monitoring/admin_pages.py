@@ -9,7 +9,9 @@ from django.core.paginator import Paginator
 from django.db.models import DateTimeField, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from monitoring.tenancy import ChosenFilter
 
@@ -21,7 +23,7 @@ Column = str | Callable[[Any], object]
 
 def local_time(instant: datetime | None, zone: str | None) -> str:
     """Return an instant as the clock at the place shows it, with the zone's name: Tue 24 Nov 2026, 10:00 CET."""
-    return "-" if instant is None else f"{instant.astimezone(ZoneInfo(zone or 'UTC')):%a %d %b %Y, %H:%M %Z}"
+    return "-" if instant is None else date_format(instant.astimezone(ZoneInfo(zone or "UTC")), _("D d M Y, H:i T"))
 
 
 class LocalTimes:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 # Beside the pages: what reads or imitates an older release.
 EXEMPT = re.compile(
-    r"(^|/)migrations/|^CHANGELOG\.md$|^docs/(glossary|failure-modes)\.md$|^tests/(test_schema_migration|config/test_upgrade)\.py$"
+    r"(^|/)migrations/|^config/locale/|^CHANGELOG\.md$|^docs/(glossary|failure-modes)\.md$|^tests/(test_schema_migration|config/test_upgrade)\.py$"
 )
 
 
