@@ -113,7 +113,7 @@ def test_panels_lie_side_by_side() -> None:
 
 def test_provisioned_files_are_where_grafana_looks() -> None:
     """What the container mounts exists here, and the provider reads the folder into which the dashboard is mounted."""
-    grafana = yaml.safe_load((FOLDER / "compose.yml").read_text("utf-8"))["services"]["grafana"]
+    grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["grafana"]
     mounts = [volume.split(":") for volume in grafana["volumes"]]
     sources = {target: ROOT / source for source, target, *_ in mounts if source.startswith("./")}
     provider = yaml.safe_load((FOLDER / "provisioning/dashboards/slotline.yml").read_text("utf-8"))["providers"][0]
