@@ -165,9 +165,10 @@ def test_every_documented_variable_reaches_the_containers():
     environment = OURS["web"]["environment"]
     of_files = {name.removesuffix("_FILE") for name in environment}
     in_image = {"WHITENOISE_USE_FINDERS", "DEBUG"}
+    of_checkout = {"DEMO"}
 
     assert OURS["web"]["env_file"] == [{"path": ".env", "required": False}]
-    assert documented_variables() <= offered | set(environment) | of_files | in_image
+    assert documented_variables() <= offered | set(environment) | of_files | in_image | of_checkout
     assert offered - documented_variables() == {"SITE_ADDRESS"}
 
 
