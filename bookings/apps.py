@@ -1,12 +1,14 @@
 """How Django knows the app, and what it registers with the apps below it."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class BookingsConfig(AppConfig):
     """Who wants what: tenants, services, callers, appointments, and the API that voice agents use."""
 
     name = "bookings"
+    verbose_name = _("Slotline")
 
     def ready(self) -> None:
         """Listen to what Cal.com tells; tell the cache what callers can ask for, and monitoring what is open."""

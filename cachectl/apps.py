@@ -1,10 +1,12 @@
 """The app: outbox, probe and collector are registered, and workers notice an emptied Redis when they start."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class CachectlConfig(AppConfig):
     name = "cachectl"
+    verbose_name = _("Free times")
 
     def ready(self) -> None:
         """Register what others read, and check for an emptied Redis before the first search."""

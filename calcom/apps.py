@@ -1,6 +1,7 @@
 """The Django app, and what it registers with the apps below it."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 from cachectl import loaders
 
@@ -9,6 +10,7 @@ class CalcomConfig(AppConfig):
     """Cal.com as our code sees it."""
 
     name = "calcom"
+    verbose_name = _("Cal.com")
 
     def ready(self) -> None:
         """Register the slot loader, the outboxes, and the collectors of monitoring."""

@@ -454,11 +454,11 @@ UNFOLD = {
     "SITE_SUBHEADER": "bookings.frame.sidebar.subheader",
     "SHOW_LANGUAGES": True,
     "SITE_SYMBOL": "phone_in_talk",
-    "SITE_URL": "/v1/docs",
+    "SITE_URL": None,
     "ENVIRONMENT": "bookings.frame.sidebar.environment",
     "ENVIRONMENT_TITLE_PREFIX": "[Demo]" if DEMO else None,
     # The index is the day of a branch.
     "DASHBOARD_CALLBACK": "bookings.admin.today.dashboard",
     "GLOBAL_CALLBACK": "bookings.frame.sidebar.on_every_page",
-    "SIDEBAR": {"navigation": "bookings.frame.sidebar.navigation", "show_search": False, "command_search": True},
+    "SIDEBAR": {"navigation": "bookings.frame.sidebar.navigation", "show_search": True, "command_search": True},
 }

@@ -1,6 +1,7 @@
 """How Django knows the app, and what it registers with the apps below it."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 from monitoring import metrics  # noqa: F401  before anything is counted, by the database's backend for one
 
@@ -9,6 +10,7 @@ class MonitoringConfig(AppConfig):
     """What the outside may know about us: metrics, health, logs. Imports no app of ours."""
 
     name = "monitoring"
+    verbose_name = _("Monitoring")
 
     def ready(self) -> None:
         """Set up logging and the probes that belong to no other app."""

@@ -48,8 +48,7 @@ _GROUPS: tuple[tuple[Promise, bool, list[Item]], ...] = (
             _BOOK,
             _item(
                 *(_("Callbacks"), "bookings_callbackrequest", "phone_callback"),
-                badge="bookings.frame.sidebar.callbacks_due",
-                badge_variant="warning",
+                counted=True,
             ),
             _item(_("Appointments"), "bookings_appointment", "event"),
             _item(_("Calls"), "bookings_conversation", "call"),
@@ -68,6 +67,12 @@ _GROUPS: tuple[tuple[Promise, bool, list[Item]], ...] = (
             _item(_("Agent keys"), "bookings_agentkey", "key"),
             _item(_("Roles"), "bookings_membership", "groups"),
             _item(_("Cal.com accounts"), "calcom_account", "cloud"),
+            {
+                "title": _("The agents' API"),
+                "icon": "api",
+                "link": "/v1/docs",
+                "permission": _may("bookings.view_agentkey"),
+            },
         ],
     ),
     (
@@ -106,20 +111,26 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar in which the person may open anything; the desk is open, others unfold."""
     groups = []
     for title, collapsible, items in _GROUPS:
-        shown = [dict(item) for item in items if item["permission"](request)]
+        shown = [_counted(request, item) for item in items if item["permission"](request)]
         if shown:
             groups.append({"title": title, "collapsible": collapsible, "separator": True, "items": shown})
     return groups
 
 
-def callbacks_due(request: HttpRequest) -> str:
+def _counted(request: HttpRequest, item: Item) -> Item:
+    """Return a copy, with a badge where something waits: an empty badge would be a coloured square."""
+    number = callbacks_due(request) if item.get("counted") else 0
+    return {**item, "badge": number, "badge_variant": "warning"} if number else dict(item)
+
+
+def callbacks_due(request: HttpRequest) -> int:
     """Return how many callers wait to be called back, in one statement."""
     scope = scope_of(request.user)
     due = scope.rows(CallbackRequest.objects.due(timezone.now()), {"company": "company", "branch": "branch"})
     try:
-        return str(due.count() or "")
+        return due.count()
     except DatabaseError:
-        return ""
+        return 0
 
 
 def on_every_page(request: HttpRequest) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def test_badge_counts_the_companys_callers_who_wait(desk, salon, practice):
 
     items = {str(item["title"]): item for g in desk.get("/admin/").context["sidebar_navigation"] for item in g["items"]}
 
-    assert str(items["Callbacks"]["badge_callback"]) == "2"
+    assert items["Callbacks"]["badge"] == 2
 
 
 # --- search -----------------------------------------------------------------------------------------------------------
