@@ -11,10 +11,12 @@ from bookings.models import Branch, CallbackRequest, Claim, Operation
 from bookings.opening_hours import Hours
 from calcom.models import Account
 from monitoring import metrics, probes
-from monitoring.collectors import Reading, register_collector
+from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
 
 # Waiting is added up so far back at most: a request that is older has waited for long enough.
 _LONGEST = timedelta(days=7)
+_LATE = timedelta(minutes=1)
+_MOST_COUNTED = 1000
 
 
 def overlaps() -> Iterator[Reading]:
@@ -27,6 +29,13 @@ def overlaps() -> Iterator[Reading]:
     found = dict(of_account.values_list("host__account", "count"))
     for account_id in Account.objects.filter(active=True).order_by("pk").values_list("pk", flat=True):
         yield metrics.OVERLAPPING_APPOINTMENTS.at(found.get(account_id, 0), account_id)
+
+
+def waiting() -> None:
+    """Raise Unhealthy while bookings or changes of them have waited for Cal.com for more than a minute."""
+    late = Operation.objects.open().filter(requested_at__lt=Now() - _LATE)[:_MOST_COUNTED].count()
+    if late:
+        raise Unhealthy(f"waiting for Cal.com for more than a minute: {late}")
 
 
 def callbacks() -> Iterator[Reading]:
@@ -49,6 +58,7 @@ def _open_seconds(branch: Branch | None, since: datetime, until: datetime) -> fl
 
 
 def register() -> None:
+    register_probe("bookings", waiting)
     register_collector("operations", lambda: probes.outbox("operations", Operation.objects.open()))
     register_collector("overlaps", overlaps)
     register_collector("callbacks", callbacks)

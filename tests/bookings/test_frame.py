@@ -1,5 +1,6 @@
 """What stands around every page: how things are, the sidebar of a role, the search."""
 
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -7,9 +8,12 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from bookings import collectors
 from bookings.frame import state
-from bookings.models import Appointment, CallbackRequest, Claim, Company, Customer, Membership, Role
+from bookings.models import Appointment, CallbackRequest, Claim, Company, Customer, Membership, Operation, Role
+from monitoring.collectors import Unhealthy
 from monitoring.models import Alert
 from tests.factories import ANNA, Practice, Salon, at
 
@@ -232,3 +236,24 @@ def test_conflict_is_red_in_the_list_of_appointments(desk, salon):
     )
 
     assert "taken twice" in desk.get(address).text
+
+
+def test_health_tells_of_bookings_that_wait(salon):
+    """The same as the banner tells; not of one that was sent a moment ago."""
+    appointment = Appointment.objects.create(
+        company=salon.company,
+        branch=salon.branch,
+        event_type=salon.cut.event_type,
+        state=Appointment.State.PENDING,
+        start=at(10),
+        end=at(11),
+    )
+    operation = Operation.objects.create(
+        company=salon.company, appointment=appointment, kind=Operation.Kind.CREATE, requested_at=timezone.now()
+    )
+    collectors.waiting()
+
+    Operation.objects.filter(pk=operation.pk).update(requested_at=timezone.now() - timedelta(minutes=2))
+
+    with pytest.raises(Unhealthy, match="more than a minute: 1"):
+        collectors.waiting()
