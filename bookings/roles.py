@@ -5,7 +5,7 @@ from functools import cached_property, reduce
 from operator import or_
 from typing import Any, TypeVar
 
-from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.backends import ModelBackend
 from django.db.models import Model, Q, QuerySet
 
 from bookings.models import Branch, Company, Membership, Role
@@ -150,18 +150,23 @@ class RowsOfRoles:
         return scope_of(user).rows(rows, paths)
 
 
-class RoleBackend(BaseBackend):
-    """Gives people the rights of their role. Passwords are checked by Django's own backend beside it."""
+class RoleBackend(ModelBackend):
+    """
+    Gives people the rights of their role; passwords are checked as Django does.
 
-    def has_perm(self, user: Any, perm: str, obj: object = None) -> bool:
+    Rights that were given one by one count for people without a role only: no page reads them for others.
+    """
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         """Return whether the person's role has the right, on whichever row they may see."""
-        return obj is None and not user.is_anonymous and scope_of(user).may(perm)
+        scope = Scope() if user_obj.is_anonymous else scope_of(user_obj)
+        return scope.may(perm) if scope.role is not None else super().has_perm(user_obj, perm, obj)
 
-    def has_module_perms(self, user: Any, app_label: str) -> bool:
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         """Return whether the person's role has any right in the app."""
-        if user.is_anonymous:
-            return False
-        scope = scope_of(user)
+        scope = Scope() if user_obj.is_anonymous else scope_of(user_obj)
+        if scope.role is None:
+            return super().has_module_perms(user_obj, app_label)
         return scope.may(f"{app_label}.") if scope.sees_everything else _sees_app(scope, app_label)
 
 

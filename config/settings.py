@@ -129,7 +129,7 @@ TEMPLATES = [
 ]
 
 # Passwords are Django's; what a person may do follows from their role.
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "bookings.roles.RoleBackend"]
+AUTHENTICATION_BACKENDS = ["bookings.roles.RoleBackend"]
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -128,7 +128,7 @@ def test_state_costs_one_statement(desk, salon, django_assert_max_num_queries):
     """It is asked for the badge and for the banner."""
     desk.get("/admin/bookings/customer/")
 
-    with django_assert_max_num_queries(9) as statements:
+    with django_assert_max_num_queries(7) as statements:
         desk.get("/admin/bookings/customer/")
 
     assert sum("monitoring_alert" in each["sql"] for each in statements.captured_queries) == 1
