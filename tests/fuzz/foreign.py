@@ -26,7 +26,7 @@ TAKES = frozenset(
 SAYS = frozenset(
     {
         *("language", "Accept-Language", "X-Request-Id", "traceparent", "Prefer", "Cache-Control", "platform"),
-        *("caller", "notes", "answers", "reason", "topic", "hold", "max_offers"),
+        *("caller", "notes", "answers", "reason", "topic", "hold", "max_offers", "wants_earlier", "format"),
         *("start", "from", "to", "date", "when", "part_of_day", "not_before", "time", "phrase", "windows"),
     }
 )
