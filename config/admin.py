@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
@@ -44,7 +45,7 @@ class LoginForm(AuthenticationForm):
         if PER_ACCOUNT.wait(name) or PER_ADDRESS.wait(address):
             metrics.LOGINS.labels("throttled").inc()
             log.warning("admin.login_throttled")
-            raise ValidationError("Too many wrong passwords. Try again in 15 minutes.", code="throttled")
+            raise ValidationError(_("Too many wrong passwords. Try again in 15 minutes."), code="throttled")
         try:
             cleaned: dict[str, Any] = super().clean()
         except ValidationError:

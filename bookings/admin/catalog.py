@@ -1,6 +1,8 @@
 """Services, staff, and which event types book a service with one person."""
 
 from django.contrib import admin
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from bookings.admin.common import KeepsHistory
@@ -24,14 +26,14 @@ class ServiceAdmin(Scoped, KeepsHistory, ModelAdmin):
     autocomplete_fields = ("branch", "event_type")
     readonly_fields = ("unsupported_reason",)
 
-    @admin.display(description="can be booked", boolean=True)
+    @admin.display(description=_("can be booked"), boolean=True)
     def bookable(self, service: Service) -> bool:
         return not service.unsupported_reason()
 
-    @admin.display(description="why it cannot be booked")
+    @admin.display(description=_("why it cannot be booked"))
     def unsupported_reason(self, service: Service) -> str:
         """Return what staff must put right."""
-        return (service.unsupported_reason() if service.pk else "") or "nothing"
+        return (service.unsupported_reason() if service.pk else "") or gettext("nothing")
 
 
 class StaffServiceInline(ScopedChoices, TabularInline):

@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -74,7 +76,7 @@ class AgentKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes argum
         cleaned = super().clean() or self.cleaned_data
         branch = cleaned.get("branch")
         if branch and branch.company != cleaned.get("company"):
-            self.add_error("branch", "It is another company's.")
+            self.add_error("branch", _("It is another company's."))
         return cleaned
 
 
@@ -103,16 +105,16 @@ class AgentKeyAdmin(Scoped, LocalTimes, ModelAdmin):
         """Show the text of a new key on a page of its own, this once: a message would lie in a cookie."""
         context = {
             **self.admin_site.each_context(request),
-            "title": "Copy the key now",
+            "title": _("Copy the key now"),
             "key": key,
             "back": reverse("admin:bookings_agentkey_changelist"),
         }
         return TemplateResponse(request, "bookings/new_agent_key.html", context, headers={"Cache-Control": "no-store"})
 
-    @admin.action(description="Revoke at once", permissions=["change"])
+    @admin.action(description=gettext_lazy("Revoke at once"), permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet[AgentKey]) -> None:
         """Refuse the keys from now on: within 5 s everywhere."""
         valid = list(keys.filter(revoked_at__isnull=True))
         revoked = AgentKey.objects.filter(pk__in=[key.pk for key in valid]).update(revoked_at=timezone.now())
         self.log_all(request, valid, "Revoked.")
-        self.message_user(request, f"{revoked} keys revoked.", messages.SUCCESS)
+        self.message_user(request, ngettext("%d key revoked.", "%d keys revoked.", revoked) % revoked, messages.SUCCESS)
