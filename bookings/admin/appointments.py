@@ -27,6 +27,7 @@ from bookings.admin.common import (
     found_appointments,
     person_of,
 )
+from bookings.admin.refusals import sentence_of
 from bookings.errors import BookingError
 from bookings.models import OPEN_STATES, Appointment, Claim, Operation, SharedBooking
 from bookings.scheduling import cancelling
@@ -46,7 +47,9 @@ class ReasonForm(ActionForm):
         label="",
         required=False,
         max_length=300,
-        widget=UnfoldAdminTextInputWidget({"placeholder": "Reason, if you cancel", "aria-label": "Reason"}),
+        widget=UnfoldAdminTextInputWidget(
+            {"placeholder": gettext_lazy("Reason, if you cancel"), "aria-label": gettext_lazy("Reason")}
+        ),
     )
 
 
@@ -106,7 +109,7 @@ class AppointmentAdmin(Scoped, BookingPage, AppointmentPages, LargeTable, LocalT
         """Return those that are meant by a reference, an id, a number, an address or a name."""
         return queryset.filter(pk__in=found_appointments(text))
 
-    @admin.action(description="Cancel at Cal.com", permissions=["cancel"])
+    @admin.action(description=gettext_lazy("Cancel at Cal.com"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, appointments: QuerySet[Appointment]) -> None:
         """Cancel the chosen appointments within one deadline, and show the outcome of each."""
         deadline = Deadline.after(settings.BOOKINGS_WRITE_WAIT)
@@ -122,11 +125,16 @@ class AppointmentAdmin(Scoped, BookingPage, AppointmentPages, LargeTable, LocalT
                     now=timezone.now(),
                 )
             except BookingError as exc:
-                self.message_user(request, f"{appointment.reference} was not cancelled: {exc}", messages.ERROR)
+                self.message_user(
+                    request,
+                    _("%(reference)s was not cancelled: %(why)s")
+                    % {"reference": appointment.reference, "why": sentence_of(exc)},
+                    messages.ERROR,
+                )
             else:
-                self.log_change(request, appointment, "Cancelled.")
-                how = "is cancelled" if cancelled.is_settled else "is being cancelled; Cal.com has not answered yet"
-                self.message_user(request, f"{appointment.reference} {how}.", messages.SUCCESS)
+                self.log_change(request, appointment, _("Cancelled."))
+                sentence = _("%s is cancelled.") if cancelled.is_settled else _("%s is being cancelled at Cal.com.")
+                self.message_user(request, sentence % appointment.reference, messages.SUCCESS)
 
 
 @admin.register(Claim)
@@ -138,7 +146,7 @@ class ClaimAdmin(Scoped, LargeTable, LocalTimes, ReadOnly, ModelAdmin):
     list_display = ("host", "start", "end", "kind", "conflicting", "appointment", "shared_booking")
     list_filter = ("conflicting", chosen("host"))
     list_filter_submit = True
-    search_help_text = "What finds an appointment"
+    search_help_text = gettext_lazy("What finds an appointment")
     list_select_related = ("host", "appointment", "shared_booking")
 
     def search(self, queryset: QuerySet[Claim], text: str) -> QuerySet[Claim]:
@@ -182,7 +190,7 @@ class OperationAdmin(Scoped, LargeTable, LocalTimes, ShowsState, ReadOnly, Model
     list_display = ("requested_at", "company", "appointment", "kind", "shown_state", "outcome", "attempts", "duration")
     list_filter = (OpenFilter, chosen("company"))
     list_filter_submit = True
-    search_help_text = "An id, or what finds an appointment"
+    search_help_text = gettext_lazy("An id, or what finds an appointment")
     list_select_related = ("company", "appointment")
 
     def search(self, queryset: QuerySet[Operation], text: str) -> QuerySet[Operation]:
