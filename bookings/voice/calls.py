@@ -36,6 +36,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _A_PERSON_HELPS = frozenset(
     {"upstream_unavailable", "configuration_error", "internal_error", "identity_mismatch", "change_too_late"}
 )
+_YES = frozenset({"yes", "true", "ja", "1"})
 _UNSAID = frozenset({"", "unknown"})
 
 
@@ -278,7 +279,10 @@ def _booking_id(line: _Line) -> str:
 
 
 def _request_callback(line: _Line) -> Reply:
-    return line.post("callbacks", line.given("topic", "name", "phone", "booking_id"))
+    body: dict[str, object] = dict(line.given("topic", "name", "phone", "booking_id"))
+    if line.arguments.get("wants_earlier", "").casefold() in _YES:
+        body["wants_earlier"] = True
+    return line.post("callbacks", body)
 
 
 _HANDLERS: Mapping[str, Callable[[_Line], Reply]] = {

@@ -134,6 +134,7 @@ REQUEST_CALLBACK = Tool(
         Parameter("name", "The caller's name."),
         Parameter("phone", "The number to call, if it is not the one that calls now."),
         Parameter("booking_id", "The booking it is about, if one was found."),
+        Parameter("wants_earlier", "yes, if the caller wants an earlier time should one open for that booking."),
     ),
     filler={"de": "Ich notiere das.", "en": "I'm making a note of it."},
 )

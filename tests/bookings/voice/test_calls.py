@@ -125,6 +125,17 @@ def test_callback_reaches_staff_with_the_number_that_calls(simulator: Simulator,
     assert CallbackRequest.objects.get().phone == ANNA.phone
 
 
+def test_caller_who_wants_an_earlier_time_is_on_the_waiting_list(simulator: Simulator, platform: Retell | Mcp) -> None:
+    held = check(platform, f"am {DAY} um zehn Uhr")
+    booked = platform.tool("book_appointment", confirm_token=held["confirm_token"], name=ANNA.name)
+
+    platform.tool("request_callback", topic="Früher", booking_id=booked["booking_id"], wants_earlier="yes")
+    platform.tool("request_callback", topic="Frage zur Farbe", wants_earlier="no")
+
+    states = CallbackRequest.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [CallbackRequest.State.WAITING, CallbackRequest.State.OPEN]
+
+
 def test_callback_works_after_the_call(simulator: Simulator, retell: Retell) -> None:
     check(retell, f"am {DAY}")
     retell.send("events", {"event": "call_ended", "call": retell.call})
