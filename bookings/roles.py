@@ -1,12 +1,13 @@
 """What people at the desk may see and do: rows by their memberships, rights by their role."""
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from operator import or_
 from typing import Any, TypeVar
 
 from django.contrib.auth.backends import ModelBackend
 from django.db.models import Model, Q, QuerySet
+from django.utils.functional import cached_property
 
 from bookings.models import Branch, Company, Membership, Role
 from calcom.models import Account
