@@ -27,7 +27,7 @@ SLUG = "visit"
 CALLERS = 2
 STAYS_S = 6
 """How long each state of the deployment lasts at least, so that callers meet it."""
-SETTLED_WITHIN = 90.0
+SETTLED_WITHIN = 180.0
 PAUSE_S = 1.0
 """Of each caller after a turn: two requests to Cal.com each, of 120 a minute and key."""
 
