@@ -167,6 +167,7 @@ class Probe:
         day = {"date": self.victim.booked_on}
         ways: Mapping[str, Callable[[], Request]] = {
             "list_services": lambda: Request("GET", "/v1/services"),
+            "list_tools": lambda: Request("GET", "/v1/tools", {"format": "mcp"}),
             "list_availability": lambda: Request("GET", "/v1/availability", {"service": self.attacker.service, **day}),
             "search_availability": lambda: _post("availability/search", service=self.attacker.service, when=day),
             "start_conversation": lambda: _post("conversations", call_id=f"attacker-{next(self._numbers)}"),
