@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from structlog.contextvars import clear_contextvars
 
-from bookings.api import auth, directory
+from bookings.api import auth, directory, throttling
 from bookings.scheduling import claims, execution
 from cachectl import keys, singleflight
 from cachectl.infra import throttle
@@ -90,6 +90,7 @@ def _nothing_remembered() -> Iterator[None]:
     rate_limiter.limiter_for.cache_clear()
     circuit_breaker.breaker_for.cache_clear()
     auth.key_named.clear()
+    throttling.counts.clear()
     throttle.reset_memory()
     directory.clear()
     clear_contextvars()
