@@ -8,7 +8,6 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from bookings.models import Branch, CallbackRequest, Claim, Operation
-from bookings.opening_hours import Hours
 from calcom.models import Account
 from monitoring import metrics, probes
 from monitoring.collectors import Reading, Unhealthy, register_collector, register_probe
@@ -51,7 +50,7 @@ def _open_seconds(branch: Branch | None, since: datetime, until: datetime) -> fl
     since = max(since, until - _LONGEST)
     if branch is None:
         return max((until - since).total_seconds(), 0.0)
-    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
+    hours = branch.hours()
     first, last = since.timestamp(), until.timestamp()
     spans = ((max(start * 60, first), min(end * 60, last)) for start, end in hours.between(since, until))
     return sum(end - start for start, end in spans if end > start)

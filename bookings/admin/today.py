@@ -25,7 +25,6 @@ from bookings.admin.common import branches_in_scope
 from bookings.admin.day_board import Block, Entry, Scale, Span, minute_of
 from bookings.admin.phones import readable
 from bookings.models import Appointment, AppointmentState, Branch, Claim, Staff
-from bookings.opening_hours import Hours
 from bookings.roles import scope_of
 
 _A_DAY = timedelta(days=1)
@@ -337,7 +336,7 @@ class _Drawing:
     @cached_property
     def opened(self) -> dict[date, list[tuple[int, int]]]:
         branch = self.view.branch
-        hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
+        hours = branch.hours()
         return {day: hours.on_clock(day) for day in self.view.days}
 
     @cached_property

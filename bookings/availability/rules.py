@@ -96,9 +96,7 @@ class Rules:
             earliest=now + timedelta(minutes=max(service.notice_minutes, event_type.notice_minutes)),
             latest=now + timedelta(days=service.horizon_days),
             length=event_type.length_minutes,
-            hours=Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
-            if branch.opening_hours or branch.closures
-            else None,
+            hours=branch.hours() if branch.opening_hours or branch.closures else None,
         )
 
     def allowed(self, starts: Sequence[int], first: datetime, last: datetime) -> list[int]:

@@ -11,7 +11,6 @@ from bookings.language import understanding
 from bookings.language.resolver import Window
 from bookings.language.understanding import DEFAULT_HOURS, Understanding
 from bookings.models import Branch
-from bookings.opening_hours import Hours
 
 OPEN_END = timedelta(days=14)
 """How much of a window without an end is searched at first; an answer says how to go on."""
@@ -60,7 +59,7 @@ def _hours(branch: Branch) -> Sequence[Sequence[tuple[int, int]]]:
     """Return the opening hours; without any, those that are usual: "at three" does not mean the night."""
     if not branch.opening_hours:
         return DEFAULT_HOURS
-    return Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False).by_weekday
+    return branch.hours().by_weekday
 
 
 def _criteria(found: Understanding, zone: ZoneInfo) -> TimeCriteria:

@@ -128,6 +128,10 @@ class Branch(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def hours(self) -> Hours:
+        """Return when it is open; hours of a day that overlap are one."""
+        return Hours.parse(self.time_zone, self.opening_hours, self.closures, strict=False)
+
     def clean(self) -> None:
         """Refuse hours that cannot be read, or that overlap."""
         try:

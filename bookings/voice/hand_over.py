@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from bookings.models import Branch
-from bookings.opening_hours import Hours
 
 
 def hand_over(branch: Branch | None, *, now: datetime) -> dict[str, str]:
@@ -16,7 +15,7 @@ def hand_over(branch: Branch | None, *, now: datetime) -> dict[str, str]:
 
 
 def _open_until(branch: Branch, now: datetime) -> datetime | None:
-    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
+    hours = branch.hours()
     minute = int(now.timestamp()) // 60
     for first, last in hours.between(now, now):
         if first <= minute < last:
