@@ -17,6 +17,7 @@ from structlog.contextvars import clear_contextvars
 
 from bookings.api import auth, directory, throttling
 from bookings.scheduling import claims, execution
+from bookings.voice import envelope
 from cachectl import keys, singleflight
 from cachectl.infra import throttle
 from cachectl.infra.deadline import Deadline
@@ -91,6 +92,7 @@ def _nothing_remembered() -> Iterator[None]:
     circuit_breaker.breaker_for.cache_clear()
     auth.key_named.clear()
     throttling.counts.clear()
+    envelope.clear_keys()
     throttle.reset_memory()
     directory.clear()
     clear_contextvars()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from rest_framework.request import Request
 
 from bookings.api.directory import TTLCache
 from bookings.api.problems import ScopeMissing
+from bookings.caller_input import phone_number
+from bookings.errors import PhoneAmbiguous
 from bookings.models import AgentKey, digest_of
 from cachectl.infra.throttle import throttle
 from monitoring import metrics
@@ -93,6 +96,15 @@ class AgentKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002  the signature is DRF's
         """Return the challenge that a 401 carries."""
         return 'Bearer realm="Slotline"'
+
+
+def trusted_number(key: AgentKey, text: str | None, region: str | None) -> str | None:
+    """Return the caller's number as E.164, if the key may vouch for it; one that cannot be read is left out."""
+    if AgentKey.Scope.CALLERS_IDENTIFY not in key.scopes:
+        return None
+    with suppress(ValueError, PhoneAmbiguous):
+        return phone_number(text, region)
+    return None
 
 
 HANDLERS = ("get", "post", "put", "patch", "delete")

@@ -22,7 +22,6 @@ from bookings.models import (
     Service,
     ToolCall,
 )
-from bookings.opening_hours import Hours
 from bookings.scheduling import claims, holds
 from bookings.scheduling.customers import known
 from cachectl import cache, conf
@@ -61,15 +60,21 @@ def begin(
     Raises:
         ConversationEnded: that call is over.
     """
-    conversation, is_new = Conversation.objects.get_or_create(
+    conversation, is_new = Conversation.objects.get_or_create(  # type: ignore[misc]  # defaults may be callables
         company=company,
         platform=platform,
         call_id=call_id,
-        defaults={"branch": branch, "agent_key": agent_key, "language": language},
+        defaults={
+            "branch": branch,
+            "agent_key": agent_key,
+            "language": language,
+            "caller_phone": caller_phone,
+            "customer": lambda: known(company, caller_phone, None),
+        },
     )
     if has_ended(conversation):
         raise ConversationEnded("The call with this call_id is over.")
-    if caller_phone:
+    if caller_phone and conversation.caller_phone is None:
         nameless = Conversation.objects.filter(pk=conversation.pk, caller_phone__isnull=True)
         nameless.update(caller_phone=caller_phone, customer=known(company, caller_phone, None))
         conversation.refresh_from_db(fields=["caller_phone", "customer"])
@@ -109,7 +114,7 @@ def prepare(services: Collection[Service], *, now: datetime) -> None:
 
 def next_days(branch: Branch, *, today: date) -> list[tuple[date, bool]]:
     """Return today and the days that follow, and whether the branch is open on them at all."""
-    hours = Hours.parse(branch.time_zone, branch.opening_hours, branch.closures, strict=False)
+    hours = branch.hours()
     days = [today + timedelta(days=ahead) for ahead in range(DAYS_BY_NAME)]
     return [(day, hours.is_open_on(day)) for day in days]
 

@@ -202,7 +202,7 @@ def _spelled(token: str) -> str:
 
 def renew(holds: AppointmentQuerySet) -> int:
     """
-    Let the holds that stand last for another two minutes, in all as long as their company allows; return how many.
+    Extend the holds that stand by two minutes from now, in all as long as their company allows; return how many.
 
     What has run out is not revived: another caller may have been offered it.
     """
@@ -221,7 +221,7 @@ def renew(holds: AppointmentQuerySet) -> int:
 
 
 def keep(held: Appointment, *, until: datetime) -> bool:
-    """Let a hold last until `until`, for a caller whom staff must reach first. Returns False if it has run out."""
+    """Extend a hold to `until`, for a caller whom staff must reach first. Returns False if it has run out."""
     with transaction.atomic(savepoint=False):
         won = Appointment.objects.standing().filter(pk=held.pk).update(expires_at=until) == 1
         if won:

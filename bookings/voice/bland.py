@@ -12,10 +12,7 @@ HEADER = "X-Webhook-Signature"
 @adapter
 def tool(request: HttpRequest, company: str, tool: str) -> HttpResponse:
     """Run a tool; its arguments are the body, call and caller come in headers that Bland fills in."""
-    key = envelope.key_shown(request, company)
-    arguments = envelope.parsed(envelope.raw_body(request))
-    call = envelope.call_of_headers(request, "bland")
-    return envelope.flat_answer(envelope.tool_answer(tool, arguments, call=call, key=key, request=request))
+    return envelope.answer_by_headers(request, company, tool, "bland")
 
 
 @adapter

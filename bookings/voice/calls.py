@@ -15,6 +15,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from bookings.api import problems, wire
+from bookings.api.auth import trusted_number
 from bookings.api.directory import services_of
 from bookings.api.problems import RequestInvalid
 from bookings.availability.criteria import TimeCriteria
@@ -147,22 +148,13 @@ def _conversation(call: Call, key: AgentKey, branch: Branch | None) -> Conversat
             **named,
             branch=branch,
             agent_key=key,
-            caller_phone=trusted_number(call.caller_number, key, branch),
+            caller_phone=trusted_number(key, call.caller_number, branch.phone_region if branch else None),
             language=wire.spoken_language(call.language) or "",
         )
     except ConversationEnded:
         conversation = Conversation.objects.select_related("branch").get(**named)
     bind_contextvars(conversation_id=conversation.public_id)
     return conversation
-
-
-def trusted_number(text: str, key: AgentKey, branch: Branch | None) -> str | None:
-    """Return the number that a platform says is calling, if the key may vouch for it; one that is none is left out."""
-    if AgentKey.Scope.CALLERS_IDENTIFY not in key.scopes:
-        return None
-    with suppress(ValueError, PhoneAmbiguous):
-        return phone_number(text, branch.phone_region if branch else None)
-    return None
 
 
 def branches_of(key: AgentKey) -> list[Branch]:

@@ -15,10 +15,7 @@ HEADER = "ElevenLabs-Signature"
 @adapter
 def tool(request: HttpRequest, company: str, tool: str) -> HttpResponse:
     """Run a tool; its arguments are the body. There is no envelope: call and caller come in headers."""
-    key = envelope.key_shown(request, company)
-    arguments = envelope.parsed(envelope.raw_body(request))
-    call = envelope.call_of_headers(request, "elevenlabs")
-    return envelope.flat_answer(envelope.tool_answer(tool, arguments, call=call, key=key, request=request))
+    return envelope.answer_by_headers(request, company, tool, "elevenlabs")
 
 
 @adapter

@@ -221,6 +221,13 @@ def tool_answer(tool: str, arguments: object, *, call: Call, key: AgentKey, requ
     return calls.answer(tool, arguments, call=call, key=key, environ=request.META)
 
 
+def answer_by_headers(request: HttpRequest, company: str, tool: str, platform: str) -> HttpResponse:
+    """Run a tool whose arguments are the body, for a platform without an envelope: call and caller are in headers."""
+    key = key_shown(request, company)
+    arguments, call = parsed(raw_body(request)), call_of_headers(request, platform)
+    return flat_answer(tool_answer(tool, arguments, call=call, key=key, request=request))
+
+
 def flat_answer(told: Mapping[str, Any]) -> HttpResponse:
     """Return what the model is told as JSON; a failure of the business is a success of HTTP."""
     return HttpResponse(results.text(told), content_type="application/json", status=HTTPStatus.OK)

@@ -9,19 +9,14 @@ from typing import Any
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from bookings.api import throttling
 from bookings.models import AgentKey
-from bookings.voice import envelope
-from tests.factories import ANNA, TUESDAY, Salon
+from tests.bookings.voice.platforms import open_voice
+from tests.bookings.voice.said import DAY
+from tests.factories import ANNA, Salon
 
 ENVIRONMENT = Path(".local/acceptance")
 CLIENTS = Path(__file__).parent / "clients"
 SECRET = "secret_of_platforms"
-_MONTHS = (
-    "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
-    "Dezember",
-)  # fmt: skip
-DAY = f"am {TUESDAY.day}. {_MONTHS[TUESDAY.month - 1]} {TUESDAY.year}"
 
 Program = Callable[..., dict[str, Any]]
 
@@ -33,21 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.acceptance)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_counted() -> None:
-    throttling.counts.clear()
-    envelope.clear_keys()
-
-
 @pytest.fixture
 def voice_key(salon: Salon) -> AgentKey:
     """A key of the salon that may do everything, with a secret of each platform."""
-    key = salon.agent_key
-    key.scopes = list(AgentKey.Scope)
-    for platform in ("retell", "elevenlabs", "vapi"):
-        key.add_secret(platform, secret=SECRET)
-    key.save()
-    return key
+    return open_voice(salon.agent_key, SECRET)
 
 
 @pytest.fixture
@@ -78,8 +62,8 @@ def call(live_server: LiveServer, salon: Salon, voice_key: AgentKey) -> dict[str
         "key": salon.key,
         "headers": headers,
         "service": "Haarschnitt bitte",
-        "day": f"{DAY} vormittags",
-        "when": f"{DAY} um zehn Uhr",
-        "later": f"{DAY} um elf Uhr",
+        "day": f"am {DAY} vormittags",
+        "when": f"am {DAY} um zehn Uhr",
+        "later": f"am {DAY} um elf Uhr",
         "name": ANNA.name,
     }

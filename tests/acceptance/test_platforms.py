@@ -13,13 +13,14 @@ from bookings.models import AgentKey
 from bookings.voice.formats import definitions
 from bookings.voice.tools import BY_NAME
 from calcom.simulator import Simulator
-from tests.acceptance.conftest import DAY, SECRET, Program
+from tests.acceptance.conftest import SECRET, Program
+from tests.bookings.voice.said import DAY
 from tests.factories import Salon
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JSON = "application/json"
-ARGUMENTS = {"service": "Haarschnitt", "when": f"{DAY} um zehn Uhr"}
+ARGUMENTS = {"service": "Haarschnitt", "when": f"am {DAY} um zehn Uhr"}
 
 
 def tools_of(platform: str) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ class _Deployment:
         self._start_old("beat")
 
     def _stay(self, what: str) -> None:
-        """Let callers meet this state."""
+        """Wait until callers were answered in this state."""
         self._env.supervisor.check()
         before = self._report.requests
         until = time.monotonic() + SETTLED_WITHIN

@@ -1,7 +1,6 @@
 """POST /v1/conversations, and …/end: a phone call begins and ends."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -11,13 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from bookings.api import openapi, presenters
+from bookings.api.auth import trusted_number
 from bookings.api.context import RequestContext
 from bookings.api.directory import services_of
 from bookings.api.problems import RequestInvalid
 from bookings.api.serializers.conversations import ConversationSerializer
-from bookings.api.serializers.fields import phone_number
 from bookings.api.views.base import AgentView
-from bookings.errors import PhoneAmbiguous
 from bookings.language.booking_sentences import day_name
 from bookings.models import AgentKey, Branch, Service
 from bookings.scheduling import conversations
@@ -37,7 +35,7 @@ class ConversationsView(AgentView):
         body, key = self.parsed(ConversationSerializer), self.context.key
         services = services_of(key)
         branch = _branch(key, services, body["branch"])
-        number = _trusted_number(key, body["caller_phone"], branch)
+        number = trusted_number(key, body["caller_phone"], branch.phone_region)
         conversation, is_new = conversations.begin(
             company=key.company,
             branch=branch,
@@ -108,15 +106,6 @@ def _next_days(branch: Branch, language: str) -> dict[str, object]:
         "now": now.isoformat(timespec="seconds"),
         "days": days,
     }
-
-
-def _trusted_number(key: AgentKey, text: str | None, branch: Branch) -> str | None:
-    """Return the caller's number if the key may vouch for it; one that cannot be read is left out."""
-    if AgentKey.Scope.CALLERS_IDENTIFY not in key.scopes:
-        return None
-    with suppress(RequestInvalid, PhoneAmbiguous):
-        return phone_number(text, branch.phone_region)
-    return None
 
 
 def _branch(key: AgentKey, services: Sequence[Service], name: str | None) -> Branch:

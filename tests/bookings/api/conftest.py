@@ -2,14 +2,8 @@
 
 import pytest
 
-from bookings.api import throttling
 from tests.bookings.api.helpers import Agent
 from tests.factories import Practice, Salon
-
-
-@pytest.fixture(autouse=True)
-def _no_requests_counted() -> None:
-    throttling.counts.clear()
 
 
 @pytest.fixture

@@ -2,30 +2,17 @@
 
 import pytest
 
-from bookings.api import throttling
 from bookings.models import AgentKey
-from bookings.voice import envelope
-from tests.bookings.voice.platforms import Mcp, Retell
+from tests.bookings.voice.platforms import Mcp, Retell, open_voice
 from tests.factories import Salon
 
 RETELL_SECRET = "key_of_retell"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_counted() -> None:
-    throttling.counts.clear()
-    envelope.clear_keys()
-
-
 @pytest.fixture
 def voice_key(salon: Salon) -> AgentKey:
     """A key of the salon that may do everything, with a secret of each platform."""
-    key = salon.agent_key
-    key.scopes = list(AgentKey.Scope)
-    for platform in ("retell", "elevenlabs", "bland", "vapi"):
-        key.add_secret(platform, secret=RETELL_SECRET)
-    key.save()
-    return key
+    return open_voice(salon.agent_key, RETELL_SECRET)
 
 
 @pytest.fixture
